@@ -1,0 +1,40 @@
+"""Everything sipherd raises on purpose. Uncompiled, so that each class exists once."""
+
+from __future__ import annotations
+
+
+class SipherdError(Exception):
+    """Base of every error raised on purpose; its text is a sentence for an operator."""
+
+
+class BadMessage(SipherdError):
+    """A message that RFC 3261 or a limit forbids.
+
+    `status` is what a request gets for it (400, 413, 416, 420, 483, 505, 513 ...); a response or
+    an ACK is dropped and counted under it. The text names the header or element at fault.
+    """
+
+    def __init__(self, reason: str, status: int = 400) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+
+
+class ConfigError(SipherdError):
+    """A configuration that cannot be used; `mistakes` holds one sentence each."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+class ShmError(SipherdError):
+    """A shared file that cannot be created, attached or trusted."""
+
+
+class TableFull(ShmError):
+    """A table has no room for a new record; what it holds is untouched."""
+
+
+class LockTimeout(ShmError):
+    """A lock was held elsewhere for longer than a worker may wait."""

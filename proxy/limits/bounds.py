@@ -1,0 +1,26 @@
+"""Every bound on what the network may ask of us, with its unit. One test per line."""
+
+from typing import Final
+
+DATAGRAM_BYTES: Final = 65_535
+HEADER_LINES: Final = 128  # header lines of one message; more: 400
+HEADER_NAME_BYTES: Final = 64
+HEADER_LINE_BYTES: Final = 8_192  # RFC 4475 longreq is legal and has lines of over 4 k
+REQUEST_LINE_BYTES: Final = 8_192
+VIA_HOPS: Final = 70  # as many as Max-Forwards would have let through
+ROUTES: Final = 32
+URI_BYTES: Final = 2_048
+AOR_BYTES: Final = 256
+CALL_ID_BYTES: Final = 255  # OpenSIPS' `location.callid` column
+TAG_BYTES: Final = 128
+CONTACT_BYTES: Final = 512
+CONTACTS_PER_REGISTER: Final = 32
+PATH_BYTES: Final = 1_024
+USER_AGENT_BYTES: Final = 128  # stored truncated
+INSTANCE_BYTES: Final = 128
+CSEQ: Final = 2**31 - 1  # RFC 3261 §8.1.1.5
+MAX_FORWARDS: Final = 255
+EXPIRES_SECONDS: Final = 2**32 - 1
+BRANCHES: Final = 12  # of one fork
+MAX_BREADTH: Final = 60  # RFC 5393 §5.3.3.1
+PARAMS: Final = 64  # parameters of one header value or URI

@@ -1,0 +1,44 @@
+"""Suite-wide options and fixtures."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class PureSources(importlib.abc.MetaPathFinder):
+    """Finds `proxy.*` modules as Python sources even where a compiled twin lies beside them."""
+
+    def find_spec(
+        self, fullname: str, path: object = None, target: object = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        source = ROOT.joinpath(*fullname.split(".")).with_suffix(".py")
+        if not fullname.startswith("proxy.") or not source.exists():
+            return None
+        return importlib.util.spec_from_file_location(fullname, source)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--pure", action="store_true", help="run the Python sources, not the compiled modules"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--pure"):
+        sys.meta_path.insert(0, PureSources())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--pure"):
+        return
+    for item in items:
+        if item.get_closest_marker("compiled"):
+            item.add_marker(pytest.mark.skip(reason="tests the compiled modules themselves"))
