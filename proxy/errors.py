@@ -50,3 +50,11 @@ class ClockExhausted(SipherdError):
 
 class LocateError(SipherdError):
     """A next hop that cannot be reached from here whatever the DNS says."""
+
+
+class Refused(BadMessage):
+    """A request a rule refuses; `headers` are the lines its answer needs beyond the usual."""
+
+    def __init__(self, reason: str, status: int, headers: bytes = b"") -> None:
+        super().__init__(reason, status)
+        self.headers = headers
