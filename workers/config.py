@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import re
 import tomllib
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def _path(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str) or not value:
         raise ValueError("must be the name of a file or folder")
     folder: Path = info.context["folder"] if info.context else Path.cwd()
-    return folder.joinpath(value).absolute()
+    return Path(os.path.normpath(folder.joinpath(value).absolute()))
 
 
 def _readable_file(value: Path) -> Path:
