@@ -49,7 +49,11 @@ _NAME_SPACE = re.compile(rb"(?m)^([!%*_+`'~.0-9A-Za-z-]+)[ \t]+:")
 
 
 def without_name_space(data: bytes, start: int) -> bytes:
-    """The message without the white space between its header names and colons."""
+    """The message without the white space between its header names and colons.
+
+    RFC 3261 §7.3.1 allows it and not every parser knows (CVE-2020-28361). We go on with a copy,
+    so that what is forwarded can be read in one way only.
+    """
     head, blank, body = data[start:].partition(b"\r\n\r\n")
     line, crlf, fields = head.partition(b"\r\n")
     return line + crlf + _NAME_SPACE.sub(rb"\1:", fields) + blank + body

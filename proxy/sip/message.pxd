@@ -66,6 +66,7 @@ cdef class Message:
     cdef readonly int body_end
     cdef readonly int header_count
     cdef Uri _uri
+    cdef Via _via
     cdef unsigned long long _seen
     # One row per header line; the chains of equal headers hold index + 1, 0 ends them.
     cdef unsigned char header_id[128]
@@ -93,7 +94,7 @@ cdef class Message:
     @cython.locals(index=int, found=list)
     cpdef list headers(self, int header_id)
     cpdef list values(self, int header_id)
-    @cython.locals(index=int, start=int, wanted=bytes, found=list, known=int)
+    @cython.locals(index=int, wanted=bytes, known=int)
     cpdef list named(self, bytes name)
 
 

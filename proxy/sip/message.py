@@ -91,6 +91,7 @@ class Message:
     _last: list[int]
     _seen: int
     _uri: Uri | None
+    _via: Via | None
 
     def _begin(self, data: bytes) -> int:
         self.data = data
@@ -98,7 +99,7 @@ class Message:
         self.request_uri = self.branch = b""
         self.max_forwards = self.content_length = -1
         if not cython.compiled:
-            self._uri = None
+            self._uri = self._via = None
             self.status = self.cseq = self.header_count = self._seen = 0
             self.header_id, self.name_start, self.value_start = [0] * 128, [0] * 128, [0] * 128
             self.value_end, self.line_end, self._next = [0] * 128, [0] * 128, [0] * 128
@@ -160,13 +161,14 @@ class Message:
         known = header_id(name)
         if known:
             return self.headers(known)
-        wanted = name.lower()
-        found = []
-        for index in range(self.header_count):
-            start = self.name_start[index]
-            if self.data[start : start + len(wanted) + 1].lower() == wanted + b":":
-                found.append(self.value(index))
-        return found
+        wanted = name.lower() + b":"
+        return [
+            self.value(index)
+            for index in range(self.header_count)
+            if self.data[self.name_start[index] : self.value_start[index]]
+            .lower()
+            .startswith(wanted)
+        ]
 
     @property
     def body(self) -> bytes:
@@ -181,7 +183,9 @@ class Message:
     @property
     def via(self) -> Via:
         """The topmost Via value."""
-        return parse_via(self.data[self.via_at[14] : self.via_at[13]])
+        if self._via is None:
+            self._via = parse_via(self.data[self.via_at[14] : self.via_at[13]])
+        return self._via
 
     @property
     def via_span(self) -> tuple[int, int]:
@@ -233,8 +237,6 @@ def parse(data: bytes) -> Message:
     made.first_line_end = i
     i = _read_headers(made, p, i, end)
     if i < 0:
-        # RFC 3261 §7.3.1 allows white space before the colon and not every parser knows. We go
-        # on with a copy without it, so that what is forwarded can be read in one way only.
         return parse(without_name_space(data, made.start))
     made.headers_end = i
     made.body_start = i + 2
