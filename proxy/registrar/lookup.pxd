@@ -24,3 +24,5 @@ cpdef list lookup(table, bytes aor_key, str method, unsigned int now, Faults fau
 @cython.locals(target=Target, q="unsigned int")
 cdef Target target_at(bytes payload, Py_ssize_t at, unsigned int methods)
 cpdef bint registered(table, bytes aor_key, unsigned int now) except -1
+@cython.locals(target=Target)
+cpdef Target target_for(bytes uri)

@@ -91,3 +91,14 @@ def _preference(target: Target) -> int:
 def registered(table: Any, aor_key: bytes, now: int) -> bool:
     """Whether the AoR has any live contact."""
     return len(lookup(table, aor_key, "", now)) > 0
+
+
+def target_for(uri: bytes) -> Target:
+    """A target that no registration stands behind: just a URI."""
+    target = Target.__new__(Target)
+    target.uri = uri
+    target.received = target.path = target.socket = b""
+    target.q = DEFAULT_Q
+    target.methods = 0
+    target.flags = 0
+    return target
