@@ -187,7 +187,7 @@ def live_count(payload: bytes, count: int, now: int) -> int:
 
 def contact_lines(payload: bytes, count: int, now: int) -> bytes:
     """The Contact lines of a 200: every live binding with what is left of its time."""
-    pieces = []
+    pieces: list[bytes] = []
     at = HEAD
     for _ in range(count):
         if is_live(payload, at, now):

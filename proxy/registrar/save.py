@@ -118,7 +118,7 @@ def _attempt(
             if faults is not None:
                 faults.corrupt += 1
             count = 0
-    if count and len(wanted.contacts) == 1 and not wanted.star:
+    if payload is not None and count and len(wanted.contacts) == 1 and not wanted.star:
         at = _plain_refresh(payload, count, wanted)
         if at:
             return _refresh(table, wanted, clock, payload, count, stamp, at)
