@@ -25,3 +25,5 @@ cpdef list lookup(Table table, bytes aor_key, str method, unsigned int now, Faul
 @cython.locals(target=Target, q="unsigned int")
 cdef Target target_at(bytes payload, Py_ssize_t at, unsigned int methods)
 cpdef bint registered(Table table, bytes aor_key, unsigned int now) except -1
+@cython.locals(target=Target)
+cpdef Target target_for(bytes uri)

@@ -15,7 +15,7 @@ from proxy.registrar.layout import (
     RECEIVED,
     SOCKET,
 )
-from proxy.registrar.methods import ALL_METHODS, METHOD_BITS, OTHER_METHOD
+from proxy.registrar.methods import METHOD_BITS, OTHER_METHOD
 from proxy.registrar.record import (
     binding_count,
     get_u16,
@@ -31,23 +31,13 @@ DEFAULT_Q = 1000  # RFC 3261 §20.10 leaves it open; §16.6 wants a place in the
 class Target:
     """Where one live contact can be reached, by what way, and how much it is wanted."""
 
-    def __init__(
-        self,
-        uri: bytes,
-        received: bytes = b"",
-        path: bytes = b"",
-        socket: bytes = b"",
-        q: int = DEFAULT_Q,
-        methods: int = ALL_METHODS,
-        flags: int = 0,
-    ) -> None:
-        self.uri = uri
-        self.received = received
-        self.path = path
-        self.socket = socket
-        self.q = q
-        self.methods = methods
-        self.flags = flags
+    uri: bytes
+    received: bytes
+    path: bytes
+    socket: bytes
+    q: int
+    methods: int
+    flags: int
 
     def __repr__(self) -> str:
         return f"<Target {self.uri!r} q={self.q} received={self.received!r}>"
@@ -100,3 +90,14 @@ def _preference(target: Target) -> int:
 def registered(table: Table, aor_key: bytes, now: int) -> bool:
     """Whether the AoR has any live contact."""
     return len(lookup(table, aor_key, "", now)) > 0
+
+
+def target_for(uri: bytes) -> Target:
+    """A target that no registration stands behind: just a URI."""
+    target = Target.__new__(Target)
+    target.uri = uri
+    target.received = target.path = target.socket = b""
+    target.q = DEFAULT_Q
+    target.methods = 0
+    target.flags = 0
+    return target

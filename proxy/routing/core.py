@@ -26,7 +26,7 @@ from proxy.limits.counters import (
     STUN,
     TM_RECEIVED_REPLIES,
 )
-from proxy.registrar.lookup import Target, lookup
+from proxy.registrar.lookup import Target, lookup, target_for
 from proxy.routing.locate import LocateError, Located, literal, next_hop
 from proxy.routing.node import Node
 from proxy.routing.request import Policy, Request
@@ -179,7 +179,7 @@ class ProxyCore:
     def stray_targets(self, request: Request) -> list[Target]:
         """Where a request without a transaction may go: its dialog's Route, or our phones."""
         if request.own_route:
-            return [Target(request.relaying.request_uri)]
+            return [target_for(request.relaying.request_uri)]
         if request.has_route or not request.is_for_us:
             return []
         node = self.node

@@ -1,5 +1,5 @@
 cimport cython
-from proxy.registrar.lookup cimport Target, lookup
+from proxy.registrar.lookup cimport Target, lookup, target_for
 from proxy.registrar.save cimport RegisterResult, save
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay

@@ -23,7 +23,7 @@ from proxy.limits.counters import (
     TOO_MANY_HOPS,
     TRANSACTIONS_REFUSED,
 )
-from proxy.registrar.lookup import Target, lookup
+from proxy.registrar.lookup import Target, lookup, target_for
 from proxy.registrar.save import save
 from proxy.routing.node import Node
 from proxy.routing.relay import Relay
@@ -187,7 +187,7 @@ class Request(ForkUser):
                 self.node, self.relaying, self.server, self
             )
         if targets is None:
-            context.start_one(Target(self.relaying.request_uri), self.node.now)
+            context.start_one(target_for(self.relaying.request_uri), self.node.now)
         elif len(targets) == 1:
             context.start_one(targets[0], self.node.now)
         elif targets:
