@@ -206,14 +206,14 @@ class Resolver:
         self._channel.query(query.name.decode("ascii"), _TYPES[query.kind], arrived)
 
     def _open(self) -> Any:
-        ports = {"udp_port": self._port, "tcp_port": self._port} if self._servers else {}
         return pycares.Channel(
             timeout=self._timeout,
             tries=self._tries,
             servers=self._servers or None,
             sock_state_cb=self._socket_changed,
             lookups="b",
-            **ports,
+            udp_port=self._port,
+            tcp_port=self._port,
         )
 
     def _socket_changed(self, fd: int, readable: bool, writable: bool) -> None:

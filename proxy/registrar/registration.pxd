@@ -2,7 +2,7 @@ cimport cython
 
 from proxy.registrar.rules cimport RegistrarRules
 from proxy.sip.address cimport Address
-from proxy.sip.headers cimport ContactValue, parse_contacts, parse_expires, parse_routes
+from proxy.sip.headers cimport ContactValue, NameAddr, parse_contacts, parse_expires, parse_routes
 from proxy.sip.message cimport Message
 from proxy.sip.uri cimport Uri, aor_key, parse_uri
 
@@ -26,10 +26,10 @@ cdef class Registration:
 
     cpdef long long wish(self, ContactValue contact)
     @cython.locals(expires="long long")
-    cpdef long long until(self, ContactValue contact) except -1
+    cpdef long long until(self, ContactValue contact) except? 0
 
 
-@cython.locals(wanted=Registration)
+@cython.locals(wanted=Registration, to_addr=NameAddr)
 cpdef Registration read_registration(Message request, Address source, bytes listener,
                                      long long now, long long now_ms, RegistrarRules rules)
 @cython.locals(uri=Uri)

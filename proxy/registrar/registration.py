@@ -12,7 +12,7 @@ from proxy.limits.bounds import (
     PATH_BYTES,
     USER_AGENT_BYTES,
 )
-from proxy.registrar.methods import ALL_METHODS, methods_mask
+from proxy.registrar.methods import ALL_METHODS
 from proxy.registrar.rules import RegistrarRules
 from proxy.sip.address import Address
 from proxy.sip.header_ids import ALLOW, CONTACT, EXPIRES, PATH, REQUIRE, SUPPORTED, USER_AGENT
@@ -26,31 +26,22 @@ LAST_SECOND = 0xFFFF_FFFF  # as far as a record's expiry reaches
 class Registration:
     """One REGISTER's wishes; nothing in it depends on what the table holds."""
 
-    def __init__(
-        self,
-        request: Message,
-        source: Address,
-        listener: bytes,
-        now: int,
-        now_ms: int,
-        rules: RegistrarRules,
-    ) -> None:
-        self.now = now
-        self.now_ms = now_ms
-        self.rules = rules
-        self.call_id = request.call_id
-        self.cseq = request.cseq
-        self.received = source.hostport
-        self.source = source
-        self.socket = listener
-        self.aor = b""
-        self.contacts: list[ContactValue] = []
-        self.star = False
-        self.seconds = 0  # for a contact that says nothing itself
-        self.path = b""
-        self.supports_path = False
-        self.methods = ALL_METHODS
-        self.user_agent = b""
+    now: int
+    now_ms: int
+    rules: RegistrarRules
+    source: Address
+    received: bytes  # the source as hostport
+    socket: bytes
+    call_id: bytes
+    cseq: int
+    aor: bytes
+    contacts: list[ContactValue]
+    star: bool
+    seconds: int  # for a contact that says nothing itself
+    path: bytes
+    supports_path: bool
+    methods: int
+    user_agent: bytes
 
     def wish(self, contact: ContactValue) -> int:
         """How many seconds are asked for `contact` (§10.2.1.1)."""
@@ -71,14 +62,31 @@ def read_registration(
     rules: RegistrarRules,
 ) -> Registration:
     """The registration a REGISTER asks for; BadMessage (or Refused) when it may not have it."""
-    wanted = Registration(request, source, listener, now, now_ms, rules)
+    # No constructor: this is made for every REGISTER, and a call with six arguments shows.
+    wanted = Registration.__new__(Registration)
+    wanted.now = now
+    wanted.now_ms = now_ms
+    wanted.rules = rules
+    wanted.source = source
+    wanted.received = source.hostport
+    wanted.socket = listener
+    wanted.call_id = request.call_id
+    wanted.cseq = request.cseq
+    wanted.contacts = []
+    wanted.star = False
+    wanted.seconds = 0
+    wanted.path = b""
+    wanted.supports_path = False
+    wanted.methods = ALL_METHODS
+    wanted.user_agent = b""
     if request.has(REQUIRE):
         _check_required(request.values(REQUIRE), rules)
     if request.has(PATH) and rules.takes_path:
         _read_path(wanted, request)
     if len(wanted.call_id) > CALL_ID_BYTES:
         raise BadMessage("Call-ID too long", 400)
-    wanted.aor = address_of_record(request.to_addr.uri, rules)
+    to_addr = request.to_addr
+    wanted.aor = address_of_record(to_addr.uri, rules)
     if request.has(CONTACT):
         _read_contacts(wanted, request)
     return wanted
@@ -134,7 +142,7 @@ def _read_contacts(wanted: Registration, request: Message) -> None:
     if allow is not None:
         if request.next_of(request.first_of(ALLOW)) >= 0:
             allow = b",".join(request.headers(ALLOW))
-        wanted.methods = methods_mask(allow)
+        wanted.methods = rules.methods_of(allow)
     agent = request.header(USER_AGENT)
     if agent is not None:
         wanted.user_agent = agent[:USER_AGENT_BYTES]
