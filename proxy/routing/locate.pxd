@@ -3,5 +3,5 @@ from proxy.sip.uri cimport Uri
 
 cdef int SIP_PORT
 
-cpdef tuple next_hop(Uri uri)
+cpdef object next_hop(Uri uri)
 cpdef Address literal(bytes host, int port)
