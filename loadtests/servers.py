@@ -41,7 +41,8 @@ def options_ping(host: str, port: int, timeout: float = 0.25) -> bool:
         name = hostport(*sock.getsockname()[:2])
         probe = f"ready-{os.getpid()}-{next(_probes)}"
         sock.send(
-            f"OPTIONS sip:{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/UDP {name};branch=z9hG4bK{probe};rport\r\n"
+            f"OPTIONS sip:{DOMAIN} SIP/2.0\r\n"
+            f"Via: SIP/2.0/UDP {name};branch=z9hG4bK{probe};rport\r\n"
             f"From: <sip:probe@{DOMAIN}>;tag={probe}\r\nTo: <sip:probe@{DOMAIN}>\r\n"
             f"Call-ID: {probe}\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
             .encode()
@@ -63,6 +64,7 @@ class Server:
         self.port = port or free_port()
         self.ipv6 = ipv6
         self.domain = DOMAIN
+        self.generator_port = 0
         self.log_path = directory / f"{self.name}.log"
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -17,11 +17,11 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))  # the repository, for loadtests
 
-from loadtests.servers import Kamailio, Server, Sipherd  # noqa: E402
-
 from baresip_runner import Baresip  # noqa: E402
 from phone import Phone  # noqa: E402
 from sipp_runner import Sipp  # noqa: E402
+
+from loadtests.servers import Kamailio, Server, Sipherd  # noqa: E402
 
 STAND_IN = os.environ.get("SIPHERD_E2E_SERVER") == "kamailio"
 COMPLAINTS = ("Traceback", "CRITICAL", "Segmentation", "core dumped", "AssertionError")

@@ -110,7 +110,8 @@ class Phone:
             return None
 
     def expect(
-        self, status: int = 0, method: str = "", timeout: float = 2.0, skip: tuple[int, ...] = (100,)
+        self, status: int = 0, method: str = "", timeout: float = 2.0,
+        skip: tuple[int, ...] = (100,),
     ) -> Received:
         """The next message, which must be this response or this request.
 

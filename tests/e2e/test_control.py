@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from loadtests.servers import ServerFailed, Sipherd
 from phone import Phone
+
+from loadtests.servers import ServerFailed, Sipherd
 
 pytestmark = pytest.mark.ours
 MakePhone = Callable[..., Phone]

@@ -6,8 +6,9 @@ import socket
 import struct
 from collections.abc import Callable
 
-from loadtests.servers import Server
 from phone import Phone
+
+from loadtests.servers import Server
 
 STUN_COOKIE = 0x2112A442
 

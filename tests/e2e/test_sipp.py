@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from loadtests.servers import Server, Sipherd
 from sipp_runner import Sipp, Statistics
+
+from loadtests.servers import Server, Sipherd
 
 Start = Callable[..., Sipp]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from baresip_runner import Baresip
+
 from loadtests.servers import Sipherd, wait_until
 
 
