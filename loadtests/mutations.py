@@ -93,7 +93,8 @@ class Mutator:
         self.ways: list[Callable[[bytearray], bytes | bytearray]] = [
             self.flip_bits, self.replace_bytes, self.delete_span, self.repeat_span,
             self.insert_token, self.insert_token, self.change_number, self.change_number,
-            self.drop_line, self.repeat_line, self.swap_lines, self.truncate, self.compact_name, self.space_colon,
+            self.drop_line, self.repeat_line, self.swap_lines, self.truncate, self.compact_name,
+            self.space_colon,
             self.fold_line, self.bare_line_ends, self.grow,
         ]
 
