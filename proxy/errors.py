@@ -38,3 +38,23 @@ class TableFull(ShmError):
 
 class LockTimeout(ShmError):
     """A lock was held elsewhere for longer than a worker may wait."""
+
+
+class CorruptRecord(ShmError):
+    """A location record whose payload cannot be what encode() wrote."""
+
+
+class ClockExhausted(SipherdError):
+    """A hybrid clock has no version left; only a broken clock or peer gets it there."""
+
+
+class LocateError(SipherdError):
+    """A next hop that cannot be reached from here whatever the DNS says."""
+
+
+class Refused(BadMessage):
+    """A request a rule refuses; `headers` are the lines its answer needs beyond the usual."""
+
+    def __init__(self, reason: str, status: int, headers: bytes = b"") -> None:
+        super().__init__(reason, status)
+        self.headers = headers

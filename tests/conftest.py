@@ -29,6 +29,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--pure", action="store_true", help="run the Python sources, not the compiled modules"
     )
+    parser.addoption(
+        "--rewrite", action="store_true", help="take over what the text scenarios printed"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,0 +1,1 @@
+"""The processes: everything that touches the operating system."""

@@ -24,3 +24,7 @@ EXPIRES_SECONDS: Final = 2**32 - 1
 BRANCHES: Final = 12  # of one fork
 MAX_BREADTH: Final = 60  # RFC 5393 §5.3.3.1
 PARAMS: Final = 64  # parameters of one header value or URI
+DNS_RECORDS: Final = 8  # servers of one SRV answer, addresses of one server, that are tried
+DNS_NAME_BYTES: Final = 253
+DNS_CACHE: Final = 4_096  # answers kept
+LOCATED_TARGETS: Final = 16  # addresses one next hop may be tried at

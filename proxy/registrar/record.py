@@ -1,0 +1,222 @@
+"""The bytes of one AoR record, read and patched in place (layout.py says where what is)."""
+
+from __future__ import annotations
+
+from proxy.registrar.layout import (
+    AT_CSEQ,
+    AT_EXPIRES,
+    AT_LENGTHS,
+    AT_METHODS,
+    AT_MODIFIED,
+    AT_ORIGIN,
+    AT_Q,
+    AT_REG_ID,
+    AT_STRINGS,
+    AT_VERSION,
+    BINDING,
+    CONTACT,
+    FORMAT,
+    HEAD,
+    INSTANCE,
+    LAST_VERSION,
+    NEVER,
+    NO_Q,
+    STRINGS,
+)
+
+
+def get_u16(p: bytes, at: int) -> int:
+    """An unsigned 16-bit number at `at`."""
+    return p[at] | p[at + 1] << 8
+
+
+def get_u32(p: bytes, at: int) -> int:
+    """An unsigned 32-bit number at `at`."""
+    value = p[at + 3]
+    value = value << 8 | p[at + 2]
+    value = value << 8 | p[at + 1]
+    return value << 8 | p[at]
+
+
+def get_u64(p: bytes, at: int) -> int:
+    """An unsigned 64-bit number at `at`."""
+    high = get_u32(p, at + 4)
+    return high << 32 | get_u32(p, at)
+
+
+def put_u16(p: bytearray, at: int, value: int) -> None:
+    """Store an unsigned 16-bit number."""
+    p[at] = value & 0xFF
+    p[at + 1] = value >> 8 & 0xFF
+
+
+def put_u32(p: bytearray, at: int, value: int) -> None:
+    """Store an unsigned 32-bit number."""
+    p[at] = value & 0xFF
+    p[at + 1] = value >> 8 & 0xFF
+    p[at + 2] = value >> 16 & 0xFF
+    p[at + 3] = value >> 24 & 0xFF
+
+
+def put_u64(p: bytearray, at: int, value: int) -> None:
+    """Store an unsigned 64-bit number."""
+    put_u32(p, at, value & 0xFFFF_FFFF)
+    put_u32(p, at + 4, value >> 32)
+
+
+def binding_count(payload: bytes) -> int:
+    """How many bindings the record holds, or -1 when it is not a sound record."""
+    p = payload
+    size = len(payload)
+    if size < HEAD or p[0] != FORMAT or get_u32(p, 4) != size:
+        return -1
+    count = p[1]
+    strings = HEAD + count * BINDING
+    if count == 0 or strings > size:
+        return -1
+    at = HEAD
+    while at < strings:
+        start = get_u32(p, at + AT_STRINGS)
+        end = start
+        for field in range(STRINGS):
+            end += get_u16(p, at + AT_LENGTHS + 2 * field)
+        if start < strings or end > size or get_u64(p, at) == LAST_VERSION:
+            return -1
+        at += BINDING
+    return count
+
+
+def string(payload: bytes, at: int, field: int) -> bytes:
+    """String number `field` of the binding whose header is at `at`, in a sound record."""
+    p = payload
+    start = get_u32(p, at + AT_STRINGS)
+    for before in range(field):
+        start += get_u16(p, at + AT_LENGTHS + 2 * before)
+    return payload[start : start + get_u16(p, at + AT_LENGTHS + 2 * field)]
+
+
+def same_string(payload: bytes, at: int, field: int, value: bytes) -> bool:
+    """Whether that string is `value`."""
+    p = payload
+    length = get_u16(p, at + AT_LENGTHS + 2 * field)
+    return length == len(value) and (length == 0 or string(payload, at, field) == value)
+
+
+def is_live(payload: bytes, at: int, now: int) -> bool:
+    """Whether the binding at `at` still holds at `now`; expiry 0 is for ever."""
+    expires = get_u32(payload, at + AT_EXPIRES)
+    return expires == 0 or expires > now
+
+
+def find_contact(payload: bytes, count: int, contact: bytes) -> int:
+    """Where the header of the binding with exactly this contact starts, or -1."""
+    at = HEAD
+    for _ in range(count):
+        if same_string(payload, at, CONTACT, contact):
+            return at
+        at += BINDING
+    return -1
+
+
+def earliest_expiry(payload: bytes, count: int) -> int:
+    """When the first binding of the record runs out, NEVER when none does."""
+    p = payload
+    earliest = NEVER
+    at = HEAD + AT_EXPIRES
+    for _ in range(count):
+        expires = get_u32(p, at)
+        if expires != 0 and expires < earliest:
+            earliest = expires
+        at += BINDING
+    return earliest
+
+
+def patched(
+    payload: bytes,
+    at: int,
+    version: int,
+    expires: int,
+    cseq: int,
+    modified: int,
+    methods: int,
+    q: int,
+    origin: int,
+) -> bytes:
+    """The record with the fixed fields of one binding replaced: a plain refresh."""
+    buffer = bytearray(payload)
+    p = buffer
+    put_u64(p, at + AT_VERSION, version)
+    put_u32(p, at + AT_EXPIRES, expires)
+    put_u32(p, at + AT_CSEQ, cseq)
+    put_u32(p, at + AT_METHODS, methods)
+    put_u32(p, at + AT_MODIFIED, modified)
+    put_u16(p, at + AT_Q, NO_Q if q < 0 else q)
+    put_u16(p, at + AT_ORIGIN, origin)
+    return bytes(buffer)
+
+
+def highest_version(payload: bytes, count: int) -> int:
+    """The floor under the version of the next change of this record."""
+    p = payload
+    highest = 0
+    at = HEAD + AT_VERSION
+    for _ in range(count):
+        version = get_u64(p, at)
+        if version > highest:
+            highest = version
+        at += BINDING
+    return highest
+
+
+def live_count(payload: bytes, count: int, now: int) -> int:
+    """How many bindings still hold."""
+    live = 0
+    for index in range(count):
+        live += is_live(payload, HEAD + index * BINDING, now)
+    return live
+
+
+def contact_lines(payload: bytes, count: int, now: int) -> bytes:
+    """The Contact lines of a 200: every live binding with what is left of its time."""
+    pieces = []
+    at = HEAD
+    for _ in range(count):
+        if is_live(payload, at, now):
+            add_contact_line(pieces, payload, at, now)
+        at += BINDING
+    return b"".join(pieces)
+
+
+def add_contact_line(pieces: list[bytes], payload: bytes, at: int, now: int) -> None:
+    """Append the pieces of one binding's Contact line."""
+    p = payload
+    expires = get_u32(p, at + AT_EXPIRES)
+    pieces.append(b"Contact: <")
+    pieces.append(string(payload, at, CONTACT))
+    q = get_u16(p, at + AT_Q)
+    if q == NO_Q:
+        pieces.append(b">;expires=")
+    else:
+        pieces.append(b">;q=")
+        pieces.append(q_text(q))
+        pieces.append(b";expires=")
+    # A permanent binding has no time left to tell; RFC 3261 §10.3-8 wants a number all the same.
+    pieces.append(str(3600 if expires == 0 else expires - now).encode())
+    if get_u16(p, at + AT_LENGTHS + 2 * INSTANCE):
+        pieces.append(b';+sip.instance="')
+        pieces.append(string(payload, at, INSTANCE))
+        pieces.append(b'"')
+        reg_id = get_u32(p, at + AT_REG_ID)
+        if reg_id:
+            pieces.append(b";reg-id=")
+            pieces.append(str(reg_id).encode())
+    pieces.append(b"\r\n")
+
+
+def q_text(q: int) -> bytes:
+    """A q of thousandths as RFC 3261 writes it: 0, 0.5, 0.125, 1."""
+    if q >= 1000:
+        return b"1"
+    if q <= 0:
+        return b"0"
+    return b"0." + str(1000 + q)[1:].rstrip("0").encode()

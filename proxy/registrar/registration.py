@@ -1,0 +1,158 @@
+"""What one REGISTER asks for, read and judged before any table is looked at (RFC 3261 §10.3)."""
+
+from __future__ import annotations
+
+from proxy.errors import BadMessage, Refused
+from proxy.limits.bounds import (
+    CALL_ID_BYTES,
+    CONTACT_BYTES,
+    CONTACTS_PER_REGISTER,
+    CSEQ,
+    INSTANCE_BYTES,
+    PATH_BYTES,
+    USER_AGENT_BYTES,
+)
+from proxy.registrar.methods import ALL_METHODS, methods_mask
+from proxy.registrar.rules import RegistrarRules
+from proxy.sip.address import Address
+from proxy.sip.header_ids import ALLOW, CONTACT, EXPIRES, PATH, REQUIRE, SUPPORTED, USER_AGENT
+from proxy.sip.headers import ContactValue, parse_contacts, parse_expires, parse_routes
+from proxy.sip.message import Message
+from proxy.sip.uri import Uri, aor_key, parse_uri
+
+LAST_SECOND = 0xFFFF_FFFF  # as far as a record's expiry reaches
+
+
+class Registration:
+    """One REGISTER's wishes; nothing in it depends on what the table holds."""
+
+    def __init__(
+        self,
+        request: Message,
+        source: Address,
+        listener: bytes,
+        now: int,
+        now_ms: int,
+        rules: RegistrarRules,
+    ) -> None:
+        self.now = now
+        self.now_ms = now_ms
+        self.rules = rules
+        self.call_id = request.call_id
+        self.cseq = request.cseq
+        self.received = source.hostport
+        self.source = source
+        self.socket = listener
+        self.aor = b""
+        self.contacts: list[ContactValue] = []
+        self.star = False
+        self.seconds = 0  # for a contact that says nothing itself
+        self.path = b""
+        self.supports_path = False
+        self.methods = ALL_METHODS
+        self.user_agent = b""
+
+    def wish(self, contact: ContactValue) -> int:
+        """How many seconds are asked for `contact` (§10.2.1.1)."""
+        return self.seconds if contact.expires < 0 else contact.expires
+
+    def until(self, contact: ContactValue) -> int:
+        """When the binding of `contact` will run out."""
+        expires = self.now + self.rules.granted(self.wish(contact))
+        return expires if expires < LAST_SECOND else LAST_SECOND
+
+
+def read_registration(
+    request: Message,
+    source: Address,
+    listener: bytes,
+    now: int,
+    now_ms: int,
+    rules: RegistrarRules,
+) -> Registration:
+    """The registration a REGISTER asks for; BadMessage (or Refused) when it may not have it."""
+    wanted = Registration(request, source, listener, now, now_ms, rules)
+    if request.has(REQUIRE):
+        _check_required(request.values(REQUIRE), rules)
+    if request.has(PATH) and rules.takes_path:
+        _read_path(wanted, request)
+    if len(wanted.call_id) > CALL_ID_BYTES:
+        raise BadMessage("Call-ID too long", 400)
+    wanted.aor = address_of_record(request.to_addr.uri, rules)
+    if request.has(CONTACT):
+        _read_contacts(wanted, request)
+    return wanted
+
+
+def address_of_record(raw: bytes, rules: RegistrarRules) -> bytes:
+    """The key of the To URI; 404 when it is not one of ours (§10.3-5)."""
+    uri = parse_uri(raw)
+    if not uri.is_sip or not uri.user or uri.host not in rules.domains:
+        raise BadMessage("Not Found", 404)
+    return aor_key(uri)
+
+
+def _check_required(options: list[bytes], rules: RegistrarRules) -> None:
+    unknown = [option for option in options if not (option.lower() == b"path" and rules.takes_path)]
+    if unknown:
+        lines = b"Unsupported: " + b", ".join(unknown) + b"\r\n"
+        raise Refused("Bad Extension", 420, lines)
+
+
+def _read_path(wanted: Registration, request: Message) -> None:
+    """RFC 3327 §5.3; `strict` is what it recommends, `lazy` what most phones need."""
+    values = request.values(PATH)
+    wanted.path = b", ".join(values)
+    supported = [option.lower() for option in request.values(SUPPORTED)]
+    wanted.supports_path = b"path" in supported
+    if wanted.rules.demands_path and not wanted.supports_path:
+        lines = b"Unsupported: path\r\nPath: " + wanted.path + b"\r\n"
+        raise Refused("Bad Extension", 420, lines)
+    if len(wanted.path) > PATH_BYTES:
+        raise BadMessage("Path too long", 400)
+    parse_routes(values)
+
+
+def _read_contacts(wanted: Registration, request: Message) -> None:
+    rules = wanted.rules
+    contacts = parse_contacts(request.headers(CONTACT))
+    if len(contacts) > CONTACTS_PER_REGISTER:
+        raise BadMessage("Too many Contacts", 400)
+    expires = request.header(EXPIRES)
+    wanted.seconds = rules.default_expires if expires is None else parse_expires(expires)
+    wanted.contacts = contacts
+    for contact in contacts:
+        if contact.star:
+            # §10.3-6: alone, and only to remove everything.
+            if len(contacts) > 1 or expires is None or wanted.seconds != 0:
+                raise BadMessage("Contact * needs Expires 0 and no other Contact", 400)
+            wanted.star = True
+        elif rules.is_brief(wanted.wish(contact)):
+            lines = b"Min-Expires: " + str(rules.min_expires).encode() + b"\r\n"
+            raise Refused("Interval Too Brief", 423, lines)
+    allow = request.header(ALLOW)
+    if allow is not None:
+        if request.next_of(request.first_of(ALLOW)) >= 0:
+            allow = b",".join(request.headers(ALLOW))
+        wanted.methods = methods_mask(allow)
+    agent = request.header(USER_AGENT)
+    if agent is not None:
+        wanted.user_agent = agent[:USER_AGENT_BYTES]
+
+
+def check_contact(contact: ContactValue) -> Uri:
+    """The URI of a contact that may be stored; BadMessage for one that may not."""
+    if len(contact.uri) > CONTACT_BYTES:
+        raise BadMessage("Contact too long", 400)
+    instance = contact.instance
+    if len(instance) > INSTANCE_BYTES or b'"' in instance or b"\\" in instance:
+        raise BadMessage("Bad +sip.instance", 400)
+    uri = parse_uri(contact.uri)
+    if not uri.is_sip:
+        raise BadMessage("Contact is not a SIP URI", 400)
+    return uri
+
+
+def reg_id_of(contact: ContactValue) -> int:
+    """The reg-id that, with an instance, names a flow (RFC 5626 §4.2); 0 when there is none."""
+    return contact.reg_id if contact.instance and 0 < contact.reg_id <= CSEQ else 0

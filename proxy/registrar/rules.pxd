@@ -1,0 +1,17 @@
+cimport cython
+
+
+@cython.final
+cdef class RegistrarRules:
+    cdef readonly frozenset domains
+    cdef readonly long long default_expires, min_expires, max_expires
+    cdef readonly double expires_jitter
+    cdef readonly object uniform
+    cdef readonly long long max_contacts, full_status, cseq_delay, node
+    cdef readonly bint replace_when_full, refuse_brief, match_call_id
+    cdef readonly bint takes_path, echoes_path, demands_path
+    cdef readonly bytes retry_after, tag
+
+    cpdef bint is_brief(self, long long seconds)
+    @cython.locals(shortened="long long")
+    cpdef long long granted(self, long long seconds) except? 0

@@ -1,0 +1,47 @@
+cimport cython
+
+from proxy.cluster.hlc cimport HybridClock
+from proxy.registrar.binding cimport Binding, Faults, decode, earliest, encode
+from proxy.registrar.plan cimport Plan, make_plan
+from proxy.registrar.record cimport (
+    binding_count, contact_lines, earliest_expiry, find_contact, get_u32, highest_version, is_live,
+    live_count, patched, same_string,
+)
+from proxy.registrar.registration cimport Registration, read_registration, reg_id_of
+from proxy.registrar.rules cimport RegistrarRules
+from proxy.sip.address cimport Address
+from proxy.sip.headers cimport ContactValue
+from proxy.sip.message cimport Message
+
+cdef int ATTEMPTS
+cdef int AT_CSEQ, AT_REG_ID, CALL_ID, INSTANCE, PATH, RECEIVED, SOCKET, TAG, USER_AGENT
+
+
+@cython.final
+@cython.freelist(16)
+cdef class RegisterResult:
+    cdef readonly int status
+    cdef readonly bytes reason, headers, aor
+    cdef readonly bint changed
+    cdef readonly Py_ssize_t contacts, expired
+
+
+@cython.locals(wanted=Registration, result=RegisterResult, aor=bytes, _=int)
+cpdef RegisterResult save(table, Message request, Address source, bytes listener,
+                          long long now_wall, long long now_ms, RegistrarRules rules,
+                          HybridClock clock, Faults faults=*)
+cdef RegisterResult _come_back(RegistrarRules rules)
+@cython.locals(payload=bytes, count=Py_ssize_t, at=Py_ssize_t)
+cdef RegisterResult _attempt(table, Registration wanted, HybridClock clock, Faults faults)
+@cython.locals(contact=ContactValue, at=Py_ssize_t)
+cdef Py_ssize_t _plain_refresh(bytes payload, Py_ssize_t count, Registration wanted) except -1
+@cython.locals(contact=ContactValue, record=bytes, result=RegisterResult)
+cdef RegisterResult _refresh(table, Registration wanted, HybridClock clock, bytes payload,
+                             Py_ssize_t count, stamp, Py_ssize_t at)
+@cython.locals(stored=list, live=list, expired=Py_ssize_t, plan=Plan, record=bytes,
+               version="unsigned long long", binding=Binding, units=Py_ssize_t,
+               result=RegisterResult)
+cdef RegisterResult _replace(table, Registration wanted, HybridClock clock, bytes payload,
+                             Py_ssize_t count, stamp)
+@cython.locals(result=RegisterResult)
+cdef RegisterResult _answer(Registration wanted, bytes record, Py_ssize_t count)

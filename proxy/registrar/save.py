@@ -1,0 +1,219 @@
+"""REGISTER: RFC 3261 §10.3 against the location table, all of it or nothing of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proxy.cluster.hlc import HybridClock
+from proxy.errors import BadMessage, LockTimeout, Refused, ShmError
+from proxy.registrar.binding import Binding, Faults, decode, earliest, encode
+from proxy.registrar.layout import (
+    AT_CSEQ,
+    AT_REG_ID,
+    CALL_ID,
+    INSTANCE,
+    PATH,
+    RECEIVED,
+    SOCKET,
+    TAG,
+    USER_AGENT,
+)
+from proxy.registrar.plan import make_plan
+from proxy.registrar.record import (
+    binding_count,
+    contact_lines,
+    earliest_expiry,
+    find_contact,
+    get_u32,
+    highest_version,
+    is_live,
+    live_count,
+    patched,
+    same_string,
+)
+from proxy.registrar.registration import Registration, read_registration, reg_id_of
+from proxy.registrar.rules import RegistrarRules
+from proxy.sip.address import Address
+from proxy.sip.message import Message
+
+ATTEMPTS = 8  # commits lost in a row to other processes before the phone is told to come back
+
+
+class RegisterResult:
+    """The answer to a REGISTER: what the caller puts on the wire, and what it did."""
+
+    def __init__(self, status: int, reason: bytes, headers: bytes = b"") -> None:
+        self.status = status
+        self.reason = reason
+        self.headers = headers  # whole lines
+        self.aor = b""
+        self.changed = False  # a new record was committed
+        self.contacts = 0  # live bindings now
+        self.expired = 0  # bindings found to have run out, and removed
+
+    def __repr__(self) -> str:
+        return f"<RegisterResult {self.status} {self.reason!r} {self.headers!r}>"
+
+
+def save(
+    table: Any,
+    request: Message,
+    source: Address,
+    listener: bytes,
+    now_wall: int,
+    now_ms: int,
+    rules: RegistrarRules,
+    clock: HybridClock,
+    faults: Faults | None = None,
+) -> RegisterResult:
+    """Register, refresh, remove or list bindings as `request` asks; never raises for its sake."""
+    aor = b""
+    try:
+        wanted = read_registration(request, source, listener, now_wall, now_ms, rules)
+        aor = wanted.aor
+        for _ in range(ATTEMPTS):
+            result = _attempt(table, wanted, clock, faults)
+            if result is not None:
+                return result
+            if faults is not None:
+                faults.conflicts += 1
+        result = _come_back(rules)
+    except Refused as error:
+        result = RegisterResult(error.status, error.reason.encode(), error.headers)
+    except BadMessage as error:
+        result = RegisterResult(error.status, error.reason.encode())
+    except ShmError as error:
+        _count(error, faults)
+        result = _come_back(rules)
+    result.aor = aor
+    return result
+
+
+def _come_back(rules: RegistrarRules) -> RegisterResult:
+    return RegisterResult(503, b"Service Unavailable", rules.retry_after)
+
+
+def _count(error: ShmError, faults: Faults | None) -> None:
+    if faults is None:
+        return
+    if isinstance(error, LockTimeout):
+        faults.lock_timeouts += 1
+    else:
+        faults.full += 1
+
+
+def _attempt(
+    table: Any, wanted: Registration, clock: HybridClock, faults: Faults | None
+) -> RegisterResult | None:
+    """One snapshot, one plan, one commit; None when another process committed in between."""
+    payload, stamp = table.snapshot(wanted.aor)
+    count = 0
+    if payload is not None:
+        count = binding_count(payload)
+        if count < 0:
+            if faults is not None:
+                faults.corrupt += 1
+            count = 0
+    if count and len(wanted.contacts) == 1 and not wanted.star:
+        at = _plain_refresh(payload, count, wanted)
+        if at:
+            return _refresh(table, wanted, clock, payload, count, stamp, at)
+    if not wanted.contacts:
+        return _answer(wanted, payload, count)
+    return _replace(table, wanted, clock, payload, count, stamp)
+
+
+def _plain_refresh(payload: bytes, count: int, wanted: Registration) -> int:
+    """Where the binding is that the request merely prolongs; 0 when it does anything else."""
+    contact = wanted.contacts[0]
+    at = find_contact(payload, count, contact.uri)
+    if (
+        at > 0
+        and wanted.wish(contact) > 0
+        and is_live(payload, at, wanted.now)
+        and wanted.cseq > get_u32(payload, at + AT_CSEQ)
+        and same_string(payload, at, CALL_ID, wanted.call_id)
+        and same_string(payload, at, RECEIVED, wanted.received)
+        and same_string(payload, at, SOCKET, wanted.socket)
+        and same_string(payload, at, PATH, wanted.path)
+        and same_string(payload, at, INSTANCE, contact.instance)
+        and get_u32(payload, at + AT_REG_ID) == reg_id_of(contact)
+        and same_string(payload, at, USER_AGENT, wanted.user_agent)
+        and same_string(payload, at, TAG, wanted.rules.tag)
+    ):
+        return at
+    return 0
+
+
+def _refresh(
+    table: Any,
+    wanted: Registration,
+    clock: HybridClock,
+    payload: bytes,
+    count: int,
+    stamp: int,
+    at: int,
+) -> RegisterResult | None:
+    contact = wanted.contacts[0]
+    record = patched(
+        payload,
+        at,
+        clock.tick(wanted.now_ms, highest_version(payload, count)),
+        wanted.until(contact),
+        wanted.cseq,
+        wanted.now,
+        wanted.methods,
+        contact.q,
+        wanted.rules.node,
+    )
+    if not table.commit(wanted.aor, stamp, record, earliest_expiry(record, count), count):
+        return None
+    result = _answer(wanted, record, count)
+    result.changed = True
+    return result
+
+
+def _replace(
+    table: Any,
+    wanted: Registration,
+    clock: HybridClock,
+    payload: bytes | None,
+    count: int,
+    stamp: int,
+) -> RegisterResult | None:
+    """The general case: decode, apply all of the request, encode."""
+    stored = decode(payload) if count and payload is not None else []
+    live = [binding for binding in stored if binding.is_live(wanted.now)]
+    expired = len(stored) - len(live)
+    plan = make_plan(live, wanted)
+    if not plan.written:
+        return _answer(wanted, payload, count)
+    record = None
+    if plan.bindings:
+        version = clock.tick(wanted.now_ms, _floor(stored))
+        for binding in plan.changed:
+            binding.version = version
+        record = encode(plan.bindings)
+    units = len(plan.bindings)
+    if not table.commit(wanted.aor, stamp, record, earliest(plan.bindings), units):
+        return None
+    result = _answer(wanted, record, units)
+    result.changed = True
+    result.expired = expired
+    return result
+
+
+def _floor(stored: list[Binding]) -> int:
+    return max([binding.version for binding in stored], default=0)
+
+
+def _answer(wanted: Registration, record: bytes | None, count: int) -> RegisterResult:
+    """The 200: every live binding, and the Path when the phone understands one."""
+    result = RegisterResult(200, b"OK")
+    result.aor = wanted.aor
+    if record is not None and count:
+        result.headers = contact_lines(record, count, wanted.now)
+        result.contacts = live_count(record, count, wanted.now)
+    if wanted.path and wanted.supports_path and wanted.rules.echoes_path:
+        result.headers += b"Path: " + wanted.path + b"\r\nSupported: path\r\n"
+    return result

@@ -1,0 +1,120 @@
+"""Deterministic branches, route cookies and tags: everything we sign with the cluster's secret (R4).
+
+A forwarded branch is
+
+    z9hG4bK <mac: 16 hex> <loop: 8 hex> <target: 8 hex>
+
+where `loop` hashes what decides the routing of the request (RFC 5393 §4.2), `target` the target
+the branch goes to, and `mac` everything that makes the incoming request this one: its branch,
+Call-ID, CSeq number, and the two other parts. The same request forwarded again, by a new worker
+or by another node, gets the same branch; a response whose mac is right has passed through us.
+"""
+
+from __future__ import annotations
+
+from proxy.constants import BRANCH_BYTES, BRANCH_COOKIE
+from proxy.sip.message import Message
+
+MASK = 0xFFFFFFFFFFFFFFFF
+COOKIE = BRANCH_COOKIE
+
+
+def siphash(key0: int, key1: int, data: bytes) -> int:
+    """SipHash-2-4 (Aumasson, Bernstein 2012) of `data` under a 128-bit key, as a 64-bit number."""
+    v0 = key0 ^ 0x736F6D6570736575
+    v1 = key1 ^ 0x646F72616E646F6D
+    v2 = key0 ^ 0x6C7967656E657261
+    v3 = key1 ^ 0x7465646279746573
+    p = data
+    size = len(data)
+    whole = size - size % 8
+    at = 0
+    finished = 0
+    while finished < 2:
+        if at < whole:
+            word = 0
+            for i in range(7, -1, -1):
+                word = (word << 8) | p[at + i]
+            at += 8
+            rounds = 2
+        elif finished == 0:
+            word = size & 0xFF
+            for i in range(6, -1, -1):
+                word = word << 8
+                if whole + i < size:
+                    word |= p[whole + i]
+            rounds = 2
+            finished = 1
+        else:
+            word = 0
+            v2 ^= 0xFF
+            rounds = 4
+            finished = 2
+        v3 ^= word
+        for _ in range(rounds):
+            v0 = (v0 + v1) & MASK
+            v1 = ((v1 << 13) | (v1 >> 51)) & MASK
+            v1 ^= v0
+            v0 = ((v0 << 32) | (v0 >> 32)) & MASK
+            v2 = (v2 + v3) & MASK
+            v3 = ((v3 << 16) | (v3 >> 48)) & MASK
+            v3 ^= v2
+            v0 = (v0 + v3) & MASK
+            v3 = ((v3 << 21) | (v3 >> 43)) & MASK
+            v3 ^= v0
+            v2 = (v2 + v1) & MASK
+            v1 = ((v1 << 17) | (v1 >> 47)) & MASK
+            v1 ^= v2
+            v2 = ((v2 << 32) | (v2 >> 32)) & MASK
+        v0 ^= word
+    return v0 ^ v1 ^ v2 ^ v3
+
+
+class Signer:
+    """Makes and checks branches, route cookies and tags under one secret of 16 bytes or more."""
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) < 16:
+            raise ValueError("the secret has to have at least 16 bytes")
+        self.key0 = siphash(0x627A6E6368, 1, secret)
+        self.key1 = siphash(0x627A6E6368, 2, secret)
+
+    def loop_hash(self, request: Message, request_uri: bytes, routes: bytes) -> bytes:
+        """Eight hex digits over what the routing decision depends on (RFC 5393 §4.2.1).
+
+        Not over the To tag: the ACK of a failed INVITE has one and must get its INVITE's branch.
+        """
+        seen = b"\0".join(
+            (
+                request_uri,
+                routes,
+                request.from_tag,
+                request.call_id,
+                request.cseq.to_bytes(4, "big"),
+            )
+        )
+        return b"%08x" % (siphash(self.key0, self.key1, seen) & 0xFFFFFFFF)
+
+    def branch(self, request: Message, loop: bytes, target: bytes) -> bytes:
+        """The branch of `request` towards `target`; ACK and CANCEL get that of their INVITE."""
+        suffix = loop + b"%08x" % (siphash(self.key1, self.key0, target) & 0xFFFFFFFF)
+        return COOKIE + self._mac(request.branch, request, suffix) + suffix
+
+    def is_ours(self, branch: bytes, next_branch: bytes, response: Message) -> bool:
+        """Whether we made `branch` for the request that came with `next_branch`."""
+        if len(branch) != BRANCH_BYTES:
+            return False
+        return branch[7:23] == self._mac(next_branch, response, branch[23:])
+
+    def _mac(self, branch: bytes, message: Message, suffix: bytes) -> bytes:
+        signed = b"\0".join((branch, message.call_id, message.cseq.to_bytes(4, "big"), suffix))
+        return b"%016x" % siphash(self.key0, self.key1, signed)
+
+    def route_cookie(self, call_id: bytes, caller_tag: bytes) -> bytes:
+        """What our Record-Route carries, so that only members of the dialog may use it."""
+        return b"%016x" % siphash(self.key1, self.key0, call_id + b"\0" + caller_tag)
+
+    def own_tag(self, request: Message) -> bytes:
+        """The To tag of an answer we gave without keeping state; its ACK brings it back."""
+        signed = b"\0".join((b"tag", request.call_id, request.from_tag, request.branch))
+        return b"%016x" % siphash(self.key0, self.key1, signed)

@@ -1,0 +1,48 @@
+cimport cython
+from proxy.registrar.lookup cimport Target, lookup, target_for
+from proxy.routing.node cimport Node
+from proxy.routing.relay cimport Relay
+from proxy.routing.request cimport Request
+from proxy.shm.slots cimport Counters
+from proxy.sip.address cimport Address, address_from
+from proxy.sip.headers cimport Via
+from proxy.sip.message cimport Message, parse
+from proxy.sip.patching cimport forwarded_response
+from proxy.sip.scanner cimport classify
+from proxy.transaction.layer cimport Transaction
+
+cdef int KIND_SIP, KIND_STUN
+cdef int ABSORBED, NEW_REQUEST, STRAY_ACK
+cdef int BAD_MSG_HDR, DROP_REPLIES, DROP_REQUESTS, DROPPED_MALFORMED, ERR_REQUESTS, FWD_REPLIES
+cdef int FWD_REQUESTS, KEEPALIVES, RCV_REPLIES, RCV_REQUESTS, RETRANSMISSIONS_ABSORBED
+cdef int SL_RECEIVED_ACKS, STATELESS_REQUESTS, STATELESS_RESPONSES, STUN, TM_RECEIVED_REPLIES
+cdef int ROUTE, VIA
+
+@cython.final
+cdef class ProxyCore:
+    cdef readonly Node node
+    cdef public object policy
+    @cython.locals(entry=tuple)
+    cpdef receive_batch(self, list batch)
+    @cython.locals(message=Message, kind=int)
+    cpdef receive(self, bytes data, Address source, int listener)
+    cpdef answer_keepalive(self, int kind, bytes data, Address source, int listener)
+    cpdef refuse(self, bytes data, object error, Address source, int listener)
+    @cython.locals(node=Node, found=int, request=Request)
+    cpdef receive_request(self, Message message, Address source, int listener)
+    @cython.locals(node=Node)
+    cpdef receive_response(self, Message message, int listener)
+    @cython.locals(node=Node, top=Via, below=Via, address=Address, towards=int, vias=list)
+    cpdef stray_response(self, Message message, int listener)
+    @cython.locals(node=Node, message=Message)
+    cpdef stray_ack(self, Request request)
+    @cython.locals(node=Node, server=Transaction)
+    cpdef cancel(self, Request request)
+    @cython.locals(targets=list, target=Target)
+    cpdef bint send_on(self, Request request) except *
+    @cython.locals(node=Node, key=bytes)
+    cpdef list stray_targets(self, Request request)
+    @cython.locals(node=Node, address=Address)
+    cpdef send_to(self, Request request, Target target)
+    @cython.locals(node=Node, relay=Relay, preferred=int, listener=int, branch=bytes)
+    cpdef send_stateless(self, Request request, Target target, Address address)

@@ -1,0 +1,232 @@
+"""The proxy core (RFC 3261 §16): where every datagram of a worker comes in.
+
+Requests of known transactions and all responses go to the transaction layer; a new request goes
+to the policy. What belongs to a transaction that this worker never saw - it replaced a dead one,
+or the address moved here - is recognised by its signed branch and sent on without state (R4).
+"""
+
+from __future__ import annotations
+
+from proxy.errors import BadMessage
+from proxy.limits.counters import (
+    BAD_MSG_HDR,
+    DROP_REPLIES,
+    DROP_REQUESTS,
+    DROPPED_MALFORMED,
+    ERR_REQUESTS,
+    FWD_REPLIES,
+    FWD_REQUESTS,
+    KEEPALIVES,
+    RCV_REPLIES,
+    RCV_REQUESTS,
+    RETRANSMISSIONS_ABSORBED,
+    SL_RECEIVED_ACKS,
+    STATELESS_REQUESTS,
+    STATELESS_RESPONSES,
+    STUN,
+    TM_RECEIVED_REPLIES,
+)
+from proxy.registrar.lookup import Target, lookup, target_for
+from proxy.routing.locate import LocateError, Located, literal, next_hop
+from proxy.routing.node import Node
+from proxy.routing.request import Policy, Request
+from proxy.sip import scanner
+from proxy.sip.address import Address
+from proxy.sip.header_ids import ROUTE, VIA
+from proxy.sip.headers import parse_via
+from proxy.sip.message import Message, parse
+from proxy.sip.patching import forwarded_response, response_address
+from proxy.sip.refusal import refusal
+from proxy.sip.scanner import classify
+from proxy.sip.stun import stun_binding_response
+from proxy.sip.uri import aor_key
+from proxy.transaction.states import Found
+
+ABSORBED = int(Found.ABSORBED)
+NEW_REQUEST = int(Found.NEW_REQUEST)
+STRAY_ACK = int(Found.STRAY_ACK)
+KIND_SIP = scanner.SIP
+KIND_STUN = scanner.STUN
+
+
+class ProxyCore:
+    """One worker's proxy: `receive` datagrams, send what gathers in `node.layer.outbox`."""
+
+    def __init__(self, node: Node, policy: Policy) -> None:
+        self.node = node
+        self.policy = policy
+
+    def receive_batch(self, batch: list[tuple[int, bytes, int, bytes]]) -> None:
+        """Datagrams as a socket or an inbox gives them: (listener, sockaddr, ns, data)."""
+        for listener, sockaddr, _, data in batch:
+            self.receive(data, Address.from_sockaddr(sockaddr), listener)
+
+    def receive(self, data: bytes, source: Address, listener: int) -> None:
+        """One datagram from the network."""
+        kind = classify(data)
+        if kind != KIND_SIP:
+            self.answer_keepalive(kind, data, source, listener)
+            return
+        try:
+            message = parse(data)
+            if message.is_request:
+                self.receive_request(message, source, listener)
+            else:
+                self.receive_response(message, listener)
+        except BadMessage as error:
+            self.refuse(data, error, source, listener)
+
+    def answer_keepalive(self, kind: int, data: bytes, source: Address, listener: int) -> None:
+        """CRLF is left unanswered (RFC 5626 §3.5.1 wants no pong over UDP), STUN is answered."""
+        if kind == KIND_STUN:
+            self.node.counters.add(STUN, 1)
+            answer = stun_binding_response(data, source)
+            if answer:
+                self.node.layer.send(answer, source, listener)
+        else:
+            self.node.counters.add(KEEPALIVES, 1)
+
+    def refuse(self, data: bytes, error: BadMessage, source: Address, listener: int) -> None:
+        """A message nobody may act on: 4xx to a request where it can be answered at all."""
+        counters = self.node.counters
+        counters.add(BAD_MSG_HDR, 1)
+        answer = refusal(data, error, source)
+        self.node.log.debug("malformed message", source=source.hostport, error=error.reason)
+        if answer is None:
+            counters.add(DROPPED_MALFORMED, 1)
+        else:
+            counters.add(ERR_REQUESTS, 1)
+            self.node.layer.send(answer, source, listener)
+
+    def receive_request(self, message: Message, source: Address, listener: int) -> None:
+        """A request: of a known transaction, a CANCEL or ACK, or a new one for the policy."""
+        node = self.node
+        node.counters.add(RCV_REQUESTS, 1)
+        found = node.layer.receive(message, node.now)
+        if found == ABSORBED:
+            node.counters.add(RETRANSMISSIONS_ABSORBED, 1)
+        elif found == STRAY_ACK:
+            self.stray_ack(Request(node, message, source, listener))
+        elif message.method == "CANCEL":
+            self.cancel(Request(node, message, source, listener))
+        elif found == NEW_REQUEST:
+            Request(node, message, source, listener).run(self.policy)
+
+    def receive_response(self, message: Message, listener: int) -> None:
+        """A response: to its client transaction, else on its way if it bears our signature."""
+        node = self.node
+        node.counters.add(RCV_REPLIES, 1)
+        if node.layer.receive(message, node.now) == ABSORBED:
+            node.counters.add(TM_RECEIVED_REPLIES, 1)
+        else:
+            self.stray_response(message, listener)
+
+    # -- without a transaction ----------------------------------------------------------------
+
+    def stray_response(self, message: Message, listener: int) -> None:
+        """A response we keep no state for (§16.7): forwarded when we made its branch (R4)."""
+        node = self.node
+        vias = message.values(VIA)
+        top = message.via
+        if len(vias) > 1 and node.identity.is_listener(top.host, top.port):
+            below = parse_via(vias[1])
+            if node.signer.is_ours(message.branch, below.branch, message):
+                address = response_address(below)
+                towards = -1
+                if address is not None:
+                    towards = node.identity.listener_towards(address, listener)
+                if address is not None and towards >= 0:
+                    node.layer.send(forwarded_response(message, (), b""), address, towards)
+                    node.counters.add(STATELESS_RESPONSES, 1)
+                    node.counters.add(FWD_REPLIES, 1)
+                    return
+        node.counters.add(DROP_REPLIES, 1)
+
+    def stray_ack(self, request: Request) -> None:
+        """An ACK without a transaction (§16.11): to a 2xx along its Route, or after a death."""
+        node = self.node
+        message = request.message
+        if message.to_tag and message.to_tag == node.signer.own_tag(message):
+            node.counters.add(SL_RECEIVED_ACKS, 1)  # to our own stateless refusal
+            return
+        self.send_on(request)
+
+    def cancel(self, request: Request) -> None:
+        """§9.2 and §16.10: answer it and cancel the INVITE, or send it after one we forgot."""
+        node = self.node
+        server = node.layer.invite_of(request.message)
+        if server is None:
+            if not self.send_on(request):
+                request.reply(481)
+            return
+        if server.address.host != request.reply_address().host:
+            node.counters.add(DROP_REQUESTS, 1)  # not from where the INVITE came: a guess
+            return
+        request.reply(200)
+        invite = server.user
+        if isinstance(invite, Request):
+            invite.cancel(node.now)
+
+    def send_on(self, request: Request) -> bool:
+        """Forward an ACK or CANCEL without state; False when it has nowhere to go."""
+        if request.message.has(ROUTE):
+            request.prepare()
+        targets = self.stray_targets(request)
+        if not targets or not request.passes():
+            self.node.counters.add(DROP_REQUESTS, 1)
+            return False
+        for target in targets:
+            self.send_to(request, target)
+        return True
+
+    def stray_targets(self, request: Request) -> list[Target]:
+        """Where a request without a transaction may go: its dialog's Route, or our phones."""
+        if request.own_route:
+            return [target_for(request.relaying.request_uri)]
+        if request.has_route or not request.is_for_us:
+            return []
+        node = self.node
+        key = aor_key(request.uri)
+        return list(lookup(node.location, key, "", node.wall, node.faults))
+
+    def send_to(self, request: Request, target: Target) -> None:
+        """Forward to one target; a host name is resolved first."""
+        node = self.node
+        try:
+            hop = next_hop(request.relaying.next_hop(target))
+        except LocateError:
+            node.counters.add(DROP_REQUESTS, 1)
+            return
+        address = literal(hop.host, hop.port)
+        if address is not None:
+            self.send_stateless(request, target, address)
+        else:
+            node.resolve(hop.host, hop.port, hop.transport, StrayArrival(self, request, target))
+
+    def send_stateless(self, request: Request, target: Target, address: Address) -> None:
+        """§16.11, with the branch that the INVITE of this ACK or CANCEL had."""
+        node = self.node
+        relay = request.relaying
+        preferred = node.identity.hostports.get(target.socket, request.listener)
+        listener = node.identity.listener_towards(address, preferred)
+        if listener < 0:
+            node.counters.add(DROP_REQUESTS, 1)
+            return
+        relay.fix_via(request.source)
+        branch = relay.branch(target, 0)
+        node.layer.send(relay.build(target, branch, listener, 0), address, listener)
+        node.counters.add(STATELESS_REQUESTS, 1)
+        node.counters.add(FWD_REQUESTS, 1)
+
+
+class StrayArrival:
+    """The resolver's callback for a request that is forwarded without state."""
+
+    def __init__(self, core: ProxyCore, request: Request, target: Target) -> None:
+        self.core = core
+        self.request = request
+        self.target = target
+
+    def __call__(self, located: Located) -> None:
+        if located.targets:
+            self.core.send_stateless(self.request, self.target, located.targets[0])

@@ -1,0 +1,26 @@
+cimport cython
+from proxy.cluster.hlc cimport HybridClock
+from proxy.registrar.rules cimport RegistrarRules
+from proxy.routing.branch cimport Signer
+from proxy.routing.identity cimport Identity
+from proxy.shm.location_table cimport LocationTable
+from proxy.shm.slots cimport Counters
+from proxy.transaction.layer cimport TransactionLayer
+
+@cython.final
+cdef class Node:
+    cdef readonly TransactionLayer layer
+    cdef readonly Signer signer
+    cdef readonly Identity identity
+    cdef readonly LocationTable location
+    cdef readonly RegistrarRules rules
+    cdef readonly Counters counters
+    cdef readonly object log
+    cdef public object resolve
+    cdef readonly double timer_c
+    cdef readonly HybridClock clock
+    cdef readonly object faults
+    cdef readonly double now
+    cdef readonly long long wall
+    cdef readonly long long wall_ms
+    cpdef set_time(self, double monotonic, long long wall_ms)

@@ -1,0 +1,69 @@
+"""What every request of one worker works with: a passive record of collaborators and the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from proxy.cluster.hlc import HybridClock
+from proxy.registrar.rules import RegistrarRules
+from proxy.registrar.binding import Faults
+from proxy.routing.branch import Signer
+from proxy.routing.identity import Identity
+from proxy.shm.location_table import LocationTable
+from proxy.shm.slots import Counters
+from proxy.transaction.layer import TransactionLayer
+
+
+class EventLog(Protocol):
+    """Where events go; `event` is a constant phrase, what varies goes into fields."""
+
+    def debug(self, event: str, **fields: object) -> None:
+        """Log at level debug."""
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Log at level warning."""
+
+    def error(self, event: str, **fields: object) -> None:
+        """Log at level error."""
+
+
+# resolve(host, port, transport, callback): callback gets a Located, once, perhaps at once
+Resolve = Callable[[bytes, int, bytes, Callable[[Any], None]], None]
+
+
+class Node:
+    """One worker's collaborators. The worker sets `now`, `wall` and `wall_ms` each turn."""
+
+    def __init__(
+        self,
+        layer: TransactionLayer,
+        signer: Signer,
+        identity: Identity,
+        location: LocationTable,
+        rules: RegistrarRules,
+        counters: Counters,
+        log: EventLog,
+        resolve: Resolve,
+        timer_c: float,
+    ) -> None:
+        self.layer = layer
+        self.signer = signer
+        self.identity = identity
+        self.location = location
+        self.rules = rules
+        self.counters = counters
+        self.log = log
+        self.resolve = resolve
+        self.timer_c = timer_c
+        self.clock = HybridClock()
+        self.faults = Faults()
+        self.now = 0.0
+        self.wall = 0
+        self.wall_ms = 0
+
+    def set_time(self, monotonic: float, wall_ms: int) -> None:
+        """The time of this turn: monotonic seconds and wall-clock milliseconds."""
+        self.now = monotonic
+        self.wall_ms = wall_ms
+        self.wall = wall_ms // 1000

@@ -1,0 +1,45 @@
+cimport cython
+from proxy.registrar.lookup cimport Target
+from proxy.routing.identity cimport Identity
+from proxy.routing.node cimport Node
+from proxy.sip.address cimport Address
+from proxy.sip.message cimport Message
+from proxy.sip.patching cimport forwarded_request, top_via_fixed
+from proxy.sip.uri cimport Uri
+
+cdef int DEFAULT_MAX_FORWARDS
+cdef int DEFAULT_BREADTH
+cdef int BRANCH_BYTES
+cdef int MAX_BREADTH, ROUTE, VIA
+
+@cython.final
+@cython.freelist(64)
+cdef class Relay:
+    cdef readonly Node node
+    cdef readonly Message message
+    cdef readonly int listener
+    cdef public bytes request_uri
+    cdef public bytes top_via
+    cdef public int drop_routes
+    cdef public bint drop_last
+    cdef public bint record_route
+    cdef public bytes insert
+    cdef public tuple edits
+    cdef public bytes loop
+    cpdef bytes fix_via(self, Address source)
+    @cython.locals(values=list)
+    cpdef list routes(self)
+    cpdef bytes sign(self)
+    @cython.locals(index=int, loop=bytes)
+    cpdef bint has_looped(self) except *
+    cpdef Uri next_hop(self, Target target)
+    cpdef bytes branch(self, Target target, int attempt)
+    @cython.locals(identity=Identity, insert=bytes, request_uri=bytes, drop=int, edits=tuple,
+                   message=Message, hops=int, routes=list, strict=bint)
+    cpdef bytes build(self, Target target, bytes branch, int listener, int breadth)
+    @cython.locals(index=int)
+    cdef tuple limit_breadth(self, tuple edits, bytes insert, int breadth)
+    @cython.locals(value=bytes)
+    cpdef int breadth(self) except -1
+    @cython.locals(cookie=bytes, routes=tuple)
+    cdef bytes record_routes(self, int listener)

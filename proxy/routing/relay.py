@@ -1,0 +1,169 @@
+"""What all branches of one forwarded request share, and how each is built (RFC 3261 §16.6)."""
+
+from __future__ import annotations
+
+from proxy.constants import BRANCH_BYTES
+from proxy.errors import BadMessage
+from proxy.limits import bounds
+from proxy.registrar.lookup import Target
+from proxy.routing.node import Node
+from proxy.sip.address import Address
+from proxy.sip.header_ids import MAX_BREADTH, ROUTE, VIA
+from proxy.sip.headers import parse_name_addr, parse_via, split_commas
+from proxy.sip.message import Message
+from proxy.sip.patching import forwarded_request, top_via_fixed
+from proxy.sip.uri import Uri, parse_uri
+
+DEFAULT_MAX_FORWARDS = 70
+DEFAULT_BREADTH = bounds.MAX_BREADTH
+
+
+class Relay:
+    """One request to be forwarded; `build` makes the datagram of a branch.
+
+    `drop_routes` leading Route values are ours and go, and with `drop_last` the last one, which
+    a strict router meant as the Request-URI; `insert` is put behind our Via; `edits` are pairs
+    (header index, new value or None to remove it).
+    """
+
+    def __init__(self, node: Node, message: Message, listener: int) -> None:
+        self.node = node
+        self.message = message
+        self.listener = listener
+        self.request_uri = message.request_uri
+        self.top_via = b""
+        self.drop_routes = 0
+        self.drop_last = False
+        self.record_route = False
+        self.insert = b""
+        self.edits: tuple[tuple[int, bytes | None], ...] = ()
+        self.loop = b""
+
+    def fix_via(self, source: Address) -> bytes:
+        """The request's own top Via with received and rport filled in (§18.2.1, RFC 3581)."""
+        if not self.top_via:
+            self.top_via = top_via_fixed(self.message, source)
+        return self.top_via
+
+    def routes(self) -> list[bytes]:
+        """The Route values that are left for those behind us."""
+        if not self.message.has(ROUTE):
+            return []
+        values = self.message.values(ROUTE)
+        if self.drop_last:
+            values.pop()
+        return values[self.drop_routes :]
+
+    def sign(self) -> bytes:
+        """The loop part of every branch of this request (RFC 5393 §4.2)."""
+        if not self.loop:
+            routes = b",".join(self.routes()) if self.message.has(ROUTE) else b""
+            self.loop = self.node.signer.loop_hash(self.message, self.request_uri, routes)
+        return self.loop
+
+    def has_looped(self) -> bool:
+        """Whether this request passed here before with nothing changed (§16.3 step 4)."""
+        message = self.message
+        index = message.first_of(VIA)
+        if message.next_of(index) < 0 and b"," not in message.value(index):
+            return False  # whatever passed here has our Via and its own
+        loop = self.sign()
+        for value in message.values(VIA):
+            if loop in value:
+                via = parse_via(value)
+                ours = self.node.identity.is_listener(via.host, via.port)
+                if ours and via.branch[23:31] == loop and len(via.branch) == BRANCH_BYTES:
+                    return True
+        return False
+
+    def next_hop(self, target: Target) -> Uri:
+        """Where a branch goes: Path, remaining Route, received address, or the target (§16.6-7)."""
+        if target.path:
+            return parse_uri(parse_name_addr(split_commas(target.path)[0]).uri)
+        routes = self.routes()
+        if routes:
+            return parse_uri(parse_name_addr(routes[0]).uri)
+        if target.received:
+            return parse_uri(b"sip:" + target.received)
+        return parse_uri(target.uri)
+
+    def branch(self, target: Target, attempt: int) -> bytes:
+        """The branch parameter towards a target; each address tried has its own."""
+        aim = target.uri + b" " + target.received
+        if attempt:
+            aim += b" %d" % attempt
+        return self.node.signer.branch(self.message, self.sign(), aim)
+
+    def build(self, target: Target, branch: bytes, listener: int, breadth: int) -> bytes:
+        """The datagram of one branch, leaving by `listener`."""
+        message = self.message
+        identity = self.node.identity
+        insert = self.insert
+        if self.record_route:
+            insert += self.record_routes(listener)
+        request_uri = target.uri
+        drop = self.drop_routes
+        edits = self.edits
+        if target.path:
+            insert += b"Route: " + target.path + b"\r\n"
+        elif message.has(ROUTE):
+            routes = self.routes()
+            strict = len(routes) > 0 and not is_loose(routes[0])
+            if strict or self.drop_last:
+                if strict:
+                    # §16.6 step 6: a strict router wants itself in the Request-URI
+                    routes.append(b"<" + request_uri + b">")
+                    request_uri = parse_name_addr(routes.pop(0)).uri
+                if routes:
+                    insert += b"Route: " + b", ".join(routes) + b"\r\n"
+                drop = len(message.values(ROUTE))
+        if message.method == "INVITE":
+            edits, insert = self.limit_breadth(edits, insert, breadth)
+        hops = message.max_forwards - 1 if message.max_forwards >= 0 else DEFAULT_MAX_FORWARDS
+        return forwarded_request(
+            message,
+            request_uri,
+            identity.vias[listener] + branch + b"\r\n",
+            self.top_via,
+            hops,
+            drop,
+            insert,
+            edits,
+        )
+
+    def limit_breadth(
+        self, edits: tuple[tuple[int, bytes | None], ...], insert: bytes, breadth: int
+    ) -> tuple[tuple[tuple[int, bytes | None], ...], bytes]:
+        """Say how many parallel branches those behind us may still open (RFC 5393 §5.3.3)."""
+        index = self.message.first_of(MAX_BREADTH)
+        if index >= 0:
+            return (*edits, (index, b"%d" % breadth)), insert
+        return edits, insert + b"Max-Breadth: %d\r\n" % breadth
+
+    def breadth(self) -> int:
+        """The parallel branches this request may still open."""
+        value = self.message.header(MAX_BREADTH)
+        if value is None:
+            return DEFAULT_BREADTH
+        if not value.isdigit() or len(value) > 5:
+            raise BadMessage("Max-Breadth is not a number")
+        return min(int(value), DEFAULT_BREADTH)
+
+    def record_routes(self, listener: int) -> bytes:
+        """Our Record-Route; two when the request leaves by another listener (RFC 5658)."""
+        message = self.message
+        routes = self.node.identity.routes
+        cookie = self.node.signer.route_cookie(message.call_id, message.from_tag)
+        if listener == self.listener:
+            return b"Record-Route: " + routes[listener] + b";k=" + cookie + b">\r\n"
+        return b"Record-Route: %b;r2=on;k=%b>, %b;r2=on;k=%b>\r\n" % (
+            routes[listener],
+            cookie,
+            routes[self.listener],
+            cookie,
+        )
+
+
+def is_loose(route: bytes) -> bool:
+    """Whether a Route value names a loose router (§19.1.1)."""
+    return parse_uri(parse_name_addr(route).uri).lr

@@ -1,0 +1,323 @@
+"""A request on its way through the policy: what `conf/routing.py` sees and calls.
+
+The policy is `async def on_request(request)`. It answers (`reply`, `save`), sends the request on
+(`relay`), or drops it. Awaiting `relay` gives the outcome: after a failure the policy may relay
+again or answer itself; if it does neither, the best response goes upstream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
+
+from proxy.constants import reason_phrase
+from proxy.errors import BadMessage
+from proxy.limits import counters as ids
+from proxy.limits.counters import (
+    LOOPS_DETECTED,
+    REGISTRAR_ACCEPTED_REGS,
+    REGISTRAR_REJECTED_REGS,
+    SL_1XX_REPLIES,
+    SL_SENT_REPLIES,
+    TM_UAS_TRANSACTIONS,
+    TOO_MANY_HOPS,
+    TRANSACTIONS_REFUSED,
+)
+from proxy.registrar.lookup import Target, lookup, target_for
+from proxy.registrar.save import save
+from proxy.routing.node import Node
+from proxy.routing.relay import Relay
+from proxy.routing.response_context import ForkUser, ResponseContext
+from proxy.routing.route import prepare_routes
+from proxy.sip.address import Address
+from proxy.sip.header_ids import PROXY_REQUIRE, ROUTE
+from proxy.sip.message import Message
+from proxy.sip.patching import response
+from proxy.sip.uri import Uri, aor_key, parse_uri
+from proxy.transaction.layer import Transaction
+
+Policy = Callable[["Request"], Coroutine[Any, Any, None]]
+
+
+class Outcome:
+    """How a relay ended; await it. `status` 0 means: not yet."""
+
+    def __init__(self) -> None:
+        self.status = 0
+
+    def __await__(self) -> Generator[Outcome, None, Outcome]:
+        if not self.status:
+            yield self
+        return self
+
+
+class Request(ForkUser):
+    """One new request and what has been done about it so far."""
+
+    def __init__(self, node: Node, message: Message, source: Address, listener: int) -> None:
+        self.node = node
+        self.message = message
+        self.source = source
+        self.listener = listener
+        self.relaying = Relay(node, message, listener)
+        self.method = message.method
+        self.server: Transaction | None = None
+        self.context: ResponseContext | None = None
+        self.coroutine: Coroutine[Any, Any, None] | None = None
+        self.awaited: Outcome | None = None
+        self.outcome: Outcome | None = None
+        self.answered = False  # finally, by us
+        self.dropped = False
+        self.cancelled = False
+        self.own_route = False
+        self._uri: Uri | None = None
+
+    # -- what a policy asks -------------------------------------------------------------------
+
+    @property
+    def uri(self) -> Uri:
+        """The Request-URI, parsed."""
+        if self._uri is None:
+            self._uri = parse_uri(self.relaying.request_uri)
+        return self._uri
+
+    @property
+    def in_dialog(self) -> bool:
+        """Whether there is a To tag."""
+        return len(self.message.to_tag) > 0
+
+    @property
+    def is_for_us(self) -> bool:
+        """Whether the Request-URI names one of our domains or listeners."""
+        return self.node.identity.is_ours(self.uri)
+
+    @property
+    def is_from_us(self) -> bool:
+        """Whether the From URI names one of our domains."""
+        return self.node.identity.is_ours(parse_uri(self.message.from_addr.uri))
+
+    @property
+    def has_route(self) -> bool:
+        """Whether Route values are left after our own have been taken off."""
+        return len(self.relaying.routes()) > 0
+
+    @property
+    def came_by_our_route(self) -> bool:
+        """Whether the Route was one of ours, with the cookie of this dialog."""
+        return self.own_route
+
+    def lookup(self) -> list[Target]:
+        """The registered contacts of the Request-URI that take this method, best q first."""
+        node = self.node
+        return lookup(node.location, aor_key(self.uri), self.method, node.wall, node.faults)
+
+    # -- what a policy does -------------------------------------------------------------------
+
+    def record_route(self) -> None:
+        """Stay in the path of the dialog's later requests (§16.6 step 4)."""
+        self.relaying.record_route = True
+
+    def add_header(self, name: bytes, value: bytes) -> None:
+        """Add a header line to what will be relayed."""
+        if b"\r" in value or b"\n" in value or not name or b":" in name:
+            raise ValueError("a header line holds no line ends, and its name no colon")
+        self.relaying.insert += name + b": " + value + b"\r\n"
+
+    def reply(self, status: int, reason: str = "", headers: bytes = b"", body: bytes = b"") -> None:
+        """Answer the request; `headers` are whole lines, CRLF included."""
+        phrase = reason.encode() if reason else reason_phrase(status)
+        self.answer(status, phrase, headers, body)
+
+    def answer(self, status: int, reason: bytes, headers: bytes, body: bytes) -> None:
+        """`reply`, with the reason phrase as bytes; a second final answer is ignored."""
+        if self.answered or self.dropped:
+            return
+        node = self.node
+        tag = node.signer.own_tag(self.message) if status > 100 else b""
+        via = self.relaying.fix_via(self.source)
+        datagram = response(self.message, status, reason, tag, headers, body, via, False)
+        self.answered = status >= 200
+        if self.server is not None:
+            self.server.respond(status, datagram, node.now)
+            return
+        node.layer.send(datagram, self.reply_address(), self.listener)
+        node.counters.add(SL_SENT_REPLIES, 1)
+        node.counters.add(SL_1XX_REPLIES + status // 100 - 1, 1)
+
+    def save(self) -> None:
+        """Register: RFC 3261 §10.3, and answer."""
+        node = self.node
+        local = node.identity.listeners[self.listener].hostport
+        result = save(
+            node.location,
+            self.message,
+            self.source,
+            local,
+            node.wall,
+            node.wall_ms,
+            node.rules,
+            node.clock,
+            node.faults,
+        )
+        accepted = result.status < 300
+        node.counters.add(REGISTRAR_ACCEPTED_REGS if accepted else REGISTRAR_REJECTED_REGS, 1)
+        self.answer(result.status, result.reason, result.headers, b"")
+
+    def drop(self) -> None:
+        """Do not answer at all."""
+        self.dropped = True
+
+    def relay(self, targets: list[Target] | None = None) -> Outcome:
+        """Send the request on (§16): to `targets`, else along its Route or to its Request-URI."""
+        outcome = self.outcome = Outcome()
+        if self.answered or self.dropped or not self.may_be_relayed():
+            outcome.status = 500
+            return outcome
+        if self.cancelled:
+            self.reply(487)
+            outcome.status = 487
+            return outcome
+        if not self.hold():
+            outcome.status = 503
+            return outcome
+        context = self.context
+        if context is None or context.final_status:
+            assert self.server is not None
+            context = self.context = ResponseContext(
+                self.node, self.relaying, self.server, self
+            )
+        if targets is None:
+            context.start_one(target_for(self.relaying.request_uri), self.node.now)
+        elif len(targets) == 1:
+            context.start_one(targets[0], self.node.now)
+        elif targets:
+            context.start(targets, self.node.now)
+        else:
+            self.reply(480)
+            outcome.status = 480
+        return outcome
+
+    # -- the machinery below a policy ---------------------------------------------------------
+
+    def may_be_relayed(self) -> bool:
+        """§16.3: Max-Forwards, loops, Proxy-Require; answers what it refuses."""
+        message = self.message
+        if message.max_forwards == 0:
+            self.node.counters.add(TOO_MANY_HOPS, 1)
+            self.reply(483)
+        elif self.relaying.has_looped():
+            self.node.counters.add(LOOPS_DETECTED, 1)
+            self.reply(482)
+        elif message.has(PROXY_REQUIRE):
+            unsupported = b", ".join(message.values(PROXY_REQUIRE))
+            self.reply(420, headers=b"Unsupported: " + unsupported + b"\r\n")
+        else:
+            return True
+        return False
+
+    def hold(self) -> bool:
+        """Make the server transaction, so that retransmissions end here; False if full (503)."""
+        if self.server is not None:
+            return True
+        layer = self.node.layer
+        if layer.full():
+            self.node.counters.add(TRANSACTIONS_REFUSED, 1)
+            self.reply(503, headers=b"Retry-After: 5\r\n")
+            return False
+        self.relaying.fix_via(self.source)
+        self.server = layer.serve(self.message, self.reply_address(), self.listener, self)
+        self.node.counters.add(TM_UAS_TRANSACTIONS, 1)
+        if self.method == "INVITE":
+            self.answer(100, b"Trying", b"", b"")
+        return True
+
+    def reply_address(self) -> Address:
+        """Where responses go (§18.2.2, RFC 3581 §4): never further than the source's host."""
+        via = self.message.via
+        if via.rport >= 0 or via.port == self.source.port:
+            return self.source
+        return Address.parse(self.source.host, via.port or 5060)
+
+    def passes(self) -> bool:
+        """Whether Max-Forwards lets the request go on; nothing is answered."""
+        return self.message.max_forwards != 0 and not self.relaying.has_looped()
+
+    def prepare(self) -> None:
+        """§16.4: take our own entries off the Route."""
+        self.own_route = prepare_routes(self.relaying)
+
+    def run(self, policy: Policy) -> None:
+        """Give the request to the policy."""
+        if self.message.has(ROUTE):
+            self.prepare()
+        self.coroutine = policy(self)
+        self.step()
+
+    def step(self) -> None:
+        """Run the policy to its next await, or to its end."""
+        coroutine = self.coroutine
+        if coroutine is None:
+            return
+        try:
+            self.awaited = coroutine.send(None)
+        except StopIteration:
+            self.coroutine = None
+            self.ended()
+        except BadMessage as error:
+            self.coroutine = None
+            self.fail(error.status, error.reason)
+        except Exception as error:  # noqa: BLE001 - a policy is an operator's code: it may raise anything
+            self.coroutine = None
+            self.node.counters.add(ids.POLICY_ERRORS, 1)
+            self.node.log.error("policy failed", error=repr(error), method=self.method)
+            self.fail(500, "")
+        else:
+            self.hold()
+
+    def fail(self, status: int, reason: str) -> None:
+        """Answer for a policy that could not."""
+        if self.context is None or not self.context.final_status:
+            self.reply(status, reason)
+            if self.context is not None:
+                self.context.final_status = status
+
+    def ended(self) -> None:
+        """The policy has returned: see that the caller gets an answer."""
+        context = self.context
+        if context is None:
+            if not self.answered and not self.dropped:
+                self.node.log.warning("policy gave no answer", method=self.method)
+                self.reply(500)
+        elif self.answered:
+            context.final_status = context.final_status or 500
+            context.user = None
+        elif context.open == 0 and not context.final_status:
+            context.forward_best(self.node.now)
+
+    def settled(self, context: ResponseContext, now: float) -> None:
+        """The fork has failed: back to the policy if it waits, else upstream."""
+        outcome = self.outcome
+        if outcome is not None and context.branches:
+            outcome.status = context.best_status()
+        if self.awaited is not None and self.awaited is outcome:
+            self.awaited = None
+            self.step()
+        elif self.coroutine is None:
+            context.forward_best(now)
+
+    def succeeded(self, context: ResponseContext, now: float) -> None:
+        """The fork has a 2xx, which has gone upstream."""
+        outcome = self.outcome
+        if outcome is not None:
+            outcome.status = context.final_status
+        if self.awaited is not None and self.awaited is outcome:
+            self.awaited = None
+            self.step()
+
+    def cancel(self, now: float) -> None:
+        """A CANCEL came for this INVITE (§9.2, §16.10)."""
+        self.cancelled = True
+        if self.context is not None:
+            self.context.cancel(now)
+        elif not self.answered:
+            self.reply(487)

@@ -1,0 +1,16 @@
+cimport cython
+from proxy.routing.branch cimport Signer
+from proxy.routing.identity cimport Identity
+from proxy.routing.relay cimport Relay
+from proxy.sip.headers cimport NameAddr
+from proxy.sip.message cimport Message
+from proxy.sip.uri cimport Uri
+
+cdef int ROUTE
+
+@cython.locals(routes=list, identity=Identity, request_uri=Uri, uri=Uri, route=NameAddr,
+               cookie_seen=bint)
+cpdef bint prepare_routes(Relay relay) except *
+cdef bint is_own_record_route(Identity identity, Uri uri) except *
+@cython.locals(cookie=bytes, message=Message, signer=Signer)
+cdef bint has_cookie(Relay relay, Uri uri) except *

@@ -1,0 +1,50 @@
+"""Route pre-processing (RFC 3261 §16.4): what of the Route is ours, and may it be used."""
+
+from __future__ import annotations
+
+from proxy.routing.identity import Identity
+from proxy.routing.relay import Relay
+from proxy.sip.header_ids import ROUTE
+from proxy.sip.headers import NameAddr, parse_routes
+from proxy.sip.uri import Uri, parse_uri
+
+
+def prepare_routes(relay: Relay) -> bool:
+    """Undo a strict router's rewriting, then take our own entries off the Route.
+
+    True when one of ours carried the cookie of this dialog.
+    """
+    cookie_seen = False
+    routes: list[NameAddr] = parse_routes(relay.message.values(ROUTE))
+    identity = relay.node.identity
+    request_uri = parse_uri(relay.request_uri)
+    if routes and is_own_record_route(identity, request_uri):
+        # a strict router put our Record-Route into the Request-URI and the target last
+        cookie_seen = has_cookie(relay, request_uri)
+        relay.request_uri = routes.pop().uri
+        relay.drop_last = True
+    for route in routes:
+        uri = parse_uri(route.uri)
+        if uri.user or not identity.is_ours(uri):
+            break
+        relay.drop_routes += 1
+        if not cookie_seen:
+            cookie_seen = has_cookie(relay, uri)
+    return cookie_seen
+
+
+def is_own_record_route(identity: Identity, uri: Uri) -> bool:
+    """Whether a Request-URI is one that we put into a Record-Route."""
+    return not uri.user and uri.params != b"" and uri.param(b"k") is not None and identity.is_ours(uri)
+
+
+def has_cookie(relay: Relay, uri: Uri) -> bool:
+    """Whether our Route entry was made for this dialog, seen from either end."""
+    cookie = uri.param(b"k")
+    if not cookie:
+        return False
+    message = relay.message
+    signer = relay.node.signer
+    if cookie == signer.route_cookie(message.call_id, message.from_tag):
+        return True
+    return cookie == signer.route_cookie(message.call_id, message.to_tag)

@@ -1,0 +1,80 @@
+cimport cython
+from proxy.sip.address cimport Address
+from proxy.sip.headers cimport Via
+from proxy.sip.message cimport Message
+from proxy.transaction.timers cimport Timers
+
+cdef int ABSORBED, NEW_REQUEST, STRAY_ACK, STRAY_RESPONSE
+cdef int COMPLETED, ACCEPTED, TERMINATED
+cdef int REQUEST, ACK, SEND_PROVISIONAL, SEND_SUCCESS, SEND_FAILURE
+cdef int PROVISIONAL, SUCCESS, FAILURE, TRANSPORT_ERROR, RETRANSMIT, TIMEOUT, LINGER, STIMULI
+cdef int SEND_RESPONSE, RESEND_RESPONSE, SEND_REQUEST, SEND_ACK, PASS
+cdef int REPORT_TIMEOUT, REPORT_TRANSPORT_ERROR, START_RETRANSMIT, START_RETRANSMIT_T2
+cdef int START_TIMEOUT, START_LINGER, START_LINGER_T4
+cdef int CLIENT_INVITE, CLIENT_NON_INVITE, SERVER_INVITE, SERVER_NON_INVITE
+cdef tuple TABLES
+cdef tuple FIRST_STATES
+cdef tuple FIRST_ACTIONS
+
+cdef class TransactionUser:
+    cpdef response_received(self, Transaction client, Message response, double now)
+    cpdef ack_received(self, Transaction server, Message ack, double now)
+    cpdef timed_out(self, Transaction transaction, double now)
+    cpdef transport_failed(self, Transaction transaction, double now)
+    cpdef released(self, Transaction transaction)
+
+@cython.final
+@cython.freelist(256)
+cdef class Transaction:
+    cdef readonly TransactionLayer layer
+    cdef readonly int machine
+    cdef readonly tuple key
+    cdef public TransactionUser user
+    cdef readonly Address address
+    cdef readonly int listener
+    cdef public int state
+    cdef public double interval
+    cdef public bytes datagram
+    cpdef fire(self, int timer, double now)
+    @cython.locals(stimulus=int)
+    cpdef bint respond(self, int status, bytes datagram, double now) except *
+
+@cython.final
+cdef class TransactionLayer:
+    cdef readonly double t1, t2, t4, patience
+    cdef readonly Py_ssize_t capacity
+    cdef readonly Timers timers
+    cdef readonly dict servers
+    cdef readonly dict clients
+    cdef public list outbox
+    cdef public unsigned long retransmitted_requests
+    cdef public unsigned long retransmitted_responses
+    cpdef bint full(self) except *
+    @cython.locals(method=str, server=Transaction)
+    cpdef int receive(self, Message message, double now) except -1
+    @cython.locals(client=Transaction, stimulus=int)
+    cpdef int receive_response(self, Message response, double now) except -1
+    cpdef Transaction invite_of(self, Message cancel)
+    @cython.locals(machine=int, key=tuple, server=Transaction)
+    cpdef Transaction serve(self, Message request, Address address, int listener, TransactionUser user)
+    @cython.locals(machine=int, client=Transaction, action=int)
+    cpdef Transaction send_request(self, tuple key, bytes datagram, Address address, int listener, TransactionUser user, double now)
+    cpdef send(self, bytes datagram, Address address, int listener)
+    @cython.locals(entry=tuple, actions=tuple, state=int, action=int)
+    cpdef bint drive(self, Transaction transaction, int stimulus, Message message, double now) except *
+    cpdef perform(self, Transaction transaction, int action, Message message, double now)
+    cdef dispatch(self, Transaction transaction)
+    @cython.locals(interval=double)
+    cdef start_retransmit(self, Transaction transaction, double now)
+    cdef acknowledge(self, Transaction client, Message response)
+    cdef hand_up(self, Transaction transaction, Message message, double now)
+    @cython.locals(user=TransactionUser)
+    cdef report(self, Transaction transaction, int action, double now)
+    cpdef abandon(self, Transaction server)
+    @cython.locals(machine=int, table=dict)
+    cdef settle(self, Transaction transaction)
+    @cython.locals(user=TransactionUser)
+    cdef release(self, Transaction transaction)
+
+@cython.locals(via=Via)
+cpdef tuple server_key(Message request, str method)

@@ -1,0 +1,227 @@
+"""The child table: what kinds of process there are, what became of each, and what to do about it.
+
+`decide` is pure: it looks at how a child ended and at the history of its slot, and nothing else.
+The supervisor reaps, asks, and acts; nothing is raised on the way.
+"""
+
+from __future__ import annotations
+
+import enum
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from proxy.sip.address import Address
+
+    from workers.config import Config
+    from workers.logs import Log
+    from workers.shared_page import SharedPage
+    from workers.tables import Tables
+
+BOOT_DEADLINE_S: Final = 30.0  # from the fork to the first heartbeat
+FREE_FAILURES: Final = 5  # crashes within the window that are made good at once
+FAILURE_WINDOW_S: Final = 10.0
+FIRST_DELAY_S: Final = 0.1
+LONGEST_DELAY_S: Final = 30.0
+
+
+class ExitCode(enum.IntEnum):
+    """What a process says by its exit status."""
+
+    OK = 0  # it was asked to stop, and did
+    CRASHED = 1  # an exception nobody expected; the log has it
+    BOOT_FAILED = 3  # it could not begin its work
+    CONFIG_ERROR = 4  # it could not begin, and cannot with this configuration
+    SHM_CORRUPT = 5  # a shared file cannot be used
+
+
+class Restart(enum.Enum):
+    """Whether a child that ended is replaced."""
+
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class Child:
+    """What a child's `run(child) -> int` gets; made in the child itself, after the fork."""
+
+    __slots__ = (
+        "_beat",
+        "_ready",
+        "config",
+        "count",
+        "inbox_eventfds",
+        "index",
+        "listeners",
+        "log",
+        "page",
+        "parent_fd",
+        "role",
+        "secret",
+        "slot",
+        "sockets",
+        "stop_fd",
+        "tables",
+    )
+
+    config: Config
+    role: str
+    index: int  # 0-based within the role
+    count: int  # how many children the role has
+    slot: int  # row in tables.slots
+    sockets: list[list[int]]  # per listener, the descriptors this child reads and sends by
+    listeners: list[Address]
+    inbox_eventfds: list[int]  # one per UDP worker
+    tables: Tables
+    stop_fd: int  # readable: stop
+    parent_fd: int  # end of file: the supervisor is gone
+    secret: bytes
+    log: Log
+    page: SharedPage  # log levels
+
+    def __init__(self, ready: Callable[[], None], **values: object) -> None:
+        for name, value in values.items():
+            setattr(self, name, value)
+        self._ready: Callable[[], None] | None = ready
+        self._beat = self.tables.slots.beat
+
+    def beat(self) -> None:
+        """Say that this process is alive; the first time, that it is up."""
+        self._beat(self.slot, time.monotonic_ns() // 1_000_000)
+        if self._ready is not None:
+            self._ready()
+            self._ready = None
+
+    @property
+    def up(self) -> bool:
+        """Whether the first heartbeat has been given."""
+        return self._ready is None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """A kind of process: one row of the table."""
+
+    role: str
+    target: Callable[[Child], int]
+    count: int = 1
+    reads_sockets: bool = False
+    restart: Restart = Restart.ALWAYS
+    stop_signal: int | None = None  # sent besides making stop_fd readable
+    grace_s: float = 5.0
+
+    def title(self, index: int) -> str:
+        """How process lists name child `index`."""
+        return (
+            self.role if self.count == 1 and not self.reads_sockets else f"{self.role} {index + 1}"
+        )
+
+
+@dataclass(slots=True)
+class Slot:
+    """One child's place: it stays when the process in it changes."""
+
+    spec: ChildSpec
+    index: int
+    row: int
+    pid: int = 0
+    stop_fd: int = -1
+    ready_fd: int = -1
+    started_at: float = 0.0
+    up_at: float | None = None  # since when it beats
+    ever_up: bool = False
+    heartbeat: int = 0
+    heartbeat_at: float = 0.0
+    aborted_at: float | None = None
+    respawn_at: float | None = None
+    failures: deque[float] = field(default_factory=lambda: deque(maxlen=32))
+
+    @property
+    def title(self) -> str:
+        """How process lists name it."""
+        return self.spec.title(self.index)
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a process ended: by `code`, or by `signal`."""
+
+    pid: int
+    code: int | None
+    signal: int | None = None
+
+    def __str__(self) -> str:
+        if self.signal is not None:
+            return f"killed by {_signal_name(self.signal)}"
+        names = {code.value: code.name.lower().replace("_", " ") for code in ExitCode}
+        return f"exit status {self.code} ({names.get(self.code or 0, 'unknown')})"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Nothing to do: it was meant to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Fork it again, now or after a while."""
+
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Stop the whole server: `reason` is the sentence."""
+
+    reason: str
+
+
+Decision = Expected | Replace | GiveUp
+_FATAL_AT_BOOT: Final = {ExitCode.BOOT_FAILED, ExitCode.CONFIG_ERROR, ExitCode.SHM_CORRUPT}
+_FROM_OUTSIDE: Final = {signal.SIGKILL, signal.SIGTERM}
+
+
+def decide(exit: Exit, slot: Slot, stopping: bool, now: float) -> Decision:
+    """What to do about the end of the process that was in `slot`."""
+    if stopping or slot.spec.restart is Restart.NEVER:
+        return Expected()
+    if not slot.ever_up and exit.code in _FATAL_AT_BOOT:
+        return GiveUp(f"{slot.title} could not start")
+    if not slot.ever_up and slot.aborted_at is not None:
+        return GiveUp(f"{slot.title} did not come up within {BOOT_DEADLINE_S:.0f} s")
+    if slot.up_at is not None and exit.signal in _FROM_OUTSIDE and slot.aborted_at is None:
+        return Replace(0.0)  # somebody else's doing: it says nothing about the next one
+    recent = 1 + sum(1 for at in slot.failures if now - at <= FAILURE_WINDOW_S)
+    free = FREE_FAILURES if slot.up_at is not None else 1
+    if not slot.ever_up and recent > FREE_FAILURES:
+        return GiveUp(f"{slot.title} ended {recent} times before it was up: {exit}")
+    if recent <= free:
+        return Replace(0.0)
+    return Replace(min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** (_streak(slot, now) - free)))
+
+
+def note_failure(exit: Exit, slot: Slot, now: float) -> None:
+    """Remember the end of a process that nobody asked for, for the next decision."""
+    if exit.signal not in _FROM_OUTSIDE or slot.up_at is None or slot.aborted_at is not None:
+        slot.failures.append(now)
+
+
+def _streak(slot: Slot, now: float) -> int:
+    """How many failures follow each other without a good while between them; this one counts."""
+    streak, later = 1, now
+    for at in reversed(slot.failures):
+        if later - at > FAILURE_WINDOW_S + LONGEST_DELAY_S:
+            break
+        streak, later = streak + 1, at
+    return streak
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

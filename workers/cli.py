@@ -1,0 +1,143 @@
+"""The command line: `sipherd run`, `check`, `ctl`, `table check`."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from proxy.errors import ConfigError, ShmError, SipherdError
+from workers.config import Config, load
+from workers.control_client import ask
+from workers.tables import LOCATION
+
+ConfigFile = Annotated[Path, typer.Option("-c", "--config", help="The configuration file.")]
+DEFAULT_FILE = Path("conf/sipherd.toml")
+_NAMED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
+
+app = typer.Typer(
+    help="A SIP registrar and stateful proxy.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+table_app = typer.Typer(help="Look after table files.", no_args_is_help=True)
+app.add_typer(table_app, name="table")
+
+
+def main() -> None:
+    """Run a command; what goes wrong on purpose is a sentence and exit status 1."""
+    try:
+        app()
+    except ConfigError as error:
+        _fail(*error.mistakes)
+    except SipherdError as error:
+        _fail(f"sipherd: {error}")
+
+
+def _fail(*sentences: str) -> None:
+    for sentence in sentences:
+        print(sentence, file=sys.stderr)
+    raise SystemExit(1)
+
+
+@app.command()
+def run(config: ConfigFile = DEFAULT_FILE) -> None:
+    """Run the server in the foreground."""
+    from workers.start import start
+
+    settings = load(config)
+    raise SystemExit(start(settings))
+
+
+@app.command()
+def check(config: ConfigFile = DEFAULT_FILE) -> None:
+    """Check a configuration and the policy it names: a sentence per mistake, exit status 1."""
+    settings = load(config)
+    _check_policy(settings)
+    print(f"{config}: no mistakes.")
+
+
+def _check_policy(settings: Config) -> None:
+    script = settings.routing.script
+    try:
+        compile(script.read_bytes(), str(script), "exec")
+    except OSError as error:
+        raise ConfigError([f"{script}: cannot be read: {error.strerror}."]) from None
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise ConfigError([f"{script}:{line}: this is not Python: {error}."]) from None
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def ctl(
+    method: Annotated[str, typer.Argument(help="A management command; `which` lists them.")],
+    params: Annotated[
+        list[str] | None, typer.Argument(help="key=value, or values in order.")
+    ] = None,
+    config: ConfigFile = DEFAULT_FILE,
+) -> None:
+    """Ask a running server; prints JSON."""
+    answer = ask(load(config).node.runtime_dir, method, parse_params(params or []))
+    if "error" in answer:
+        _fail(json.dumps({"error": answer["error"]}, ensure_ascii=False))
+    print(json.dumps(answer["result"], ensure_ascii=False, indent=2))
+
+
+def parse_params(words: list[str]) -> list[Any] | dict[str, Any]:
+    """The parameters of `key=value …`, or of plain values in the command's own order."""
+    named = [_NAMED.fullmatch(word) for word in words]
+    if not all(named):
+        return [_value(word) for word in words]
+    params: dict[str, Any] = {}
+    for match in named:
+        assert match is not None
+        key, value = match[1], _value(match[2])
+        if key in params:
+            held = params[key]
+            params[key] = [*held, value] if isinstance(held, list) else [held, value]
+        else:
+            params[key] = value
+    return params
+
+
+def _value(text: str) -> Any:
+    """Text as it stands, or the JSON list or object it spells."""
+    if text[:1] in {"[", "{"}:
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+@table_app.command("check")
+def table_check(
+    file: Annotated[Path | None, typer.Argument(help="A table file.")] = None,
+    config: Annotated[Path | None, typer.Option("-c", "--config")] = None,
+) -> None:
+    """Verify a table file and say what was found; exit status 1 when something is wrong."""
+    from proxy.shm.repair import check as check_file
+
+    if file is None:
+        file = load(config or DEFAULT_FILE).node.runtime_dir / LOCATION
+    try:
+        report = check_file(str(file))
+    except ShmError as error:
+        _fail(f"{file}: {error}")
+        return
+    for fault in report.faults:
+        print(f"{file}: {fault}")
+    figures = ", ".join(
+        f"{value} {name.replace('_', ' ')}"
+        for name, value in report._asdict().items()
+        if name not in {"faults", "in_use"}
+    )
+    verdict = "no faults" if report.ok else f"{len(report.faults)} faults"
+    print(f"{file}: {verdict}; {figures}{'; in use' if report.in_use else ''}.")
+    if not report.ok:
+        raise SystemExit(1)

@@ -1,0 +1,327 @@
+"""The configuration file: read, checked as a whole, and frozen.
+
+All mistakes are reported at once, one sentence each with file and line. Relative paths are taken
+from the folder of the file, so that `sipherd ctl -c FILE` works from anywhere.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from proxy.errors import ConfigError
+from workers.toml_lines import find_lines, line_of
+
+SIP_PORT = 5060
+DEFAULT_SCRIPT = Path(__file__).resolve().parent.parent / "conf" / "routing.py"
+_DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)*\.?")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address to listen on; `host` is a literal without brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_endpoint(value: object) -> Endpoint:
+    """An Endpoint of "192.0.2.1:5060" or "[2001:db8::1]:5060"; the port may be left out."""
+    if isinstance(value, Endpoint):
+        return value
+    if not isinstance(value, str):
+        raise ValueError('must be text such as "192.0.2.1:5060"')
+    host, port = _split_endpoint(value)
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError(
+            'is no address: write "192.0.2.1:5060" or "[2001:db8::1]:5060", not a name'
+        ) from None
+    if address.is_unspecified:
+        raise ValueError("stands for any address, but Via needs one to name: list the addresses")
+    if address.is_multicast or "%" in host:
+        raise ValueError("must be a unicast address without a zone")
+    return Endpoint(str(address), port)
+
+
+def _split_endpoint(value: str) -> tuple[str, int]:
+    bracketed = re.fullmatch(r"\[([^\[\]]*)\](?::(\d+))?", value)
+    plain = bracketed or re.fullmatch(r"([^:\[\]]*)(?::(\d+))?", value)
+    if plain is None:
+        raise ValueError('is no address: write "192.0.2.1:5060" or "[2001:db8::1]:5060"')
+    port = int(plain[2] or SIP_PORT)
+    if not 0 < port < 65_536:
+        raise ValueError("has a port outside 1 to 65535")
+    return plain[1], port
+
+
+def _domain(value: str) -> str:
+    if not _DOMAIN.fullmatch(value.lower()):
+        raise ValueError("is not a domain name")
+    return value.lower().rstrip(".")
+
+
+def _path(value: object, info: ValidationInfo) -> Path:
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be the name of a file or folder")
+    folder: Path = info.context["folder"] if info.context else Path.cwd()
+    return Path(os.path.normpath(folder.joinpath(value).absolute()))
+
+
+def _readable_file(value: Path) -> Path:
+    try:
+        value.open("rb").close()
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    return value
+
+
+def _folder(value: Path) -> Path:
+    if value.exists() and not value.is_dir():
+        raise ValueError("is not a folder")
+    return value
+
+
+FilePath = Annotated[Path, BeforeValidator(_path)]
+Domain = Annotated[StrictStr, AfterValidator(_domain)]
+ListenAddress = Annotated[Endpoint, BeforeValidator(parse_endpoint)]
+Whole = StrictInt
+Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A table of the file: frozen, unknown keys are mistakes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Node(Section):
+    """Who this node is."""
+
+    id: Annotated[Whole, Field(ge=1, le=65_535)] = 1
+    domains: tuple[Domain, ...] = ()
+    secret: Annotated[StrictStr, Field(min_length=16)] | None = None
+    runtime_dir: Annotated[FilePath, AfterValidator(_folder)] = Path("var")
+
+
+class Listen(Section):
+    """Where datagrams come in."""
+
+    udp: Annotated[tuple[ListenAddress, ...], Field(min_length=1, max_length=64)] = (
+        Endpoint("127.0.0.1", SIP_PORT),
+    )
+    receive_buffer: Annotated[Whole, Field(ge=65_536, le=1 << 30)] = 4 << 20
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Listen:
+        if len(set(self.udp)) != len(self.udp):
+            raise ValueError("udp names an address twice")
+        return self
+
+
+class Workers(Section):
+    """How many processes, and how long they are waited for."""
+
+    udp: Annotated[Whole, Field(ge=1, le=64)] = 2
+    inbox_bytes: Annotated[Whole, Field(ge=262_144, le=1 << 30)] = 4 << 20
+    hang_seconds: Annotated[Fraction, Field(ge=0.5, le=3_600)] = 10.0
+    grace_seconds: Annotated[Fraction, Field(ge=0, le=3_600)] = 5.0
+    pure: StrictBool = False
+
+
+class Location(Section):
+    """The table of registered phones."""
+
+    capacity: Annotated[Whole, Field(ge=16, le=100_000_000)] = 100_000
+
+
+class Registrar(Section):
+    """What a REGISTER may ask for."""
+
+    default_expires: Annotated[Whole, Field(ge=1, le=2**32 - 1)] = 3_600
+    min_expires: Annotated[Whole, Field(ge=0, le=2**32 - 1)] = 60
+    max_expires: Annotated[Whole, Field(ge=1, le=2**32 - 1)] = 7_200
+    max_contacts: Annotated[Whole, Field(ge=1, le=32)] = 10
+    expires_jitter: Annotated[Fraction, Field(ge=0, le=0.5)] = 0.1
+    when_full: Literal["refuse", "replace"] = "refuse"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Registrar:
+        if not self.min_expires <= self.default_expires <= self.max_expires:
+            raise ValueError("needs min_expires <= default_expires <= max_expires")
+        return self
+
+
+class Routing(Section):
+    """The policy."""
+
+    script: Annotated[FilePath, AfterValidator(_readable_file)] = DEFAULT_SCRIPT
+
+
+class Limits(Section):
+    """Bounds on what one worker takes on."""
+
+    transactions: Annotated[Whole, Field(ge=16, le=10_000_000)] = 100_000
+    timer_c_seconds: Annotated[Whole, Field(ge=10, le=86_400)] = 181
+    policy_seconds: Annotated[Fraction, Field(gt=0, le=60)] = 5.0
+
+
+class LogSettings(Section):
+    """What is written where."""
+
+    level: Literal["debug", "info", "notice", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+    file: FilePath | None = None
+
+
+class Config(Section):
+    """The whole file. `path` is where it was read from."""
+
+    node: Node = Field(default_factory=Node)
+    listen: Listen = Field(default_factory=Listen)
+    workers: Workers = Field(default_factory=Workers)
+    location: Location = Field(default_factory=Location)
+    registrar: Registrar = Field(default_factory=Registrar)
+    routing: Routing = Field(default_factory=Routing)
+    limits: Limits = Field(default_factory=Limits)
+    log: LogSettings = Field(default_factory=LogSettings)
+    path: Path = Field(default=Path("sipherd.toml"), exclude=True)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths of the file start from."""
+        return self.path.parent
+
+
+def load(path: Path) -> Config:
+    """The configuration in the file `path`; a ConfigError names every mistake in it."""
+    path = path.absolute()
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}."]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([f"{path}: is not UTF-8 text."]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([_syntax_mistake(path, str(error), text)]) from None
+    return _validated(path, text, data)
+
+
+def _syntax_mistake(path: Path, reason: str, text: str) -> str:
+    place = re.search(r"^(.*) \(at (?:line (\d+), column (\d+)|end of document)\)$", reason)
+    if place is None:
+        return f"{path}: {reason}."
+    line = place[2] or str(len(text.splitlines()) or 1)
+    return f"{path}:{line}: this is not TOML: {place[1]}."
+
+
+def _validated(path: Path, text: str, data: dict[str, Any]) -> Config:
+    lines = find_lines(text)
+    mistakes: list[tuple[int, str]] = []
+    if "path" in data:
+        mistakes.append((line_of(lines, ("path",)) or 1, "unknown setting path"))
+        del data["path"]
+    data.setdefault("node", {})
+    if isinstance(data["node"], dict):
+        data["node"].setdefault("runtime_dir", "var")
+    try:
+        config = Config.model_validate({**data, "path": path}, context={"folder": path.parent})
+    except ValidationError as failure:
+        for error in failure.errors():
+            where = tuple(str(part) for part in error["loc"])
+            mistakes.append((_line(text, lines, where, error), _sentence(error)))
+    if mistakes:
+        raise ConfigError([f"{path}:{line}: {words}." for line, words in sorted(mistakes)])
+    return config
+
+
+def _line(
+    text: str, lines: dict[tuple[str, ...], int], path: tuple[str, ...], error: ErrorDetails
+) -> int:
+    """The line of the key, or of the element itself where the value is an array."""
+    line = line_of(lines, path) or 1
+    value = error["input"]
+    if path[-1:] and path[-1].isdigit() and isinstance(value, str):
+        for number, content in enumerate(text.splitlines()[line - 1 :], line):
+            if json.dumps(value, ensure_ascii=False) in content or f"'{value}'" in content:
+                return number
+    return line
+
+
+_WORDS = {
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be text in quotes",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a list in [ ]",
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "string_too_short": "must have at least {min_length} characters",
+    "too_short": "must have at least {min_length} entry",
+    "too_long": "must have at most {max_length} entries",
+    "literal_error": "must be {expected}",
+}
+
+
+def _sentence(error: ErrorDetails) -> str:
+    name = _name(error["loc"])
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        what = "section" if len(error["loc"]) == 1 else "setting"
+        return f"unknown {what} {name}"
+    if kind in {"model_type", "model_attributes_type"}:
+        return f"{name} is a section: write {name} on a line of its own"
+    context = error.get("ctx") or {}
+    if kind == "value_error":
+        words = str(context["error"])
+    elif kind in _WORDS:
+        words = _WORDS[kind].format(**context)
+    else:
+        words = error["msg"]
+    if isinstance(error["input"], (dict, Section)) or "secret" in error["loc"]:
+        return f"{name} {words}"
+    shown = _shown(error["input"])
+    return f"{name} {words}, not {shown}" if kind in _WORDS else f"{name} {shown} {words}"
+
+
+def _name(loc: tuple[int | str, ...]) -> str:
+    names = [str(part) for part in loc if isinstance(part, str) and not part.startswith("function")]
+    section, *rest = names or ["the file"]
+    return f"[{section}] {'.'.join(rest)}" if rest else f"[{section}]"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}..."

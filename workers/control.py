@@ -1,0 +1,169 @@
+"""The control process: JSON-RPC 2.0 over a unix stream socket, one JSON text per line.
+
+It shares nothing with the packet path but the tables: a slow or hostile operator's script can at
+most keep this process busy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from proxy.errors import SipherdError
+from workers.child import Child
+from workers.commands import CommandError, Commands
+from workers.tables import CONTROL_SOCKET
+
+LINE_BYTES: Final = 1 << 20
+CONNECTIONS: Final = 64
+IDLE_S: Final = 300.0
+BEAT_S: Final = 0.5
+PARSE_ERROR: Final = -32_700
+INVALID_REQUEST: Final = -32_600
+INTERNAL_ERROR: Final = -32_603
+SERVER_ERROR: Final = 500
+
+
+def run(child: Child) -> int:
+    """Serve until asked to stop."""
+    asyncio.run(_serve(child))
+    return 0
+
+
+async def _serve(child: Child) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(child.stop_fd, stop.set)
+    loop.add_reader(child.parent_fd, stop.set)
+    endpoint = ControlEndpoint(child)
+    listener = _listen(child.config.node.runtime_dir)
+    server = await asyncio.start_unix_server(endpoint.converse, sock=listener, limit=LINE_BYTES)
+    child.log.debug("control is up")
+    while not stop.is_set():
+        child.beat()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), BEAT_S)
+    server.close()
+    endpoint.hang_up()
+
+
+def _listen(folder: Path) -> socket.socket:
+    """The listening socket; bound by way of /proc, as paths of sockets are short by law."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    directory = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        folder.joinpath(CONTROL_SOCKET).unlink(missing_ok=True)
+        before = os.umask(0o117)
+        try:
+            listener.bind(f"/proc/self/fd/{directory}/{CONTROL_SOCKET}")
+        finally:
+            os.umask(before)
+    except OSError as error:
+        raise SipherdError(f"{folder / CONTROL_SOCKET}: {error.strerror}.") from None
+    finally:
+        os.close(directory)
+    return listener
+
+
+class ControlEndpoint:
+    """Answers requests on any number of connections."""
+
+    def __init__(self, child: Child) -> None:
+        self._log = child.log
+        self._commands = Commands(child)
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def hang_up(self) -> None:
+        """End all connections."""
+        for writer in self._writers:
+            writer.close()
+
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer line by line until the other side has had enough."""
+        if len(self._writers) >= CONNECTIONS:
+            writer.write(_line(_error(None, SERVER_ERROR, "too many connections")))
+            writer.close()
+            return
+        self._writers.add(writer)
+        try:
+            await self._answer_lines(reader, writer)
+        except (ConnectionError, TimeoutError):
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    async def _answer_lines(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while True:
+            try:
+                line = await asyncio.wait_for(reader.readuntil(b"\n"), IDLE_S)
+            except asyncio.IncompleteReadError as end:
+                line = end.partial  # a last line without its end is answered as well
+                if not line.strip():
+                    return
+            except asyncio.LimitOverrunError:
+                writer.write(_line(_error(None, INVALID_REQUEST, "Request too long")))
+                return
+            if answer := self.answer(line):
+                writer.write(answer)
+                await writer.drain()
+            if not line.endswith(b"\n"):
+                return
+
+    def answer(self, line: bytes) -> bytes:
+        """The answer to one line; empty for a notification or an empty line."""
+        if not line.strip():
+            return b""
+        try:
+            request = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            return _line(_error(None, PARSE_ERROR, "Parse error"))
+        if isinstance(request, list):
+            if not request:
+                return _line(_error(None, INVALID_REQUEST, "Invalid Request"))
+            answers = [given for each in request if (given := self._answer_one(each))]
+            return _line(answers) if answers else b""
+        given = self._answer_one(request)
+        return _line(given) if given else b""
+
+    def _answer_one(self, request: Any) -> dict[str, Any] | None:
+        if not _is_request(request):
+            return _error(None, INVALID_REQUEST, "Invalid Request")
+        number = request.get("id")
+        try:
+            result = self._commands.call(request["method"], request.get("params", {}))
+            answer = {"jsonrpc": "2.0", "result": result, "id": number}
+        except CommandError as error:
+            answer = _error(number, error.code, str(error))
+        except SipherdError as error:
+            answer = _error(number, SERVER_ERROR, str(error))
+        except Exception as error:  # noqa: BLE001 - a command's fault is its caller's answer
+            self._log.error("command failed", method=request["method"], error=repr(error))
+            answer = _error(number, INTERNAL_ERROR, f"Internal error: {error!r}")
+        return answer if "id" in request else None
+
+
+def _is_request(request: Any) -> bool:
+    return (
+        isinstance(request, dict)
+        and request.get("jsonrpc") == "2.0"
+        and isinstance(request.get("method"), str)
+        and isinstance(request.get("params", {}), dict | list)
+        and isinstance(request.get("id"), str | int | float | None)
+    )
+
+
+def _error(number: Any, code: int, text: str) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "error": {"code": code, "message": text}, "id": number}
+
+
+def _line(answer: Any) -> bytes:
+    return orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)

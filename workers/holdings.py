@@ -1,0 +1,162 @@
+"""What must outlive every child, and how a child gets its share of it.
+
+The supervisor opens everything once, before the first fork. A child keeps what belongs to it and
+closes the rest, so that a socket closed by the supervisor is closed indeed.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from proxy.sip.address import Address
+from setproctitle import setproctitle
+
+from workers import signals
+from workers.child import Child, Slot
+from workers.config import Config
+from workers.logs import Log, LogPipe, LogSink, LogStyle
+from workers.shared_page import SharedPage
+from workers.sockets import Group, open_group
+from workers.tables import Tables, lock_folder, node_secret, open_tables, prepare_folder
+
+SUPERVISOR: Final = "supervisor"
+
+
+@dataclass(slots=True)
+class Journal:
+    """The way of all log lines: the page of levels, the children's pipe, the end of it."""
+
+    page: SharedPage
+    pipe: LogPipe
+    sink: LogSink
+    json: bool
+
+    @classmethod
+    def open(cls, config: Config) -> Journal:
+        """Everything that logging needs, as the configuration asks for it."""
+        settings = config.log
+        page, sink = SharedPage(settings.level), LogSink(settings.file)
+        return cls(page, LogPipe(), sink, settings.format == "json")
+
+    def supervisor_log(self) -> Log:
+        """The supervisor's log: it holds the end, so it needs no pipe."""
+        return Log(LogStyle(SUPERVISOR, 0, self.json), self.page, self.sink.write)
+
+    def child_log(self, slot: Slot) -> Log:
+        """A child's log, through the pipe."""
+        return Log(LogStyle(slot.title, slot.row, self.json), self.page, self.pipe.write)
+
+    def pass_on(self) -> None:
+        """Write what the children have said."""
+        if lines := self.pipe.read():
+            self.sink.write(lines)
+
+
+@dataclass(slots=True)
+class Holdings:
+    """What the supervisor owns."""
+
+    config: Config
+    journal: Journal
+    log: Log
+    lock_fd: int
+    groups: list[Group]
+    listeners: list[Address]
+    inbox_eventfds: list[int]
+    tables: Tables
+    secret: bytes
+    life: tuple[int, int]  # a pipe nobody writes to: its end of file is the supervisor's end
+
+    @classmethod
+    def open(cls, config: Config, journal: Journal) -> Holdings:
+        """Take the folder, the addresses and the files; an error is a sentence."""
+        log = journal.supervisor_log()
+        prepare_folder(config.node.runtime_dir)
+        lock_fd = lock_folder(config.node.runtime_dir)
+        groups = _open_groups(config, log)
+        tables = open_tables(config, log)
+        tables.slots.claim(0, os.getpid(), SUPERVISOR, int(time.time()))
+        return cls(
+            config=config,
+            journal=journal,
+            log=log,
+            lock_fd=lock_fd,
+            groups=groups,
+            listeners=[Address.parse(e.host.encode(), e.port) for e in config.listen.udp],
+            inbox_eventfds=[_eventfd() for _ in range(config.workers.udp)],
+            tables=tables,
+            secret=node_secret(config),
+            life=os.pipe2(os.O_CLOEXEC),
+        )
+
+    def open_slot(self, slot: Slot) -> None:
+        """Give a slot the two descriptors by which it is told to stop and says that it is up."""
+        for fd in (slot.stop_fd, slot.ready_fd):
+            if fd >= 0:
+                os.close(fd)
+        slot.stop_fd, slot.ready_fd = _eventfd(), _eventfd()
+
+    def enter_child(self, slot: Slot, siblings: list[Slot]) -> Child:
+        """Become the child of `slot`: choose what to keep, close the rest."""
+        setproctitle(f"sipherd: {slot.title}")
+        signals.enter_child()
+        faulthandler.enable(all_threads=False)
+        os.close(self.life[1])
+        self.journal.pipe.enter_child()
+        for other in siblings:
+            for fd in (other.stop_fd, other.ready_fd):
+                if other is not slot and fd >= 0:
+                    os.close(fd)
+        self.tables.slots.claim(slot.row, os.getpid(), slot.title, int(time.time()))
+        return Child(
+            ready=partial(os.eventfd_write, slot.ready_fd, 1),
+            config=self.config,
+            role=slot.spec.role,
+            index=slot.index,
+            count=slot.spec.count,
+            slot=slot.row,
+            sockets=self._own_sockets(slot),
+            listeners=self.listeners,
+            inbox_eventfds=self.inbox_eventfds,
+            tables=self.tables,
+            stop_fd=slot.stop_fd,
+            parent_fd=self.life[0],
+            secret=self.secret,
+            log=self.journal.child_log(slot),
+            page=self.journal.page,
+        )
+
+    def _own_sockets(self, slot: Slot) -> list[list[int]]:
+        """The members of the groups that are this child's; the others are closed."""
+        own: list[list[int]] = []
+        for group in self.groups:
+            keep = slot.index if slot.spec.reads_sockets else -1
+            for member, fd in enumerate(group.fds):
+                if member != keep:
+                    os.close(fd)
+            if keep >= 0:
+                own.append([group.fds[keep]])
+        return own
+
+
+def _open_groups(config: Config, log: Log) -> list[Group]:
+    wanted = config.listen.receive_buffer
+    groups = [open_group(each, config.workers.udp, wanted) for each in config.listen.udp]
+    granted = min(group.receive_buffer for group in groups)
+    if granted < wanted:
+        log.warning(
+            "small receive buffer",
+            wanted=wanted,
+            granted=granted,
+            remedy=f"sysctl -w net.core.rmem_max={wanted}",
+        )
+    return groups
+
+
+def _eventfd() -> int:
+    return os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)

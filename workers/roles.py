@@ -1,0 +1,23 @@
+"""The rows of the child table: a new kind of process is one row here."""
+
+from __future__ import annotations
+
+from workers import control, timekeeper, udp_worker
+from workers.child import ChildSpec
+from workers.config import Config
+
+
+def child_specs(config: Config) -> list[ChildSpec]:
+    """The children of a node, workers last so that their number may grow."""
+    grace_s = config.workers.grace_seconds
+    return [
+        ChildSpec("timekeeper", timekeeper.run, grace_s=grace_s),
+        ChildSpec("control", control.run, grace_s=grace_s),
+        ChildSpec(
+            "udp worker",
+            udp_worker.run,
+            count=config.workers.udp,
+            reads_sockets=True,
+            grace_s=grace_s,
+        ),
+    ]

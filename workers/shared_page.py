@@ -1,0 +1,36 @@
+"""One anonymous page that all processes of a node share: the log level of each.
+
+It is mapped by the supervisor before the first fork. A level is one byte, and a reader that sees
+the old one a moment longer loses nothing, so there is no lock.
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import Final
+
+ROWS: Final = 128  # processes of one node
+LEVELS: Final = {"error": -1, "warning": 1, "notice": 2, "info": 3, "debug": 4}  # OpenSIPS' numbers
+_SHIFT: Final = 8  # levels are stored as unsigned bytes
+
+
+class SharedPage:
+    """The log level of every process."""
+
+    def __init__(self, level: str = "info") -> None:
+        self.levels = memoryview(mmap.mmap(-1, ROWS))
+        self.set_level(LEVELS[level])
+
+    def set_level(self, level: int, row: int | None = None) -> None:
+        """Log up to `level` in process `row`, or in all of them."""
+        for each in range(ROWS) if row is None else (row,):
+            self.levels[each] = level + _SHIFT
+
+    def level(self, row: int) -> int:
+        """The log level of process `row`, as OpenSIPS numbers them."""
+        return self.levels[row] - _SHIFT
+
+
+def threshold(level: str) -> int:
+    """The stored byte from which on lines of `level` are written."""
+    return LEVELS[level] + _SHIFT

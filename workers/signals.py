@@ -1,0 +1,98 @@
+"""Signals: blocked from before the first fork on, waited for in one place, read as data.
+
+There is no handler that could run at a bad moment. The supervisor keeps the signals blocked and
+reads them from a signalfd in its poll; a child inherits the mask, so a signal that comes between
+the fork and `enter_child` stays pending until the child has chosen what it means.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import struct
+from collections.abc import Callable, Iterable
+from typing import Final
+
+STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+QUIT: Final = frozenset({signal.SIGQUIT})
+NOT_YET: Final = frozenset(
+    {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU}
+)
+WAITED_FOR: Final = STOP | QUIT | NOT_YET | {signal.SIGCHLD}
+# A child is told to stop by its stop_fd alone: what a terminal or an init system sends to the
+# whole group must not end a worker that the supervisor wants to end gracefully.
+IGNORED_BY_CHILDREN: Final = STOP | QUIT | NOT_YET
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_SIGSET_BYTES: Final = 128
+_SIGINFO_BYTES: Final = 128
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def block() -> None:
+    """Block all signals that the supervisor waits for."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
+
+
+def enter_child() -> None:
+    """Choose what signals mean in a child, then let them in."""
+    for number in IGNORED_BY_CHILDREN:
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, WAITED_FOR)
+
+
+def die_with_parent(parent: int) -> None:
+    """Be killed by the kernel when process `parent` ends: no orphan keeps a socket."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before the request
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _signal_fd(numbers: Iterable[int]) -> int:
+    mask = ctypes.create_string_buffer(_SIGSET_BYTES)
+    _libc.sigemptyset(mask)
+    for number in numbers:
+        _libc.sigaddset(mask, number)
+    fd: int = _libc.signalfd(-1, mask, os.O_NONBLOCK | os.O_CLOEXEC)
+    if fd < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    return fd
+
+
+class Waiter:
+    """The one place where the supervisor waits: for signals, for readable files, for a deadline."""
+
+    def __init__(self) -> None:
+        self.signal_fd = _signal_fd(WAITED_FOR)
+        self._readers: dict[int, Callable[[], None]] = {}
+        self._poll = select.poll()
+        self._poll.register(self.signal_fd, select.POLLIN)
+
+    def watch(self, fd: int, reader: Callable[[], None]) -> None:
+        """Call `reader` whenever `fd` is readable."""
+        self._readers[fd] = reader
+        self._poll.register(fd, select.POLLIN)
+
+    def wait(self, timeout_s: float | None) -> list[int]:
+        """Wait until something happens; the signals that came."""
+        events = self._poll.poll(None if timeout_s is None else max(0, timeout_s * 1_000))
+        for fd, _ in events:
+            if reader := self._readers.get(fd):
+                reader()
+        return self._signals()
+
+    def _signals(self) -> list[int]:
+        found: list[int] = []
+        while True:
+            try:
+                data = os.read(self.signal_fd, _SIGINFO_BYTES * 16)
+            except BlockingIOError:
+                return found
+            found += [
+                struct.unpack_from("=I", data, start)[0]
+                for start in range(0, len(data), _SIGINFO_BYTES)
+            ]

@@ -1,0 +1,97 @@
+"""The sockets: bound once, by the supervisor, as SO_REUSEPORT groups with one member per worker.
+
+They outlive every worker. A worker that is killed leaves its queue in its member of the group, and
+the worker that replaces it reads on there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.errors import SipherdError
+from workers.config import Endpoint
+
+# Not named by Python 3.11's socket module.
+SO_RCVBUFFORCE: Final = 33
+SO_RXQ_OVFL: Final = 40
+IP_FREEBIND: Final = 15
+IPV6_FREEBIND: Final = 78
+
+
+class SocketError(SipherdError):
+    """An address that cannot be listened on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The sockets of one listener, one per worker, and the receive buffer the kernel granted."""
+
+    endpoint: Endpoint
+    fds: list[int]
+    receive_buffer: int
+
+
+def open_group(endpoint: Endpoint, count: int, receive_buffer: int) -> Group:
+    """Bind `count` sockets to `endpoint`."""
+    opened: list[socket.socket] = []
+    try:
+        _refuse_if_taken(endpoint)
+        for _ in range(count):
+            opened.append(_open(endpoint, receive_buffer))
+        granted = opened[0].getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+    except OSError as error:
+        for each in opened:
+            each.close()
+        raise SocketError(_sentence(endpoint, error)) from None
+    return Group(endpoint, [each.detach() for each in opened], granted)
+
+
+def _refuse_if_taken(endpoint: Endpoint) -> None:
+    """Fail where anybody holds the address, even another group that we could join by mistake."""
+    with _socket(endpoint) as probe:
+        probe.bind((endpoint.host, endpoint.port))
+
+
+def _open(endpoint: Endpoint, receive_buffer: int) -> socket.socket:
+    member = _socket(endpoint)
+    try:
+        member.setblocking(False)
+        member.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        member.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
+        _ask_for_buffer(member, receive_buffer)
+        member.bind((endpoint.host, endpoint.port))
+    except OSError:
+        member.close()
+        raise
+    return member
+
+
+def _socket(endpoint: Endpoint) -> socket.socket:
+    """A socket that may be bound to an address this node does not hold yet."""
+    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    if family == socket.AF_INET6:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+    else:
+        made.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+    return made
+
+
+def _ask_for_buffer(member: socket.socket, size: int) -> None:
+    try:
+        member.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, size)
+    except PermissionError:  # beyond net.core.rmem_max only with CAP_NET_ADMIN
+        member.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+
+
+def _sentence(endpoint: Endpoint, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"udp {endpoint} is taken: another program listens there."
+    if error.errno == errno.EACCES:
+        return f"udp {endpoint} needs a right this user does not have: use a port above 1023."
+    return f"udp {endpoint} cannot be listened on: {os.strerror(error.errno or 0)}."

@@ -1,0 +1,73 @@
+"""Statistics under OpenSIPS' names: the shared counters, and what can be derived when asked."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from proxy.limits import counters
+from workers.child import Child
+
+INCREMENTAL: Final = "incremental"
+NON_INCREMENTAL: Final = "non-incremental"
+ALL: Final = "all"
+
+
+class Statistics:
+    """Reads, lists and resets the statistics of the node."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self._slots = child.tables.slots
+
+    def values(self, wanted: list[str]) -> dict[str, int]:
+        """The statistics that `wanted` names: "all", "group:", "group:name" or "name"."""
+        return {name: value for name, value in self._all().items() if _is_wanted(name, wanted)}
+
+    def kinds(self, wanted: list[str]) -> dict[str, str]:
+        """Whether each statistic only ever counts up."""
+        counting = set(counters.NAMES) - {counters.NAMES[gauge] for gauge in counters.GAUGES}
+        return {
+            name: INCREMENTAL if name in counting else NON_INCREMENTAL
+            for name in self._all()
+            if _is_wanted(name, wanted)
+        }
+
+    def reset(self, wanted: list[str]) -> bool:
+        """Count from zero again; False when `wanted` names nothing."""
+        found = [
+            (column, name) for column, name in enumerate(counters.NAMES) if _is_wanted(name, wanted)
+        ]
+        for column, _ in found:
+            if column not in counters.GAUGES:
+                self._slots.reset(column)
+        return bool(found or self.values(wanted))
+
+    def _all(self) -> dict[str, int]:
+        counted = dict(zip(counters.NAMES, self._slots.totals(), strict=True))
+        values = {**counted, **self._derived()}
+        order = list(dict.fromkeys(name.partition(":")[0] for name in values))
+        return dict(sorted(values.items(), key=lambda item: order.index(item[0].partition(":")[0])))
+
+    def _derived(self) -> dict[str, int]:
+        location, registrar = self._child.tables.location, self._child.config.registrar
+        return {
+            "core:timestamp": int(time.time()) - self._slots.row(0).started_at,
+            "usrloc:registered_users": location.count,
+            "usrloc:location-users": location.count,
+            "usrloc:location-contacts": location.units,
+            "registrar:max_expires": registrar.max_expires,
+            "registrar:max_contacts": registrar.max_contacts,
+            "registrar:default_expire": registrar.default_expires,
+            "shmem:total_size": location.file_bytes,
+            "shmem:used_size": location.used_bytes,
+            "shmem:free_size": location.file_bytes - location.used_bytes,
+            "load:processes_number": len(self._slots.live()),
+            "sipherd:location_capacity": location.capacity,
+            "sipherd:inbox_used_bytes": sum(each.used_bytes for each in self._child.tables.inboxes),
+        }
+
+
+def _is_wanted(name: str, wanted: list[str]) -> bool:
+    group, _, rest = name.partition(":")
+    return any(each in {ALL, f"{group}:", name, rest} for each in wanted)

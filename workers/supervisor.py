@@ -1,0 +1,348 @@
+"""The supervisor: it forks, watches, replaces and stops the children, and does nothing else.
+
+Its life is a stage with a deadline, and one loop: wait for whatever comes first, read the signals,
+reap, watch, act on what is due. Nothing sleeps elsewhere and nothing is raised out of the loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import os
+import signal
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from proxy.errors import ConfigError, ShmError, SipherdError
+from proxy.limits import counters
+from workers import signals
+from workers.child import (
+    BOOT_DEADLINE_S,
+    Child,
+    ChildSpec,
+    Exit,
+    ExitCode,
+    Expected,
+    GiveUp,
+    Replace,
+    Slot,
+    decide,
+    note_failure,
+)
+from workers.holdings import Holdings
+from workers.signals import Waiter
+
+ABORT_GRACE_S: Final = 1.0  # for writing the traces of a process that hangs
+WATCH_S: Final = 0.5
+FLUSH_S: Final = 0.05
+FORK_RETRY_S: Final = 0.1
+
+
+class Stage(enum.Enum):
+    """Where in its life the supervisor is."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+class System(Protocol):
+    """What the supervisor asks of the operating system; tests put a simulation here."""
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+
+    def fork(self) -> int:
+        """As os.fork."""
+
+    def kill(self, pid: int, number: int) -> None:
+        """Send a signal; a process that is gone already is no error."""
+
+    def reap(self) -> list[Exit]:
+        """Every child that has ended since the last call."""
+
+    def wait(self, timeout_s: float | None) -> list[int]:
+        """Wait for signals, readable files or the timeout; the signals that came."""
+
+
+class RealSystem:
+    """The operating system itself."""
+
+    def __init__(self, waiter: Waiter) -> None:
+        self.wait = waiter.wait
+        self.now = time.monotonic
+        self.fork = os.fork
+
+    def kill(self, pid: int, number: int) -> None:
+        """Send a signal; a process that is gone already is no error."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+    def reap(self) -> list[Exit]:
+        """Every child that has ended since the last call."""
+        ended: list[Exit] = []
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return ended
+            if pid == 0:
+                return ended
+            if os.WIFSIGNALED(status):
+                ended.append(Exit(pid, None, os.WTERMSIG(status)))
+            else:
+                ended.append(Exit(pid, os.WEXITSTATUS(status)))
+
+
+@dataclass(slots=True)
+class Life:
+    """The stage, and until when it may last."""
+
+    stage: Stage = Stage.STARTING
+    deadline: float | None = None
+    exit_status: int = 0
+    clean: bool = True  # no child had to be killed while it was stopping
+
+
+class Supervisor:
+    """The one loop over the child table."""
+
+    def __init__(self, specs: list[ChildSpec], holdings: Holdings, system: System) -> None:
+        self.holdings = holdings
+        self.log = holdings.log
+        self.life = Life()
+        self.slots = _slots(specs)
+        self._system = system
+        self._pid = os.getpid()
+        self._watched_at = system.now()
+
+    def run(self) -> int:
+        """Live until stopped; the exit status."""
+        for slot in self.slots:
+            self._spawn(slot)
+        while self.life.stage is not Stage.STOPPED:
+            for number in self._system.wait(self._timeout()):
+                self._on_signal(number)
+            now = self._system.now()
+            for exit in self._system.reap():
+                self._on_exit(exit, now)
+            self._notice_ready(now)
+            self._watch(now)
+            self._respawn(now)
+            self._advance(now)
+            self.holdings.journal.sink.flush()
+        return self.life.exit_status
+
+    # Waiting
+
+    def _timeout(self) -> float:
+        now = self._system.now()
+        due = [self._watched_at + WATCH_S]
+        due += [slot.respawn_at for slot in self.slots if slot.respawn_at is not None]
+        if self.life.deadline is not None:
+            due.append(self.life.deadline)
+        if self.holdings.journal.sink.waiting:
+            due.append(now + FLUSH_S)
+        return max(0.0, min(due) - now)
+
+    # Signals
+
+    def _on_signal(self, number: int) -> None:
+        if number in signals.STOP:
+            self._on_stop(number)
+        elif number in signals.QUIT:
+            self.log.notice("quitting at once", signal=signal.Signals(number).name)
+            self._enter_stopping(0.0)
+        elif number in signals.NOT_YET:
+            self.log.notice("signal has no meaning yet", signal=signal.Signals(number).name)
+
+    def _on_stop(self, number: int) -> None:
+        name = signal.Signals(number).name
+        if self.life.stage is Stage.STOPPING:
+            self.log.notice("stopping at once: asked again", signal=name)
+            self.life.deadline = self._system.now()
+            return
+        grace = max(slot.spec.grace_s for slot in self.slots)
+        self.log.notice("stopping", signal=name, grace_s=grace)
+        self._enter_stopping(grace)
+
+    def _enter_stopping(self, grace_s: float) -> None:
+        self.life.stage = Stage.STOPPING
+        self.life.deadline = self._system.now() + grace_s
+        for slot in self.slots:
+            slot.respawn_at = None
+            if slot.pid:
+                os.eventfd_write(slot.stop_fd, 1)
+                if slot.spec.stop_signal is not None:
+                    self._system.kill(slot.pid, slot.spec.stop_signal)
+
+    # Ends and beginnings of children
+
+    def _on_exit(self, exit: Exit, now: float) -> None:
+        slot = next((each for each in self.slots if each.pid == exit.pid), None)
+        if slot is None:  # somebody else's child that we inherited
+            return
+        stopping = self.life.stage is Stage.STOPPING
+        decision = decide(exit, slot, stopping, now)
+        note_failure(exit, slot, now)
+        slot.pid, lived_s = 0, now - slot.started_at
+        if isinstance(decision, Replace):
+            self._replace(slot, decision.after_s, now)
+            self.log.warning(
+                "process replaced" if slot.pid else "process ended",
+                what=slot.title,
+                ended=exit,
+                lived_s=round(lived_s, 3),
+                wait_s=decision.after_s,
+            )
+        elif isinstance(decision, GiveUp):
+            self.log.error("giving up", reason=decision.reason)
+            self.life.exit_status = 1
+            self._enter_stopping(slot.spec.grace_s)
+        elif isinstance(decision, Expected):
+            self.holdings.tables.slots.release(slot.row)
+            self.life.clean &= exit.signal is None
+
+    def _replace(self, slot: Slot, after_s: float, now: float) -> None:
+        row = self.holdings.tables.slots.counters(slot.row)
+        for gauge in counters.GAUGES:
+            row.set(gauge, 0)
+        self.holdings.tables.slots.counters(0).add(counters.RESTARTS)
+        if after_s:
+            self.holdings.tables.slots.release(slot.row)
+            slot.respawn_at = now + after_s
+        else:
+            self._spawn(slot)
+
+    def _respawn(self, now: float) -> None:
+        for slot in self.slots:
+            if slot.respawn_at is not None and slot.respawn_at <= now:
+                self._spawn(slot)
+
+    def _spawn(self, slot: Slot) -> None:
+        now = self._system.now()
+        slot.respawn_at = slot.up_at = slot.aborted_at = None
+        try:
+            self.holdings.open_slot(slot)
+            pid = self._system.fork()
+        except OSError as error:
+            self.log.error("cannot fork", what=slot.title, reason=error.strerror)
+            slot.respawn_at = now + FORK_RETRY_S
+            return
+        if pid == 0:
+            self._be_child(slot)  # does not return
+        slot.pid, slot.started_at, slot.heartbeat_at, slot.heartbeat = pid, now, now, 0
+
+    def _be_child(self, slot: Slot) -> None:
+        """Run the child's whole life; never returns into the supervisor's frames."""
+        code: int = ExitCode.CRASHED
+        try:
+            signals.die_with_parent(self._pid)
+            child = self.holdings.enter_child(slot, self.slots)
+            code = run_target(child, slot.spec)
+        except BaseException:  # noqa: BLE001 - nothing may unwind into the supervisor
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+
+    # Watching
+
+    def _notice_ready(self, now: float) -> None:
+        for slot in self.slots:
+            if slot.pid and slot.up_at is None and _was_written(slot.ready_fd):
+                slot.up_at = slot.heartbeat_at = now
+                slot.ever_up = True
+                self.log.debug("process is up", what=slot.title, after_s=now - slot.started_at)
+        if self.life.stage is Stage.STARTING and all(slot.up_at for slot in self.slots):
+            self.life.stage = Stage.RUNNING
+            self.log.notice("running", **self._summary())
+
+    def _summary(self) -> dict[str, object]:
+        config = self.holdings.config
+        return {
+            "udp": ",".join(str(each) for each in config.listen.udp),
+            "workers": config.workers.udp,
+            "registered": self.holdings.tables.location.count,
+            "capacity": self.holdings.tables.location.capacity,
+        }
+
+    def _watch(self, now: float) -> None:
+        """Find the children whose heart has stopped."""
+        asleep_s = now - self._watched_at
+        if asleep_s < WATCH_S:
+            return
+        self._watched_at = now
+        hang_s = self.holdings.config.workers.hang_seconds
+        suspended = asleep_s > WATCH_S + hang_s / 2  # we all slept: nobody could beat meanwhile
+        for slot in self.slots:
+            if not slot.pid:
+                continue
+            beat = self.holdings.tables.slots.row(slot.row).heartbeat
+            if suspended or beat != slot.heartbeat:
+                slot.heartbeat, slot.heartbeat_at = beat, now
+            self._judge(slot, now, hang_s if slot.up_at is not None else BOOT_DEADLINE_S)
+
+    def _judge(self, slot: Slot, now: float, patience_s: float) -> None:
+        if slot.aborted_at is not None:
+            if now - slot.aborted_at >= ABORT_GRACE_S:
+                self._system.kill(slot.pid, signal.SIGKILL)
+        elif now - slot.heartbeat_at > patience_s:
+            slot.aborted_at = now
+            self.log.error("process hangs", what=slot.title, silent_s=now - slot.heartbeat_at)
+            self.holdings.tables.slots.counters(0).add(counters.HANGS)
+            self._system.kill(slot.pid, signal.SIGABRT)
+
+    # The way to the end
+
+    def _advance(self, now: float) -> None:
+        if self.life.stage is not Stage.STOPPING:
+            return
+        living = [slot for slot in self.slots if slot.pid]
+        if not living:
+            self._finish()
+        elif self.life.deadline is not None and now >= self.life.deadline:
+            for slot in living:
+                self._system.kill(slot.pid, signal.SIGKILL)
+            self.life.deadline = None  # the kernel does the rest
+
+    def _finish(self) -> None:
+        self.holdings.journal.pass_on()
+        self.holdings.tables.slots.release(0)
+        self.holdings.tables.close(clean=self.life.clean)
+        self.log.notice("stopped", clean=self.life.clean)
+        self.life.stage = Stage.STOPPED
+
+
+def run_target(child: Child, spec: ChildSpec) -> int:
+    """Run a child's target; every way it can end becomes an exit code."""
+    try:
+        return spec.target(child)
+    except ConfigError as error:
+        child.log.error("cannot start", reason=error)
+        return ExitCode.CONFIG_ERROR
+    except ShmError as error:
+        child.log.error("shared file unusable", reason=error)
+        return ExitCode.CRASHED if child.up else ExitCode.SHM_CORRUPT
+    except SipherdError as error:
+        child.log.error("stopped by an error" if child.up else "cannot start", reason=error)
+        return ExitCode.CRASHED if child.up else ExitCode.BOOT_FAILED
+    except Exception as error:  # noqa: BLE001 - the one place that may: it ends the process
+        trace = "".join(traceback.format_tb(error.__traceback__))
+        child.log.error("unexpected error", error=repr(error), trace=trace[-2_500:])
+        return ExitCode.CRASHED if child.up else ExitCode.BOOT_FAILED
+
+
+def _slots(specs: list[ChildSpec]) -> list[Slot]:
+    """A slot for each child; row 0 of the process table is the supervisor's own."""
+    places = [(spec, index) for spec in specs for index in range(spec.count)]
+    return [Slot(spec, index, row) for row, (spec, index) in enumerate(places, 1)]
+
+
+def _was_written(eventfd: int) -> bool:
+    try:
+        return os.eventfd_read(eventfd) > 0
+    except BlockingIOError:
+        return False

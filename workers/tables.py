@@ -1,0 +1,211 @@
+"""The shared files in `runtime_dir`: made, taken over, or refused with a sentence.
+
+`location.table` outlives the server: it is attached and verified, and only a file that cannot be
+trusted is put aside (`.bad-1` the newest, three are kept) and begun anew. The others describe
+processes that are gone and are made anew by every supervisor.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+from proxy.shm.inbox import Inbox
+from proxy.shm.location_table import LocationTable
+from proxy.shm.shards import Shards
+from proxy.shm.slots import ProcessSlots
+
+from proxy.errors import ShmError
+from proxy.limits import counters
+from workers.config import Config
+from workers.logs import Log
+from workers.shared_page import ROWS
+
+LOCATION: Final = "location.table"
+PROCESSES: Final = "processes.table"
+SHARDS: Final = "shards.table"
+LOCK: Final = "sipherd.lock"
+SECRET: Final = "secret"
+CONTROL_SOCKET: Final = "control.sock"
+BAD_FILES: Final = 3
+LOCK_WAIT_S: Final = 2.0  # how long processes of a killed supervisor may take to be gone
+COPY_BATCH: Final = 1_000
+
+
+@dataclass(slots=True)
+class Tables:
+    """Everything the processes share."""
+
+    location: LocationTable
+    slots: ProcessSlots
+    inboxes: list[Inbox]
+    shards: Shards
+
+    def close(self, clean: bool) -> None:
+        """Let go of the tables; `clean` when no process was killed inside one."""
+        self.location.close(clean=clean)
+
+
+def open_tables(config: Config, log: Log) -> Tables:
+    """Attach or create every shared file of this node."""
+    folder = config.node.runtime_dir
+    boot_id = read_boot_id()
+    location = _open_location(folder / LOCATION, config.location.capacity, boot_id, log)
+    for old in [*folder.glob("inbox-*.ring"), folder / PROCESSES, folder / SHARDS]:
+        old.unlink(missing_ok=True)
+    workers = config.workers.udp
+    return Tables(
+        location=location,
+        slots=ProcessSlots.create(str(folder / PROCESSES), ROWS, counters.COUNT, boot_id=boot_id),
+        inboxes=[
+            Inbox.create(str(folder / f"inbox-{number}.ring"), config.workers.inbox_bytes)
+            for number in range(1, workers + 1)
+        ],
+        shards=Shards.create(str(folder / SHARDS), workers),
+    )
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the runtime folder, private to this user, and see that it can be written to."""
+    try:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ShmError(f"{folder} cannot be written to: {error.strerror}.") from None
+
+
+def lock_folder(folder: Path) -> int:
+    """Take the folder for this supervisor; its children inherit the lock and hold it as well."""
+    path = folder / LOCK
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError as error:
+            owner = os.pread(fd, 32, 0).decode(errors="replace").strip()
+            if error.errno not in {errno.EAGAIN, errno.EACCES}:
+                os.close(fd)
+                raise ShmError(f"{path} cannot be locked: {error.strerror}.") from None
+            if time.monotonic() > deadline:
+                os.close(fd)
+                raise ShmError(
+                    f"{folder} is in use by another sipherd (process {owner})."
+                ) from None
+            time.sleep(0.01)
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    return fd
+
+
+def node_secret(config: Config) -> bytes:
+    """The key of deterministic branches: from the configuration, or made once and kept."""
+    if config.node.secret is not None:
+        return blake2b(config.node.secret.encode(), digest_size=32).digest()
+    path = config.node.runtime_dir / SECRET
+    try:
+        kept = path.read_bytes()
+        if len(kept) == 32:
+            return kept
+    except FileNotFoundError:
+        pass
+    made = secrets.token_bytes(32)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(made)
+    return made
+
+
+def read_boot_id() -> bytes:
+    """Which start of the machine this is: lock words of an earlier one mean nothing."""
+    try:
+        text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+    except OSError:
+        return b""
+    return bytes.fromhex(text.strip().replace("-", ""))
+
+
+def put_aside(path: Path) -> Path:
+    """Rename a file that cannot be trusted to `.bad-1`, older ones to `.bad-2` and `.bad-3`."""
+    for number in range(BAD_FILES, 1, -1):
+        older = Path(f"{path}.bad-{number - 1}")
+        if older.exists():
+            older.rename(f"{path}.bad-{number}")
+    return path.rename(f"{path}.bad-1")
+
+
+def _open_location(path: Path, capacity: int, boot_id: bytes, log: Log) -> LocationTable:
+    if not path.exists():
+        return _create_location(path, capacity, boot_id)
+    try:
+        table = LocationTable.attach(str(path), boot_id=boot_id)
+    except ShmError as error:
+        bad = put_aside(path)
+        log.error("table file refused", reason=error, kept_as=bad)
+        return _create_location(path, capacity, boot_id)
+    log.info("table attached", file=path, **_loaded(table))
+    if table.capacity == capacity:
+        return table
+    return _resized(table, path, capacity, boot_id, log)
+
+
+def _loaded(table: LocationTable) -> dict[str, object]:
+    loaded = table.loaded
+    return {} if loaded is None else dict(loaded._asdict())
+
+
+def _create_location(path: Path, capacity: int, boot_id: bytes) -> LocationTable:
+    return LocationTable.create(
+        str(path),
+        capacity,
+        seed=secrets.randbits(63),
+        boot_id=boot_id,
+        created_at=int(time.time()),
+    )
+
+
+def _resized(
+    table: LocationTable, path: Path, capacity: int, boot_id: bytes, log: Log
+) -> LocationTable:
+    """The same records in a table of another capacity; unchanged where they would not fit."""
+    if table.count > capacity:
+        log.warning(
+            "capacity kept", reason="more phones are registered", have=table.count, want=capacity
+        )
+        return table
+    beside = Path(f"{path}.new")
+    beside.unlink(missing_ok=True)
+    larger = _create_location(beside, capacity, boot_id)
+    copy_records(table.scan, table.expires_at, larger.commit)
+    log.info("table resized", records=larger.count, capacity=capacity)
+    table.close()
+    beside.rename(path)
+    return larger
+
+
+def copy_records(
+    scan: Callable[[int, int], tuple[list[tuple[bytes, bytes]], int]],
+    expires_at: Callable[[bytes], int],
+    commit: Callable[[bytes, int, bytes | None, int, int], bool],
+) -> None:
+    """Copy every record of one table into an empty one."""
+    from proxy.registrar.binding import decode
+
+    cursor = 0
+    while True:
+        records, cursor = scan(cursor, COPY_BATCH)
+        for key, payload in records:
+            commit(key, 0, payload, expires_at(key), len(decode(payload)))
+        if cursor == 0:
+            return

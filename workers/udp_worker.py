@@ -1,0 +1,215 @@
+"""A UDP worker: one loop around the proxy core.
+
+Each turn: receive a batch from every socket, hand off what other workers own, take in what they
+handed to us, run the core on all of it, fire due timers, send everything, sleep until something
+happens. Nothing in here waits for anything but datagrams, inbox, timers and the resolver.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import select
+import time
+from contextlib import suppress
+
+from proxy.limits import counters as ids
+from proxy.registrar.rules import RegistrarRules
+from proxy.routing.branch import Signer
+from proxy.routing.core import ProxyCore
+from proxy.routing.identity import Identity
+from proxy.routing.node import Node
+from proxy.transaction.layer import TransactionLayer
+from proxy.transaction.states import Stimulus
+from proxy.transaction.timers import TimerConfig
+from workers.child import Child
+from workers.datagrams import DatagramSocket, Handoff
+from workers.policy import load_policy
+from workers.resolver import Resolver
+
+BATCH = 64
+IDLE_SECONDS = 0.1  # the longest sleep: heartbeat, and a producer killed before it could wake us
+TRANSPORT_ERROR = int(Stimulus.TRANSPORT_ERROR)
+
+
+class UdpWorker:
+    """The sockets, the inbox, the timers and the core of one worker."""
+
+    def __init__(self, child: Child) -> None:
+        config = child.config
+        self.child = child
+        self.tables = child.tables
+        self.counters = child.tables.slots.counters(child.slot)
+        self.sockets = [
+            DatagramSocket(fd, listener)
+            for listener, fds in enumerate(child.sockets)
+            for fd in fds
+        ]
+        self.senders = {sock.listener: sock for sock in reversed(self.sockets)}
+        self.inbox = child.tables.inboxes[child.index]
+        self.wake_fd = child.inbox_eventfds[child.index]
+        self.handoff = Handoff(
+            child.index,
+            child.tables.shards,
+            child.tables.inboxes,
+            child.inbox_eventfds,
+            self.counters,
+            ids.HANDED_OFF,
+            ids.INBOX_FULL,
+        )
+        self.poller = select.epoll()
+        self.resolver = Resolver(on_socket=self.watch)
+        self.resolver_fds: set[int] = set()
+        timers = TimerConfig(timer_c=float(config.limits.timer_c_seconds))
+        self.layer = TransactionLayer(timers, config.limits.transactions)
+        self.node = Node(
+            self.layer,
+            Signer(child.secret),
+            Identity(child.listeners, domains_of(child)),
+            child.tables.location,
+            rules_of(child),
+            self.counters,
+            child.log,
+            self.resolver.resolve,
+            timers.timer_c,
+        )
+        self.core = ProxyCore(self.node, load_policy(config.routing.script))
+        self.drops = 0
+
+    def serve(self) -> int:
+        """Turn after turn until asked to stop; 0."""
+        child = self.child
+        for sock in self.sockets:
+            self.poller.register(sock.fd, select.EPOLLIN)
+        for fd in (self.wake_fd, child.stop_fd, child.parent_fd):
+            self.poller.register(fd, select.EPOLLIN)
+        ended = {child.stop_fd, child.parent_fd}
+        while True:
+            child.beat()
+            busy = self.turn()
+            timeout = 0.0 if busy else self.patience()
+            if timeout > 0 and not self.inbox.announce_sleep():
+                timeout = 0.0
+            ready = self.poller.poll(timeout) if timeout > 0 else ()
+            if timeout > 0:
+                self.inbox.awake()
+            for fd, events in ready:
+                if fd in ended:
+                    return 0
+                if fd == self.wake_fd:
+                    with suppress(BlockingIOError):
+                        os.eventfd_read(fd)
+                elif fd in self.resolver_fds:
+                    self.node.set_time(time.monotonic(), time.time_ns() // 1_000_000)
+                    self.resolver.process(
+                        fd, bool(events & select.EPOLLIN), bool(events & select.EPOLLOUT)
+                    )
+            if busy and self.stopping():
+                return 0
+
+    def stopping(self) -> bool:
+        """Whether a busy worker has been asked to stop."""
+        return bool(select.select([self.child.stop_fd, self.child.parent_fd], [], [], 0)[0])
+
+    def turn(self) -> int:
+        """Take in what is there, decide, fire timers, send. Returns how many datagrams came."""
+        received_ns = time.time_ns()
+        self.node.set_time(time.monotonic(), received_ns // 1_000_000)
+        batch: list[tuple[int, bytes, int, bytes]] = []
+        count = 0
+        for sock in self.sockets:
+            count += sock.receive(self.handoff, received_ns, batch)
+        self.handoff.wake()
+        handed_in = self.inbox.pop(BATCH)
+        if handed_in:
+            self.counters.add(ids.HANDED_IN, len(handed_in))
+            self.core.receive_batch(handed_in)
+        if batch:
+            self.core.receive_batch(batch)
+        self.layer.timers.fire_due(self.node.now)
+        self.resolver.expire()
+        if self.layer.outbox:
+            self.flush()
+        total = count + len(handed_in)
+        if total:
+            self.counters.add(ids.RECEIVED_DATAGRAMS, count)
+            self.counters.add(ids.TURNS, 1)
+        return total
+
+    def flush(self) -> None:
+        """Send the outbox in its order, in runs that leave by the same listener."""
+        outbox = self.layer.outbox
+        self.layer.outbox = []
+        failed: list[tuple[bytes, object, int, object]] = []
+        start = 0
+        if len(self.senders) > 1:
+            for at in range(1, len(outbox)):
+                if outbox[at][2] != outbox[start][2]:
+                    self.senders[outbox[start][2]].send(outbox, start, at, failed)
+                    start = at
+        self.senders[outbox[start][2]].send(outbox, start, len(outbox), failed)
+        self.counters.add(ids.SENT_DATAGRAMS, len(outbox) - len(failed))
+        if failed:
+            self.report(failed)
+
+    def report(self, failed: list) -> None:
+        """Tell transactions that their datagram could not leave (§17.1.4)."""
+        self.counters.add(ids.SEND_ERRORS, len(failed))
+        for _, address, _, transaction in failed:
+            self.child.log.warning("send failed", address=address.hostport)
+            if transaction is not None:
+                self.layer.drive(transaction, TRANSPORT_ERROR, None, self.node.now)
+
+    def patience(self) -> float:
+        """How long the loop may sleep, seconds."""
+        wait = IDLE_SECONDS
+        deadline = self.layer.timers.next_deadline()
+        if deadline is not None:
+            wait = min(wait, deadline - time.monotonic())
+        resolver = self.resolver.timeout()
+        if resolver is not None:
+            wait = min(wait, resolver)
+        return max(wait, 0.0)
+
+    def watch(self, fd: int, readable: bool, writable: bool) -> None:
+        """The resolver opened, changed or closes one of its sockets."""
+        mask = (select.EPOLLIN if readable else 0) | (select.EPOLLOUT if writable else 0)
+        if not mask:
+            self.resolver_fds.discard(fd)
+            with suppress(OSError):
+                self.poller.unregister(fd)
+        elif fd in self.resolver_fds:
+            self.poller.modify(fd, mask)
+        else:
+            self.resolver_fds.add(fd)
+            self.poller.register(fd, mask)
+
+
+def domains_of(child: Child) -> tuple[bytes, ...]:
+    """The configured domains as they stand in URIs."""
+    return tuple(domain.lower().encode() for domain in child.config.node.domains)
+
+
+def rules_of(child: Child) -> RegistrarRules:
+    """The registrar's rules: the configured ones, and our own addresses as domains."""
+    registrar = child.config.registrar
+    return RegistrarRules(
+        [*domains_of(child), *(listener.host for listener in child.listeners)],
+        default_expires=registrar.default_expires,
+        min_expires=registrar.min_expires,
+        max_expires=registrar.max_expires,
+        expires_jitter=registrar.expires_jitter,
+        uniform=random.random,
+        max_contacts=registrar.max_contacts,
+        when_full=registrar.when_full,
+        node=child.config.node.id,
+    )
+
+
+def run(child: Child) -> int:
+    """The entry point of a UDP worker."""
+    worker = UdpWorker(child)
+    gc.freeze()
+    gc.disable()  # the core's objects hang together only while a transaction lives
+    return worker.serve()
