@@ -83,10 +83,10 @@ class Child:
     log: Log
     page: SharedPage  # log levels
 
-    def __init__(self, ready: Callable[[], None], **values: object) -> None:
+    def __init__(self, ready: Callable[[], object], **values: object) -> None:
         for name, value in values.items():
             setattr(self, name, value)
-        self._ready: Callable[[], None] | None = ready
+        self._ready: Callable[[], object] | None = ready
         self._beat = self.tables.slots.beat
 
     def beat(self) -> None:
@@ -130,7 +130,6 @@ class Slot:
     row: int
     pid: int = 0
     stop_fd: int = -1
-    ready_fd: int = -1
     started_at: float = 0.0
     up_at: float | None = None  # since when it beats
     ever_up: bool = False

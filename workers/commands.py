@@ -126,7 +126,7 @@ class Commands:
         return {
             "Processes": [
                 {
-                    "ID": row.index,
+                    "ID": row.row,
                     "PID": row.pid,
                     "Type": row.role,
                     "Started": row.started_at,
@@ -146,13 +146,13 @@ class Commands:
             return {"Processes": [self._level_of(row) for row in rows]}
         number = _level_number(level)
         if pid:
-            self._child.page.set_level(number, rows[0].index)
+            self._child.page.set_level(number, rows[0].row)
             return {"Log level": number, "PID": pid}
         self._child.page.set_level(number)
         return {"New global log level": number}
 
     def _level_of(self, row: Any) -> dict[str, Any]:
-        return {"PID": row.pid, "Log level": self._child.page.level(row.index), "Type": row.role}
+        return {"PID": row.pid, "Log level": self._child.page.level(row.row), "Type": row.role}
 
     # Statistics
 

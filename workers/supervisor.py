@@ -127,9 +127,9 @@ class Supervisor:
             for number in self._system.wait(self._timeout()):
                 self._on_signal(number)
             now = self._system.now()
+            self._notice_ready(now)  # first: who ends right after coming up has been up
             for exit in self._system.reap():
                 self._on_exit(exit, now)
-            self._notice_ready(now)
             self._watch(now)
             self._respawn(now)
             self._advance(now)
@@ -251,8 +251,9 @@ class Supervisor:
     # Watching
 
     def _notice_ready(self, now: float) -> None:
+        pids = self.holdings.newly_up()
         for slot in self.slots:
-            if slot.pid and slot.up_at is None and _was_written(slot.ready_fd):
+            if slot.pid in pids:
                 slot.up_at = slot.heartbeat_at = now
                 slot.ever_up = True
                 self.log.debug("process is up", what=slot.title, after_s=now - slot.started_at)
@@ -339,10 +340,3 @@ def _slots(specs: list[ChildSpec]) -> list[Slot]:
     """A slot for each child; row 0 of the process table is the supervisor's own."""
     places = [(spec, index) for spec in specs for index in range(spec.count)]
     return [Slot(spec, index, row) for row, (spec, index) in enumerate(places, 1)]
-
-
-def _was_written(eventfd: int) -> bool:
-    try:
-        return os.eventfd_read(eventfd) > 0
-    except BlockingIOError:
-        return False

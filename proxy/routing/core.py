@@ -40,8 +40,11 @@ from proxy.sip.refusal import refusal
 from proxy.sip.scanner import classify
 from proxy.sip.stun import stun_binding_response
 from proxy.sip.uri import aor_key
-from proxy.transaction.layer import ABSORBED, NEW_REQUEST, STRAY_ACK
+from proxy.transaction.states import Found
 
+ABSORBED = int(Found.ABSORBED)
+NEW_REQUEST = int(Found.NEW_REQUEST)
+STRAY_ACK = int(Found.STRAY_ACK)
 KIND_SIP = scanner.SIP
 KIND_STUN = scanner.STUN
 

@@ -20,7 +20,6 @@ cdef class Outcome:
     cdef public int status
 
 @cython.final
-@cython.freelist(64)
 cdef class Request(ForkUser):
     cdef readonly Node node
     cdef readonly Message message

@@ -193,7 +193,10 @@ def valid_ipv4(p: bytes, start: int, end: int) -> bool:
 
 
 def valid_ipv6(p: bytes, start: int, end: int) -> bool:
-    """RFC 4291 §2.2 text, brackets off. No zone: it means nothing on another host."""
+    """RFC 4291 §2.2 text, brackets off. No zone: it means nothing on another host.
+
+    RFC 5118 §4.10 asks to bear with a third colon before an embedded IPv4 address.
+    """
     groups = 0
     compressed = False
     i = start
@@ -201,6 +204,8 @@ def valid_ipv6(p: bytes, start: int, end: int) -> bool:
         compressed = True
         i += 2
     while i < end:
+        if compressed and p[i] == ord(":") and p[i - 1] == ord(":"):
+            return groups < 6 and valid_ipv4(p, i + 1, end)
         first = i
         while i < end and HEX[p[i]]:
             i += 1

@@ -127,7 +127,7 @@ def via_from(data: bytes, out: list[int]) -> Via:
     made.transport = b"UDP" if transport == b"UDP" else transport.upper()
     made.host_is_v6 = data[out[2]] == ord("[")
     host = data[out[2] + 1 : out[3] - 1] if made.host_is_v6 else data[out[2] : out[3]]
-    made.host = host.lower()
+    made.host = host.lower().replace(b":::", b"::") if made.host_is_v6 else host.lower()
     made.port = out[4]
     made.branch = data[out[5] : out[6]] if out[5] >= 0 else b""
     made.received = _address_text(data[out[7] : out[8]]) if out[7] >= 0 else b""
@@ -156,7 +156,7 @@ def _address_text(text: bytes) -> bytes:
     """RFC 5118 §4.5: an IPv6 address in `received` comes with and without brackets."""
     if text[:1] == b"[" and text[-1:] == b"]":
         text = text[1:-1]
-    return text.lower()
+    return text.lower().replace(b":::", b"::")
 
 
 class NameAddr:

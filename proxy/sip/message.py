@@ -215,6 +215,11 @@ class Message:
         return parse_via(self.data[self.via_at[14] : self.via_at[13]])
 
     @property
+    def via_span(self) -> tuple[int, int]:
+        """Where the topmost Via value lies in `data`."""
+        return self.via_at[14], self.via_at[13]
+
+    @property
     def uri(self) -> Uri:
         """The Request-URI."""
         if self._uri is None:

@@ -36,7 +36,7 @@ cpdef bytes top_via_fixed(Message request, Address source, bint force_rport=*)
 cdef bint _is_sent_by(bytes data, int *at, Address source) except -1
 @cython.locals(p=Bytes, out="int[24]", pieces=list, i=int, end=int)
 cdef bytes _via_rewritten(bytes data, int *at, Address source, bint force_rport)
-@cython.locals(port=int)
+@cython.locals(port=int, found=Address)
 cpdef Address response_address(Via via)
 @cython.locals(p=Bytes, out="int[24]", index=int, end=int, i=int)
 cdef int _route_cuts(Message request, int count, list cuts) except -1

@@ -146,15 +146,17 @@ def _via_rewritten(data: bytes, at: list[int], source: Address, force_rport: boo
 
 
 def response_address(via: Via) -> Address | None:
-    """Where a response to this top Via goes (§18.2.2, RFC 3581 §4); None for a host name.
+    """Where a response to this top Via goes (§18.2.2, RFC 3581 §4).
 
-    Not to maddr: it would send what we answer to whomever a stranger names.
+    None for a host name, a broadcast or a multicast address (RFC 4475 §3.3.12). Never maddr: it
+    would send what we answer to whomever a stranger names.
     """
     port = via.rport if via.rport > 0 else via.port if via.port else 5060
     try:
-        return address_of(via.received if via.received else via.host, port)
+        found = address_of(via.received if via.received else via.host, port)
     except ValueError:
         return None
+    return found if found.is_unicast else None
 
 
 def _route_cuts(request: Message, count: int, cuts: list[tuple[int, int, bytes]]) -> int:

@@ -153,7 +153,7 @@ def _read_after_user(made: Uri, p: bytes, start: int, end: int) -> int:
     i = scan_host(p, start, end)
     if p[start] == ord("["):
         made.host_is_v6 = True
-        made.host = _lower(made.raw, p, start + 1, i - 1)
+        made.host = _lower(made.raw, p, start + 1, i - 1).replace(b":::", b"::")
     else:
         made.host = _lower(made.raw, p, start, i)
     if i < end and p[i] == ord(":"):
