@@ -331,7 +331,7 @@ def test_callbacks_stay_in_the_callers_thread(loop: Loop, server: DnsServer) -> 
     assert threads == {threading.get_ident()}
 
 
-@pytest.mark.parametrize("junk", [b"", b"x", b"\0" * 12, b"\xff" * 600, b"other id"])
+@pytest.mark.parametrize("junk", [b"x", b"\0" * 12, b"\xff" * 600, b"other id"])
 def test_a_datagram_that_is_no_answer_is_none(
     server: DnsServer, junk: bytes, make_loop: MakeLoop
 ) -> None:
