@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+BRANCH_COOKIE: Final = b"z9hG4bK"  # §8.1.1.7
+BRANCH_BYTES: Final = len(BRANCH_COOKIE) + 32  # of one that we made, see routing/branch.py
+
 REASONS: Final[dict[int, bytes]] = {
     100: b"Trying",
     180: b"Ringing",

@@ -4,7 +4,7 @@ One system call brings in up to BATCH datagrams and one sends as many. Whoever r
 looks no further than its Call-ID: if another worker owns it, the bytes go to that worker's inbox.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.errno cimport EAGAIN, ECONNREFUSED, EINTR, EWOULDBLOCK, errno
+from libc.errno cimport EAGAIN, ECONNREFUSED, EINTR, errno
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp
@@ -54,10 +54,11 @@ cdef extern from "poll.h" nogil:
     int poll(pollfd *fds, unsigned long count, int timeout)
     int POLLOUT
 
-DEF BATCH = 64
-DEF ROOM = 65536
-DEF CONTROL = 64
-SEND_PATIENCE_MS = 20
+cdef enum:
+    BATCH = 64
+    ROOM = 65536
+    CONTROL = 64
+    SEND_PATIENCE_MS = 20
 
 
 cdef class Handoff:
@@ -172,7 +173,7 @@ cdef class DatagramSocket:
             count = recvmmsg(self.fd, self.incoming, BATCH, MSG_DONTWAIT, NULL)
         if count < 0:
             # an ICMP error that belongs to an earlier send is not the receiver's business
-            if errno in (EAGAIN, EWOULDBLOCK, EINTR, ECONNREFUSED):
+            if errno in (EAGAIN, EINTR, ECONNREFUSED):
                 return 0
             raise OSError(errno, os.strerror(errno))
         for i in range(count):
@@ -240,9 +241,8 @@ cdef class DatagramSocket:
     cdef bint writable(self) noexcept:
         """Wait briefly for room in the send buffer."""
         cdef pollfd waiting
-        cdef int patience = SEND_PATIENCE_MS
         waiting.fd = self.fd
         waiting.events = POLLOUT
         waiting.revents = 0
         with nogil:
-            return poll(&waiting, 1, patience) > 0
+            return poll(&waiting, 1, SEND_PATIENCE_MS) > 0

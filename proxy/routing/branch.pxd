@@ -3,6 +3,7 @@ from proxy.sip.message cimport Message
 
 cdef unsigned long long MASK
 cdef Py_ssize_t BRANCH_BYTES
+cdef bytes COOKIE
 
 @cython.locals(v0="unsigned long long", v1="unsigned long long", v2="unsigned long long",
                v3="unsigned long long", word="unsigned long long", p="const unsigned char *",

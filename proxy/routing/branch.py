@@ -12,11 +12,11 @@ or by another node, gets the same branch; a response whose mac is right has pass
 
 from __future__ import annotations
 
+from proxy.constants import BRANCH_BYTES, BRANCH_COOKIE
 from proxy.sip.message import Message
 
 MASK = 0xFFFFFFFFFFFFFFFF
-COOKIE = b"z9hG4bK"
-BRANCH_BYTES = len(COOKIE) + 32
+COOKIE = BRANCH_COOKIE
 
 
 def siphash(key0: int, key1: int, data: bytes) -> int:

@@ -26,12 +26,12 @@ from proxy.limits.counters import (
     STUN,
     TM_RECEIVED_REPLIES,
 )
-from proxy.registrar.lookup import Target, lookup
+from proxy.registrar.lookup import Target, lookup, target_for
 from proxy.routing.locate import LocateError, Located, literal, next_hop
 from proxy.routing.node import Node
 from proxy.routing.request import Policy, Request
 from proxy.sip import scanner
-from proxy.sip.address import Address
+from proxy.sip.address import Address, address_from
 from proxy.sip.header_ids import ROUTE, VIA
 from proxy.sip.headers import parse_via
 from proxy.sip.message import Message, parse
@@ -40,8 +40,11 @@ from proxy.sip.refusal import refusal
 from proxy.sip.scanner import classify
 from proxy.sip.stun import stun_binding_response
 from proxy.sip.uri import aor_key
-from proxy.transaction.layer import ABSORBED, NEW_REQUEST, STRAY_ACK
+from proxy.transaction.states import Found
 
+ABSORBED = int(Found.ABSORBED)
+NEW_REQUEST = int(Found.NEW_REQUEST)
+STRAY_ACK = int(Found.STRAY_ACK)
 KIND_SIP = scanner.SIP
 KIND_STUN = scanner.STUN
 
@@ -56,7 +59,7 @@ class ProxyCore:
     def receive_batch(self, batch: list[tuple[int, bytes, int, bytes]]) -> None:
         """Datagrams as a socket or an inbox gives them: (listener, sockaddr, ns, data)."""
         for listener, sockaddr, _, data in batch:
-            self.receive(data, Address.from_sockaddr(sockaddr), listener)
+            self.receive(data, address_from(sockaddr), listener)
 
     def receive(self, data: bytes, source: Address, listener: int) -> None:
         """One datagram from the network."""
@@ -179,7 +182,7 @@ class ProxyCore:
     def stray_targets(self, request: Request) -> list[Target]:
         """Where a request without a transaction may go: its dialog's Route, or our phones."""
         if request.own_route:
-            return [Target(request.relaying.request_uri)]
+            return [target_for(request.relaying.request_uri)]
         if request.has_route or not request.is_for_us:
             return []
         node = self.node

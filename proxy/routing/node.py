@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from proxy.cluster.hlc import HybridClock
 from proxy.registrar.rules import RegistrarRules
-from proxy.registrar.save import Faults
+from proxy.registrar.binding import Faults
 from proxy.routing.branch import Signer
 from proxy.routing.identity import Identity
 from proxy.shm.location_table import LocationTable

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from proxy.constants import BRANCH_BYTES
 from proxy.errors import BadMessage
 from proxy.limits import bounds
 from proxy.registrar.lookup import Target
-from proxy.routing.branch import BRANCH_BYTES
 from proxy.routing.node import Node
 from proxy.sip.address import Address
 from proxy.sip.header_ids import MAX_BREADTH, ROUTE, VIA

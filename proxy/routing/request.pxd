@@ -1,5 +1,5 @@
 cimport cython
-from proxy.registrar.lookup cimport Target, lookup
+from proxy.registrar.lookup cimport Target, lookup, target_for
 from proxy.registrar.save cimport RegisterResult, save
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
@@ -15,12 +15,13 @@ from proxy.transaction.layer cimport Transaction, TransactionLayer
 cdef int LOOPS_DETECTED, REGISTRAR_ACCEPTED_REGS, REGISTRAR_REJECTED_REGS, SL_1XX_REPLIES
 cdef int SL_SENT_REPLIES, TM_UAS_TRANSACTIONS, TOO_MANY_HOPS, TRANSACTIONS_REFUSED
 cdef int PROXY_REQUIRE, ROUTE
+cdef object DONE
+cdef dict REASONS
 
 cdef class Outcome:
     cdef public int status
 
 @cython.final
-@cython.freelist(64)
 cdef class Request(ForkUser):
     cdef readonly Node node
     cdef readonly Message message

@@ -16,7 +16,6 @@ cdef class ForkUser(TransactionUser):
     cpdef succeeded(self, ResponseContext context, double now)
 
 @cython.final
-@cython.freelist(64)
 cdef class Branch(TransactionUser):
     cdef public ResponseContext context
     cdef readonly Target target

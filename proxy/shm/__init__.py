@@ -1,0 +1,1 @@
+"""Tables, inboxes and counters in memory that all processes share and no death corrupts."""

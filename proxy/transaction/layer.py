@@ -9,14 +9,13 @@ from __future__ import annotations
 from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
 from proxy.sip.patching import ack_for
-from proxy.transaction.states import FIRST, Action, Machine, State, Stimulus, flatten
+from proxy.transaction.states import FIRST, Action, Found, Machine, State, Stimulus, flatten
 from proxy.transaction.timers import TimerConfig, Timers
 
-# What `receive` found.
-ABSORBED = 0  # a transaction took it, or it was a retransmission
-NEW_REQUEST = 1
-STRAY_ACK = 2  # ACK that no server transaction takes: to a 2xx, or after a worker's death
-STRAY_RESPONSE = 3
+ABSORBED = int(Found.ABSORBED)
+NEW_REQUEST = int(Found.NEW_REQUEST)
+STRAY_ACK = int(Found.STRAY_ACK)
+STRAY_RESPONSE = int(Found.STRAY_RESPONSE)
 
 COMPLETED = int(State.COMPLETED)
 ACCEPTED = int(State.ACCEPTED)
@@ -144,7 +143,7 @@ class TransactionLayer:
         return len(self.servers) + len(self.clients) >= self.capacity
 
     def receive(self, message: Message, now: float) -> int:
-        """Match a message: ABSORBED, NEW_REQUEST, STRAY_ACK or STRAY_RESPONSE."""
+        """Match a message to a transaction; which of `Found` it was."""
         if not message.is_request:
             return self.receive_response(message, now)
         method = message.method

@@ -60,6 +60,15 @@ class Action(IntEnum):
     START_LINGER_T4 = 11  # I, K: T4
 
 
+class Found(IntEnum):
+    """What the layer made of a message."""
+
+    ABSORBED = 0  # a transaction took it, or it was a retransmission
+    NEW_REQUEST = 1
+    STRAY_ACK = 2  # to a 2xx, or its transaction died with a worker
+    STRAY_RESPONSE = 3
+
+
 class Machine(IntEnum):
     """Which of the four."""
 

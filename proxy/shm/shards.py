@@ -1,0 +1,71 @@
+"""Which worker owns a call: 1024 shards of Call-ID hashes, each assigned to one worker."""
+
+from __future__ import annotations
+
+from proxy.errors import ShmError
+from proxy.shm import layout
+from proxy.shm.arena import Arena
+
+KIND = b"shards"
+LAYOUT = "1024 x u16 worker"
+SHARDS = 1024
+
+_SHARDS_AT = layout.HEADER_BYTES
+_MASK = SHARDS - 1
+
+
+class Shards:
+    """The shard table; the supervisor writes, workers read."""
+
+    def __init__(self, arena: Arena) -> None:
+        self.arena = arena
+
+    @staticmethod
+    def create(path: str | None, workers: int) -> Shards:
+        """A table spread over workers 0 to workers - 1."""
+        size = _SHARDS_AT + 2 * SHARDS
+        arena = Arena.anonymous(size) if path is None else Arena.create(path, size)
+        layout.write(arena, KIND, LAYOUT, (SHARDS,))
+        shards = Shards(arena)
+        for shard in range(SHARDS):
+            shards.move(shard, shard % workers)
+        return shards
+
+    @staticmethod
+    def attach(path: str) -> Shards:
+        """The table of an existing file, as its owner."""
+        arena = Arena.own(path)
+        header = layout.read(arena, KIND, LAYOUT)
+        if header.geometry[0] != SHARDS or arena.size < _SHARDS_AT + 2 * SHARDS:
+            raise ShmError(f"{path} has a header that contradicts itself")
+        return Shards(arena)
+
+    def owner(self, call_id_hash: int) -> int:
+        """The worker of a Call-ID."""
+        return self.arena.u16(_SHARDS_AT + 2 * (call_id_hash & _MASK))
+
+    def move(self, shard: int, worker: int) -> None:
+        """Give one shard to a worker."""
+        if not 0 <= shard < SHARDS:
+            raise ShmError(f"there is no shard {shard}")
+        self.arena.put_u16(_SHARDS_AT + 2 * shard, worker)
+
+    def assign(self, workers: int) -> int:
+        """Spread the shards evenly over `workers`, moving as few as possible; how many moved."""
+        quota = [SHARDS // workers + (index < SHARDS % workers) for index in range(workers)]
+        homeless = []
+        for shard in range(SHARDS):
+            worker = self.owner(shard)
+            if worker < workers and quota[worker] > 0:
+                quota[worker] -= 1
+            else:
+                homeless.append(shard)
+        takers = [worker for worker in range(workers) for _ in range(quota[worker])]
+        for shard, worker in zip(homeless, takers, strict=True):
+            self.move(shard, worker)
+        return len(homeless)
+
+    @property
+    def count(self) -> int:
+        """How many shards there are."""
+        return SHARDS

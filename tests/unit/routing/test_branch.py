@@ -1,0 +1,89 @@
+"""Branches are the same whoever computes them, and nobody else can."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.constants import BRANCH_BYTES
+from proxy.routing.branch import Signer, siphash
+from proxy.sip.message import Message, parse
+
+KEY0, KEY1 = 0x0706050403020100, 0x0F0E0D0C0B0A0908
+# Aumasson and Bernstein, "SipHash", appendix A, and the reference implementation's first vectors
+VECTORS = {
+    0: 0x726FDB47DD0E0E31,
+    1: 0x74F839C593DC67FD,
+    7: 0xAB0200F58B01D137,
+    8: 0x93F5F5799A932462,
+    15: 0xA129CA6149BE45E5,
+}
+
+
+@pytest.mark.parametrize("size", VECTORS)
+def test_siphash_vectors(size: int) -> None:
+    assert siphash(KEY0, KEY1, bytes(range(size))) == VECTORS[size]
+
+
+def invite(branch: str = "z9hG4bKa", call_id: str = "c1", cseq: int = 1) -> Message:
+    return parse(
+        f"INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch={branch}\r\n"
+        f"From: <sip:alice@example.com>;tag=a\r\nTo: <sip:bob@example.com>\r\n"
+        f"Call-ID: {call_id}\r\nCSeq: {cseq} INVITE\r\nMax-Forwards: 70\r\n"
+        "Content-Length: 0\r\n\r\n".encode()
+    )
+
+
+def response(branch: bytes, below: str = "z9hG4bKa", call_id: str = "c1", cseq: int = 1) -> Message:
+    return parse(
+        b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.100;branch=" + branch + b"\r\n"
+        b"Via: SIP/2.0/UDP 192.0.2.1;branch=" + below.encode() + b"\r\n"
+        b"From: <sip:alice@example.com>;tag=a\r\nTo: <sip:bob@example.com>;tag=b\r\n"
+        b"Call-ID: " + call_id.encode() + b"\r\nCSeq: %d INVITE\r\n" % cseq + b"\r\n"
+    )
+
+
+def branch_of(signer: Signer, request: Message, target: bytes = b"sip:bob@192.0.2.2") -> bytes:
+    loop = signer.loop_hash(request, request.request_uri, b"")
+    return signer.branch(request, loop, target)
+
+
+def test_the_same_request_gets_the_same_branch_from_any_worker() -> None:
+    one, other = Signer(b"a secret of the cluster"), Signer(b"a secret of the cluster")
+    assert branch_of(one, invite()) == branch_of(other, invite())
+    assert len(branch_of(one, invite())) == BRANCH_BYTES
+
+
+def test_another_request_target_or_secret_gets_another_branch() -> None:
+    signer = Signer(b"a secret of the cluster")
+    branches = {
+        branch_of(signer, invite()),
+        branch_of(signer, invite(branch="z9hG4bKb")),
+        branch_of(signer, invite(call_id="c2")),
+        branch_of(signer, invite(cseq=2)),
+        branch_of(signer, invite(), b"sip:bob@192.0.2.3"),
+        branch_of(Signer(b"another secret, as long"), invite()),
+    }
+    assert len(branches) == 6
+
+
+def test_only_our_own_responses_are_recognised() -> None:
+    signer = Signer(b"a secret of the cluster")
+    branch = branch_of(signer, invite())
+    assert signer.is_ours(branch, b"z9hG4bKa", response(branch))
+    assert not signer.is_ours(branch, b"z9hG4bKb", response(branch, below="z9hG4bKb"))
+    assert not signer.is_ours(branch, b"z9hG4bKa", response(branch, call_id="c2"))
+    assert not signer.is_ours(branch, b"z9hG4bKa", response(branch, cseq=2))
+    forged = branch[:-1] + (b"0" if branch[-1:] != b"0" else b"1")
+    assert not signer.is_ours(forged, b"z9hG4bKa", response(forged))
+    assert not signer.is_ours(b"z9hG4bK", b"z9hG4bKa", response(b"z9hG4bKx"))
+
+
+def test_a_short_secret_is_refused() -> None:
+    with pytest.raises(ValueError, match="16 bytes"):
+        Signer(b"short")
+
+
+@given(st.binary(max_size=200))
+def test_siphash_is_a_function_of_key_and_data(data: bytes) -> None:
+    assert siphash(KEY0, KEY1, data) == siphash(KEY0, KEY1, bytes(bytearray(data)))
+    assert siphash(KEY0, KEY1, data) != siphash(KEY1, KEY0, data)
