@@ -86,7 +86,8 @@ def test_damaged_files_load_what_is_true_or_are_refused(
                 check(str(path))
                 table = LocationTable.attach(str(path))
             except ShmError as error:
-                assert str(path) in str(error), seed
+                if str(path) not in str(error):
+                    raise
                 continue
             kept_some.touch()
             use(table)
@@ -97,9 +98,7 @@ def test_damaged_files_load_what_is_true_or_are_refused(
     assert kept_some.exists()
 
 
-def test_a_flipped_bit_costs_one_record_at_most(
-    healthy: tuple[bytes, int], tmp_path: Path
-) -> None:
+def test_a_flipped_bit_costs_one_record_at_most(healthy: tuple[bytes, int], tmp_path: Path) -> None:
     original, used = healthy
     path = tmp_path / "location"
     source = random.Random(5)
