@@ -27,6 +27,7 @@ _OWNER_DIED = OWNER_DIED
 _RECOVERED_AT = layout.OWN_WORDS + 24
 
 KINDS = (b"location", b"table")
+_PATIENCE_NS = 2_000_000_000  # a check is in no hurry
 
 
 def scavenge(table: Table, budget: int = 1000) -> int:
@@ -134,6 +135,7 @@ def check(path: str) -> Report:
         if "in use" not in str(error):
             raise
         arena = Arena.join(path)
+        arena.lock_wait_ns = _PATIENCE_NS
         in_use = True
     kind = arena.copy(16, 16).rstrip(b"\0")
     header = layout.read(arena, kind if kind in KINDS else KINDS[0], layout.TABLE_LAYOUT)

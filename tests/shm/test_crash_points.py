@@ -146,7 +146,7 @@ def test_a_death_at_any_store_leaves_the_old_record_or_the_new_one(
 def test_a_death_during_the_repair_of_a_dead_process_is_repaired_in_turn(make_table: Make) -> None:
     """A dies holding stripe and list; B at each store of its repair and write; C finds all well."""
     big, new = (b"old" * 4000, 2), b"new" * 4000  # few slots to a page, so that lists are short
-    for first in range(2, 30, 3):
+    for first in range(2, 30, 5):
         second, survived = 0, False
         table = make_table()
         while not survived:
