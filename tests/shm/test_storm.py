@@ -127,6 +127,7 @@ def test_optimistic_commits_lose_no_update(make_table: Make) -> None:
         while done < 1500:
             payload, stamp = table.snapshot(b"counter")
             assert payload is not None
+            os.sched_yield()  # let the others come between
             done += table.commit(b"counter", stamp, b"%d" % (int(payload) + 1), 0, 0)
 
     assert [wait(pid) for pid in [spawn(count) for _ in range(4)]] == [0] * 4
