@@ -3,7 +3,7 @@ cimport cython
 from proxy.registrar.rules cimport RegistrarRules
 from proxy.sip.address cimport Address
 from proxy.sip.headers cimport (
-    ContactValue, NameAddr, Via, parse_contacts, parse_expires, parse_routes,
+    ContactValue, Via, parse_contacts, parse_expires, parse_routes,
 )
 from proxy.sip.message cimport Message
 from proxy.sip.uri cimport Uri, aor_key, parse_uri
@@ -11,6 +11,7 @@ from proxy.sip.uri cimport Uri, aor_key, parse_uri
 cdef int ALLOW, CONTACT, EXPIRES, PATH, REQUIRE, SUPPORTED, USER_AGENT, VIA
 cdef int CALL_ID_BYTES, CONTACT_BYTES, CONTACTS_PER_REGISTER, INSTANCE_BYTES, PATH_BYTES
 cdef int USER_AGENT_BYTES
+cdef int SIP_PORT, TO_URI, VIA_HOST, VIA_PORT, VIA_RPORT
 cdef long long CSEQ, LAST_SECOND
 cdef unsigned int ALL_METHODS
 
@@ -31,12 +32,13 @@ cdef class Registration:
     cpdef long long until(self, ContactValue contact) except? 0
 
 
-@cython.locals(wanted=Registration, to_addr=NameAddr)
+@cython.locals(wanted=Registration, p="const unsigned char *")
 cpdef Registration read_registration(Message request, Address source, bytes listener,
                                      long long now, long long now_ms, RegistrarRules rules)
 @cython.locals(uri=Uri)
 cpdef bytes address_of_record(bytes raw, RegistrarRules rules)
-@cython.locals(via=Via, source=Address, contact=ContactValue, host=bytes)
+@cython.locals(via=Via, source=Address, contact=ContactValue, host=bytes, port=int,
+               p="const unsigned char *")
 cdef bint _is_behind_nat(Message request, Registration wanted) except *
 cdef int _read_path(Registration wanted, Message request) except -1
 @cython.locals(rules=RegistrarRules, contacts=list, contact=ContactValue, expires=bytes,

@@ -22,6 +22,13 @@ from proxy.sip.uri import Uri, aor_key, parse_uri
 
 LAST_SECOND = 0xFFFF_FFFF  # as far as a record's expiry reaches
 
+SIP_PORT = 5060
+# Slots of Message.to_at and .via_at, as proxy/sip/values.py numbers them.
+TO_URI = 2
+VIA_HOST = 2
+VIA_PORT = 4
+VIA_RPORT = 9
+
 
 class Registration:
     """One REGISTER's wishes; nothing in it depends on what the table holds."""
@@ -85,8 +92,8 @@ def read_registration(
         _read_path(wanted, request)
     if len(wanted.call_id) > CALL_ID_BYTES:
         raise BadMessage("Call-ID too long", 400)
-    to_addr = request.to_addr
-    wanted.aor = address_of_record(to_addr.uri, rules)
+    p = request.data
+    wanted.aor = address_of_record(p[request.to_at[TO_URI] : request.to_at[TO_URI + 1]], rules)
     if request.has(CONTACT):
         _read_contacts(wanted, request)
         if not wanted.path and _is_behind_nat(request, wanted):
@@ -109,9 +116,18 @@ def _is_behind_nat(request: Message, wanted: Registration) -> bool:
     alone tells only of one that asked for symmetric responses (RFC 3581 §3). Behind another
     proxy the source is that proxy's, and nothing follows.
     """
-    via = request.via
     source = wanted.source
-    if via.host != source.host or (via.rport >= 0 and (via.port or 5060) != source.port):
+    # parse() has found the pieces of the Via already: an object of them would be one too many.
+    p = request.data
+    host = p[request.via_at[VIA_HOST] : request.via_at[VIA_HOST + 1]]
+    if host != (b"[" + source.host + b"]" if source.is_v6 else source.host):
+        if not source.is_v6:
+            return True
+        via = request.via  # another spelling of the same address, perhaps
+        if via.host != source.host:
+            return True
+    port = request.via_at[VIA_PORT] or SIP_PORT
+    if request.via_at[VIA_RPORT] >= 0 and port != source.port:
         return True
     if request.next_of(request.first_of(VIA)) >= 0:
         return False

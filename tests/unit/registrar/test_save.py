@@ -115,6 +115,23 @@ def test_where_the_register_came_from_is_kept_of_phones_behind_nat(
         assert (binding.received, binding.flags) == (received, int(received != b""))
 
 
+@pytest.mark.parametrize(
+    ("sent_by", "received"),
+    [
+        (b"[2001:db8::7]:5060", b""),
+        (b"[2001:DB8::7]:5060", b""),
+        (b"[2001:db8::8]:5060", b"[2001:db8::7]:5060"),
+        (b"198.51.100.7:5060", b"[2001:db8::7]:5060"),
+    ],
+)
+def test_an_ipv6_phone_is_no_nat(registrar: Registrar, sent_by: bytes, received: bytes) -> None:
+    registrar.source = Address.parse(b"2001:db8::7", 5060)
+    data = register(b"Contact: <sip:a@[2001:db8::7]>").data
+    registrar.send(parse(data.replace(b"198.51.100.7:5060", sent_by)))
+    (binding,) = registrar.bindings()
+    assert binding.received == received
+
+
 def test_fetch(registrar: Registrar) -> None:
     assert registrar.register().headers == b""
     registrar.register(C1, C2 + b";expires=600")
