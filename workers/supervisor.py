@@ -189,6 +189,7 @@ class Supervisor:
         decision = decide(exit, slot, stopping, now)
         note_failure(exit, slot, now)
         slot.pid, lived_s = 0, now - slot.started_at
+        self.holdings.tables.slots.release(slot.row)
         if isinstance(decision, Replace):
             self._replace(slot, decision.after_s, now)
             self.log.warning(
@@ -203,7 +204,6 @@ class Supervisor:
             self.life.exit_status = 1
             self._enter_stopping(slot.spec.grace_s)
         elif isinstance(decision, Expected):
-            self.holdings.tables.slots.release(slot.row)
             self.life.clean &= exit.signal is None
 
     def _replace(self, slot: Slot, after_s: float, now: float) -> None:
@@ -212,7 +212,6 @@ class Supervisor:
             row.set(gauge, 0)
         self.holdings.tables.slots.counters(0).add(counters.RESTARTS)
         if after_s:
-            self.holdings.tables.slots.release(slot.row)
             slot.respawn_at = now + after_s
         else:
             self._spawn(slot)

@@ -110,7 +110,12 @@ class Server:
         return {row["Type"]: row["PID"] for row in self.ctl("ps")["Processes"][1:]}
 
     def workers(self) -> list[int]:
-        return [pid for title, pid in sorted(self.children().items()) if "worker" in title]
+        """The three workers, once none of them is being replaced."""
+
+        def found() -> list[int]:
+            return [pid for title, pid in sorted(self.children().items()) if "worker" in title]
+
+        return list(wait_for(lambda: pids if len(pids := found()) == 3 else None))
 
     def client(self) -> socket.socket:
         client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -34,40 +34,57 @@ CONTACT = "<sip:ann@[2001:db8::61]>"
 
 CASES = [
     Case(
-        "ipv6-good", "4.1", 0, about("REGISTER sip:[2001:db8::10] SIP/2.0", VIA, CONTACT),
+        "ipv6-good",
+        "4.1",
+        0,
+        about("REGISTER sip:[2001:db8::10] SIP/2.0", VIA, CONTACT),
         check=lambda m: (
-            m.uri.host == b"2001:db8::10" and m.uri.host_is_v6
-            and m.via.host == b"2001:db8::61" and m.via.port == 5062
+            m.uri.host == b"2001:db8::10"
+            and m.uri.host_is_v6
+            and m.via.host == b"2001:db8::61"
+            and m.via.port == 5062
         ),
     ),
     Case("ipv6-bad", "4.2", 400, about("REGISTER sip:2001:db8::10 SIP/2.0", VIA, CONTACT)),
     Case(
-        "port-ambiguous", "4.3", 0,
+        "port-ambiguous",
+        "4.3",
+        0,
         about("REGISTER sip:[2001:db8::10:5070] SIP/2.0", VIA, CONTACT),
         check=lambda m: m.uri.host == b"2001:db8::10:5070" and m.uri.port == 0,
     ),
     Case(
-        "port-unambiguous", "4.4", 0,
+        "port-unambiguous",
+        "4.4",
+        0,
         about("REGISTER sip:[2001:db8::10]:5070 SIP/2.0", VIA, CONTACT),
         check=lambda m: m.uri.host == b"2001:db8::10" and m.uri.port == 5070,
     ),
     Case(
-        "received-with-brackets", "4.5", 0,
+        "received-with-brackets",
+        "4.5",
+        0,
         about("BYE sip:[2001:db8::10] SIP/2.0", VIA + ";received=[2001:db8::9:255]", CONTACT),
         check=lambda m: m.via.received == b"2001:db8::9:255",
     ),
     Case(
-        "received-without-brackets", "4.5", 0,
+        "received-without-brackets",
+        "4.5",
+        0,
         about("BYE sip:[2001:db8::10] SIP/2.0", VIA + ";received=2001:db8::9:255", CONTACT),
         check=lambda m: m.via.received == b"2001:db8::9:255",
     ),
     Case(
-        "ipv6-in-sdp", "4.6", 0,
+        "ipv6-in-sdp",
+        "4.6",
+        0,
         about("INVITE sip:ben@[2001:db8::10] SIP/2.0", VIA, CONTACT, SDP6),
         check=lambda m: m.body == SDP6,
     ),
     Case(
-        "mult-ip-in-headers", "4.7", 0,
+        "mult-ip-in-headers",
+        "4.7",
+        0,
         about(
             "BYE sip:ben@host.example.net SIP/2.0",
             VIA + "\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKx;received=192.0.2.200"
@@ -77,32 +94,49 @@ CASES = [
         check=lambda m: [parse_via(v).host_is_v6 for v in m.values(h.VIA)] == [True, False, True],
     ),
     Case(
-        "mult-ip-in-sdp", "4.8", 0,
+        "mult-ip-in-sdp",
+        "4.8",
+        0,
         about("INVITE sip:ben@[2001:db8::10] SIP/2.0", VIA, CONTACT, SDP_BOTH),
         check=lambda m: m.body == SDP_BOTH,
     ),
     Case(
-        "ipv4-mapped", "4.9", 0,
+        "ipv4-mapped",
+        "4.9",
+        0,
         about(
             "INVITE sip:ben@example.com SIP/2.0",
             "Via: SIP/2.0/UDP [::ffff:192.0.2.61]:5062;branch=z9hG4bK-six",
             '"Ann" <sip:ann@[::ffff:192.0.2.61]>',
         ),
-        check=lambda m: parse_uri(parse_contacts(m.headers(h.CONTACT))[0].uri).host
-        == b"::ffff:192.0.2.61",
+        check=lambda m: (
+            parse_uri(parse_contacts(m.headers(h.CONTACT))[0].uri).host == b"::ffff:192.0.2.61"
+        ),
     ),
     Case(
-        "three-colons", "4.10", 0,
+        "three-colons",
+        "4.10",
+        0,
         about("OPTIONS sip:ben@[2001:db8:::192.0.2.1] SIP/2.0", VIA, CONTACT),
         check=lambda m: m.uri.host == b"2001:db8::192.0.2.1",
     ),
     Case(
-        "two-colons", "4.10", 0,
+        "two-colons",
+        "4.10",
+        0,
         about("OPTIONS sip:ben@[2001:db8::192.0.2.1] SIP/2.0", VIA, CONTACT),
         check=lambda m: m.uri.host == b"2001:db8::192.0.2.1",
     ),
-    Case("three-colons-elsewhere", "4.10", 400,
-         about("OPTIONS sip:ben@[2001:db8:::1] SIP/2.0", VIA, CONTACT)),
-    Case("zone-identifier", "4.10", 400,
-         about("OPTIONS sip:ben@[fe80::1%25eth0] SIP/2.0", VIA, CONTACT)),
-]  # fmt: skip
+    Case(
+        "three-colons-elsewhere",
+        "4.10",
+        400,
+        about("OPTIONS sip:ben@[2001:db8:::1] SIP/2.0", VIA, CONTACT),
+    ),
+    Case(
+        "zone-identifier",
+        "4.10",
+        400,
+        about("OPTIONS sip:ben@[fe80::1%25eth0] SIP/2.0", VIA, CONTACT),
+    ),
+]
