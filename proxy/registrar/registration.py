@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from proxy.constants import SIP_PORT
 from proxy.errors import BadMessage, Refused
 from proxy.limits.bounds import (
     CALL_ID_BYTES,
@@ -15,9 +16,10 @@ from proxy.limits.bounds import (
 from proxy.registrar.methods import ALL_METHODS
 from proxy.registrar.rules import RegistrarRules
 from proxy.sip.address import Address
-from proxy.sip.header_ids import ALLOW, CONTACT, EXPIRES, PATH, REQUIRE, SUPPORTED, USER_AGENT
+from proxy.sip.header_ids import ALLOW, CONTACT, EXPIRES, PATH, REQUIRE, SUPPORTED, USER_AGENT, VIA
 from proxy.sip.headers import ContactValue, parse_contacts, parse_expires, parse_routes
 from proxy.sip.message import Message
+from proxy.sip.patching import is_sent_by
 from proxy.sip.uri import Uri, aor_key, parse_uri
 
 LAST_SECOND = 0xFFFF_FFFF  # as far as a record's expiry reaches
@@ -30,7 +32,7 @@ class Registration:
     now_ms: int
     rules: RegistrarRules
     source: Address
-    received: bytes  # the source as hostport
+    received: bytes  # the source as hostport, of a phone behind NAT; else empty
     socket: bytes
     call_id: bytes
     cseq: int
@@ -68,7 +70,7 @@ def read_registration(
     wanted.now_ms = now_ms
     wanted.rules = rules
     wanted.source = source
-    wanted.received = source.hostport
+    wanted.received = b""
     wanted.socket = listener
     wanted.call_id = request.call_id
     wanted.cseq = request.cseq
@@ -89,6 +91,8 @@ def read_registration(
     wanted.aor = address_of_record(to_addr.uri, rules)
     if request.has(CONTACT):
         _read_contacts(wanted, request)
+        if not wanted.path and _is_behind_nat(request, wanted):
+            wanted.received = source.hostport
     return wanted
 
 
@@ -98,6 +102,29 @@ def address_of_record(raw: bytes, rules: RegistrarRules) -> bytes:
     if not uri.is_sip or not uri.user or uri.host not in rules.domains:
         raise BadMessage("Not Found", 404)
     return aor_key(uri)
+
+
+def _is_behind_nat(request: Message, wanted: Registration) -> bool:
+    """Whether the phone believes itself elsewhere than its datagrams come from.
+
+    Then its contacts are reached at the source of the REGISTER and not at what they say. A port
+    alone tells only of one that asked for symmetric responses (RFC 3581 §3). Behind another
+    proxy the source is that proxy's, and nothing follows.
+    """
+    source = wanted.source
+    if not is_sent_by(request, source):
+        return True
+    if request.wants_rport() and (request.sent_by_port() or SIP_PORT) != source.port:
+        return True
+    if request.next_of(request.first_of(VIA)) >= 0:
+        return False
+    for contact in wanted.contacts:
+        if contact.star or source.host in contact.uri:
+            continue
+        host = parse_uri(contact.uri).host
+        if host[-1:].isdigit() or b":" in host:
+            return True
+    return False
 
 
 def _check_required(options: list[bytes], rules: RegistrarRules) -> None:

@@ -7,10 +7,10 @@ again or answer itself; if it does neither, the best response goes upstream.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from typing import Any
 
-from proxy.constants import reason_phrase
+from proxy.constants import REASONS, SIP_PORT
 from proxy.errors import BadMessage
 from proxy.limits import counters as ids
 from proxy.limits.counters import (
@@ -29,12 +29,14 @@ from proxy.routing.node import Node
 from proxy.routing.relay import Relay
 from proxy.routing.response_context import ForkUser, ResponseContext
 from proxy.routing.route import prepare_routes
-from proxy.sip.address import Address
+from proxy.sip.address import Address, address_of
 from proxy.sip.header_ids import PROXY_REQUIRE, ROUTE
 from proxy.sip.message import Message
 from proxy.sip.patching import response
 from proxy.sip.uri import Uri, aor_key, parse_uri
 from proxy.transaction.layer import Transaction
+
+DONE = object()
 
 Policy = Callable[["Request"], Coroutine[Any, Any, None]]
 
@@ -63,7 +65,7 @@ class Request(ForkUser):
         self.method = message.method
         self.server: Transaction | None = None
         self.context: ResponseContext | None = None
-        self.coroutine: Coroutine[Any, Any, None] | None = None
+        self.coroutine: Iterator[Outcome] | None = None
         self.awaited: Outcome | None = None
         self.outcome: Outcome | None = None
         self.answered = False  # finally, by us
@@ -125,7 +127,7 @@ class Request(ForkUser):
 
     def reply(self, status: int, reason: str = "", headers: bytes = b"", body: bytes = b"") -> None:
         """Answer the request; `headers` are whole lines, CRLF included."""
-        phrase = reason.encode() if reason else reason_phrase(status)
+        phrase = reason.encode() if reason else REASONS.get(status, b"Unknown")
         self.answer(status, phrase, headers, body)
 
     def answer(self, status: int, reason: bytes, headers: bytes, body: bytes) -> None:
@@ -183,9 +185,7 @@ class Request(ForkUser):
         context = self.context
         if context is None or context.final_status:
             assert self.server is not None
-            context = self.context = ResponseContext(
-                self.node, self.relaying, self.server, self
-            )
+            context = self.context = ResponseContext(self.node, self.relaying, self.server, self)
         if targets is None:
             context.start_one(target_for(self.relaying.request_uri), self.node.now)
         elif len(targets) == 1:
@@ -233,10 +233,10 @@ class Request(ForkUser):
 
     def reply_address(self) -> Address:
         """Where responses go (§18.2.2, RFC 3581 §4): never further than the source's host."""
-        via = self.message.via
-        if via.rport >= 0 or via.port == self.source.port:
+        port = self.message.sent_by_port() or SIP_PORT
+        if port == self.source.port or self.message.wants_rport():
             return self.source
-        return Address.parse(self.source.host, via.port or 5060)
+        return address_of(self.source.host, port)
 
     def passes(self) -> bool:
         """Whether Max-Forwards lets the request go on; nothing is answered."""
@@ -250,7 +250,7 @@ class Request(ForkUser):
         """Give the request to the policy."""
         if self.message.has(ROUTE):
             self.prepare()
-        self.coroutine = policy(self)
+        self.coroutine = policy(self).__await__()
         self.step()
 
     def step(self) -> None:
@@ -259,10 +259,8 @@ class Request(ForkUser):
         if coroutine is None:
             return
         try:
-            self.awaited = coroutine.send(None)
-        except StopIteration:
-            self.coroutine = None
-            self.ended()
+            # next() with a default and not send(): a StopIteration would cost more than the policy
+            awaited = next(coroutine, DONE)
         except BadMessage as error:
             self.coroutine = None
             self.fail(error.status, error.reason)
@@ -272,7 +270,12 @@ class Request(ForkUser):
             self.node.log.error("policy failed", error=repr(error), method=self.method)
             self.fail(500, "")
         else:
-            self.hold()
+            if awaited is DONE:
+                self.coroutine = None
+                self.ended()
+            else:
+                self.awaited = awaited
+                self.hold()
 
     def fail(self, status: int, reason: str) -> None:
         """Answer for a policy that could not."""

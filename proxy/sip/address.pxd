@@ -11,6 +11,7 @@ cdef class Address:
     cdef readonly bytes sockaddr
     cdef readonly bytes hostport
     cdef readonly bint is_v6
+    cdef readonly bint is_unicast
     cdef readonly bytes rport_received
 
 

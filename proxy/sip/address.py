@@ -16,13 +16,14 @@ _by_sockaddr: dict[bytes, Address] = {}
 class Address:
     """An immutable value: host text, port, the raw sockaddr and `host:port`."""
 
-    __slots__ = ("host", "hostport", "is_v6", "port", "rport_received", "sockaddr")
+    __slots__ = ("host", "hostport", "is_unicast", "is_v6", "port", "rport_received", "sockaddr")
 
     host: bytes
     port: int
     sockaddr: bytes
     hostport: bytes
     is_v6: bool
+    is_unicast: bool
     rport_received: bytes
 
     @staticmethod
@@ -59,6 +60,7 @@ def address_of(host: bytes, port: int) -> Address:
     # A zone means nothing outside the host that wrote it (RFC 4007 §6).
     if b"%" in text or len(text) > 45:
         raise ValueError(f"{host!r} is not an IP address")
+    text = text.replace(b":::", b"::")  # RFC 5118 §4.10
     try:
         raw = _sockaddr(text.decode("ascii"), port)
     except (AddressValueError, UnicodeDecodeError) as error:
@@ -97,12 +99,14 @@ def _build(raw: bytes) -> Address:
         made.is_v6 = False
         made.host = b"%d.%d.%d.%d" % (raw[4], raw[5], raw[6], raw[7])
         made.sockaddr = raw[:8] + bytes(8)
+        made.is_unicast = 0 < raw[4] < 224 or (raw[4] >= 240 and raw[4:8] != b"\xff\xff\xff\xff")
         bracketed = made.host
     elif family == _FAMILY_V6 and len(raw) >= 28:
         made.is_v6 = True
         made.host = IPv6Address(raw[8:24]).compressed.encode("ascii")
         # The flow label is not part of whom it is; the scope of a link-local address is.
         made.sockaddr = raw[:4] + bytes(4) + raw[8:28]
+        made.is_unicast = raw[8] != 0xFF and any(raw[8:24])
         bracketed = b"[" + made.host + b"]"
     else:
         raise ValueError("not a sockaddr_in or sockaddr_in6")

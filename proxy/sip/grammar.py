@@ -104,6 +104,12 @@ def header_id_at(p: bytes, start: int, end: int) -> int:
     return number
 
 
+def cut(data: bytes, start: int, end: int) -> bytes:
+    """data[start:end]: compiled, a slice of a pointer, which needs no slice object."""
+    p = data
+    return p[start:end] if start < end else b""
+
+
 def skip_lws(p: bytes, i: int, end: int) -> int:
     """The first index from i that is not linear white space."""
     while i < end and LWS[p[i]]:
@@ -193,7 +199,10 @@ def valid_ipv4(p: bytes, start: int, end: int) -> bool:
 
 
 def valid_ipv6(p: bytes, start: int, end: int) -> bool:
-    """RFC 4291 §2.2 text, brackets off. No zone: it means nothing on another host."""
+    """RFC 4291 §2.2 text, brackets off. No zone: it means nothing on another host.
+
+    RFC 5118 §4.10 asks to bear with a third colon before an embedded IPv4 address.
+    """
     groups = 0
     compressed = False
     i = start
@@ -201,6 +210,8 @@ def valid_ipv6(p: bytes, start: int, end: int) -> bool:
         compressed = True
         i += 2
     while i < end:
+        if compressed and p[i] == ord(":") and p[i - 1] == ord(":"):
+            return groups < 6 and valid_ipv4(p, i + 1, end)
         first = i
         while i < end and HEX[p[i]]:
             i += 1

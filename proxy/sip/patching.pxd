@@ -3,10 +3,10 @@
 cimport cython
 
 from proxy.sip.address cimport Address, address_of
-from proxy.sip.grammar cimport Bytes, same_name, scan_param, skip_lws
+from proxy.sip.grammar cimport Bytes, cut, same_name, scan_param, skip_lws
 from proxy.sip.headers cimport Via
 from proxy.sip.message cimport Message
-from proxy.sip.values cimport scan_name_addr, scan_via
+from proxy.sip.values cimport scan_name_addr
 
 cdef int FROM
 cdef int TO
@@ -15,6 +15,7 @@ cdef int CALL_ID
 cdef int ROUTE
 cdef int MAX_FORWARDS
 cdef list _NUMBERS
+cdef bytes _NO_BODY
 cdef dict _status_lines
 cdef unsigned long long _ECHOED
 cdef unsigned long long _RECORD_ROUTE_BIT
@@ -33,10 +34,11 @@ cpdef bytes response(
 @cython.locals(data=bytes, at="int *", value=bytes)
 cpdef bytes top_via_fixed(Message request, Address source, bint force_rport=*)
 @cython.locals(host=bytes)
+cpdef bint is_sent_by(Message request, Address source) except *
 cdef bint _is_sent_by(bytes data, int *at, Address source) except -1
 @cython.locals(p=Bytes, out="int[24]", pieces=list, i=int, end=int)
 cdef bytes _via_rewritten(bytes data, int *at, Address source, bint force_rport)
-@cython.locals(port=int)
+@cython.locals(port=int, found=Address)
 cpdef Address response_address(Via via)
 @cython.locals(p=Bytes, out="int[24]", index=int, end=int, i=int)
 cdef int _route_cuts(Message request, int count, list cuts) except -1
@@ -49,7 +51,7 @@ cpdef bytes forwarded_request(
     Message request, bytes request_uri, bytes via, bytes top_via, int max_forwards,
     int drop_routes=*, bytes insert=*, tuple edits=*,
 )
-@cython.locals(data=bytes, p=Bytes, out="int[24]", index=int, end=int, after=int, cuts=list, pieces=list)
+@cython.locals(data=bytes, p=Bytes, index=int, end=int, after=int, cuts=list, pieces=list)
 cpdef bytes forwarded_response(Message response, tuple edits=*, bytes insert=*)
 @cython.locals(index=int, pieces=list)
 cdef bytes _lines(Message message, int number)

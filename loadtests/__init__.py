@@ -1,0 +1,1 @@
+"""Load, endurance and comparison runs: black boxes around a running server."""

@@ -1,0 +1,66 @@
+"""Builds generator.c and runs it against a server."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from loadtests.ports import free_port
+from loadtests.servers import Server, json_line
+
+SOURCE = Path(__file__).with_name("generator.c")
+
+
+def build() -> Path:
+    """The compiled generator, built once per version of its source."""
+    mark = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / "sipherd-loadtests"
+    folder.mkdir(exist_ok=True)
+    binary = folder / f"generator-{mark}"
+    if not binary.exists():
+        unfinished = binary.with_suffix(".new")
+        subprocess.run(
+            ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(unfinished), str(SOURCE)],
+            check=True,
+        )
+        unfinished.rename(binary)
+    return binary
+
+
+def local_ports(server: Server) -> int:
+    """The generator's first port: the same for a server's life, or each run would add contacts."""
+    if not server.generator_port:
+        server.generator_port = free_port(2)
+    return server.generator_port
+
+
+def generate(server: Server, mode: str, *options: object, timeout: float = 180) -> dict[str, Any]:
+    """One run of the generator; its JSON. Raises if an operation failed."""
+    done = subprocess.run(
+        [
+            str(build()),
+            mode,
+            "-t",
+            f"{server.host}:{server.port}",
+            "-p",
+            str(server.pid),
+            "-f",
+            str(local_ports(server)),
+            "-D",
+            server.domain,
+            *map(str, options),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    if done.returncode == 2 or not done.stdout:
+        raise RuntimeError(f"generator {mode}: {done.stderr}")
+    found: dict[str, Any] = json_line(done.stdout)
+    if done.returncode:
+        raise RuntimeError(f"{server.name}, {mode}: operations failed: {found}")
+    return found

@@ -1,0 +1,275 @@
+"""Starts and stops a server as a black box: sipherd, or Kamailio to compare with."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from loadtests import processes
+from loadtests.ports import free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+DOMAIN = "example.com"
+_probes = itertools.count()
+
+
+class ServerFailed(Exception):
+    """The server did not start, did not stop, or said something it must not say."""
+
+
+def hostport(host: str, port: int) -> str:
+    """`host:port` as SIP writes it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def options_ping(host: str, port: int, timeout: float = 0.25) -> bool:
+    """Whether the server at this address answers one OPTIONS with 200 within `timeout`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(timeout)
+        sock.bind(("::1" if ":" in host else "127.0.0.1", free_port()))
+        sock.connect((host, port))
+        name = hostport(*sock.getsockname()[:2])
+        probe = f"ready-{os.getpid()}-{next(_probes)}"
+        sock.send(
+            f"OPTIONS sip:{DOMAIN} SIP/2.0\r\n"
+            f"Via: SIP/2.0/UDP {name};branch=z9hG4bK{probe};rport\r\n"
+            f"From: <sip:probe@{DOMAIN}>;tag={probe}\r\nTo: <sip:probe@{DOMAIN}>\r\n"
+            f"Call-ID: {probe}\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n".encode()
+        )
+        try:
+            return sock.recv(4096).startswith(b"SIP/2.0 200")
+        except OSError:  # refused while nothing listens, or too late
+            return False
+
+
+class Server:
+    """One running server; `with` starts and stops it."""
+
+    name = "server"
+
+    def __init__(self, directory: Path, port: int | None = None, ipv6: bool = False) -> None:
+        self.directory = directory
+        self.host = "127.0.0.1"
+        self.port = port or free_port()
+        self.ipv6 = ipv6
+        self.domain = DOMAIN
+        self.generator_port = 0
+        self.log_path = directory / f"{self.name}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the root of the server's tree."""
+        if self.process is None:
+            raise ServerFailed(f"{self.name} is not running")
+        return self.process.pid
+
+    @property
+    def log(self) -> str:
+        """All that the server has written so far."""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def command(self) -> list[str]:
+        """The command line that starts it in the foreground."""
+        raise NotImplementedError
+
+    def spawn(self) -> None:
+        """Start the process without waiting for it."""
+        environment = dict(os.environ, PYTHONPATH=str(ROOT))
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command(),
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def start(self, patience: float = 15.0) -> float:
+        """Start it and wait until OPTIONS is answered; returns the seconds that took."""
+        began = time.monotonic()
+        self.spawn()
+        self.wait_ready(began + patience)
+        return time.monotonic() - began
+
+    def wait_ready(self, deadline: float) -> None:
+        """Wait until OPTIONS is answered on every address; ServerFailed after `deadline`."""
+        for host in (self.host, "::1") if self.ipv6 else (self.host,):
+            while not options_ping(host, self.port, 0.1):
+                if self.process is None or self.process.poll() is not None:
+                    raise ServerFailed(f"{self.name} ended while starting:\n{self.log[-4000:]}")
+                if time.monotonic() > deadline:
+                    processes.kill_tree(self.pid)
+                    raise ServerFailed(f"{self.name} does not answer:\n{self.log[-4000:]}")
+                time.sleep(0.005)
+
+    def stop(self, patience: float = 15.0) -> int:
+        """SIGTERM and wait; returns the exit status. One that does not end is killed."""
+        if self.process is None:
+            return 0
+        self.process.terminate()
+        try:
+            return self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            processes.kill_tree(self.pid)
+            self.process.wait()
+            raise ServerFailed(f"{self.name} did not end {patience:.0f} s after SIGTERM") from None
+        finally:
+            self.process = None
+
+    def kill_everything(self) -> None:
+        """SIGKILL to every process of the tree."""
+        if self.process is not None:
+            processes.kill_tree(self.pid)
+            self.process.wait()
+            self.process = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.stop()
+        finally:
+            self.kill_everything()
+
+
+class Sipherd(Server):
+    """Ours, on a configuration written for the run."""
+
+    name = "sipherd"
+
+    def __init__(
+        self,
+        directory: Path,
+        port: int | None = None,
+        ipv6: bool = False,
+        workers: int = 2,
+        capacity: int = 10_000,
+        settings: str = "",
+    ) -> None:
+        super().__init__(directory, port, ipv6)
+        self.workers = workers
+        self.config_path = directory / "sipherd.toml"
+        self.runtime_dir = directory / "var"
+        self.runtime_dir.mkdir(exist_ok=True)
+        self.config_path.write_text(self._config(capacity) + settings)
+
+    def _config(self, capacity: int) -> str:
+        listen = [f"{self.host}:{self.port}"] + ([f"[::1]:{self.port}"] if self.ipv6 else [])
+        return (
+            f'[node]\nid = 1\ndomains = ["{DOMAIN}"]\nsecret = "load-and-end-to-end-tests-0001"\n'
+            f"runtime_dir = {json.dumps(str(self.runtime_dir))}\n"
+            f"[listen]\nudp = {json.dumps(listen)}\n[workers]\nudp = {self.workers}\n"
+            f"[location]\ncapacity = {capacity}\n"
+        )
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "workers", "run", "-c", str(self.config_path)]
+
+    def run_command(self, *words: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+        """One `sipherd` command on this server's configuration, after the subcommand's words."""
+        environment = dict(os.environ, PYTHONPATH=str(ROOT))
+        return subprocess.run(
+            [sys.executable, "-m", "workers", *words],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def ctl(self, method: str, **params: object) -> Any:
+        """The decoded answer of `sipherd ctl METHOD key=value…`; ServerFailed if it refuses."""
+        pairs = [f"{key}={value}" for key, value in params.items()]
+        done = self.run_command("ctl", "-c", str(self.config_path), method, *pairs)
+        if done.returncode:
+            raise ServerFailed(f"ctl {method}: {done.returncode}: {done.stdout}{done.stderr}")
+        return json.loads(done.stdout)
+
+    def statistics(self, *names: str) -> dict[str, int]:
+        """Counters by `get_statistics`; a name that ends in a colon is a group."""
+        found: dict[str, int] = {}
+        for name in names:
+            found.update(self.ctl("get_statistics", statistics=name))
+        return found
+
+    def table_check(self) -> subprocess.CompletedProcess[str]:
+        """`sipherd table check` on this server's tables."""
+        return self.run_command("table", "check", "-c", str(self.config_path), timeout=60)
+
+    def bindings(self, page: int = 0) -> dict[str, list[dict[str, Any]]]:
+        """Every AoR with its contacts, by `ul_dump`."""
+        answer = self.ctl("ul_dump", **({"page": page} if page else {}))
+        return {row["AOR"]: row["Contacts"] for table in answer["Domains"] for row in table["AORs"]}
+
+    def workers_alive(self) -> list[int]:
+        """Process ids of the UDP workers, by `ps`-like titles below the supervisor."""
+        return [pid for pid in processes.children(self.pid) if "worker" in processes.title(pid)]
+
+
+class Kamailio(Server):
+    """The yardstick: as lean as a fair comparison allows."""
+
+    name = "kamailio"
+    defines: tuple[str, ...] = ()
+
+    def command(self) -> list[str]:
+        template = (Path(__file__).with_name("kamailio.cfg")).read_text()
+        listen = f"listen=udp:{self.host}:{self.port}"
+        if self.ipv6:
+            listen += f"\nlisten=udp:[::1]:{self.port}"
+        config = self.directory / "kamailio.cfg"
+        config.write_text(template.replace("#LISTEN#", listen))
+        return [
+            "kamailio",
+            "-DD",
+            "-E",
+            "-x",
+            "tlsf",
+            "-X",
+            "tlsf",
+            "-m",
+            "1024",
+            "-M",
+            "16",
+            "-f",
+            str(config),
+            "-Y",
+            str(self.directory),
+            *(word for define in self.defines for word in ("-A", define)),
+        ]
+
+
+def wait_until(condition: Any, patience: float = 5.0, step: float = 0.02) -> bool:
+    """Poll `condition()` until it is true or `patience` seconds are over."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(step)
+    return True
+
+
+def json_line(text: str | Sequence[str]) -> Any:
+    """The last line of a program's output that is a JSON object."""
+    lines = text.splitlines() if isinstance(text, str) else text
+    return next(json.loads(line) for line in reversed(lines) if line.startswith("{"))

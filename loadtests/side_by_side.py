@@ -1,0 +1,171 @@
+"""What an operation costs sipherd and Kamailio, measured in turn on the same machine.
+
+    python -m loadtests.side_by_side [--rounds 5] [--seconds 3] [--json FILE] [--quick]
+
+Each round starts both servers afresh, one after the other, in alternating order, and measures
+OPTIONS, REGISTER refresh and calls with the closed-loop generator. Medians over the rounds are
+compared. Then both get half of Kamailio's rate, open loop, and the p99 latencies are compared.
+Exit status 1: a bar is not met.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from loadtests.generating import generate
+from loadtests.servers import Kamailio, Server, Sipherd
+
+#: mode: (what it is called, bar as a share of Kamailio's cost, generator options)
+MODES: dict[str, tuple[str, float, tuple[object, ...]]] = {
+    "options": ("OPTIONS answered", 0.65, ("-w", 128)),
+    "refresh": ("REGISTER refresh, 10 000 users", 0.55, ("-w", 128, "-u", 10_000)),
+    "call": ("call, record-routed", 0.40, ("-w", 64, "-u", 1_000)),
+}
+Runs = dict[str, dict[str, list[dict[str, Any]]]]
+
+
+def make_server(name: str, directory: Path) -> Server:
+    """A fresh server in a folder of its own."""
+    directory.mkdir()
+    if name == "kamailio":
+        return Kamailio(directory)
+    return Sipherd(directory, capacity=20_000)
+
+
+def measure(
+    names: list[str],
+    rounds: int,
+    folder: Path,
+    options: dict[str, tuple[object, ...]],
+    label: str,
+) -> Runs:
+    """`rounds` runs of each mode on each server, alternating which one comes first."""
+    runs: Runs = {name: {mode: [] for mode in options} for name in names}
+    for number in range(rounds):
+        for name in names if number % 2 == 0 else reversed(names):
+            with make_server(name, folder / f"{label}-{number}-{name}") as server:
+                for mode, extra in options.items():
+                    generate(server, mode, *extra, "-d", 0.4)  # warm: buffers, caches, branches
+                    runs[name][mode].append(generate(server, mode, *extra))
+            last = {mode: runs[name][mode][-1]["server_cpu_us"] for mode in options}
+            print(f"{label} round {number + 1} {name}: {last}", file=sys.stderr, flush=True)
+    return runs
+
+
+def cost_rows(runs: Runs) -> list[dict[str, Any]]:
+    """One row per mode: both medians, their ratio, the bar."""
+    rows = []
+    for mode, (title, bar, _) in MODES.items():
+        costs = {name: [run["server_cpu_us"] for run in runs[name][mode]] for name in runs}
+        ours, theirs = median(costs["sipherd"]), median(costs["kamailio"])
+        rows.append(
+            {
+                "what": title,
+                "sipherd_us": ours,
+                "kamailio_us": theirs,
+                "ratio": ours / theirs,
+                "bar": bar,
+                "met": ours / theirs <= bar,
+                "sipherd_range": spread(costs["sipherd"]),
+                "kamailio_range": spread(costs["kamailio"]),
+                "sipherd_per_second": median(r["per_second"] for r in runs["sipherd"][mode]),
+                "kamailio_per_second": median(r["per_second"] for r in runs["kamailio"][mode]),
+            }
+        )
+    return rows
+
+
+def latency_rows(runs: Runs, rates: dict[str, int]) -> list[dict[str, Any]]:
+    """One row per mode: both p99 at the same rate."""
+    rows = []
+    for mode, rate in rates.items():
+        ours = median(run["p99_ms"] for run in runs["sipherd"][mode])
+        theirs = median(run["p99_ms"] for run in runs["kamailio"][mode])
+        rows.append(
+            {
+                "what": MODES[mode][0],
+                "rate": rate,
+                "sipherd_p99_ms": ours,
+                "kamailio_p99_ms": theirs,
+                "met": ours <= theirs,
+                "sipherd_p50_ms": median(run["p50_ms"] for run in runs["sipherd"][mode]),
+                "kamailio_p50_ms": median(run["p50_ms"] for run in runs["kamailio"][mode]),
+            }
+        )
+    return rows
+
+
+def spread(values: list[float]) -> list[float]:
+    """Smallest and largest."""
+    return [min(values), max(values)]
+
+
+def print_tables(costs: list[dict[str, Any]], latencies: list[dict[str, Any]]) -> None:
+    """What a reader wants to see."""
+    heads = f"{'sipherd':>10} {'Kamailio':>10}"
+    print(f"{'processor time per operation':32} {heads} {'ratio':>7} {'bar':>6}")
+    for row in costs:
+        print(
+            f"{row['what']:32} {row['sipherd_us']:7.2f} µs {row['kamailio_us']:7.2f} µs "
+            f"{row['ratio']:7.2f} {row['bar']:6.2f} {'met' if row['met'] else 'NOT MET'}"
+        )
+    print(f"\n{'p99 at half of Kamailio’s rate':32} {heads} {'per s':>7}")
+    for row in latencies:
+        print(
+            f"{row['what']:32} {row['sipherd_p99_ms']:7.3f} ms {row['kamailio_p99_ms']:7.3f} ms "
+            f"{row['rate']:7} {'met' if row['met'] else 'NOT MET'}"
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--json", type=Path, help="write everything measured to this file")
+    parser.add_argument("--quick", action="store_true", help="one short round: does it run at all")
+    parser.add_argument("--servers", default="sipherd,kamailio", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    rounds, seconds = (1, 1.0) if args.quick else (args.rounds, args.seconds)
+    names = args.servers.split(",")
+    with tempfile.TemporaryDirectory(prefix="side-by-side-") as folder:
+        closed = {mode: (*extra, "-d", seconds) for mode, (_, _, extra) in MODES.items()}
+        runs = measure(names, rounds, Path(folder), closed, "cost")
+        if len(names) < 2:
+            print(json.dumps(runs))
+            return 0
+        costs = cost_rows(runs)
+        rates = {
+            mode: max(1, int(row["kamailio_per_second"] / 2))
+            for mode, row in zip(MODES, costs, strict=True)
+        }
+        opened = {mode: (*closed[mode], "-r", rates[mode]) for mode in MODES}
+        paced = measure(names, rounds, Path(folder), opened, "latency")
+        latencies = latency_rows(paced, rates)
+    print_tables(costs, latencies)
+    if args.json:
+        args.json.write_text(
+            json.dumps(
+                {
+                    "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
+                    "rounds": rounds,
+                    "seconds": seconds,
+                    "cost": costs,
+                    "latency": latencies,
+                    "runs": {"closed": runs, "open": paced},
+                },
+                indent=1,
+            )
+        )
+    return 0 if all(row["met"] for row in costs + latencies) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

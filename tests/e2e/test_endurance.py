@@ -1,0 +1,46 @@
+"""Short variants of the load runs; loadtests/README.md has the long ones."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from loadtests.servers import ROOT, json_line
+
+pytestmark = pytest.mark.ours
+
+
+def run(script: str, *options: object, timeout: float) -> dict[str, Any]:
+    """One load script; its report, when it is content."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"loadtests.{script}", *map(str, options)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert "{" in done.stdout, f"{script}: {done.stdout}\n{done.stderr[-4000:]}"
+    report: dict[str, Any] = json_line(done.stdout)
+    assert done.returncode == 0, json.dumps(report, indent=1) + done.stderr[-2000:]
+    return report
+
+
+def test_ten_killed_workers_lose_nothing() -> None:
+    report = run("kill_storm", "--kills", 10, "--phones", 100, "--seed", 1, timeout=150)
+    assert report["registrations"] > 100
+    assert report["calls_answered"] > 10
+
+
+def test_twenty_thousand_mutants() -> None:
+    report = run("mutate", "--count", 20_000, "--rest", 0, "--seed", 1, timeout=90)
+    assert report["sent"] >= 20_000
+    assert report["log_bytes"] < 1_000_000, "one line per event, limited per cause"
+
+
+def test_warm_restart_of_five_thousand_phones() -> None:
+    run("warm_restart", "--phones", 5_000, timeout=60)
