@@ -20,8 +20,18 @@ LINES_OF_A_MODULE = 450
 COLUMNS = 100
 
 LONG_FUNCTIONS: dict[str, int] = {}
-LONG_MODULES: dict[str, int] = {}
-LONG_LINES: dict[str, int] = {}
+LONG_MODULES = {"tests/unit/registrar/test_save.py": 571}
+LONG_LINES = {  # what ruff does not read
+    "proxy/cluster/hlc.pxd": 1,
+    "proxy/registrar/binding.pxd": 2,
+    "proxy/registrar/record.pxd": 1,
+    "proxy/routing/branch.pxd": 1,
+    "proxy/shm/arena.pxd": 1,
+    "proxy/shm/arena.pyx": 3,
+    "proxy/shm/slabs.pxd": 2,
+    "proxy/transaction/layer.pxd": 3,
+    "workers/datagrams.pyx": 1,
+}
 
 NOT_OURS = {".git", ".venv", "build", "var", "__pycache__"}
 TEXT = {".c", ".cfg", ".md", ".pxd", ".py", ".pyi", ".pyx", ".toml", ".txt", ".xml", ".yaml"}
@@ -37,9 +47,6 @@ SLEEPERS = {
         "before the first fork, up to two seconds: the processes of a killed supervisor end first"
     ),
 }
-
-# Documents that a link may name before they are there; an entry goes when its document has come.
-ANNOUNCED: set[str] = set()
 
 
 def files() -> Iterator[Path]:
@@ -117,7 +124,9 @@ def test_modules_are_short() -> None:
 
 def test_lines_are_short() -> None:
     found = {}
-    for path in [*SOURCES, *(ROOT / name for name in SCRIPTS)]:
+    for path in SOURCES:
+        if path.suffix == ".py":
+            continue  # ruff sees to those
         text = path.read_text(encoding="utf-8")
         if long := sum(len(line) > COLUMNS for line in text.splitlines()):
             found[named(path)] = long
@@ -190,8 +199,6 @@ def test_links_lead_somewhere(path: Path) -> None:
             continue
         target, _, anchor = link.partition("#")
         leads_to = (path.parent / target).resolve() if target else path
-        if leads_to.is_relative_to(ROOT) and named(leads_to) in ANNOUNCED:
-            continue
         assert leads_to.exists(), f"{named(path)}: {link} leads nowhere"
         if anchor:
             assert anchor in anchors(leads_to), f"{named(path)}: no heading for {link}"
@@ -202,11 +209,7 @@ def test_files_that_documents_name_exist(path: Path) -> None:
     if path.name == "CHANGELOG.md":
         return  # history may name what is gone
     for name in MENTION.findall(path.read_text(encoding="utf-8")):
-        assert (ROOT / name).exists() or name in ANNOUNCED, f"{named(path)} names {name}"
-
-
-def test_announced_documents_are_still_to_come() -> None:
-    assert not {name for name in ANNOUNCED if (ROOT / name).exists()}
+        assert (ROOT / name).exists(), f"{named(path)} names {name}"
 
 
 def test_the_diagrams_are_those_of_the_tables() -> None:
