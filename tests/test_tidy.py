@@ -19,7 +19,7 @@ LINES_OF_A_FUNCTION = 60
 LINES_OF_A_MODULE = 450
 COLUMNS = 100
 
-LONG_FUNCTIONS: dict[str, int] = {}
+LONG_FUNCTIONS = {"tests/e2e/sipp_runner.py::Sipp.__init__": 70}
 LONG_MODULES = {"tests/unit/registrar/test_save.py": 571}
 LONG_LINES = {  # what ruff does not read
     "proxy/cluster/hlc.pxd": 1,
