@@ -12,7 +12,7 @@ from proxy.sip.uri cimport Uri, aor_key, parse_uri
 cdef int ALLOW, CONTACT, EXPIRES, PATH, REQUIRE, SUPPORTED, USER_AGENT, VIA, SIP_PORT
 cdef int CALL_ID_BYTES, CONTACT_BYTES, CONTACTS_PER_REGISTER, INSTANCE_BYTES, PATH_BYTES
 cdef int USER_AGENT_BYTES
-cdef int SIP_PORT, TO_URI, VIA_HOST, VIA_PORT, VIA_RPORT
+cdef int TO_URI
 cdef long long CSEQ, LAST_SECOND
 cdef unsigned int ALL_METHODS
 

@@ -24,12 +24,7 @@ from proxy.sip.uri import Uri, aor_key, parse_uri
 
 LAST_SECOND = 0xFFFF_FFFF  # as far as a record's expiry reaches
 
-SIP_PORT = 5060
-# Slots of Message.to_at and .via_at, as proxy/sip/values.py numbers them.
-TO_URI = 2
-VIA_HOST = 2
-VIA_PORT = 4
-VIA_RPORT = 9
+TO_URI = 2  # the slot of Message.to_at, as proxy/sip/values.py numbers them
 
 
 class Registration:
