@@ -136,6 +136,7 @@ class Flow:
         several = len(self.world.listeners) > 1
         for one in sent:
             phone = next((p for p in self.phones.values() if p.at == one.to), None)
+            self.remember(one.message)
             if phone is not None:
                 phone.received.append(one.message)
             who = phone.name if phone else one.to.hostport.decode()
@@ -215,7 +216,8 @@ class Flow:
         return self.describe(self.world.wait(float(seconds)), timed=True)
 
     def dns(self) -> list[str]:
-        return self.describe(self.world.answer_dns())
+        self.world.answer_dns()
+        return self.describe(self.world.collect())
 
     def down(self, at: str) -> list[str]:
         self.world.unreachable.add(address(at))

@@ -116,13 +116,12 @@ class World:
         if not self.dns_waits:
             self.answer_dns()
 
-    def answer_dns(self) -> list[Sent]:
+    def answer_dns(self) -> None:
         """Answer what the resolver has been asked."""
         questions, self.questions = self.questions, []
         for host, callback in questions:
             found = self.names.get(host, ())
             callback(Located(found, "" if found else "no such name"))
-        return self.collect()
 
     def deliver(self, data: bytes, source: Address, listener: int = 0) -> list[Sent]:
         """One datagram from the network; what the proxy sends because of it."""
