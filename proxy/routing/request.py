@@ -37,7 +37,6 @@ from proxy.sip.patching import response
 from proxy.sip.uri import Uri, aor_key, parse_uri
 from proxy.transaction.layer import Transaction
 
-DONE = object()
 RELAYED_HEADER_LINES = bounds.HEADER_LINES - 16  # the rest is for what we and the policy add
 
 Policy = Callable[["Request"], Coroutine[Any, Any, None]]
@@ -53,6 +52,9 @@ class Outcome:
         if not self.status:
             yield self
         return self
+
+
+ENDED = Outcome()  # in the place of an awaited outcome: the policy has come to its end
 
 
 class Request(ForkUser):
@@ -265,7 +267,7 @@ class Request(ForkUser):
             return
         try:
             # next() with a default and not send(): a StopIteration would cost more than the policy
-            awaited = next(coroutine, DONE)
+            awaited = next(coroutine, ENDED)
         except BadMessage as error:
             self.coroutine = None
             self.fail(error.status, error.reason)
@@ -273,7 +275,7 @@ class Request(ForkUser):
             self.coroutine = None
             self.mistaken(repr(error))
         else:
-            if awaited is DONE:
+            if awaited is ENDED:
                 self.coroutine = None
                 self.ended()
             elif awaited is self.outcome:
