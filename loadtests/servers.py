@@ -44,7 +44,8 @@ def options_ping(host: str, port: int, timeout: float = 0.25) -> bool:
             f"OPTIONS sip:{DOMAIN} SIP/2.0\r\n"
             f"Via: SIP/2.0/UDP {name};branch=z9hG4bK{probe};rport\r\n"
             f"From: <sip:probe@{DOMAIN}>;tag={probe}\r\nTo: <sip:probe@{DOMAIN}>\r\n"
-            f"Call-ID: {probe}\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n".encode()
+            f"Call-ID: {probe}\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\n"
+            "Content-Length: 0\r\n\r\n".encode()
         )
         try:
             return sock.recv(4096).startswith(b"SIP/2.0 200")
