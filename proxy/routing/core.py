@@ -39,7 +39,7 @@ from proxy.sip.patching import forwarded_response, response_address
 from proxy.sip.refusal import refusal
 from proxy.sip.scanner import classify
 from proxy.sip.stun import stun_binding_response
-from proxy.sip.uri import aor_key
+from proxy.sip.uri import Uri, aor_key, parse_uri
 from proxy.transaction.states import Found
 
 ABSORBED = int(Found.ABSORBED)
@@ -180,14 +180,33 @@ class ProxyCore:
         return True
 
     def stray_targets(self, request: Request) -> list[Target]:
-        """Where a request without a transaction may go: its dialog's Route, or our phones."""
+        """Where an ACK or CANCEL without a transaction may go: where its INVITE went.
+
+        Along its dialog's Route, to our phones, or to the world for one of our phones.
+        """
         if request.own_route:
             return [target_for(request.relaying.request_uri)]
-        if request.has_route or not request.is_for_us:
+        if request.has_route:
             return []
+        if request.is_for_us:
+            return self.phones_of(request.uri)
+        if request.is_from_us and self.is_from_phone(request):
+            return [target_for(request.relaying.request_uri)]
+        return []
+
+    def phones_of(self, uri: Uri) -> list[Target]:
+        """The registered contacts that an INVITE for `uri` goes to."""
         node = self.node
-        key = aor_key(request.uri)
-        return list(lookup(node.location, key, "", node.wall, node.faults))
+        return lookup(node.location, aor_key(uri), "INVITE", node.wall, node.faults)
+
+    def is_from_phone(self, request: Request) -> bool:
+        """Whether a request comes from where the caller it names has registered from."""
+        host = request.source.host
+        for phone in self.phones_of(parse_uri(request.message.from_addr.uri)):
+            where = b"sip:" + phone.received if phone.received else phone.uri
+            if parse_uri(where).host == host:
+                return True
+        return False
 
     def send_to(self, request: Request, target: Target) -> None:
         """Forward to one target; a host name is resolved first."""
@@ -207,7 +226,7 @@ class ProxyCore:
         """§16.11, with the branch that the INVITE of this ACK or CANCEL had."""
         node = self.node
         relay = request.relaying
-        preferred = node.identity.hostports.get(target.socket, request.listener)
+        preferred = node.identity.hostports.get(target.socket, relay.leave_by)
         listener = node.identity.listener_towards(address, preferred)
         if listener < 0:
             node.counters.add(DROP_REQUESTS, 1)

@@ -25,6 +25,7 @@ cdef class Relay:
     cdef public bint record_route
     cdef public bytes insert
     cdef public tuple edits
+    cdef public int leave_by
     cdef public bytes loop
     cpdef bytes fix_via(self, Address source)
     @cython.locals(values=list)

@@ -37,6 +37,7 @@ class Relay:
         self.record_route = False
         self.insert = b""
         self.edits: tuple[tuple[int, bytes | None], ...] = ()
+        self.leave_by = listener  # the listener on the other side (RFC 5658)
         self.loop = b""
 
     def fix_via(self, source: Address) -> bytes:
@@ -90,12 +91,14 @@ class Relay:
     def branch(self, target: Target, attempt: int) -> bytes:
         """The branch parameter towards a target; each address tried has its own."""
         aim = target.uri + b" " + target.received
+        if target.path:
+            aim += b" " + target.path  # one contact behind two edge proxies (RFC 5626)
         if attempt:
             aim += b" %d" % attempt
         return self.node.signer.branch(self.message, self.sign(), aim)
 
     def build(self, target: Target, branch: bytes, listener: int, breadth: int) -> bytes:
-        """The datagram of one branch, leaving by `listener`."""
+        """The datagram of one branch, leaving by `listener`; `breadth` 0 says nothing of it."""
         message = self.message
         identity = self.node.identity
         insert = self.insert
@@ -117,7 +120,9 @@ class Relay:
                 if routes:
                     insert += b"Route: " + b", ".join(routes) + b"\r\n"
                 drop = len(message.values(ROUTE))
-        if message.method == "INVITE":
+        if breadth and (
+            breadth < DEFAULT_BREADTH or message.method == "INVITE" or message.has(MAX_BREADTH)
+        ):
             edits, insert = self.limit_breadth(edits, insert, breadth)
         hops = message.max_forwards - 1 if message.max_forwards >= 0 else DEFAULT_MAX_FORWARDS
         return forwarded_request(

@@ -6,7 +6,7 @@ from proxy.sip.headers cimport NameAddr
 from proxy.sip.message cimport Message
 from proxy.sip.uri cimport Uri
 
-cdef int ROUTE
+cdef int ROUTE, SIP_PORT
 
 @cython.locals(routes=list, identity=Identity, request_uri=Uri, uri=Uri, route=NameAddr,
                cookie_seen=bint)

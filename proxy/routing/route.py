@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from proxy.constants import SIP_PORT
 from proxy.routing.identity import Identity
 from proxy.routing.relay import Relay
 from proxy.sip.header_ids import ROUTE
@@ -28,6 +29,8 @@ def prepare_routes(relay: Relay) -> bool:
         if uri.user or not identity.is_ours(uri):
             break
         relay.drop_routes += 1
+        # of two Record-Routes of ours the second names the side the request leaves by (RFC 5658)
+        relay.leave_by = identity.hosts.get((uri.host, uri.port or SIP_PORT), relay.leave_by)
         if not cookie_seen:
             cookie_seen = has_cookie(relay, uri)
     return cookie_seen
