@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from proxy.sip.address import Address
-
     from workers.config import Config
     from workers.logs import Log
     from workers.shared_page import SharedPage
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 BOOT_DEADLINE_S: Final = 30.0  # from the fork to the first heartbeat
 FREE_FAILURES: Final = 5  # crashes within the window that are made good at once
+FREE_EARLY_KILLS: Final = 20  # kills from outside before it was up, likewise
 FAILURE_WINDOW_S: Final = 10.0
 FIRST_DELAY_S: Final = 0.1
 LONGEST_DELAY_S: Final = 30.0
@@ -83,10 +83,10 @@ class Child:
     log: Log
     page: SharedPage  # log levels
 
-    def __init__(self, ready: Callable[[], None], **values: object) -> None:
+    def __init__(self, ready: Callable[[], object], **values: object) -> None:
         for name, value in values.items():
             setattr(self, name, value)
-        self._ready: Callable[[], None] | None = ready
+        self._ready: Callable[[], object] | None = ready
         self._beat = self.tables.slots.beat
 
     def beat(self) -> None:
@@ -130,7 +130,6 @@ class Slot:
     row: int
     pid: int = 0
     stop_fd: int = -1
-    ready_fd: int = -1
     started_at: float = 0.0
     up_at: float | None = None  # since when it beats
     ever_up: bool = False
@@ -138,7 +137,7 @@ class Slot:
     heartbeat_at: float = 0.0
     aborted_at: float | None = None
     respawn_at: float | None = None
-    failures: deque[float] = field(default_factory=lambda: deque(maxlen=32))
+    failures: deque[float] = field(default_factory=lambda: deque(maxlen=64))
 
     @property
     def title(self) -> str:
@@ -193,20 +192,32 @@ def decide(exit: Exit, slot: Slot, stopping: bool, now: float) -> Decision:
         return GiveUp(f"{slot.title} could not start")
     if not slot.ever_up and slot.aborted_at is not None:
         return GiveUp(f"{slot.title} did not come up within {BOOT_DEADLINE_S:.0f} s")
-    if slot.up_at is not None and exit.signal in _FROM_OUTSIDE and slot.aborted_at is None:
-        return Replace(0.0)  # somebody else's doing: it says nothing about the next one
+    if _is_other_peoples_doing(exit, slot) and slot.up_at is not None:
+        return Replace(0.0)  # it says nothing about the next one
     recent = 1 + sum(1 for at in slot.failures if now - at <= FAILURE_WINDOW_S)
-    free = FREE_FAILURES if slot.up_at is not None else 1
     if not slot.ever_up and recent > FREE_FAILURES:
         return GiveUp(f"{slot.title} ended {recent} times before it was up: {exit}")
+    free = _free_failures(exit, slot)
     if recent <= free:
         return Replace(0.0)
     return Replace(min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** (_streak(slot, now) - free)))
 
 
+def _is_other_peoples_doing(exit: Exit, slot: Slot) -> bool:
+    """Whether somebody ended it from outside; what we kill ourselves for hanging does not count."""
+    return exit.signal in _FROM_OUTSIDE and slot.aborted_at is None
+
+
+def _free_failures(exit: Exit, slot: Slot) -> int:
+    """How many ends within the window are made good at once."""
+    if _is_other_peoples_doing(exit, slot):
+        return FREE_EARLY_KILLS  # bounded, for the kernel may be killing it for its memory
+    return FREE_FAILURES if slot.up_at is not None else 1
+
+
 def note_failure(exit: Exit, slot: Slot, now: float) -> None:
     """Remember the end of a process that nobody asked for, for the next decision."""
-    if exit.signal not in _FROM_OUTSIDE or slot.up_at is None or slot.aborted_at is not None:
+    if slot.up_at is None or not _is_other_peoples_doing(exit, slot):
         slot.failures.append(now)
 
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from proxy.errors import ConfigError, ShmError, SipherdError
-from workers.config import Config, load
+from proxy.errors import ConfigError, SipherdError
+from workers.config import load
 from workers.control_client import ask
 from workers.tables import LOCATION
 
@@ -58,19 +58,10 @@ def run(config: ConfigFile = DEFAULT_FILE) -> None:
 def check(config: ConfigFile = DEFAULT_FILE) -> None:
     """Check a configuration and the policy it names: a sentence per mistake, exit status 1."""
     settings = load(config)
-    _check_policy(settings)
+    from workers.policy import load_policy  # with all that a policy may use: slow to load
+
+    load_policy(settings.routing.script)
     print(f"{config}: no mistakes.")
-
-
-def _check_policy(settings: Config) -> None:
-    script = settings.routing.script
-    try:
-        compile(script.read_bytes(), str(script), "exec")
-    except OSError as error:
-        raise ConfigError([f"{script}: cannot be read: {error.strerror}."]) from None
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None) or 1
-        raise ConfigError([f"{script}:{line}: this is not Python: {error}."]) from None
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -125,11 +116,7 @@ def table_check(
 
     if file is None:
         file = load(config or DEFAULT_FILE).node.runtime_dir / LOCATION
-    try:
-        report = check_file(str(file))
-    except ShmError as error:
-        _fail(f"{file}: {error}")
-        return
+    report = check_file(str(file))
     for fault in report.faults:
         print(f"{file}: {fault}")
     figures = ", ".join(

@@ -7,6 +7,7 @@ takes. Values come as JSON or, from `sipherd ctl`, as text, and are made what th
 from __future__ import annotations
 
 import inspect
+import re
 import time
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
@@ -15,12 +16,11 @@ from importlib.metadata import version as package_version
 from typing import Any, Final, TypeVar
 
 from proxy.cluster.hlc import HybridClock
+from proxy.errors import BadMessage, CorruptRecord
+from proxy.registrar import edit
 from proxy.registrar.binding import Binding, decode
 from proxy.sip.headers import parse_contacts
 from proxy.sip.uri import aor_key, parse_uri
-
-from proxy.errors import BadMessage, CorruptRecord
-from proxy.registrar import edit
 from workers.child import Child
 from workers.shared_page import LEVELS
 from workers.statistics import Statistics
@@ -31,6 +31,8 @@ CONTROL_CALL_ID: Final = b"added-by-sipherd-ctl"
 INVALID_PARAMS: Final = -32_602
 METHOD_NOT_FOUND: Final = -32_601
 NOT_FOUND: Final = 404
+
+_SCHEME: Final = re.compile(r"(?:sips?|tel|urn):", re.IGNORECASE)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -126,7 +128,7 @@ class Commands:
         return {
             "Processes": [
                 {
-                    "ID": row.index,
+                    "ID": row.row,
                     "PID": row.pid,
                     "Type": row.role,
                     "Started": row.started_at,
@@ -146,13 +148,13 @@ class Commands:
             return {"Processes": [self._level_of(row) for row in rows]}
         number = _level_number(level)
         if pid:
-            self._child.page.set_level(number, rows[0].index)
+            self._child.page.set_level(number, rows[0].row)
             return {"Log level": number, "PID": pid}
         self._child.page.set_level(number)
         return {"New global log level": number}
 
     def _level_of(self, row: Any) -> dict[str, Any]:
-        return {"PID": row.pid, "Log level": self._child.page.level(row.index), "Type": row.role}
+        return {"PID": row.pid, "Log level": self._child.page.level(row.row), "Type": row.role}
 
     # Statistics
 
@@ -254,17 +256,21 @@ class Commands:
                 return
 
     def _key(self, table_name: str, aor: str) -> bytes:
-        """The key of an AoR written as "user@host", as a URI, or as a user of our one domain."""
+        """The key of an AoR: "user@host", a URI, or a user of this node's first domain."""
         if table_name != TABLE:
             raise CommandError(NOT_FOUND, "Table not found")
-        domains = self._child.config.node.domains
-        text = aor if aor.lower().startswith(("sip:", "sips:", "tel:")) else f"sip:{aor}"
-        if "@" not in text and text.startswith("sip:") and len(domains) == 1:
-            text = f"{text}@{domains[0]}"
+        text = aor if _SCHEME.match(aor) else f"sip:{aor}"
+        if "@" not in text and text[:4].lower() in {"sip:", "sips"}:
+            text = f"{text}@{self._first_domain()}"
         try:
             return aor_key(parse_uri(text.encode()))
         except BadMessage as error:
             raise CommandError(INVALID_PARAMS, f"Invalid params: aor: {error.reason}") from None
+
+    def _first_domain(self) -> str:
+        config = self._child.config
+        first = config.listen.udp[0].host
+        return next(iter(config.node.domains), f"[{first}]" if ":" in first else first)
 
     def _contacts(self, key: bytes, payload: bytes, now: int) -> list[dict[str, Any]]:
         try:

@@ -126,29 +126,28 @@ class ControlEndpoint:
             request = orjson.loads(line)
         except orjson.JSONDecodeError:
             return _line(_error(None, PARSE_ERROR, "Parse error"))
-        if isinstance(request, list):
-            if not request:
-                return _line(_error(None, INVALID_REQUEST, "Invalid Request"))
-            answers = [given for each in request if (given := self._answer_one(each))]
-            return _line(answers) if answers else b""
-        given = self._answer_one(request)
-        return _line(given) if given else b""
+        if not isinstance(request, list):
+            return self._answer_one(request)
+        if not request:
+            return _line(_error(None, INVALID_REQUEST, "Invalid Request"))
+        answers = [given.rstrip() for each in request if (given := self._answer_one(each))]
+        return b"[" + b",".join(answers) + b"]\n" if answers else b""
 
-    def _answer_one(self, request: Any) -> dict[str, Any] | None:
+    def _answer_one(self, request: Any) -> bytes:
         if not _is_request(request):
-            return _error(None, INVALID_REQUEST, "Invalid Request")
+            return _line(_error(None, INVALID_REQUEST, "Invalid Request"))
         number = request.get("id")
         try:
             result = self._commands.call(request["method"], request.get("params", {}))
-            answer = {"jsonrpc": "2.0", "result": result, "id": number}
+            answer = _line({"jsonrpc": "2.0", "result": result, "id": number})
         except CommandError as error:
-            answer = _error(number, error.code, str(error))
+            answer = _line(_error(number, error.code, str(error)))
         except SipherdError as error:
-            answer = _error(number, SERVER_ERROR, str(error))
+            answer = _line(_error(number, SERVER_ERROR, str(error)))
         except Exception as error:  # noqa: BLE001 - a command's fault is its caller's answer
             self._log.error("command failed", method=request["method"], error=repr(error))
-            answer = _error(number, INTERNAL_ERROR, f"Internal error: {error!r}")
-        return answer if "id" in request else None
+            answer = _line(_error(number, INTERNAL_ERROR, f"Internal error: {error!r}"))
+        return answer if "id" in request else b""
 
 
 def _is_request(request: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import struct
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,7 @@ from workers.sockets import Group, open_group
 from workers.tables import Tables, lock_folder, node_secret, open_tables, prepare_folder
 
 SUPERVISOR: Final = "supervisor"
+_PID: Final = struct.Struct("=i")
 
 
 @dataclass(slots=True)
@@ -71,6 +73,7 @@ class Holdings:
     tables: Tables
     secret: bytes
     life: tuple[int, int]  # a pipe nobody writes to: its end of file is the supervisor's end
+    ready: tuple[int, int]  # a pipe into which a child that is up writes its process number
 
     @classmethod
     def open(cls, config: Config, journal: Journal) -> Holdings:
@@ -92,14 +95,22 @@ class Holdings:
             tables=tables,
             secret=node_secret(config),
             life=os.pipe2(os.O_CLOEXEC),
+            ready=os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC),
         )
 
     def open_slot(self, slot: Slot) -> None:
-        """Give a slot the two descriptors by which it is told to stop and says that it is up."""
-        for fd in (slot.stop_fd, slot.ready_fd):
-            if fd >= 0:
-                os.close(fd)
-        slot.stop_fd, slot.ready_fd = _eventfd(), _eventfd()
+        """Give a slot a fresh descriptor by which its child is told to stop."""
+        if slot.stop_fd >= 0:
+            os.close(slot.stop_fd)
+        slot.stop_fd = _eventfd()
+
+    def newly_up(self) -> set[int]:
+        """The processes that have said since the last call that they are up."""
+        try:
+            data = os.read(self.ready[0], 4_096)
+        except BlockingIOError:
+            return set()
+        return {pid for (pid,) in _PID.iter_unpack(data)}
 
     def enter_child(self, slot: Slot, siblings: list[Slot]) -> Child:
         """Become the child of `slot`: choose what to keep, close the rest."""
@@ -107,14 +118,14 @@ class Holdings:
         signals.enter_child()
         faulthandler.enable(all_threads=False)
         os.close(self.life[1])
+        os.close(self.ready[0])
         self.journal.pipe.enter_child()
         for other in siblings:
-            for fd in (other.stop_fd, other.ready_fd):
-                if other is not slot and fd >= 0:
-                    os.close(fd)
+            if other is not slot and other.stop_fd >= 0:
+                os.close(other.stop_fd)
         self.tables.slots.claim(slot.row, os.getpid(), slot.title, int(time.time()))
         return Child(
-            ready=partial(os.eventfd_write, slot.ready_fd, 1),
+            ready=partial(os.write, self.ready[1], _PID.pack(os.getpid())),
             config=self.config,
             role=slot.spec.role,
             index=slot.index,

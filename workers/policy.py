@@ -14,14 +14,18 @@ def load_policy(path: Path) -> Policy:
     try:
         code = compile(path.read_bytes(), str(path), "exec")
     except OSError as error:
-        raise ConfigError([f"The routing script {path} cannot be read: {error.strerror}."]) from None
+        raise ConfigError(
+            [f"The routing script {path} cannot be read: {error.strerror}."]
+        ) from None
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
-        raise ConfigError([f"{path}:{line}: the routing script is no valid Python: {error}."]) from None
+        raise ConfigError(
+            [f"{path}:{line}: the routing script is no valid Python: {error}."]
+        ) from None
     namespace: dict[str, object] = {"__name__": "sipherd_routing", "__file__": str(path)}
     try:
         exec(code, namespace)
-    except Exception as error:  # noqa: BLE001 - an operator's code: it may raise anything
+    except Exception as error:
         message = f"{path}: running the routing script failed: {error!r}."
         raise ConfigError([message]) from error
     handler = namespace.get("on_request")

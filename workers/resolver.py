@@ -1,6 +1,6 @@
 """DNS for a worker that may not wait: RFC 3263 searches over c-ares, driven by the worker's epoll.
 
-Nothing here blocks or starts work in a thread. c-ares says which sockets it wants watched (`fds`
+Nothing here blocks, and every callback runs in the caller. c-ares says which sockets it wants watched (`fds`
 or `on_socket`); the worker calls `process` when one is ready and `expire` when `timeout` is over.
 """
 
@@ -150,7 +150,11 @@ class Resolver:
             self._finish(running, Located((), "DNS does not answer"))
 
     def close(self) -> None:
-        """End every search as failed and let the sockets go."""
+        """End every search as failed and let the sockets go.
+
+        Always call it before dropping a resolver: pycares destroys a channel in a thread of its
+        own, which must find no socket left to tell our then freed callback about.
+        """
         self._closed = True
         for running in list(self._running.values()):
             running.search.close()
@@ -206,14 +210,14 @@ class Resolver:
         self._channel.query(query.name.decode("ascii"), _TYPES[query.kind], arrived)
 
     def _open(self) -> Any:
-        ports = {"udp_port": self._port, "tcp_port": self._port} if self._servers else {}
         return pycares.Channel(
             timeout=self._timeout,
             tries=self._tries,
             servers=self._servers or None,
             sock_state_cb=self._socket_changed,
             lookups="b",
-            **ports,
+            udp_port=self._port,
+            tcp_port=self._port,
         )
 
     def _socket_changed(self, fd: int, readable: bool, writable: bool) -> None:

@@ -72,9 +72,10 @@ class Waiter:
         self._poll = select.poll()
         self._poll.register(self.signal_fd, select.POLLIN)
 
-    def watch(self, fd: int, reader: Callable[[], None]) -> None:
-        """Call `reader` whenever `fd` is readable."""
-        self._readers[fd] = reader
+    def watch(self, fd: int, reader: Callable[[], None] | None = None) -> None:
+        """Wake up, and call `reader`, whenever `fd` is readable."""
+        if reader is not None:
+            self._readers[fd] = reader
         self._poll.register(fd, select.POLLIN)
 
     def wait(self, timeout_s: float | None) -> list[int]:

@@ -33,6 +33,7 @@ def serve(config: Config, specs: list[ChildSpec]) -> int:
     holdings = Holdings.open(config, journal)
     waiter = Waiter()
     waiter.watch(journal.pipe.reader, journal.pass_on)
+    waiter.watch(holdings.ready[0])
     gc.collect()
     gc.freeze()  # what exists now is never collected, so children go on sharing its pages
     return Supervisor(specs, holdings, RealSystem(waiter)).run()

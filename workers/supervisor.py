@@ -127,9 +127,9 @@ class Supervisor:
             for number in self._system.wait(self._timeout()):
                 self._on_signal(number)
             now = self._system.now()
+            self._notice_ready(now)  # first: who ends right after coming up has been up
             for exit in self._system.reap():
                 self._on_exit(exit, now)
-            self._notice_ready(now)
             self._watch(now)
             self._respawn(now)
             self._advance(now)
@@ -189,6 +189,7 @@ class Supervisor:
         decision = decide(exit, slot, stopping, now)
         note_failure(exit, slot, now)
         slot.pid, lived_s = 0, now - slot.started_at
+        self.holdings.tables.slots.release(slot.row)
         if isinstance(decision, Replace):
             self._replace(slot, decision.after_s, now)
             self.log.warning(
@@ -203,7 +204,6 @@ class Supervisor:
             self.life.exit_status = 1
             self._enter_stopping(slot.spec.grace_s)
         elif isinstance(decision, Expected):
-            self.holdings.tables.slots.release(slot.row)
             self.life.clean &= exit.signal is None
 
     def _replace(self, slot: Slot, after_s: float, now: float) -> None:
@@ -212,7 +212,6 @@ class Supervisor:
             row.set(gauge, 0)
         self.holdings.tables.slots.counters(0).add(counters.RESTARTS)
         if after_s:
-            self.holdings.tables.slots.release(slot.row)
             slot.respawn_at = now + after_s
         else:
             self._spawn(slot)
@@ -251,8 +250,9 @@ class Supervisor:
     # Watching
 
     def _notice_ready(self, now: float) -> None:
+        pids = self.holdings.newly_up()
         for slot in self.slots:
-            if slot.pid and slot.up_at is None and _was_written(slot.ready_fd):
+            if slot.pid in pids:
                 slot.up_at = slot.heartbeat_at = now
                 slot.ever_up = True
                 self.log.debug("process is up", what=slot.title, after_s=now - slot.started_at)
@@ -339,10 +339,3 @@ def _slots(specs: list[ChildSpec]) -> list[Slot]:
     """A slot for each child; row 0 of the process table is the supervisor's own."""
     places = [(spec, index) for spec in specs for index in range(spec.count)]
     return [Slot(spec, index, row) for row, (spec, index) in enumerate(places, 1)]
-
-
-def _was_written(eventfd: int) -> bool:
-    try:
-        return os.eventfd_read(eventfd) > 0
-    except BlockingIOError:
-        return False

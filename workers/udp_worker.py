@@ -42,9 +42,7 @@ class UdpWorker:
         self.tables = child.tables
         self.counters = child.tables.slots.counters(child.slot)
         self.sockets = [
-            DatagramSocket(fd, listener)
-            for listener, fds in enumerate(child.sockets)
-            for fd in fds
+            DatagramSocket(fd, listener) for listener, fds in enumerate(child.sockets) for fd in fds
         ]
         self.senders = {sock.listener: sock for sock in reversed(self.sockets)}
         self.inbox = child.tables.inboxes[child.index]

@@ -4,7 +4,7 @@ from typing import Final
 
 DATAGRAM_BYTES: Final = 65_535
 HEADER_LINES: Final = 128  # header lines of one message; more: 400
-HEADER_NAME_BYTES: Final = 64
+HEADER_NAME_BYTES: Final = 128  # RFC 4475 longreq has one of 93
 HEADER_LINE_BYTES: Final = 8_192  # RFC 4475 longreq is legal and has lines of over 4 k
 REQUEST_LINE_BYTES: Final = 8_192
 VIA_HOPS: Final = 70  # as many as Max-Forwards would have let through

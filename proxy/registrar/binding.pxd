@@ -1,8 +1,9 @@
 cimport cython
 
-from proxy.registrar.record cimport binding_count, get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+from proxy.registrar.record cimport binding_count, get_u16, get_u32, get_u64, put_u16, put_u32, put_u64, string
 
-cdef int AT_CSEQ, AT_EXPIRES, AT_FLAGS, AT_LENGTHS, AT_METHODS, AT_MODIFIED, AT_ORIGIN, AT_Q, AT_REG_ID, AT_STRINGS, AT_VERSION, BINDING, FORMAT, HEAD, STRINGS
+cdef int AT_CSEQ, AT_EXPIRES, AT_FLAGS, AT_LENGTHS, AT_METHODS, AT_MODIFIED, AT_ORIGIN, AT_Q, AT_REG_ID, AT_STRINGS, AT_VERSION, BINDING, FORMAT, HEAD
+cdef int CALL_ID, CONTACT, INSTANCE, PATH, RECEIVED, SOCKET, TAG, USER_AGENT
 cdef unsigned int NEVER, NO_Q
 cdef unsigned long long LAST_VERSION
 
@@ -31,8 +32,7 @@ cdef class Binding:
 
 @cython.locals(count=Py_ssize_t, index=Py_ssize_t)
 cpdef list decode(bytes payload)
-@cython.locals(p="const unsigned char *", binding=Binding, q="unsigned int", start=Py_ssize_t,
-               field=int, ends=list)
+@cython.locals(p="const unsigned char *", binding=Binding, q="unsigned int")
 cdef Binding _decode_one(bytes payload, Py_ssize_t at)
 @cython.locals(head=bytearray, pieces=list, size=Py_ssize_t, at=Py_ssize_t, count=Py_ssize_t,
                binding=Binding)

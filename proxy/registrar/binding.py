@@ -16,12 +16,19 @@ from proxy.registrar.layout import (
     AT_STRINGS,
     AT_VERSION,
     BINDING,
+    CALL_ID,
+    CONTACT,
     FORMAT,
     HEAD,
+    INSTANCE,
     LAST_VERSION,
     NEVER,
     NO_Q,
-    STRINGS,
+    PATH,
+    RECEIVED,
+    SOCKET,
+    TAG,
+    USER_AGENT,
 )
 from proxy.registrar.record import (
     binding_count,
@@ -31,6 +38,7 @@ from proxy.registrar.record import (
     put_u16,
     put_u32,
     put_u64,
+    string,
 )
 
 MOST_BINDINGS = 255  # one byte of the record says how many
@@ -105,19 +113,14 @@ def _decode_one(payload: bytes, at: int) -> Binding:
     binding.q = -1 if q == NO_Q else q
     binding.flags = get_u16(p, at + AT_FLAGS)
     binding.origin = get_u16(p, at + AT_ORIGIN)
-    start = get_u32(p, at + AT_STRINGS)
-    ends = [start]
-    for field in range(STRINGS):
-        start += get_u16(p, at + AT_LENGTHS + 2 * field)
-        ends.append(start)
-    binding.contact = payload[ends[0] : ends[1]]
-    binding.received = payload[ends[1] : ends[2]]
-    binding.path = payload[ends[2] : ends[3]]
-    binding.socket = payload[ends[3] : ends[4]]
-    binding.call_id = payload[ends[4] : ends[5]]
-    binding.instance = payload[ends[5] : ends[6]]
-    binding.user_agent = payload[ends[6] : ends[7]]
-    binding.tag = payload[ends[7] : ends[8]]
+    binding.contact = string(payload, at, CONTACT)
+    binding.received = string(payload, at, RECEIVED)
+    binding.path = string(payload, at, PATH)
+    binding.socket = string(payload, at, SOCKET)
+    binding.call_id = string(payload, at, CALL_ID)
+    binding.instance = string(payload, at, INSTANCE)
+    binding.user_agent = string(payload, at, USER_AGENT)
+    binding.tag = string(payload, at, TAG)
     return binding
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from proxy.cluster.hlc import HybridClock
 from proxy.errors import CorruptRecord, LockTimeout
 from proxy.registrar.binding import Binding, decode, earliest, encode
+from proxy.shm.table import Table
 
 ATTEMPTS = 64  # an operator's command should not lose to a busy phone
 
 
 def add(
-    table: Any, aor: bytes, binding: Binding, now_wall: int, now_ms: int, clock: HybridClock
+    table: Table, aor: bytes, binding: Binding, now_wall: int, now_ms: int, clock: HybridClock
 ) -> None:
     """Put `binding` beside the live ones of `aor`, in place of one with the same contact."""
     for _ in range(ATTEMPTS):
@@ -26,7 +25,7 @@ def add(
     raise LockTimeout(f"the record of {aor!r} is changing too fast to add a binding")
 
 
-def remove_contact(table: Any, aor: bytes, contact: bytes, now: int) -> bool:
+def remove_contact(table: Table, aor: bytes, contact: bytes, now: int) -> bool:
     """Remove the binding with exactly this contact; False when there is none."""
     for _ in range(ATTEMPTS):
         payload, stamp = table.snapshot(aor)
@@ -40,7 +39,7 @@ def remove_contact(table: Any, aor: bytes, contact: bytes, now: int) -> bool:
     raise LockTimeout(f"the record of {aor!r} is changing too fast to remove a binding")
 
 
-def remove(table: Any, aor: bytes) -> bool:
+def remove(table: Table, aor: bytes) -> bool:
     """Remove every binding of `aor`; False when it has no record."""
     for _ in range(ATTEMPTS):
         payload, stamp = table.snapshot(aor)
@@ -60,7 +59,7 @@ def _readable(payload: bytes | None) -> list[Binding]:
         return []  # what nobody can read is overwritten
 
 
-def _commit(table: Any, aor: bytes, stamp: int, bindings: list[Binding]) -> bool:
+def _commit(table: Table, aor: bytes, stamp: int, bindings: list[Binding]) -> bool:
     if not bindings:
-        return bool(table.commit(aor, stamp, None, 0, 0))
-    return bool(table.commit(aor, stamp, encode(bindings), earliest(bindings), len(bindings)))
+        return table.commit(aor, stamp, None, 0, 0)
+    return table.commit(aor, stamp, encode(bindings), earliest(bindings), len(bindings))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from proxy.errors import CorruptRecord
-from proxy.registrar.binding import Faults, decode, earliest, encode
+from proxy.registrar.binding import Binding, Faults, decode, earliest, encode
+from proxy.shm.table import Table
 
 ATTEMPTS = 8  # a record that changes this often between two looks is refreshed, not expired
 
 
-def expire(table: Any, key: bytes, now: int, faults: Faults | None = None) -> int:
+def expire(table: Table, key: bytes, now: int, faults: Faults | None = None) -> int:
     """Remove what ran out from one record; how many bindings that were."""
     for _ in range(ATTEMPTS):
         payload, stamp = table.snapshot(key)
@@ -35,7 +34,7 @@ def expire(table: Any, key: bytes, now: int, faults: Faults | None = None) -> in
     return 0
 
 
-def _commit(table: Any, key: bytes, stamp: int, live: list[Any]) -> bool:
+def _commit(table: Table, key: bytes, stamp: int, live: list[Binding]) -> bool:
     if not live:
-        return bool(table.commit(key, stamp, None, 0, 0))
-    return bool(table.commit(key, stamp, encode(live), earliest(live), len(live)))
+        return table.commit(key, stamp, None, 0, 0)
+    return table.commit(key, stamp, encode(live), earliest(live), len(live))

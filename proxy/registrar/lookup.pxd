@@ -1,5 +1,6 @@
 cimport cython
 
+from proxy.shm.table cimport Table
 from proxy.registrar.binding cimport Faults
 from proxy.registrar.record cimport binding_count, get_u16, get_u32, is_live, string
 
@@ -20,9 +21,9 @@ cdef class Target:
 
 @cython.locals(payload=bytes, targets=list, count=Py_ssize_t, _=Py_ssize_t, at=Py_ssize_t,
                wanted="unsigned int", methods="unsigned int")
-cpdef list lookup(table, bytes aor_key, str method, unsigned int now, Faults faults=*)
+cpdef list lookup(Table table, bytes aor_key, str method, unsigned int now, Faults faults=*)
 @cython.locals(target=Target, q="unsigned int")
 cdef Target target_at(bytes payload, Py_ssize_t at, unsigned int methods)
-cpdef bint registered(table, bytes aor_key, unsigned int now) except -1
+cpdef bint registered(Table table, bytes aor_key, unsigned int now) except -1
 @cython.locals(target=Target)
 cpdef Target target_for(bytes uri)

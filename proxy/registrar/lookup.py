@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from proxy.registrar.binding import Faults
 from proxy.registrar.layout import (
     AT_FLAGS,
@@ -25,6 +23,7 @@ from proxy.registrar.record import (
     is_live,
     string,
 )
+from proxy.shm.table import Table
 
 DEFAULT_Q = 1000  # RFC 3261 §20.10 leaves it open; §16.6 wants a place in the order
 
@@ -45,7 +44,7 @@ class Target:
 
 
 def lookup(
-    table: Any, aor_key: bytes, method: str, now: int, faults: Faults | None = None
+    table: Table, aor_key: bytes, method: str, now: int, faults: Faults | None = None
 ) -> list[Target]:
     """The live contacts of an AoR that take `method` ("" = any), the most wanted first."""
     payload = table.snapshot(aor_key)[0]
@@ -88,7 +87,7 @@ def _preference(target: Target) -> int:
     return -target.q
 
 
-def registered(table: Any, aor_key: bytes, now: int) -> bool:
+def registered(table: Table, aor_key: bytes, now: int) -> bool:
     """Whether the AoR has any live contact."""
     return len(lookup(table, aor_key, "", now)) > 0
 

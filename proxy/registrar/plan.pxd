@@ -20,7 +20,7 @@ cdef class Plan:
 @cython.locals(plan=Plan, binding=Binding, contact=ContactValue)
 cpdef Plan make_plan(list live, Registration wanted)
 @cython.locals(uri=Uri, seconds="long long", binding=Binding)
-cdef int _apply(Plan plan, ContactValue contact, Registration wanted) except -1
+cdef _apply(Plan plan, ContactValue contact, Registration wanted)
 cdef int _remove(Plan plan, Binding binding) except -1
 cdef bint _is_repeat(Binding binding, ContactValue contact, long long seconds,
                      Registration wanted) except -1

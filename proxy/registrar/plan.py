@@ -30,7 +30,10 @@ class Plan:
 
     def touched(self, binding: Binding) -> bool:
         """Whether this request has already set `binding`."""
-        return any(binding is other for other in self.changed)
+        for other in self.changed:  # noqa: SIM110 - a closure cannot be compiled here
+            if other is binding:
+                return True
+        return False
 
 
 def make_plan(live: list[Binding], wanted: Registration) -> Plan:

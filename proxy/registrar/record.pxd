@@ -18,7 +18,8 @@ cpdef void put_u64(unsigned char *p, Py_ssize_t at, unsigned long long value) no
 cpdef Py_ssize_t binding_count(bytes payload) except -2
 @cython.locals(p="const unsigned char *", start=Py_ssize_t, before=int)
 cpdef bytes string(bytes payload, Py_ssize_t at, int field)
-@cython.locals(p="const unsigned char *", length=Py_ssize_t)
+@cython.locals(p="const unsigned char *", v="const unsigned char *", length=Py_ssize_t,
+               start=Py_ssize_t, before=int, index=Py_ssize_t)
 cpdef bint same_string(bytes payload, Py_ssize_t at, int field, bytes value) except -1
 @cython.locals(expires="unsigned int")
 cpdef bint is_live(const unsigned char *payload, Py_ssize_t at, unsigned int now) noexcept

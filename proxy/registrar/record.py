@@ -92,14 +92,23 @@ def string(payload: bytes, at: int, field: int) -> bytes:
     start = get_u32(p, at + AT_STRINGS)
     for before in range(field):
         start += get_u16(p, at + AT_LENGTHS + 2 * before)
-    return payload[start : start + get_u16(p, at + AT_LENGTHS + 2 * field)]
+    return p[start : start + get_u16(p, at + AT_LENGTHS + 2 * field)]
 
 
 def same_string(payload: bytes, at: int, field: int, value: bytes) -> bool:
     """Whether that string is `value`."""
     p = payload
+    v = value
     length = get_u16(p, at + AT_LENGTHS + 2 * field)
-    return length == len(value) and (length == 0 or string(payload, at, field) == value)
+    if length != len(value):
+        return False
+    start = get_u32(p, at + AT_STRINGS)
+    for before in range(field):
+        start += get_u16(p, at + AT_LENGTHS + 2 * before)
+    for index in range(length):  # noqa: SIM110 - a closure cannot be compiled here
+        if p[start + index] != v[index]:
+            return False
+    return True
 
 
 def is_live(payload: bytes, at: int, now: int) -> bool:
@@ -178,7 +187,7 @@ def live_count(payload: bytes, count: int, now: int) -> int:
 
 def contact_lines(payload: bytes, count: int, now: int) -> bytes:
     """The Contact lines of a 200: every live binding with what is left of its time."""
-    pieces = []
+    pieces: list[bytes] = []
     at = HEAD
     for _ in range(count):
         if is_live(payload, at, now):

@@ -12,10 +12,10 @@ from proxy.limits.bounds import (
     PATH_BYTES,
     USER_AGENT_BYTES,
 )
-from proxy.registrar.methods import ALL_METHODS, methods_mask
+from proxy.registrar.methods import ALL_METHODS
 from proxy.registrar.rules import RegistrarRules
 from proxy.sip.address import Address
-from proxy.sip.header_ids import ALLOW, CONTACT, EXPIRES, PATH, REQUIRE, SUPPORTED, USER_AGENT
+from proxy.sip.header_ids import ALLOW, CONTACT, EXPIRES, PATH, REQUIRE, SUPPORTED, USER_AGENT, VIA
 from proxy.sip.headers import ContactValue, parse_contacts, parse_expires, parse_routes
 from proxy.sip.message import Message
 from proxy.sip.uri import Uri, aor_key, parse_uri
@@ -26,31 +26,22 @@ LAST_SECOND = 0xFFFF_FFFF  # as far as a record's expiry reaches
 class Registration:
     """One REGISTER's wishes; nothing in it depends on what the table holds."""
 
-    def __init__(
-        self,
-        request: Message,
-        source: Address,
-        listener: bytes,
-        now: int,
-        now_ms: int,
-        rules: RegistrarRules,
-    ) -> None:
-        self.now = now
-        self.now_ms = now_ms
-        self.rules = rules
-        self.call_id = request.call_id
-        self.cseq = request.cseq
-        self.received = source.hostport
-        self.source = source
-        self.socket = listener
-        self.aor = b""
-        self.contacts: list[ContactValue] = []
-        self.star = False
-        self.seconds = 0  # for a contact that says nothing itself
-        self.path = b""
-        self.supports_path = False
-        self.methods = ALL_METHODS
-        self.user_agent = b""
+    now: int
+    now_ms: int
+    rules: RegistrarRules
+    source: Address
+    received: bytes  # the source as hostport, of a phone behind NAT; else empty
+    socket: bytes
+    call_id: bytes
+    cseq: int
+    aor: bytes
+    contacts: list[ContactValue]
+    star: bool
+    seconds: int  # for a contact that says nothing itself
+    path: bytes
+    supports_path: bool
+    methods: int
+    user_agent: bytes
 
     def wish(self, contact: ContactValue) -> int:
         """How many seconds are asked for `contact` (§10.2.1.1)."""
@@ -71,16 +62,35 @@ def read_registration(
     rules: RegistrarRules,
 ) -> Registration:
     """The registration a REGISTER asks for; BadMessage (or Refused) when it may not have it."""
-    wanted = Registration(request, source, listener, now, now_ms, rules)
+    # No constructor: this is made for every REGISTER, and a call with six arguments shows.
+    wanted = Registration.__new__(Registration)
+    wanted.now = now
+    wanted.now_ms = now_ms
+    wanted.rules = rules
+    wanted.source = source
+    wanted.received = b""
+    wanted.socket = listener
+    wanted.call_id = request.call_id
+    wanted.cseq = request.cseq
+    wanted.contacts = []
+    wanted.star = False
+    wanted.seconds = 0
+    wanted.path = b""
+    wanted.supports_path = False
+    wanted.methods = ALL_METHODS
+    wanted.user_agent = b""
     if request.has(REQUIRE):
         _check_required(request.values(REQUIRE), rules)
     if request.has(PATH) and rules.takes_path:
         _read_path(wanted, request)
     if len(wanted.call_id) > CALL_ID_BYTES:
         raise BadMessage("Call-ID too long", 400)
-    wanted.aor = address_of_record(request.to_addr.uri, rules)
+    to_addr = request.to_addr
+    wanted.aor = address_of_record(to_addr.uri, rules)
     if request.has(CONTACT):
         _read_contacts(wanted, request)
+        if not wanted.path and _is_behind_nat(request, wanted):
+            wanted.received = source.hostport
     return wanted
 
 
@@ -90,6 +100,28 @@ def address_of_record(raw: bytes, rules: RegistrarRules) -> bytes:
     if not uri.is_sip or not uri.user or uri.host not in rules.domains:
         raise BadMessage("Not Found", 404)
     return aor_key(uri)
+
+
+def _is_behind_nat(request: Message, wanted: Registration) -> bool:
+    """Whether the phone believes itself elsewhere than its datagrams come from.
+
+    Then its contacts are reached at the source of the REGISTER and not at what they say. A port
+    alone tells only of one that asked for symmetric responses (RFC 3581 §3). Behind another
+    proxy the source is that proxy's, and nothing follows.
+    """
+    via = request.via
+    source = wanted.source
+    if via.host != source.host or (via.rport >= 0 and (via.port or 5060) != source.port):
+        return True
+    if request.next_of(request.first_of(VIA)) >= 0:
+        return False
+    for contact in wanted.contacts:
+        if contact.star or source.host in contact.uri:
+            continue
+        host = parse_uri(contact.uri).host
+        if host[-1:].isdigit() or b":" in host:
+            return True
+    return False
 
 
 def _check_required(options: list[bytes], rules: RegistrarRules) -> None:
@@ -134,7 +166,7 @@ def _read_contacts(wanted: Registration, request: Message) -> None:
     if allow is not None:
         if request.next_of(request.first_of(ALLOW)) >= 0:
             allow = b",".join(request.headers(ALLOW))
-        wanted.methods = methods_mask(allow)
+        wanted.methods = rules.methods_of(allow)
     agent = request.header(USER_AGENT)
     if agent is not None:
         wanted.user_agent = agent[:USER_AGENT_BYTES]

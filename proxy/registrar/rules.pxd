@@ -1,5 +1,7 @@
 cimport cython
 
+cdef Py_ssize_t KNOWN_ALLOWS, BRIEF_LIMIT
+
 
 @cython.final
 cdef class RegistrarRules:
@@ -11,7 +13,9 @@ cdef class RegistrarRules:
     cdef readonly bint replace_when_full, refuse_brief, match_call_id
     cdef readonly bint takes_path, echoes_path, demands_path
     cdef readonly bytes retry_after, tag
+    cdef dict _masks
 
+    cpdef unsigned int methods_of(self, bytes allow) except? 0
     cpdef bint is_brief(self, long long seconds)
     @cython.locals(shortened="long long")
     cpdef long long granted(self, long long seconds) except? 0

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from proxy.limits.bounds import CONTACTS_PER_REGISTER, EXPIRES_SECONDS, TAG_BYTES
+from proxy.registrar.methods import methods_mask
 
 PATH_MODES = ("none", "off", "lazy", "strict")
 BRIEF_LIMIT = 3600  # RFC 3261 §10.3-7: nothing of an hour or more is ever "too brief"
+KNOWN_ALLOWS = 1024
 
 
 def no_jitter() -> float:
@@ -56,6 +58,7 @@ class RegistrarRules:
         self.match_call_id = match_call_id
         self.node = node
         self.tag = tag
+        self._masks: dict[bytes, int] = {}
         self._check(when_full, short_expires, path_mode, retry_after)
 
     def _check(self, when_full: str, short_expires: str, path_mode: str, retry_after: int) -> None:
@@ -83,6 +86,16 @@ class RegistrarRules:
         ):
             if not holds:
                 raise ValueError(sentence)
+
+    def methods_of(self, allow: bytes) -> int:
+        """The bits of an Allow value; there are few kinds of phones, so they are remembered."""
+        mask = self._masks.get(allow)
+        if mask is None:
+            mask = methods_mask(allow)
+            if len(self._masks) >= KNOWN_ALLOWS:
+                self._masks.clear()
+            self._masks[allow] = mask
+        return mask
 
     def is_brief(self, seconds: int) -> bool:
         """Whether a wish for `seconds` is one RFC 3261 §10.3-7 lets us refuse with 423."""

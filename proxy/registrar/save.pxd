@@ -1,5 +1,6 @@
 cimport cython
 
+from proxy.shm.table cimport Table
 from proxy.cluster.hlc cimport HybridClock
 from proxy.registrar.binding cimport Binding, Faults, decode, earliest, encode
 from proxy.registrar.plan cimport Plan, make_plan
@@ -26,22 +27,23 @@ cdef class RegisterResult:
     cdef readonly Py_ssize_t contacts, expired
 
 
+@cython.locals(result=RegisterResult)
+cpdef RegisterResult make_result(int status, bytes reason, bytes headers, bytes aor)
 @cython.locals(wanted=Registration, result=RegisterResult, aor=bytes, _=int)
-cpdef RegisterResult save(table, Message request, Address source, bytes listener,
+cpdef RegisterResult save(Table table, Message request, Address source, bytes listener,
                           long long now_wall, long long now_ms, RegistrarRules rules,
                           HybridClock clock, Faults faults=*)
-cdef RegisterResult _come_back(RegistrarRules rules)
 @cython.locals(payload=bytes, count=Py_ssize_t, at=Py_ssize_t)
-cdef RegisterResult _attempt(table, Registration wanted, HybridClock clock, Faults faults)
+cdef RegisterResult _attempt(Table table, Registration wanted, HybridClock clock, Faults faults)
 @cython.locals(contact=ContactValue, at=Py_ssize_t)
 cdef Py_ssize_t _plain_refresh(bytes payload, Py_ssize_t count, Registration wanted) except -1
 @cython.locals(contact=ContactValue, record=bytes, result=RegisterResult)
-cdef RegisterResult _refresh(table, Registration wanted, HybridClock clock, bytes payload,
-                             Py_ssize_t count, stamp, Py_ssize_t at)
+cdef RegisterResult _refresh(Table table, Registration wanted, HybridClock clock, bytes payload,
+                             Py_ssize_t count, unsigned long long stamp, Py_ssize_t at)
 @cython.locals(stored=list, live=list, expired=Py_ssize_t, plan=Plan, record=bytes,
                version="unsigned long long", binding=Binding, units=Py_ssize_t,
                result=RegisterResult)
-cdef RegisterResult _replace(table, Registration wanted, HybridClock clock, bytes payload,
-                             Py_ssize_t count, stamp)
-@cython.locals(result=RegisterResult)
+cdef RegisterResult _replace(Table table, Registration wanted, HybridClock clock, bytes payload,
+                             Py_ssize_t count, unsigned long long stamp)
+@cython.locals(result=RegisterResult, headers=bytes, contacts=Py_ssize_t)
 cdef RegisterResult _answer(Registration wanted, bytes record, Py_ssize_t count)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from proxy.cluster.hlc import HybridClock
 from proxy.errors import BadMessage, LockTimeout, Refused, ShmError
 from proxy.registrar.binding import Binding, Faults, decode, earliest, encode
@@ -33,6 +31,7 @@ from proxy.registrar.record import (
 )
 from proxy.registrar.registration import Registration, read_registration, reg_id_of
 from proxy.registrar.rules import RegistrarRules
+from proxy.shm.table import Table
 from proxy.sip.address import Address
 from proxy.sip.message import Message
 
@@ -42,21 +41,33 @@ ATTEMPTS = 8  # commits lost in a row to other processes before the phone is tol
 class RegisterResult:
     """The answer to a REGISTER: what the caller puts on the wire, and what it did."""
 
-    def __init__(self, status: int, reason: bytes, headers: bytes = b"") -> None:
-        self.status = status
-        self.reason = reason
-        self.headers = headers  # whole lines
-        self.aor = b""
-        self.changed = False  # a new record was committed
-        self.contacts = 0  # live bindings now
-        self.expired = 0  # bindings found to have run out, and removed
+    status: int
+    reason: bytes
+    headers: bytes  # whole lines
+    aor: bytes
+    changed: bool  # a new record was committed
+    contacts: int  # live bindings now
+    expired: int  # bindings found to have run out, and removed
 
     def __repr__(self) -> str:
         return f"<RegisterResult {self.status} {self.reason!r} {self.headers!r}>"
 
 
+def make_result(status: int, reason: bytes, headers: bytes, aor: bytes) -> RegisterResult:
+    """An answer that tells of no change."""
+    result = RegisterResult.__new__(RegisterResult)
+    result.status = status
+    result.reason = reason
+    result.headers = headers
+    result.aor = aor
+    result.changed = False
+    result.contacts = 0
+    result.expired = 0
+    return result
+
+
 def save(
-    table: Any,
+    table: Table,
     request: Message,
     source: Address,
     listener: bytes,
@@ -77,20 +88,13 @@ def save(
                 return result
             if faults is not None:
                 faults.conflicts += 1
-        result = _come_back(rules)
     except Refused as error:
-        result = RegisterResult(error.status, error.reason.encode(), error.headers)
+        return make_result(error.status, error.reason.encode(), error.headers, aor)
     except BadMessage as error:
-        result = RegisterResult(error.status, error.reason.encode())
+        return make_result(error.status, error.reason.encode(), b"", aor)
     except ShmError as error:
         _count(error, faults)
-        result = _come_back(rules)
-    result.aor = aor
-    return result
-
-
-def _come_back(rules: RegistrarRules) -> RegisterResult:
-    return RegisterResult(503, b"Service Unavailable", rules.retry_after)
+    return make_result(503, b"Service Unavailable", rules.retry_after, aor)
 
 
 def _count(error: ShmError, faults: Faults | None) -> None:
@@ -103,7 +107,7 @@ def _count(error: ShmError, faults: Faults | None) -> None:
 
 
 def _attempt(
-    table: Any, wanted: Registration, clock: HybridClock, faults: Faults | None
+    table: Table, wanted: Registration, clock: HybridClock, faults: Faults | None
 ) -> RegisterResult | None:
     """One snapshot, one plan, one commit; None when another process committed in between."""
     payload, stamp = table.snapshot(wanted.aor)
@@ -114,7 +118,7 @@ def _attempt(
             if faults is not None:
                 faults.corrupt += 1
             count = 0
-    if count and len(wanted.contacts) == 1 and not wanted.star:
+    if payload is not None and count and len(wanted.contacts) == 1 and not wanted.star:
         at = _plain_refresh(payload, count, wanted)
         if at:
             return _refresh(table, wanted, clock, payload, count, stamp, at)
@@ -146,7 +150,7 @@ def _plain_refresh(payload: bytes, count: int, wanted: Registration) -> int:
 
 
 def _refresh(
-    table: Any,
+    table: Table,
     wanted: Registration,
     clock: HybridClock,
     payload: bytes,
@@ -174,7 +178,7 @@ def _refresh(
 
 
 def _replace(
-    table: Any,
+    table: Table,
     wanted: Registration,
     clock: HybridClock,
     payload: bytes | None,
@@ -209,11 +213,13 @@ def _floor(stored: list[Binding]) -> int:
 
 def _answer(wanted: Registration, record: bytes | None, count: int) -> RegisterResult:
     """The 200: every live binding, and the Path when the phone understands one."""
-    result = RegisterResult(200, b"OK")
-    result.aor = wanted.aor
+    headers = b""
+    contacts = 0
     if record is not None and count:
-        result.headers = contact_lines(record, count, wanted.now)
-        result.contacts = live_count(record, count, wanted.now)
+        headers = contact_lines(record, count, wanted.now)
+        contacts = live_count(record, count, wanted.now)
     if wanted.path and wanted.supports_path and wanted.rules.echoes_path:
-        result.headers += b"Path: " + wanted.path + b"\r\nSupported: path\r\n"
+        headers += b"Path: " + wanted.path + b"\r\nSupported: path\r\n"
+    result = make_result(200, b"OK", headers, wanted.aor)
+    result.contacts = contacts
     return result

@@ -22,7 +22,7 @@ cdef int ROUTE, VIA
 cdef class ProxyCore:
     cdef readonly Node node
     cdef public object policy
-    @cython.locals(entry=tuple)
+    @cython.locals(listener=int, sockaddr=bytes, data=bytes)
     cpdef receive_batch(self, list batch)
     @cython.locals(message=Message, kind=int)
     cpdef receive(self, bytes data, Address source, int listener)

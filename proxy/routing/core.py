@@ -31,7 +31,7 @@ from proxy.routing.locate import LocateError, Located, literal, next_hop
 from proxy.routing.node import Node
 from proxy.routing.request import Policy, Request
 from proxy.sip import scanner
-from proxy.sip.address import Address
+from proxy.sip.address import Address, address_from
 from proxy.sip.header_ids import ROUTE, VIA
 from proxy.sip.headers import parse_via
 from proxy.sip.message import Message, parse
@@ -59,7 +59,7 @@ class ProxyCore:
     def receive_batch(self, batch: list[tuple[int, bytes, int, bytes]]) -> None:
         """Datagrams as a socket or an inbox gives them: (listener, sockaddr, ns, data)."""
         for listener, sockaddr, _, data in batch:
-            self.receive(data, Address.from_sockaddr(sockaddr), listener)
+            self.receive(data, address_from(sockaddr), listener)
 
     def receive(self, data: bytes, source: Address, listener: int) -> None:
         """One datagram from the network."""

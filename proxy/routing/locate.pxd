@@ -1,7 +1,18 @@
-from proxy.sip.address cimport Address
+cimport cython
+
+from proxy.sip.address cimport Address, address_of
 from proxy.sip.uri cimport Uri
 
 cdef int SIP_PORT
 
-cpdef object next_hop(Uri uri)
+
+@cython.final
+@cython.freelist(16)
+cdef class NextHop:
+    cdef readonly bytes host, transport
+    cdef readonly int port
+
+
+@cython.locals(transport=bytes)
+cpdef NextHop next_hop(Uri uri)
 cpdef Address literal(bytes host, int port)

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias, cast
 from proxy.errors import LocateError
 from proxy.limits.bounds import DNS_NAME_BYTES, DNS_RECORDS, LOCATED_TARGETS
 from proxy.routing.dns_cache import Answer, Naptr, Query, Srv
-from proxy.sip.address import Address
+from proxy.sip.address import Address, address_of
 from proxy.sip.uri import Uri
 
 SIP_PORT = 5060
@@ -22,12 +22,29 @@ _NAME_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_.")
 _KINDS = {4: "A", 6: "AAAA"}
 
 
-class NextHop(NamedTuple):
+class NextHop:
     """Who to send to: a host name or literal without brackets, a port or 0, b"udp" or b""."""
 
-    host: bytes
-    port: int
-    transport: bytes
+    # Not a named tuple: one is made for every message sent, and those take their time.
+    def __init__(self, host: bytes, port: int, transport: bytes) -> None:
+        self.host = host
+        self.port = port
+        self.transport = transport
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, NextHop):
+            return NotImplemented
+        return (
+            self.host == other.host
+            and self.port == other.port
+            and self.transport == other.transport
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.host, self.port, self.transport))
+
+    def __repr__(self) -> str:
+        return f"<NextHop {self.host!r} {self.port} {self.transport!r}>"
 
 
 class Located(NamedTuple):
@@ -61,7 +78,7 @@ def next_hop(uri: Uri) -> NextHop:
 def literal(host: bytes, port: int) -> Address | None:
     """The address when `host` is one already: no question needed (§4.2)."""
     try:
-        return Address.parse(host, port or SIP_PORT)
+        return address_of(host, port or SIP_PORT)
     except ValueError:
         return None
 

@@ -7,10 +7,10 @@ again or answer itself; if it does neither, the best response goes upstream.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from typing import Any
 
-from proxy.constants import reason_phrase
+from proxy.constants import REASONS
 from proxy.errors import BadMessage
 from proxy.limits import counters as ids
 from proxy.limits.counters import (
@@ -35,6 +35,8 @@ from proxy.sip.message import Message
 from proxy.sip.patching import response
 from proxy.sip.uri import Uri, aor_key, parse_uri
 from proxy.transaction.layer import Transaction
+
+DONE = object()
 
 Policy = Callable[["Request"], Coroutine[Any, Any, None]]
 
@@ -63,7 +65,7 @@ class Request(ForkUser):
         self.method = message.method
         self.server: Transaction | None = None
         self.context: ResponseContext | None = None
-        self.coroutine: Coroutine[Any, Any, None] | None = None
+        self.coroutine: Iterator[Outcome] | None = None
         self.awaited: Outcome | None = None
         self.outcome: Outcome | None = None
         self.answered = False  # finally, by us
@@ -125,7 +127,7 @@ class Request(ForkUser):
 
     def reply(self, status: int, reason: str = "", headers: bytes = b"", body: bytes = b"") -> None:
         """Answer the request; `headers` are whole lines, CRLF included."""
-        phrase = reason.encode() if reason else reason_phrase(status)
+        phrase = reason.encode() if reason else REASONS.get(status, b"Unknown")
         self.answer(status, phrase, headers, body)
 
     def answer(self, status: int, reason: bytes, headers: bytes, body: bytes) -> None:
@@ -250,7 +252,7 @@ class Request(ForkUser):
         """Give the request to the policy."""
         if self.message.has(ROUTE):
             self.prepare()
-        self.coroutine = policy(self)
+        self.coroutine = policy(self).__await__()
         self.step()
 
     def step(self) -> None:
@@ -259,10 +261,8 @@ class Request(ForkUser):
         if coroutine is None:
             return
         try:
-            self.awaited = coroutine.send(None)
-        except StopIteration:
-            self.coroutine = None
-            self.ended()
+            # next() with a default and not send(): a StopIteration would cost more than the policy
+            awaited = next(coroutine, DONE)
         except BadMessage as error:
             self.coroutine = None
             self.fail(error.status, error.reason)
@@ -272,7 +272,12 @@ class Request(ForkUser):
             self.node.log.error("policy failed", error=repr(error), method=self.method)
             self.fail(500, "")
         else:
-            self.hold()
+            if awaited is DONE:
+                self.coroutine = None
+                self.ended()
+            else:
+                self.awaited = awaited
+                self.hold()
 
     def fail(self, status: int, reason: str) -> None:
         """Answer for a policy that could not."""

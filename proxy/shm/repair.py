@@ -131,11 +131,12 @@ def examine(table: Table) -> Report:
     return _report(table, True, True)
 
 
-def _report(table: Table, locking: bool, counts: bool) -> Report:
+def _report(table: Table, locking: bool, settled: bool) -> Report:
     kept = bytearray((table.arena.size >> 5) + 1)
     faults: list[str] = []
-    records, units = _examine_stripes(table, kept, faults, locking, counts)
-    free = _examine_lists(table, kept, faults, locking)
+    records, units = _examine_stripes(table, kept, faults, locking, settled)
+    # After a crash of everybody, lists and counts may be one step behind: attaching renews them.
+    free = _examine_lists(table, kept, faults if settled else [], locking)
     slots, leaked = _examine_pages(table, kept)
     return Report(
         records=records,

@@ -4,8 +4,8 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from proxy.shm.arena cimport Arena
 
 cdef uint32_t _NEXT, _STATE, _HASH, _GENERATION, _FREE, _CLAIMED
-cdef int _LISTS, _CLASSES, _LOCKED, _OWNER_DIED, _BUSY, _GIVE_TRIES
-cdef size_t _PAGE, _LINE, _BESIDE, _MAX_UNITS
+cdef int _LISTS, _CLASSES, _LOCKED, _OWNER_DIED, _BUSY, _GIVE_TRIES, _WAIT, _GROW
+cdef size_t _PAGE, _LINE, _BESIDE, _MAX_UNITS, _IS_BUSY
 
 
 @cython.locals(check="uint32_t")
@@ -29,7 +29,7 @@ cdef class Slabs:
     cpdef size_t follow(self, size_t link_at) except? 1
     @cython.locals(units="size_t", size_class="int", last="int", at="size_t")
     cpdef size_t take(self, size_t size, uint32_t hash32) except 0
-    @cython.locals(index="int", busy="bint", at="size_t")
+    @cython.locals(own="int", index="int", busy="bint", how="int", at="size_t")
     cdef size_t _take_class(self, int size_class, uint32_t hash32) except? 0
     @cython.locals(lock_at="size_t", got="int", at="size_t")
     cdef size_t _take_list(self, int size_class, int free_list, uint32_t hash32, int how) except? 1

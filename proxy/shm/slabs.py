@@ -24,6 +24,9 @@ _BESIDE = layout.BESIDE_LOCK
 _CLASSES = len(layout.SLOT_SIZES)
 _MAX_UNITS = _PAGE >> 5
 _GIVE_TRIES = 200
+_IS_BUSY = 2  # no slot begins there
+_WAIT = 1
+_GROW = 2
 _LOCKED = LOCKED
 _OWNER_DIED = OWNER_DIED
 _BUSY = BUSY
@@ -102,35 +105,39 @@ class Slabs:
         raise TableFull(f"{self.arena.path} has no room for a record of {size} bytes")
 
     def _take_class(self, size_class: int, hash32: int) -> int:
+        own = hash32 & (_LISTS - 1)
         busy = False
+        # While pages are plenty each list has its own, so that a stopped process blocks only one.
+        how = _GROW if 2 * self.arena.u32(self.hint_at) < self.page_count else 0
         for index in range(_LISTS):
-            at = self._take_list(size_class, (hash32 + index) & (_LISTS - 1), hash32, 0)
-            if at == 2:
+            at = self._take_list(size_class, (own + index) & (_LISTS - 1), hash32, how)
+            if at == _IS_BUSY:
                 busy = True
             elif at != 0:
                 return at
-        at = self._take_list(size_class, hash32 & (_LISTS - 1), hash32, 2)
+            how = 0
+        at = self._take_list(size_class, own, hash32, _WAIT | _GROW)
         if at == 0 and busy:
             for index in range(_LISTS):
-                at = self._take_list(size_class, index, hash32, 1)
+                at = self._take_list(size_class, index, hash32, _WAIT)
                 if at != 0:
                     break
         return at
 
     def _take_list(self, size_class: int, free_list: int, hash32: int, how: int) -> int:
-        """A slot; 0 = none free; 2 = busy. `how`: 0 do not wait, 1 wait, 2 wait and grow."""
+        """A slot, 0 when none is free, or _IS_BUSY when another has the list and we do not wait."""
         lock_at = self.lock_of(size_class, free_list)
-        if how == 0:
+        if how & _WAIT == 0:
             got = self.arena.try_lock(lock_at)
             if got == _BUSY:
-                return 2
+                return _IS_BUSY
         else:
             got = _OWNER_DIED if self.arena.lock(lock_at) else _LOCKED
         try:
             if got == _OWNER_DIED:
                 self._take_over(size_class, free_list)
             at = self._pop(size_class, free_list, hash32)
-            if at == 0 and how == 2 and self._grow(size_class, free_list):
+            if at == 0 and how & _GROW and self._grow(size_class, free_list):
                 at = self._pop(size_class, free_list, hash32)
         finally:
             self.arena.unlock(lock_at)

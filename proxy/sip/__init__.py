@@ -1,0 +1,1 @@
+"""The SIP core: bytes in, offsets and values out, bytes again."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import CorruptRecord
-from proxy.registrar.binding import Binding, decode, earliest, encode
+from proxy.registrar.binding import Binding, Faults, decode, earliest, encode
 from proxy.registrar.lookup import lookup
 from proxy.registrar.record import (
     binding_count,
@@ -19,6 +21,7 @@ from proxy.registrar.record import (
     patched,
     q_text,
 )
+from proxy.shm.location_table import LocationTable
 
 NEVER = 2**32 - 1
 HOSTILE = [
@@ -74,14 +77,13 @@ def phone() -> Binding:
     return binding
 
 
-class OneRecord:
-    """A table of one payload, whatever it is."""
-
-    def __init__(self, payload: bytes) -> None:
-        self.payload = payload
-
-    def snapshot(self, key: bytes) -> tuple[bytes | None, int]:
-        return self.payload, 1
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocationTable]:
+    """One table for all examples of a property."""
+    path = tmp_path_factory.mktemp("records") / "location.table"
+    table = LocationTable.create(str(path), 10)
+    yield table
+    table.close()
 
 
 @given(st.lists(bindings(), min_size=1, max_size=5))
@@ -133,13 +135,19 @@ def test_earliest() -> None:
 
 
 @given(st.data())
-def test_corruption_never_raises_out_of_a_reader(data: st.DataObject) -> None:
+def test_corruption_never_raises_out_of_a_reader(
+    shared: LocationTable, data: st.DataObject
+) -> None:
     payload = bytearray(encode([phone(), phone()]))
     for _ in range(data.draw(st.integers(1, 8))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.one_of(st.just(len(payload)), st.integers(0, len(payload))))
     broken = bytes(payload[:cut])
-    assert isinstance(lookup(OneRecord(broken), b"a@b", "INVITE", 1), list)
+    assert shared.commit(b"a@b", shared.snapshot(b"a@b")[1], broken, 1, 1)
+    faults = Faults()
+    found = lookup(shared, b"a@b", "INVITE", 1, faults)
+    assert (faults.corrupt == 1) is (binding_count(broken) < 0)
+    assert len(found) <= max(binding_count(broken), 0)
     try:
         read = decode(broken)
     except CorruptRecord:

@@ -68,9 +68,7 @@ def test_bounds(asked: int, granted: int) -> None:
 def test_brief_is_what_the_rfc_lets_us_call_so(minimum: int, asked: int, brief: bool) -> None:
     rules = RegistrarRules([], min_expires=minimum, default_expires=7200)
     assert rules.is_brief(asked) is brief
-    raising = RegistrarRules(
-        [], min_expires=minimum, default_expires=7200, short_expires="raise"
-    )
+    raising = RegistrarRules([], min_expires=minimum, default_expires=7200, short_expires="raise")
     assert raising.is_brief(asked) is False
 
 
@@ -87,10 +85,7 @@ def test_jitter_only_shortens_and_never_below_the_minimum(
 def test_methods() -> None:
     assert methods_mask(b"INVITE, ACK, CANCEL, OPTIONS, BYE, INFO") == 63
     assert (
-        methods_mask(
-            b"INVITE,ACK,CANCEL,OPTIONS,BYE,INFO,REFER,NOTIFY,SUBSCRIBE,MESSAGE"
-        )
-        == 5951
+        methods_mask(b"INVITE,ACK,CANCEL,OPTIONS,BYE,INFO,REFER,NOTIFY,SUBSCRIBE,MESSAGE") == 5951
     )
     assert methods_mask(b"invite") == OTHER_METHOD  # methods are case-sensitive
     assert methods_mask(b" , ,") == 0

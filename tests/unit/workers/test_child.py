@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from workers.child import (
+    FREE_EARLY_KILLS,
     FREE_FAILURES,
     LONGEST_DELAY_S,
     ChildSpec,
@@ -80,6 +81,12 @@ def delays(exit: Exit, where: Slot, times: list[float]) -> list[float]:
 
 def test_kills_from_outside_never_wait() -> None:
     assert set(delays(KILLED, slot(), [n / 100 for n in range(1_000)])) == {0.0}
+
+
+def test_early_kills_from_outside_wait_only_when_there_are_many() -> None:
+    given = delays(KILLED, slot(up=False), [n / 10 for n in range(40)])
+    assert given[:FREE_EARLY_KILLS] == [0.0] * FREE_EARLY_KILLS
+    assert given[FREE_EARLY_KILLS] > 0
 
 
 def test_crashes_wait_longer_and_longer() -> None:

@@ -1,0 +1,60 @@
+"""Types of the grammar's scanners."""
+
+cimport cython
+from libc.string cimport memchr
+
+ctypedef const unsigned char *Bytes
+
+cdef bytes _TOKEN_TABLE
+cdef bytes _LWS_TABLE
+cdef bytes _DIGIT_TABLE
+cdef bytes _HEX_TABLE
+cdef bytes _HOST_TABLE
+cdef bytes _PARAM_TABLE
+cdef bytes _CALL_ID_TABLE
+cdef bytes _URI_TABLE
+cdef bytes _DISPLAY_TABLE
+cdef bytes _LOWER_TABLE
+cdef bytes _SLOT_TABLE
+cdef bytes _LENGTH_TABLE
+cdef bytes _TEXT_TABLE
+cdef bytes _COMPACT_TABLE
+cdef Bytes TOKEN
+cdef Bytes LWS
+cdef Bytes DIGIT
+cdef Bytes HEX
+cdef Bytes HOST
+cdef Bytes PARAM
+cdef Bytes CALL_ID_CHARS
+cdef Bytes URI
+cdef Bytes DISPLAY
+cdef Bytes LOWER
+cdef Bytes NAME_SLOT
+cdef Bytes NAME_LENGTH
+cdef Bytes NAME_TEXT
+cdef Bytes NAME_COMPACT
+
+cdef inline int find_byte(Bytes p, int start, int end, int byte) noexcept:
+    """The index of a byte in p[start:end], or -1."""
+    cdef Bytes found = <Bytes>memchr(p + start, byte, end - start)
+    return -1 if found == NULL else <int>(found - p)
+
+@cython.locals(length=int, number=int, at=int, index=int)
+cdef int header_id_at(Bytes p, int start, int end) noexcept
+cdef int skip_lws(Bytes p, int i, int end) noexcept
+cdef int skip_digits(Bytes p, int i, int end) noexcept
+@cython.locals(i=int, value="long long")
+cdef long long scan_number(Bytes p, int start, int end, long long limit) noexcept
+cdef int skip_quoted(Bytes p, int i, int end) except -1
+cdef int scan_param(Bytes p, int i, int end, int *out) except -1
+@cython.locals(index=int, other=Bytes)
+cdef bint same_name(Bytes p, int start, int end, bytes name) noexcept
+@cython.locals(i=int, octet=int, first=int, value=int)
+cdef bint valid_ipv4(Bytes p, int start, int end) noexcept
+@cython.locals(i=int, groups=int, first=int, compressed=bint)
+cdef bint valid_ipv6(Bytes p, int start, int end) noexcept
+@cython.locals(first=int)
+cdef int scan_host(Bytes p, int i, int end) except -1
+cdef int port_number(Bytes p, int start, int end) except -1
+@cython.locals(i=int)
+cdef int check_scheme(Bytes p, int start, int end) except -1

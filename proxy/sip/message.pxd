@@ -1,0 +1,137 @@
+"""Types of Message and its parser."""
+
+cimport cython
+
+from proxy.sip.grammar cimport (
+    CALL_ID_CHARS,
+    DIGIT,
+    TOKEN,
+    URI,
+    Bytes,
+    check_scheme,
+    header_id_at,
+    same_name,
+    scan_number,
+)
+from proxy.sip.headers cimport NameAddr, Via, parse_name_addr, parse_via, split_commas
+from proxy.sip.uri cimport Uri, parse_uri
+from proxy.sip.values cimport scan_cseq, scan_name_addr, scan_via
+
+cdef tuple _METHODS
+cdef int _VIA_LINE_BYTES
+cdef bytes _METHOD_SLOT_TABLE
+cdef bytes _METHOD_TEXT_TABLE
+cdef Bytes METHOD_SLOT
+cdef Bytes METHOD_TEXT
+cdef unsigned long long _SINGLETONS
+cdef unsigned long long _REQUIRED
+cdef unsigned long long _ONE
+cdef int _DATAGRAM_BYTES
+cdef int _HEADER_LINES
+cdef int _HEADER_NAME_BYTES
+cdef int _HEADER_LINE_BYTES
+cdef int _REQUEST_LINE_BYTES
+cdef int _URI_BYTES
+cdef int _CALL_ID_BYTES
+cdef int _TAG_BYTES
+cdef int _MAX_FORWARDS
+cdef int _VIA_HOPS
+cdef int _METHOD_BYTES
+cdef int CALL_ID
+cdef int CONTENT_LENGTH
+cdef int CSEQ
+cdef int FROM
+cdef int MAX_FORWARDS
+cdef int TO
+cdef int VIA
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(64)
+cdef class Message:
+    cdef readonly bytes data
+    cdef readonly bint is_request
+    cdef readonly str method
+    cdef readonly int status
+    cdef readonly bytes request_uri
+    cdef readonly bytes call_id
+    cdef readonly bytes from_tag
+    cdef readonly bytes to_tag
+    cdef readonly unsigned int cseq
+    cdef readonly str cseq_method
+    cdef readonly bytes branch
+    cdef readonly int max_forwards
+    cdef readonly int content_length
+    cdef readonly int start
+    cdef readonly int first_line_end
+    cdef readonly int headers_end
+    cdef readonly int body_start
+    cdef readonly int body_end
+    cdef readonly int header_count
+    cdef Uri _uri
+    cdef unsigned long long _seen
+    cdef int _via_bytes
+    # One row per header line; the chains of equal headers hold index + 1, 0 ends them.
+    cdef unsigned char header_id[128]
+    cdef unsigned short name_start[128]
+    cdef unsigned short value_start[128]
+    cdef unsigned short value_end[128]
+    cdef unsigned short line_end[128]
+    cdef unsigned char _next[128]
+    cdef unsigned char _first[64]
+    cdef unsigned char _last[64]
+    # What scan_via and scan_name_addr found; their docstrings number the slots.
+    cdef int via_at[24]
+    cdef int from_at[24]
+    cdef int to_at[24]
+
+    cdef int _begin(self, bytes data) except -1
+    cpdef int first_of(self, int header_id) except -2
+    cpdef int next_of(self, int index) except -2
+    cpdef bint has(self, int header_id) except -1
+    @cython.locals(text=bytes)
+    cpdef bytes value(self, int index)
+    cpdef tuple span(self, int index)
+    @cython.locals(index=int)
+    cpdef header(self, int header_id)
+    @cython.locals(index=int, found=list)
+    cpdef list headers(self, int header_id)
+    cpdef list values(self, int header_id)
+    @cython.locals(index=int, start=int, wanted=bytes, found=list, known=int)
+    cpdef list named(self, bytes name)
+
+
+@cython.locals(made=Message, p=Bytes, i=int, end=int)
+cpdef Message parse(bytes data)
+cdef bytes _without_name_space(bytes data, Message made)
+cdef int _read_version(Bytes p, int i, int end) except -1
+@cython.locals(i=int, uri_start=int)
+cdef int _read_request_line(Message made, Bytes p, int start, int end) except -1
+@cython.locals(i=int, question=bint)
+cdef int _check_request_uri(Bytes p, int start, int end) except -1
+@cython.locals(i=int, status=int)
+cdef int _read_status_line(Message made, Bytes p, int start, int end) except -1
+@cython.locals(length=int, number=int, at=int, i=int)
+cdef str _method_name(Bytes p, int start, int end, bytes data)
+@cython.locals(count=int, start=int, at=int, number=int)
+cdef int _read_headers(Message made, Bytes p, int i, int end) except -2
+cdef int _note_header(Message made, int number, int count) except -1
+@cython.locals(at=int)
+cdef int _odd_name(Bytes p, int start, int i, int end) except -2
+@cython.locals(byte="unsigned char", after="unsigned char")
+cdef int _odd_byte(Message made, Bytes p, int i, int count, int end) except -1
+@cython.locals(at=int)
+cdef int _unfold(Message made, Bytes p, int i, int count) except -1
+@cython.locals(quoted=bint, at=int)
+cdef bint _is_quoted_pair(Bytes p, int start, int i) noexcept
+@cython.locals(index=int)
+cdef int _read_required(Message made, Bytes p) except -1
+@cython.locals(i=int)
+cdef int _check_call_id(Bytes p, int start, int end) except -1
+cdef int _read_address(Bytes p, int start, int end, int *out, str name) except -1
+@cython.locals(index=int, out="int[24]")
+cdef int _read_cseq(Message made, Bytes p) except -1
+cdef int _count_vias(Message made) except -1
+@cython.locals(index=int, number="long long")
+cdef int _read_numbers(Message made, Bytes p) except -1

@@ -1,0 +1,58 @@
+"""Types of the message builders."""
+
+cimport cython
+
+from proxy.sip.address cimport Address, address_of
+from proxy.sip.grammar cimport Bytes, same_name, scan_param, skip_lws
+from proxy.sip.headers cimport Via
+from proxy.sip.message cimport Message
+from proxy.sip.values cimport scan_name_addr, scan_via
+
+cdef int FROM
+cdef int TO
+cdef int VIA
+cdef int CALL_ID
+cdef int ROUTE
+cdef int MAX_FORWARDS
+cdef list _NUMBERS
+cdef dict _status_lines
+cdef unsigned long long _ECHOED
+cdef unsigned long long _RECORD_ROUTE_BIT
+cdef unsigned long long _TIMESTAMP_BIT
+
+@cython.locals(line=bytes)
+cdef bytes _status_line(int status, bytes reason)
+@cython.locals(
+    data=bytes, wanted="unsigned long long", pieces=list, start=int, index=int, number=int,
+    first_via=bint,
+)
+cpdef bytes response(
+    Message request, int status, bytes reason, bytes to_tag=*, bytes headers=*, bytes body=*,
+    bytes via_params=*, bint record_route=*,
+)
+@cython.locals(data=bytes, at="int *", value=bytes)
+cpdef bytes top_via_fixed(Message request, Address source, bint force_rport=*)
+@cython.locals(host=bytes)
+cdef bint _is_sent_by(bytes data, int *at, Address source) except -1
+@cython.locals(p=Bytes, out="int[24]", pieces=list, i=int, end=int)
+cdef bytes _via_rewritten(bytes data, int *at, Address source, bint force_rport)
+@cython.locals(port=int, found=Address)
+cpdef Address response_address(Via via)
+@cython.locals(p=Bytes, out="int[24]", index=int, end=int, i=int)
+cdef int _route_cuts(Message request, int count, list cuts) except -1
+@cython.locals(index=int, value=bytes)
+cdef int _edit_cuts(Message message, tuple edits, list cuts) except -1
+@cython.locals(data=bytes, at=int, start=int, end=int, text=bytes)
+cdef bytes _cut(Message message, list pieces, list cuts)
+@cython.locals(data=bytes, pieces=list, cuts=list, index=int, number=bytes)
+cpdef bytes forwarded_request(
+    Message request, bytes request_uri, bytes via, bytes top_via, int max_forwards,
+    int drop_routes=*, bytes insert=*, tuple edits=*,
+)
+@cython.locals(data=bytes, p=Bytes, out="int[24]", index=int, end=int, after=int, cuts=list, pieces=list)
+cpdef bytes forwarded_response(Message response, tuple edits=*, bytes insert=*)
+@cython.locals(index=int, pieces=list)
+cdef bytes _lines(Message message, int number)
+cdef bytes _same_hop(Message sent, bytes method, bytes to_line, int max_forwards)
+cpdef bytes ack_for(Message request_sent, Message response, int max_forwards=*)
+cpdef bytes cancel_for(Message request_sent, int max_forwards=*)

@@ -1,0 +1,319 @@
+"""Messages built as pieces of the one that came in (design R6): the rest stays byte for byte."""
+
+from __future__ import annotations
+
+import cython
+
+from proxy.errors import BadMessage
+from proxy.sip.address import Address, address_of
+from proxy.sip.header_ids import (
+    CALL_ID,
+    CSEQ,
+    FROM,
+    MAX_FORWARDS,
+    RECORD_ROUTE,
+    ROUTE,
+    TIMESTAMP,
+    TO,
+    VIA,
+)
+from proxy.sip.headers import Via
+from proxy.sip.message import Message
+
+if not cython.compiled:
+    from proxy.sip.grammar import same_name, scan_param, skip_lws
+    from proxy.sip.values import scan_name_addr, scan_via
+
+_NUMBERS = [b"%d" % number for number in range(256)]
+_status_lines: dict[tuple[int, bytes], bytes] = {}
+_ECHOED = 1 << VIA | 1 << FROM | 1 << TO | 1 << CALL_ID | 1 << CSEQ
+_RECORD_ROUTE_BIT = 1 << RECORD_ROUTE
+_TIMESTAMP_BIT = 1 << TIMESTAMP
+
+
+def _status_line(status: int, reason: bytes) -> bytes:
+    line = _status_lines.get((status, reason))
+    if line is None:
+        line = b"SIP/2.0 %d %b\r\n" % (status, reason)
+        if len(_status_lines) > 1000:
+            _status_lines.clear()
+        _status_lines[(status, reason)] = line
+    return line
+
+
+def response(
+    request: Message,
+    status: int,
+    reason: bytes,
+    to_tag: bytes = b"",
+    headers: bytes = b"",
+    body: bytes = b"",
+    via_params: bytes | None = None,
+    record_route: bool = False,
+) -> bytes:
+    """A response of ours (RFC 3261 §8.2.6.2).
+
+    `via_params` is the whole top Via value as top_via_fixed() made it; None repeats the one that
+    came. `to_tag` goes in where the request's To has none. `headers` are complete lines.
+    """
+    data = request.data
+    wanted = _ECHOED
+    if record_route:
+        wanted |= _RECORD_ROUTE_BIT  # §12.1.1
+    if status == 100:
+        wanted |= _TIMESTAMP_BIT  # §8.2.6.1
+    pieces = [_status_line(status, reason)]
+    start = -1  # of the run of bytes to copy
+    first_via = True
+    for index in range(request.header_count):
+        number = request.header_id[index]
+        if not (wanted >> number) & 1:
+            if start >= 0:
+                pieces.append(data[start : request.name_start[index]])
+                start = -1
+            continue
+        if start < 0:
+            start = request.name_start[index]
+        if number == VIA and first_via:
+            first_via = False
+            if via_params is not None:
+                pieces.append(data[start : request.via_at[14]])
+                pieces.append(via_params)
+                start = request.via_at[13]
+        elif number == TO and to_tag and request.to_at[6] < 0:
+            pieces.append(data[start : request.to_at[5]])
+            pieces.append(b";tag=")
+            pieces.append(to_tag)
+            start = request.to_at[5]
+    if start >= 0:
+        pieces.append(data[start : request.headers_end])
+    pieces.append(headers)
+    if body:
+        pieces.append(b"Content-Length: %d\r\n\r\n" % len(body))
+        pieces.append(body)
+    else:
+        pieces.append(b"Content-Length: 0\r\n\r\n")
+    return b"".join(pieces)
+
+
+def top_via_fixed(request: Message, source: Address, force_rport: bool = False) -> bytes:
+    """The top Via with received and rport filled in (RFC 3261 §18.2.1, RFC 3581 §4).
+
+    What the sender put there itself is overwritten: responses go where it says.
+    """
+    data = request.data
+    at = request.via_at
+    if at[7] >= 0 or at[9] != at[10] or (at[9] < 0 and force_rport):
+        return _via_rewritten(data, at, source, force_rport)
+    if at[9] >= 0:
+        return data[at[14] : at[11]] + source.rport_received + data[at[11] : at[13]]
+    value = data[at[14] : at[13]]
+    if _is_sent_by(data, at, source):
+        return value
+    return value + b";received=" + source.host
+
+
+def _is_sent_by(data: bytes, at: list[int], source: Address) -> bool:
+    host = data[at[2] : at[3]]
+    if host == source.host:
+        return True
+    if data[at[2]] != ord("["):
+        return False
+    return address_of(host, source.port).host == source.host
+
+
+def _via_rewritten(data: bytes, at: list[int], source: Address, force_rport: bool) -> bytes:
+    """The slow way: every parameter but received and rport, then ours."""
+    p = data
+    if not cython.compiled:
+        p = data + b"\0"
+        out = [0] * 24
+    pieces = [data[at[14] : at[12]]]
+    i = at[12]
+    end = at[13]
+    while i < end:
+        i = scan_param(p, i + 1, end, out)
+        if same_name(p, out[20], out[21], b"received"):
+            continue
+        if same_name(p, out[20], out[21], b"rport"):
+            continue
+        pieces.append(b";" + data[out[20] : out[21] if out[22] < 0 else out[23]])
+    if force_rport or at[9] >= 0:
+        pieces.append(b";rport" + source.rport_received)
+    elif not _is_sent_by(data, at, source):
+        pieces.append(b";received=" + source.host)
+    return b"".join(pieces)
+
+
+def response_address(via: Via) -> Address | None:
+    """Where a response to this top Via goes (§18.2.2, RFC 3581 §4).
+
+    None for a host name, a broadcast or a multicast address (RFC 4475 §3.3.12). Never maddr: it
+    would send what we answer to whomever a stranger names.
+    """
+    port = via.rport if via.rport > 0 else via.port if via.port else 5060
+    try:
+        found = address_of(via.received if via.received else via.host, port)
+    except ValueError:
+        return None
+    return found if found.is_unicast else None
+
+
+def _route_cuts(request: Message, count: int, cuts: list[tuple[int, int, bytes]]) -> int:
+    """Add what takes the first `count` Route values away."""
+    p = request.data
+    if not cython.compiled:
+        p = request.data + b"\0"
+        out = [0] * 24
+    index = request.first_of(ROUTE)
+    while count > 0 and index >= 0:
+        end = request.value_end[index]
+        i = request.value_start[index]
+        while count > 0 and i < end:
+            i = scan_name_addr(p, i, end, out) + 1
+            count -= 1
+        if i < end:
+            cuts.append((request.value_start[index], skip_lws(p, i, end), b""))
+        else:
+            cuts.append((request.name_start[index], request.line_end[index], b""))
+        index = request.next_of(index)
+    return 0
+
+
+def _edit_cuts(
+    message: Message,
+    edits: tuple[tuple[int, bytes | None], ...],
+    cuts: list[tuple[int, int, bytes]],
+) -> int:
+    for index, value in edits:
+        if not 0 <= index < message.header_count:
+            raise IndexError(index)
+        if value is None:
+            cuts.append((message.name_start[index], message.line_end[index], b""))
+        else:
+            cuts.append((message.value_start[index], message.value_end[index], value))
+    return 0
+
+
+def _cut(message: Message, pieces: list[bytes], cuts: list[tuple[int, int, bytes]]) -> bytes:
+    """Join `pieces`, then the headers and body of `message` with the cuts made in them."""
+    data = message.data
+    at = message.first_line_end
+    if len(cuts) > 1:
+        cuts.sort()
+    for start, end, text in cuts:
+        if start < at:
+            raise ValueError("two edits of the same header line")
+        pieces.append(data[at:start])
+        if text:
+            pieces.append(text)
+        at = end
+    pieces.append(data[at : message.body_end])
+    return b"".join(pieces)
+
+
+def forwarded_request(
+    request: Message,
+    request_uri: bytes,
+    via: bytes,
+    top_via: bytes,
+    max_forwards: int,
+    drop_routes: int = 0,
+    insert: bytes = b"",
+    edits: tuple[tuple[int, bytes | None], ...] = (),
+) -> bytes:
+    """The request as it goes on (§16.6): `via` and `insert` are lines put before the first header.
+
+    `top_via` replaces the value that was topmost; `edits` are (header index, new value or None
+    to take the line away); `max_forwards` below zero leaves that header as it is.
+    """
+    data = request.data
+    pieces = [
+        data[request.start : request.start + len(request.method) + 1],
+        request_uri,
+        b" SIP/2.0\r\n",
+        via,
+    ]
+    if insert:
+        pieces.append(insert)
+    cuts = [(request.via_at[14], request.via_at[13], top_via)]
+    if max_forwards >= 0:
+        index = request.first_of(MAX_FORWARDS)
+        number = _NUMBERS[max_forwards]
+        if index < 0:
+            pieces.append(b"Max-Forwards: " + number + b"\r\n")
+        else:
+            cuts.append((request.value_start[index], request.value_end[index], number))
+    if drop_routes:
+        _route_cuts(request, drop_routes, cuts)
+    if edits:
+        _edit_cuts(request, edits, cuts)
+    return _cut(request, pieces, cuts)
+
+
+def forwarded_response(
+    response: Message,
+    edits: tuple[tuple[int, bytes | None], ...] = (),
+    insert: bytes = b"",
+) -> bytes:
+    """The response without its topmost Via value (§16.7 step 3), the next one checked."""
+    data = response.data
+    p = data
+    if not cython.compiled:
+        p = data + b"\0"
+        out = [0] * 24
+    index = response.first_of(VIA)
+    end = response.value_end[index]
+    after = scan_via(p, response.value_start[index], end, out)
+    if after < end:
+        scan_via(p, after + 1, end, out)
+        cuts = [(response.via_at[14], out[14], b"")]
+    else:
+        index = response.next_of(index)
+        if index < 0:
+            raise BadMessage("Via: the response is for us")
+        scan_via(p, response.value_start[index], response.value_end[index], out)
+        index = response.first_of(VIA)
+        cuts = [(response.name_start[index], response.line_end[index], b"")]
+    if edits:
+        _edit_cuts(response, edits, cuts)
+    pieces = [data[response.start : response.first_line_end]]
+    if insert:
+        pieces.append(insert)
+    return _cut(response, pieces, cuts)
+
+
+def _lines(message: Message, number: int) -> bytes:
+    """Every line of a header as it stands."""
+    pieces = []
+    index = message.first_of(number)
+    while index >= 0:
+        pieces.append(message.data[message.name_start[index] : message.line_end[index]])
+        index = message.next_of(index)
+    return b"".join(pieces)
+
+
+def _same_hop(sent: Message, method: bytes, to_line: bytes, max_forwards: int) -> bytes:
+    """A request of ours that must match one sent before: same branch, target, route and call."""
+    return b"".join(
+        (
+            method + b" " + sent.request_uri + b" SIP/2.0\r\nVia: ",
+            sent.data[sent.via_at[14] : sent.via_at[13]],
+            b"\r\nMax-Forwards: %d\r\n" % max_forwards,
+            _lines(sent, ROUTE),
+            _lines(sent, FROM),
+            to_line,
+            _lines(sent, CALL_ID),
+            b"CSeq: %d %b\r\nContent-Length: 0\r\n\r\n" % (sent.cseq, method),
+        )
+    )
+
+
+def ack_for(request_sent: Message, response: Message, max_forwards: int = 70) -> bytes:
+    """The ACK of a client transaction for a final response other than 2xx (§17.1.1.3)."""
+    return _same_hop(request_sent, b"ACK", _lines(response, TO), max_forwards)
+
+
+def cancel_for(request_sent: Message, max_forwards: int = 70) -> bytes:
+    """The CANCEL of a request sent before (§9.1)."""
+    return _same_hop(request_sent, b"CANCEL", _lines(request_sent, TO), max_forwards)

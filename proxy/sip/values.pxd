@@ -1,0 +1,37 @@
+"""Types of the scanners for Via and name-addr."""
+
+cimport cython
+
+from proxy.sip.grammar cimport (
+    DISPLAY,
+    LWS,
+    TOKEN,
+    URI,
+    Bytes,
+    check_scheme,
+    port_number,
+    same_name,
+    scan_host,
+    scan_number,
+    scan_param,
+    skip_digits,
+    skip_lws,
+    skip_quoted,
+)
+
+cdef long long _CSEQ
+
+cdef int _scan_protocol(Bytes p, int i, int end) except -1
+@cython.locals(i=int)
+cdef int scan_via(Bytes p, int start, int end, int *out) except -1
+@cython.locals(at=int, length=int, slot=int)
+cdef int _scan_via_params(Bytes p, int i, int end, int *out) except -1
+cdef int _note_via_param(int slot, int *out) except -1
+@cython.locals(at=int)
+cdef int _scan_display(Bytes p, int i, int end, int *out) except -1
+@cython.locals(i=int)
+cdef int scan_name_addr(Bytes p, int start, int end, int *out) except -1
+@cython.locals(at=int, length=int, slot=int)
+cdef int _scan_address_params(Bytes p, int i, int end, int *out) except -1
+@cython.locals(i=int)
+cdef int scan_cseq(Bytes p, int start, int end, int *out) except -1

@@ -1,0 +1,226 @@
+"""The two values every message has: Via and name-addr (RFC 3261 §20), found without copying.
+
+As in `grammar`; `out` is an array of 24 whose last four are the parameter at hand.
+"""
+
+from __future__ import annotations
+
+import cython
+
+from proxy.errors import BadMessage
+from proxy.limits import bounds
+
+if not cython.compiled:
+    from proxy.sip.grammar import (
+        DISPLAY,
+        LWS,
+        TOKEN,
+        URI,
+        check_scheme,
+        port_number,
+        same_name,
+        scan_host,
+        scan_number,
+        scan_param,
+        skip_digits,
+        skip_lws,
+        skip_quoted,
+    )
+
+_CSEQ = bounds.CSEQ
+
+
+def _scan_protocol(p: bytes, i: int, end: int) -> int:
+    """The index after `SIP / 2.0 /` and white space (RFC 3261 §25.1 sent-protocol)."""
+    if not same_name(p, i, min(i + 3, end), b"sip"):
+        raise BadMessage("Via: the protocol is not SIP")
+    i = skip_lws(p, i + 3, end)
+    if i >= end or p[i] != ord("/"):
+        raise BadMessage("Via: bad sent-protocol")
+    i = skip_lws(p, i + 1, end)
+    if i + 3 > end or p[i] != ord("2") or p[i + 1] != ord(".") or p[i + 2] != ord("0"):
+        raise BadMessage("Via: the version is not 2.0")
+    i = skip_lws(p, i + 3, end)
+    if i >= end or p[i] != ord("/"):
+        raise BadMessage("Via: bad sent-protocol")
+    return skip_lws(p, i + 1, end)
+
+
+def scan_via(p: bytes, start: int, end: int, out: list[int]) -> int:
+    """One Via value to `out`, returns the index of the comma after it, or `end`.
+
+    out: 0-1 transport, 2-3 host (brackets included), 4 port (0 none), 5-6 branch, 7-8 received,
+    9-10 rport value, 11 where its name ends, 12 the first ';' (or the end of the value),
+    13 the end of the value, 14 its start, 15-16 maddr, 17-18 ttl, 19 the start of received's
+    name. A start of -1 means absent; rport without a value has 9 == 10 == 11.
+    """
+    i = skip_lws(p, start, end)
+    out[14] = i
+    i = _scan_protocol(p, i, end)
+    out[0] = i
+    while i < end and TOKEN[p[i]]:
+        i += 1
+    out[1] = i
+    # At least one LWS parts the transport from sent-by (via-parm of §25.1).
+    if i == out[0] or i == end or not LWS[p[i]]:
+        raise BadMessage("Via: bad transport")
+    i = skip_lws(p, i, end)
+    out[2] = i
+    i = scan_host(p, i, end)
+    out[3] = i
+    out[4] = 0
+    out[13] = i
+    i = skip_lws(p, i, end)
+    if i < end and p[i] == ord(":"):
+        i = skip_lws(p, i + 1, end)
+        out[13] = skip_digits(p, i, end)
+        out[4] = port_number(p, i, out[13])
+        i = skip_lws(p, out[13], end)
+    out[12] = out[13]
+    out[5] = out[7] = out[9] = out[15] = out[17] = -1
+    if i < end and p[i] == ord(";"):
+        out[12] = i
+        i = _scan_via_params(p, i, end, out)
+    if i < end and p[i] != ord(","):
+        raise BadMessage("Via: bad parameters")
+    return i
+
+
+def _scan_via_params(p: bytes, i: int, end: int, out: list[int]) -> int:
+    while i < end and p[i] == ord(";"):
+        i = scan_param(p, i + 1, end, out)
+        at = out[20]
+        length = out[21] - at
+        out[13] = out[21] if out[22] < 0 else out[23]
+        slot = 0
+        if length == 6 and same_name(p, at, out[21], b"branch"):
+            slot = 5
+        elif length == 5 and same_name(p, at, out[21], b"rport"):
+            slot = 9
+        elif length == 8 and same_name(p, at, out[21], b"received"):
+            slot = 7
+            out[19] = at
+        elif length == 5 and same_name(p, at, out[21], b"maddr"):
+            slot = 15
+        elif length == 3 and same_name(p, at, out[21], b"ttl"):
+            slot = 17
+        if slot:
+            _note_via_param(slot, out)
+    return i
+
+
+def _note_via_param(slot: int, out: list[int]) -> int:
+    """Record a parameter that is routed by: once only, and never without its value."""
+    if out[slot] >= 0:
+        raise BadMessage("Via: a parameter twice")
+    if out[22] >= 0 and out[22] < out[23]:
+        out[slot] = out[22]
+        out[slot + 1] = out[23]
+    elif slot == 9 and out[22] < 0:
+        out[9] = out[10] = out[21]  # RFC 3581 §3: the flag that asks to be filled in
+    else:
+        raise BadMessage("Via: a parameter without its value")
+    if slot == 9:
+        out[11] = out[21]
+    return 0
+
+
+def _scan_display(p: bytes, i: int, end: int, out: list[int]) -> int:
+    """A display name, if there is one; the index of the '<', or of the addr-spec."""
+    out[0] = out[1] = i
+    if p[i] == ord('"'):
+        out[1] = skip_quoted(p, i, end)
+        i = skip_lws(p, out[1], end)
+        if i >= end or p[i] != ord("<"):
+            raise BadMessage("No <URI> after a display name")
+        return i
+    at = i
+    while at < end and DISPLAY[p[at]]:
+        at += 1
+    if at < end and p[at] == ord("<"):
+        out[1] = at
+        return at
+    return i
+
+
+def scan_name_addr(p: bytes, start: int, end: int, out: list[int]) -> int:
+    """One name-addr or addr-spec with its parameters; the index of the comma after it, or `end`.
+
+    out: 0-1 display name as written, 2-3 URI, 4 the first ';' (or the end of the value), 5 the
+    end of the value, 6-7 tag, 8 in <>, 9 the start of the value; of a Contact: 10-11 q,
+    12-13 expires, 14-15 +sip.instance, 16-17 reg-id. A start of -1 means absent.
+    """
+    i = skip_lws(p, start, end)
+    if i >= end:
+        raise BadMessage("An address is missing")
+    out[9] = i
+    i = _scan_display(p, i, end, out)
+    out[8] = p[i] == ord("<")
+    if out[8]:
+        i += 1
+    out[2] = i
+    if out[8]:
+        while i < end and URI[p[i]]:
+            i += 1
+        out[3] = i
+        if i >= end or p[i] != ord(">"):
+            raise BadMessage("A URI in <> does not end")
+        i += 1
+    else:
+        # RFC 3261 §20: with a comma, question mark or semicolon in it, a URI must be in <>.
+        while i < end and URI[p[i]] and p[i] != ord(";") and p[i] != ord(","):
+            if p[i] == ord("?"):
+                raise BadMessage("A URI with a question mark outside <>")
+            i += 1
+        out[3] = i
+    check_scheme(p, out[2], out[3])
+    out[4] = out[5] = i
+    out[6] = out[10] = out[12] = out[14] = out[16] = -1
+    i = skip_lws(p, i, end)
+    if i < end and p[i] == ord(";"):
+        out[4] = i
+        i = _scan_address_params(p, i, end, out)
+    if i < end and p[i] != ord(","):
+        raise BadMessage("Something after an address that is no parameter")
+    return i
+
+
+def _scan_address_params(p: bytes, i: int, end: int, out: list[int]) -> int:
+    while i < end and p[i] == ord(";"):
+        i = scan_param(p, i + 1, end, out)
+        at = out[20]
+        length = out[21] - at
+        out[5] = out[21] if out[22] < 0 else out[23]
+        slot = 0
+        if length == 3 and same_name(p, at, out[21], b"tag"):
+            slot = 6
+            # CVE-2018-14767: a tag without a value.
+            if out[22] < 0 or out[22] == out[23] or p[out[22]] == ord('"'):
+                raise BadMessage("A tag without a value")
+        elif length == 1 and p[at] | 32 == ord("q"):
+            slot = 10
+        elif length == 7 and same_name(p, at, out[21], b"expires"):
+            slot = 12
+        elif length == 13 and same_name(p, at, out[21], b"+sip.instance"):
+            slot = 14
+        elif length == 6 and same_name(p, at, out[21], b"reg-id"):
+            slot = 16
+        if slot:
+            if out[slot] >= 0:
+                raise BadMessage("A parameter twice")
+            out[slot] = at if out[22] < 0 else out[22]
+            out[slot + 1] = at if out[22] < 0 else out[23]
+    return i
+
+
+def scan_cseq(p: bytes, start: int, end: int, out: list[int]) -> int:
+    """`number LWS method` (RFC 3261 §20.16): out[0] = the number, out[1:3] = the method."""
+    i = skip_digits(p, start, end)
+    out[0] = scan_number(p, start, i, _CSEQ)
+    out[1] = skip_lws(p, i, end)
+    out[2] = out[1]
+    while out[2] < end and TOKEN[p[out[2]]]:
+        out[2] += 1
+    if out[0] < 0 or out[1] == i or out[2] == out[1] or out[2] != end:
+        raise BadMessage("CSeq: not a number below 2^31 and a method")
+    return 0

@@ -1,0 +1,167 @@
+"""Writers and readers on the same few keys while children are killed at random moments.
+
+Every record says who wrote it, its number and its checksum, so that a torn one shows; every writer
+tells in a pipe what was committed, so that a lost one shows. SIPHERD_SHM_STORM=seconds lasts longer.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import signal
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from shm_family import spawn, wait
+
+from proxy.errors import LockTimeout
+from proxy.shm.location_table import LocationTable
+from proxy.shm.repair import check, examine, scavenge
+
+SECONDS = float(os.environ.get("SIPHERD_SHM_STORM", "5"))
+KEYS = [b"user%d@example.com" % number for number in range(40)]
+Make = Callable[..., LocationTable]
+
+
+def record(writer: int, number: int, length: int) -> bytes:
+    body = struct.pack("<IQ", writer, number) + bytes([number & 0xFF]) * length
+    return struct.pack("<I", zlib.crc32(body)) + body
+
+
+def parse(payload: bytes) -> tuple[int, int]:
+    assert struct.unpack_from("<I", payload)[0] == zlib.crc32(payload[4:]), "torn"
+    writer, number = struct.unpack_from("<IQ", payload, 4)
+    return writer, number
+
+
+def write(table: LocationTable, writer: int, start: int, pipe: int) -> None:
+    """Own one key in `writer`, in which numbers only rise; fight over all the others."""
+    source = random.Random(start << 8 | writer)
+    own = b"own key of %d" % writer
+    number = start
+    while True:
+        number += 1
+        for key in (own, source.choice(KEYS)):
+            payload, stamp = table.snapshot(key)
+            if payload is not None:
+                parse(payload)
+            if key is own:
+                assert payload is None or parse(payload)[1] < number
+            gone = key is not own and source.random() < 0.3
+            fresh = None if gone else record(writer, number, source.randrange(2000))
+            try:
+                done = table.commit(key, stamp, fresh, number & 0xFFFF, 1)
+            except LockTimeout:
+                continue
+            if key is own and done:
+                os.write(pipe, struct.pack("<Q", number))
+
+
+def read(table: LocationTable) -> None:
+    source = random.Random(1)
+    while True:
+        payload = table.snapshot(source.choice(KEYS))[0]
+        if payload is not None:
+            parse(payload)
+        for _, payload in table.scan(0, 1000)[0]:
+            parse(payload)
+
+
+def drain(pipe: int, last: int) -> int:
+    while select.select([pipe], [], [], 0)[0]:
+        data = os.read(pipe, 65_536)
+        last = struct.unpack_from("<Q", data, len(data) - 8)[0]
+    return last
+
+
+def test_no_committed_record_is_lost_or_torn_under_kills(make_table: Make) -> None:
+    table = make_table(256)
+    source = random.Random(3)
+    pipes = [os.pipe() for _ in range(3)]
+    last = [0, 0, 0]
+
+    def start(writer: int) -> int:
+        return spawn(lambda: write(table, writer, last[writer], pipes[writer][1]))
+
+    writers = [start(writer) for writer in range(3)]
+    reader = spawn(lambda: read(table))
+    kills = 0
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        select.select([], [], [], source.uniform(0.0, 0.02))
+        victim = source.randrange(3)
+        os.kill(writers[victim], signal.SIGKILL)
+        assert wait(writers[victim]) == -signal.SIGKILL
+        kills += 1
+        last[victim] = drain(pipes[victim][0], last[victim])
+        payload = table.snapshot(b"own key of %d" % victim)[0]
+        number = 0 if payload is None else parse(payload)[1]
+        assert number >= last[victim], "a committed record was lost"
+        last[victim] = number
+        if kills % 10 == 0:
+            scavenge(table, 1000)
+        writers[victim] = start(victim)
+    assert os.waitpid(reader, os.WNOHANG) == (0, 0), "the reader found a torn record"
+    for pid in (*writers, reader):
+        os.kill(pid, signal.SIGKILL)
+        assert wait(pid) == -signal.SIGKILL
+    for pipe in (end for pair in pipes for end in pair):
+        os.close(pipe)
+    scavenge(table, 10_000_000)
+    report = examine(table)
+    assert (report.faults, report.leaked) == ([], 0)
+    assert report.free + report.records == report.slots
+    assert kills > 10 * SECONDS
+    assert sum(last) > 100
+
+
+def test_optimistic_commits_lose_no_update(make_table: Make) -> None:
+    """Four processes count in one record; every True is one more."""
+    table = make_table(64)
+    table.arena.lock_wait_ns = 5_000_000_000
+    assert table.commit(b"counter", 0, b"0", 0, 0)
+
+    def count() -> None:
+        done = 0
+        while done < 1500:
+            payload, stamp = table.snapshot(b"counter")
+            assert payload is not None
+            done += table.commit(b"counter", stamp, b"%d" % (int(payload) + 1), 0, 0)
+
+    assert [wait(pid) for pid in [spawn(count) for _ in range(4)]] == [0] * 4
+    assert table.snapshot(b"counter")[0] == b"6000"
+    assert examine(table).leaked == scavenge(table, 1_000_000)
+
+
+def test_check_beside_busy_writers_finds_no_fault(make_table: Make) -> None:
+    table = make_table(256)
+    read_end, write_end = os.pipe()
+    sink = os.open(os.devnull, os.O_WRONLY)
+    writers = [spawn(lambda who=who: write(table, who, 0, sink)) for who in range(2)]
+    for _ in range(20):
+        report = check(table.arena.path)
+        assert (report.in_use, report.faults) == (True, [])
+    for pid in writers:
+        os.kill(pid, signal.SIGKILL)
+        assert wait(pid) == -signal.SIGKILL
+    for descriptor in (read_end, write_end, sink):
+        os.close(descriptor)
+
+
+def test_a_warm_restart_of_a_hundred_thousand_records_is_quick(tmp_path: Path) -> None:
+    path = str(tmp_path / "location")
+    table = LocationTable.create(path, 100_000, seed=7)
+    for number in range(100_000):
+        table.commit(b"user%06d@example.com" % number, 0, bytes(300), 1, 1)
+    table.close()
+    begin = time.process_time()
+    again = LocationTable.attach(path)
+    spent = time.process_time() - begin
+    assert again.loaded is not None
+    assert again.loaded.records == 100_000
+    again.close()
+    assert spent < 20.0  # with --pure; compiled it takes a tenth of a second

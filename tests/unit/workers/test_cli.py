@@ -1,0 +1,90 @@
+"""The command line's own logic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workers import cli
+
+
+@pytest.mark.parametrize(
+    ("words", "params"),
+    [
+        ([], {}),
+        (["location", "alice"], ["location", "alice"]),
+        (["aor=12345", "counter=2"], {"aor": "12345", "counter": "2"}),
+        (["contact=sip:a@b;x=y"], {"contact": "sip:a@b;x=y"}),
+        (["location", "sip:a@b;x=y"], ["location", "sip:a@b;x=y"]),
+        (["statistics=a:", "statistics=b:", "statistics=c"], {"statistics": ["a:", "b:", "c"]}),
+        (['statistics=["a:", "b:"]'], {"statistics": ["a:", "b:"]}),
+        (["x=[not json"], {"x": "[not json"}),
+        (["x="], {"x": ""}),
+    ],
+)
+def test_params(words: list[str], params: Any) -> None:
+    assert cli.parse_params(words) == params
+
+
+def called(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> Any:
+    monkeypatch.setattr("sys.argv", ["sipherd", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    out, err = capsys.readouterr()
+    return ended.value.code or 0, out, err
+
+
+def test_check_finds_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "s.toml"
+    (tmp_path / "policy.py").write_text("async def on_request(request): pass\n")
+    file.write_text('[routing]\nscript = "policy.py"\n')
+    status, out, err = called(capsys, monkeypatch, "check", "-c", str(file))
+    assert (status, out, err) == (0, f"{file}: no mistakes.\n", "")
+
+
+def test_check_says_each_mistake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text("[workers]\nudp = 0\nx = 1\n")
+    status, out, err = called(capsys, monkeypatch, "check", "-c", str(file))
+    assert (status, out) == (1, "")
+    assert err.splitlines() == [
+        f"{file}:2: [workers] udp must be at least 1, not 0.",
+        f"{file}:3: unknown setting [workers] x.",
+    ]
+
+
+def test_check_reads_the_policy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "s.toml"
+    (tmp_path / "policy.py").write_text("x = 1\ndef f(:\n")
+    file.write_text('[routing]\nscript = "policy.py"\n')
+    status, _, err = called(capsys, monkeypatch, "check", "-c", str(file))
+    assert status == 1
+    assert err.startswith(f"{tmp_path}/policy.py:2: the routing script is no valid Python: ")
+
+
+def test_ctl_without_a_server_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text("")
+    status, out, err = called(capsys, monkeypatch, "ctl", "-c", str(file), "ps")
+    assert (status, out) == (1, "")
+    assert err == f"sipherd: no server answers at {tmp_path}/var/control.sock: " + (
+        "No such file or directory.\n"
+    )
+
+
+def test_table_check_of_a_missing_file_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, _, err = called(capsys, monkeypatch, "table", "check", str(tmp_path / "none"))
+    assert status == 1
+    assert err.startswith(f"sipherd: {tmp_path}/none ")

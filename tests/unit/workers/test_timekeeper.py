@@ -1,0 +1,50 @@
+"""The expiry sweep."""
+
+from __future__ import annotations
+
+from proxy.limits import counters
+from proxy.registrar.binding import Binding, encode
+from workers.child import Child
+from workers.timekeeper import Sweeper
+
+NOW = 1_000_000
+
+
+def put(child: Child, key: bytes, *expires: int) -> None:
+    bindings = []
+    for number, at in enumerate(expires):
+        binding = Binding(b"sip:%d@192.0.2.1" % number)
+        binding.expires = at
+        bindings.append(binding)
+    earliest = min((at for at in expires if at), default=2**40)
+    child.tables.location.commit(key, 0, encode(bindings), earliest, len(bindings))
+
+
+def test_what_is_due_goes_and_the_rest_stays(child: Child) -> None:
+    put(child, b"gone@x", NOW - 1, NOW)
+    put(child, b"half@x", NOW - 1, NOW + 60)
+    put(child, b"live@x", NOW + 60)
+    put(child, b"ever@x", 0)
+    assert Sweeper(child).sweep(NOW) == 3
+    location = child.tables.location
+    assert (location.count, location.units) == (3, 3)
+    assert location.snapshot(b"gone@x") == (None, 0)
+    assert child.tables.slots.total(counters.USRLOC_LOCATION_EXPIRES) == 3
+
+
+def test_a_large_sweep_gives_signs_of_life(child: Child) -> None:
+    for number in range(900):
+        put(child, b"u%d@x" % number, NOW - 1)
+    assert Sweeper(child).sweep(NOW) == 900
+    assert child.tables.location.count == 0
+    assert child.tables.slots.row(child.slot).heartbeat > 0
+
+
+def test_turns_sweep_once_a_second(child: Child) -> None:
+    sweeper = Sweeper(child)
+    put(child, b"a@x", NOW)
+    sweeper.turn(10.0, NOW - 1)
+    sweeper.turn(10.2, NOW)
+    assert child.tables.location.count == 1
+    sweeper.turn(11.0, NOW)
+    assert child.tables.location.count == 0
