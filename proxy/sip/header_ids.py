@@ -176,6 +176,8 @@ SINGLETONS: Final = frozenset(
     }
 )
 REQUIRED: Final = (VIA, FROM, TO, CALL_ID, CSEQ)  # RFC 3261 §8.1.1, Max-Forwards is filled in
+SINGLETON_BITS: Final = sum(1 << number for number in SINGLETONS)
+REQUIRED_BITS: Final = sum(1 << number for number in REQUIRED)
 
 _BY_NAME: Final = {name.lower(): number for number, name in NAMES.items()} | COMPACT
 

@@ -3,37 +3,33 @@
 cimport cython
 
 from proxy.sip.grammar cimport (
-    CALL_ID_CHARS,
-    DIGIT,
     TOKEN,
-    URI,
     Bytes,
-    check_scheme,
     header_id_at,
     same_name,
     scan_number,
 )
 from proxy.sip.headers cimport NameAddr, Via, parse_name_addr, parse_via, split_commas
+from proxy.sip.lines cimport (
+    check_call_id,
+    check_odd_name,
+    method_name,
+    skip_odd_byte,
+    skip_request_uri,
+    skip_status_line,
+    skip_version,
+    without_name_space,
+)
 from proxy.sip.uri cimport Uri, parse_uri
-from proxy.sip.values cimport scan_cseq, scan_name_addr, scan_via
+from proxy.sip.values cimport scan_address, scan_cseq, scan_via
 
-cdef tuple _METHODS
-cdef int _VIA_LINE_BYTES
-cdef bytes _METHOD_SLOT_TABLE
-cdef bytes _METHOD_TEXT_TABLE
-cdef Bytes METHOD_SLOT
-cdef Bytes METHOD_TEXT
-cdef unsigned long long _SINGLETONS
-cdef unsigned long long _REQUIRED
+cdef unsigned long long SINGLETON_BITS
+cdef unsigned long long REQUIRED_BITS
 cdef unsigned long long _ONE
 cdef int _DATAGRAM_BYTES
 cdef int _HEADER_LINES
 cdef int _HEADER_NAME_BYTES
 cdef int _HEADER_LINE_BYTES
-cdef int _REQUEST_LINE_BYTES
-cdef int _URI_BYTES
-cdef int _CALL_ID_BYTES
-cdef int _TAG_BYTES
 cdef int _MAX_FORWARDS
 cdef int _VIA_HOPS
 cdef int _METHOD_BYTES
@@ -70,8 +66,8 @@ cdef class Message:
     cdef readonly int body_end
     cdef readonly int header_count
     cdef Uri _uri
+    cdef Via _via
     cdef unsigned long long _seen
-    cdef int _via_bytes
     # One row per header line; the chains of equal headers hold index + 1, 0 ends them.
     cdef unsigned char header_id[128]
     cdef unsigned short name_start[128]
@@ -98,40 +94,22 @@ cdef class Message:
     @cython.locals(index=int, found=list)
     cpdef list headers(self, int header_id)
     cpdef list values(self, int header_id)
-    @cython.locals(index=int, start=int, wanted=bytes, found=list, known=int)
+    @cython.locals(index=int, wanted=bytes, known=int)
     cpdef list named(self, bytes name)
 
 
 @cython.locals(made=Message, p=Bytes, i=int, end=int)
 cpdef Message parse(bytes data)
-cdef bytes _without_name_space(bytes data, Message made)
-cdef int _read_version(Bytes p, int i, int end) except -1
 @cython.locals(i=int, uri_start=int)
 cdef int _read_request_line(Message made, Bytes p, int start, int end) except -1
-@cython.locals(i=int, question=bint)
-cdef int _check_request_uri(Bytes p, int start, int end) except -1
-@cython.locals(i=int, status=int)
-cdef int _read_status_line(Message made, Bytes p, int start, int end) except -1
-@cython.locals(length=int, number=int, at=int, i=int)
-cdef str _method_name(Bytes p, int start, int end, bytes data)
-@cython.locals(count=int, start=int, at=int, number=int)
+@cython.locals(count=int, start=int, at=int, number=int, value=int)
 cdef int _read_headers(Message made, Bytes p, int i, int end) except -2
 cdef int _note_header(Message made, int number, int count) except -1
-@cython.locals(at=int)
-cdef int _odd_name(Bytes p, int start, int i, int end) except -2
-@cython.locals(byte="unsigned char", after="unsigned char")
-cdef int _odd_byte(Message made, Bytes p, int i, int count, int end) except -1
-@cython.locals(at=int)
-cdef int _unfold(Message made, Bytes p, int i, int count) except -1
-@cython.locals(quoted=bint, at=int)
-cdef bint _is_quoted_pair(Bytes p, int start, int i) noexcept
 @cython.locals(index=int)
 cdef int _read_required(Message made, Bytes p) except -1
-@cython.locals(i=int)
-cdef int _check_call_id(Bytes p, int start, int end) except -1
-cdef int _read_address(Bytes p, int start, int end, int *out, str name) except -1
+@cython.locals(index=int, out="int[24]", end=int, i=int, count=int)
+cdef int _read_vias(Message made, Bytes p) except -1
 @cython.locals(index=int, out="int[24]")
 cdef int _read_cseq(Message made, Bytes p) except -1
-cdef int _count_vias(Message made) except -1
 @cython.locals(index=int, number="long long")
 cdef int _read_numbers(Message made, Bytes p) except -1

@@ -6,7 +6,7 @@ from proxy.sip.address cimport Address, address_of
 from proxy.sip.grammar cimport Bytes, same_name, scan_param, skip_lws
 from proxy.sip.headers cimport Via
 from proxy.sip.message cimport Message
-from proxy.sip.values cimport scan_name_addr, scan_via
+from proxy.sip.values cimport scan_name_addr
 
 cdef int FROM
 cdef int TO
@@ -15,6 +15,7 @@ cdef int CALL_ID
 cdef int ROUTE
 cdef int MAX_FORWARDS
 cdef list _NUMBERS
+cdef bytes _NO_BODY
 cdef dict _status_lines
 cdef unsigned long long _ECHOED
 cdef unsigned long long _RECORD_ROUTE_BIT
@@ -49,7 +50,7 @@ cpdef bytes forwarded_request(
     Message request, bytes request_uri, bytes via, bytes top_via, int max_forwards,
     int drop_routes=*, bytes insert=*, tuple edits=*,
 )
-@cython.locals(data=bytes, p=Bytes, out="int[24]", index=int, end=int, after=int, cuts=list, pieces=list)
+@cython.locals(data=bytes, p=Bytes, index=int, end=int, after=int, cuts=list, pieces=list)
 cpdef bytes forwarded_response(Message response, tuple edits=*, bytes insert=*)
 @cython.locals(index=int, pieces=list)
 cdef bytes _lines(Message message, int number)

@@ -22,9 +22,10 @@ from proxy.sip.message import Message
 
 if not cython.compiled:
     from proxy.sip.grammar import same_name, scan_param, skip_lws
-    from proxy.sip.values import scan_name_addr, scan_via
+    from proxy.sip.values import scan_name_addr
 
 _NUMBERS = [b"%d" % number for number in range(256)]
+_NO_BODY = b"Content-Length: 0\r\n\r\n"
 _status_lines: dict[tuple[int, bytes], bytes] = {}
 _ECHOED = 1 << VIA | 1 << FROM | 1 << TO | 1 << CALL_ID | 1 << CSEQ
 _RECORD_ROUTE_BIT = 1 << RECORD_ROUTE
@@ -57,11 +58,9 @@ def response(
     came. `to_tag` goes in where the request's To has none. `headers` are complete lines.
     """
     data = request.data
-    wanted = _ECHOED
-    if record_route:
-        wanted |= _RECORD_ROUTE_BIT  # §12.1.1
-    if status == 100:
-        wanted |= _TIMESTAMP_BIT  # §8.2.6.1
+    # §12.1.1 for Record-Route, §8.2.6.1 for Timestamp.
+    wanted = _ECHOED | (_RECORD_ROUTE_BIT if record_route else 0)
+    wanted |= _TIMESTAMP_BIT if status == 100 else 0
     pieces = [_status_line(status, reason)]
     start = -1  # of the run of bytes to copy
     first_via = True
@@ -88,11 +87,8 @@ def response(
     if start >= 0:
         pieces.append(data[start : request.headers_end])
     pieces.append(headers)
-    if body:
-        pieces.append(b"Content-Length: %d\r\n\r\n" % len(body))
-        pieces.append(body)
-    else:
-        pieces.append(b"Content-Length: 0\r\n\r\n")
+    pieces.append(b"Content-Length: %d\r\n\r\n" % len(body) if body else _NO_BODY)
+    pieces.append(body)
     return b"".join(pieces)
 
 
@@ -256,24 +252,19 @@ def forwarded_response(
     edits: tuple[tuple[int, bytes | None], ...] = (),
     insert: bytes = b"",
 ) -> bytes:
-    """The response without its topmost Via value (§16.7 step 3), the next one checked."""
+    """The response without its topmost Via value (§16.7 step 3)."""
     data = response.data
     p = data
     if not cython.compiled:
         p = data + b"\0"
-        out = [0] * 24
     index = response.first_of(VIA)
     end = response.value_end[index]
-    after = scan_via(p, response.value_start[index], end, out)
-    if after < end:
-        scan_via(p, after + 1, end, out)
-        cuts = [(response.via_at[14], out[14], b"")]
+    after = skip_lws(p, response.via_at[13], end)
+    if after < end:  # the comma
+        cuts = [(response.via_at[14], skip_lws(p, after + 1, end), b"")]
+    elif response.next_of(index) < 0:
+        raise BadMessage("Via: the response is for us")
     else:
-        index = response.next_of(index)
-        if index < 0:
-            raise BadMessage("Via: the response is for us")
-        scan_via(p, response.value_start[index], response.value_end[index], out)
-        index = response.first_of(VIA)
         cuts = [(response.name_start[index], response.line_end[index], b"")]
     if edits:
         _edit_cuts(response, edits, cuts)

@@ -20,6 +20,7 @@ from proxy.sip.grammar cimport (
 )
 
 cdef long long _CSEQ
+cdef int _TAG_BYTES
 
 cdef int _scan_protocol(Bytes p, int i, int end) except -1
 @cython.locals(i=int)
@@ -35,3 +36,4 @@ cdef int scan_name_addr(Bytes p, int start, int end, int *out) except -1
 cdef int _scan_address_params(Bytes p, int i, int end, int *out) except -1
 @cython.locals(i=int)
 cdef int scan_cseq(Bytes p, int start, int end, int *out) except -1
+cdef int scan_address(Bytes p, int start, int end, int *out, str name) except -1

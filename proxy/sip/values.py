@@ -28,6 +28,7 @@ if not cython.compiled:
     )
 
 _CSEQ = bounds.CSEQ
+_TAG_BYTES = bounds.TAG_BYTES
 
 
 def _scan_protocol(p: bytes, i: int, end: int) -> int:
@@ -223,4 +224,16 @@ def scan_cseq(p: bytes, start: int, end: int, out: list[int]) -> int:
         out[2] += 1
     if out[0] < 0 or out[1] == i or out[2] == out[1] or out[2] != end:
         raise BadMessage("CSeq: not a number below 2^31 and a method")
+    return 0
+
+
+def scan_address(p: bytes, start: int, end: int, out: list[int], name: str) -> int:
+    """From or To: one address and a tag of reasonable length."""
+    try:
+        if scan_name_addr(p, start, end, out) != end:
+            raise BadMessage("more than one address")
+    except BadMessage as error:
+        raise BadMessage(f"{name}: {error.reason}", error.status) from None
+    if out[6] >= 0 and out[7] - out[6] > _TAG_BYTES:
+        raise BadMessage(f"{name}: the tag is too long")
     return 0

@@ -47,7 +47,8 @@ INTMETH = wire(
 !odd-Method0123_*+`.%but'legal~ sip:9_a-b.c!d~e*f'g(h)&=+$,;?/%C3%A4:&pw=+$,@example.com SIP/2.0
 Via: SIP/2.0/UDP host1.example.com;branch=z9hG4bK-.!%*_+`'~
 To: "BEL:\\\x07 NUL:\\\x00 DEL:\\\x7f" <sip:9_a-b.c!d~e*f'g(h)&=+$,;?/%C3%A4:&pw=+$,@example.com>
-From: token1~` token2'+_ *% !.- <sip:mundane@example.com>;fromParam''~+*_!.-%="\xd1\x80\xd0\xb0\xd0\xb1"
+From: token1~` token2'+_ *% !.- <sip:dull@example.com>
+ ;fromParam''~+*_!.-%="\xd1\x80\xd0\xb0\xd0\xb1"
  ;tag=_t~1'+*!-.
 Call-ID: odd%ZK-!.*_+'@w`~)(><:\\/"][?}{
 CSeq: 139122385 !odd-Method0123_*+`.%but'legal~

@@ -181,5 +181,11 @@ def test_folds_are_white_space_everywhere() -> None:
     assert m.via.host == plain.via.host
 
 
+@pytest.mark.parametrize("lower", [b"", b"SIP/2.0/UDP ", b'SIP/2.0/UDP h;x="', b"SIP/2.0/UDP h,"])
+def test_lower_vias_are_looked_at(lower: bytes) -> None:
+    with pytest.raises(BadMessage, match=r"Via|quoted|host|parameter"):
+        parse(REGISTER.replace(b"Max-Forwards", b"Via: " + lower + b"\r\nMax-Forwards"))
+
+
 def test_repr_names_the_call() -> None:
     assert "7f3d9a2b1c4e5f60" in repr(parse(REGISTER))

@@ -194,14 +194,9 @@ def test_forwarded_response_edits() -> None:
     assert made.named(b"x-a") == [b"b"]
 
 
-def test_forwarded_response_for_us_or_with_a_bad_next_via() -> None:
-    last = parse(response(parse(REGISTER), 200, b"OK"))
+def test_forwarded_response_for_us() -> None:
     with pytest.raises(BadMessage):
-        forwarded_response(last)
-    with pytest.raises(BadMessage):
-        forwarded_response(
-            parse(RESPONSE.replace(b"Via: SIP/2.0/UDP 192.0.2.10", b"Via: SIP/2.0/UDP "))
-        )
+        forwarded_response(parse(response(parse(REGISTER), 200, b"OK")))
 
 
 def test_ack_and_cancel() -> None:
