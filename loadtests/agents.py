@@ -118,8 +118,16 @@ class Inquiry:
 
 
 def request(
-    line: Line, method: str, uri: str, call_id: str, cseq: int, from_: str, to: str,
-    extra: str = "", body: str = "", via: str = "",
+    line: Line,
+    method: str,
+    uri: str,
+    call_id: str,
+    cseq: int,
+    from_: str,
+    to: str,
+    extra: str = "",
+    body: str = "",
+    via: str = "",
 ) -> str:
     """A whole request as text."""
     via = via or f"SIP/2.0/UDP {line.address};branch=z9hG4bKs{next(_numbers)};rport"
@@ -139,7 +147,8 @@ def respond(line: Line, to: Packet, status: str, tag: str, body: str = "") -> st
     rows += [
         f"From: {to.get('from')}",
         f"To: {target}" if "tag=" in target else f"To: {target};tag={tag}",
-        f"Call-ID: {to.get('call-id')}", f"CSeq: {to.get('cseq')}",
+        f"Call-ID: {to.get('call-id')}",
+        f"CSeq: {to.get('cseq')}",
         f"Contact: <sip:callee@{line.address}>",
     ]
     if body:
@@ -176,11 +185,20 @@ class Registrant:
         """REGISTER until answered; `bound` is what the 200 said."""
         self.cseq += 1
         address = f"<sip:{self.user}@{DOMAIN}>"
-        inquiry = Inquiry(self.line, request(
-            self.line, "REGISTER", f"sip:{DOMAIN}", self.call_id, self.cseq,
-            f"{address};tag={self.user}", address,
-            f"Contact: <{self.contact}>\r\nExpires: {expires}\r\n",
-        ), invite=False)
+        inquiry = Inquiry(
+            self.line,
+            request(
+                self.line,
+                "REGISTER",
+                f"sip:{DOMAIN}",
+                self.call_id,
+                self.cseq,
+                f"{address};tag={self.user}",
+                address,
+                f"Contact: <{self.contact}>\r\nExpires: {expires}\r\n",
+            ),
+            invite=False,
+        )
         self.line.owners[self.call_id] = inquiry.answers.put_nowait
         self.line.send(inquiry.text)
         while (answer := await inquiry.next()) is not None:
@@ -284,8 +302,15 @@ class Call:
         self.in_setup = False
         self.ack = ""
         text = request(
-            line, "INVITE", self.uri, self.call_id, 1, self.from_, f"<{self.uri}>",
-            f"Contact: <sip:caller@{line.address}>\r\n", SDP,
+            line,
+            "INVITE",
+            self.uri,
+            self.call_id,
+            1,
+            self.from_,
+            f"<{self.uri}>",
+            f"Contact: <sip:caller@{line.address}>\r\n",
+            SDP,
         )
         self.inquiry = Inquiry(line, text, invite=True)
         self.other: Inquiry | None = None
@@ -345,9 +370,13 @@ class Call:
             return False
         await asyncio.sleep(self.chance.uniform(0.0, 0.3))
         via = Packet(self.inquiry.text.encode()).get("via")
-        self.other = Inquiry(self.line, request(
-            self.line, "CANCEL", self.uri, self.call_id, 1, self.from_, f"<{self.uri}>", via=via
-        ), invite=False)
+        self.other = Inquiry(
+            self.line,
+            request(
+                self.line, "CANCEL", self.uri, self.call_id, 1, self.from_, f"<{self.uri}>", via=via
+            ),
+            invite=False,
+        )
         self.line.send(self.other.text)
         answer = await self.other.next()
         if answer is None or answer.status != 200:
@@ -362,15 +391,15 @@ class Call:
         values = [v.strip() for row in final.all("record-route") for v in row.split(",")]
         routes = "".join(f"Route: {value}\r\n" for value in reversed(values))
         to = final.get("to")
-        self.ack = request(
-            self.line, "ACK", target, self.call_id, 1, self.from_, to, routes
-        )
+        self.ack = request(self.line, "ACK", target, self.call_id, 1, self.from_, to, routes)
         self.line.send(self.ack)
         self.in_setup = False
         await asyncio.sleep(self.chance.uniform(0.0, 0.4))
-        self.other = Inquiry(self.line, request(
-            self.line, "BYE", target, self.call_id, 2, self.from_, to, routes
-        ), invite=False)
+        self.other = Inquiry(
+            self.line,
+            request(self.line, "BYE", target, self.call_id, 2, self.from_, to, routes),
+            invite=False,
+        )
         self.line.send(self.other.text)
         answer = await self.other.next()
         if answer is None or answer.status != 200:

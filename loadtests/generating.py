@@ -43,10 +43,22 @@ def generate(
     """One run of the generator; its JSON. If `strict`, raises when an operation failed."""
     done = subprocess.run(
         [
-            str(build()), mode, "-t", f"{server.host}:{server.port}", "-p", str(server.pid),
-            "-f", str(local_ports(server)), "-D", server.domain, *map(str, options),
+            str(build()),
+            mode,
+            "-t",
+            f"{server.host}:{server.port}",
+            "-p",
+            str(server.pid),
+            "-f",
+            str(local_ports(server)),
+            "-D",
+            server.domain,
+            *map(str, options),
         ],
-        capture_output=True, text=True, timeout=timeout, check=False,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
     if done.returncode == 2 or not done.stdout:
         raise RuntimeError(f"generator {mode}: {done.stderr}")

@@ -60,8 +60,9 @@ class Storm:
         self.lines = [await Line.open(address) for _ in range(8)]
         self.callee_lines = [await Line.open(address) for _ in range(8)]
         self.callees = [Callee(line, self.tally, self.chance) for line in self.callee_lines]
-        called = [Registrant(f"callee{i}", line, self.tally)
-                  for i, line in enumerate(self.callee_lines)]
+        called = [
+            Registrant(f"callee{i}", line, self.tally) for i, line in enumerate(self.callee_lines)
+        ]
         await asyncio.gather(*(phone.register(3600) for phone in called))
         if self.tally.failures:
             raise RuntimeError(f"nothing works even without a storm: {self.tally.failures[:3]}")
@@ -93,10 +94,12 @@ class Storm:
 
     async def keep_busy(self) -> None:
         """generator.c in turn with refreshes and calls, open loop, each run a few seconds."""
-        loads = itertools.cycle((
-            ("refresh", "-u", 9_000, "-r", self.args.background),
-            ("call", "-u", 100, "-r", self.args.background / 20),
-        ))
+        loads = itertools.cycle(
+            (
+                ("refresh", "-u", 9_000, "-r", self.args.background),
+                ("call", "-u", 100, "-r", self.args.background / 20),
+            )
+        )
         for number, (mode, *options) in enumerate(loads):
             if self.stopping:
                 return
@@ -138,8 +141,9 @@ class Storm:
             name = f"probe-{killed:.6f}-{number}"
             line.owners[name] = lambda _: answers.put_nowait(time.monotonic())
             address = f"<sip:probe@{DOMAIN}>"
-            line.send(request(
-                line, "OPTIONS", f"sip:{DOMAIN}", name, 1, f"{address};tag=p", address))
+            line.send(
+                request(line, "OPTIONS", f"sip:{DOMAIN}", name, 1, f"{address};tag=p", address)
+            )
             await asyncio.sleep(0.001)
         got = 0
         try:
@@ -154,7 +158,7 @@ class Storm:
     async def run(self) -> None:
         """The whole storm, and the calm after it."""
         await self.prepare()
-        for phone in self.phones[len(self.callee_lines):]:
+        for phone in self.phones[len(self.callee_lines) :]:
             self.spawn(self.keep_registering(phone))
         self.spawn(self.keep_calling())
         if self.args.background:
@@ -164,8 +168,11 @@ class Storm:
             await asyncio.sleep(self.chance.uniform(0.0, 2 * self.args.pause))
             await self.kill_one()
             if (number + 1) % 50 == 0:
-                print(f"{number + 1} kills, {len(self.tally.failures)} failures",
-                      file=sys.stderr, flush=True)
+                print(
+                    f"{number + 1} kills, {len(self.tally.failures)} failures",
+                    file=sys.stderr,
+                    flush=True,
+                )
         await asyncio.sleep(0.5)
         self.stopping = True
         deadline = time.monotonic() + 100
@@ -187,7 +194,8 @@ def quantile(values: list[float], q: float) -> float:
 def latency(values: list[float]) -> dict[str, float]:
     """Median, 99th percentile and worst, in milliseconds."""
     return {
-        "p50_ms": round(quantile(values, 0.5), 2), "p99_ms": round(quantile(values, 0.99), 2),
+        "p50_ms": round(quantile(values, 0.5), 2),
+        "p99_ms": round(quantile(values, 0.99), 2),
         "max_ms": round(max(values, default=0.0), 2),
     }
 
@@ -203,8 +211,10 @@ def compare_bindings(storm: Storm) -> dict[str, Any]:
     surplus = [u for u, p in wanted.items() if not p.bound and shown.get(u)]
     doubled = [u for u, contacts in shown.items() if len(contacts) > 1]
     return {
-        "confirmed": sum(phone.bound is True for phone in storm.phones), "missing": missing,
-        "surplus": surplus, "doubled": doubled,
+        "confirmed": sum(phone.bound is True for phone in storm.phones),
+        "missing": missing,
+        "surplus": surplus,
+        "doubled": doubled,
     }
 
 
@@ -220,23 +230,39 @@ def run(args: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], bool]:
         alive = processes.alive(server.pid) and len(server.workers_alive()) == server.workers
     tally = storm.tally
     report = {
-        "seed": args.seed, "kills": args.kills, "seconds": round(time.monotonic() - began, 1),
-        "replaced": latency(storm.replaced), "serving": latency(storm.serving),
-        "not_replaced": storm.not_replaced, "lost_probes": storm.lost_probes,
-        "registrations": tally.registered, "unregistrations": tally.unregistered,
-        "bindings": bindings, "table_check": (check.stdout + check.stderr).strip(),
-        "table_clean": check.returncode == 0, "calls_answered": tally.answered,
-        "calls_busy": tally.busy, "calls_cancelled": tally.cancelled,
+        "seed": args.seed,
+        "kills": args.kills,
+        "seconds": round(time.monotonic() - began, 1),
+        "replaced": latency(storm.replaced),
+        "serving": latency(storm.serving),
+        "not_replaced": storm.not_replaced,
+        "lost_probes": storm.lost_probes,
+        "registrations": tally.registered,
+        "unregistrations": tally.unregistered,
+        "bindings": bindings,
+        "table_check": (check.stdout + check.stderr).strip(),
+        "table_clean": check.returncode == 0,
+        "calls_answered": tally.answered,
+        "calls_busy": tally.busy,
+        "calls_cancelled": tally.cancelled,
         "in_setup_at_kills": storm.in_setup_at_kills,
-        "calls_with_repetition": tally.calls_with_repetition, "repetitions": tally.repeated,
+        "calls_with_repetition": tally.calls_with_repetition,
+        "repetitions": tally.repeated,
         "background_done": sum(run["done"] for run in storm.background),
         "background_resent": sum(run["resent"] for run in storm.background),
-        "merged_invites": tally.merged, "failures": tally.failures[:50],
-        "failure_count": len(tally.failures), "alive": alive,
+        "merged_invites": tally.merged,
+        "failures": tally.failures[:50],
+        "failure_count": len(tally.failures),
+        "alive": alive,
     }
     good = (
-        alive and check.returncode == 0 and not tally.failures and not storm.not_replaced
-        and not bindings["missing"] and not bindings["surplus"] and not tally.merged
+        alive
+        and check.returncode == 0
+        and not tally.failures
+        and not storm.not_replaced
+        and not bindings["missing"]
+        and not bindings["surplus"]
+        and not tally.merged
         and report["replaced"]["p99_ms"] <= REPLACED_P99_MS
     )
     return report, good
@@ -248,8 +274,12 @@ def main() -> int:
     parser.add_argument("--pause", type=float, default=0.3, help="mean seconds between two kills")
     parser.add_argument("--phones", type=int, default=300)
     parser.add_argument("--calls-per-second", type=float, default=20.0)
-    parser.add_argument("--background", type=float, default=3_000.0,
-                        help="operations per second by generator.c; 0: none")
+    parser.add_argument(
+        "--background",
+        type=float,
+        default=3_000.0,
+        help="operations per second by generator.c; 0: none",
+    )
     parser.add_argument("--seed", type=int, default=int(time.time()))
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kill-storm-") as folder:

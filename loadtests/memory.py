@@ -41,7 +41,8 @@ def measure(args: argparse.Namespace, folder: Path, *extra: str) -> dict[str, An
         after = processes.pss_bytes(server.pid)
         files = sum(file.stat().st_size for file in folder.rglob("location*") if file.is_file())
     return {
-        "before": before, "after": after,
+        "before": before,
+        "after": after,
         "bytes_per_phone": round((after - before) / args.phones, 1),
         "table_file_bytes_per_phone": round(files / args.phones, 1),
     }
@@ -55,10 +56,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="memory-") as folder:
         plain = measure(args, Path(folder) / "plain")
         instance = measure(args, Path(folder) / "instance", "-i")
-    print(json.dumps({
-        "server": args.server, "phones": args.phones, "bar": BAR, "plain": plain,
-        "with_instance": instance,
-    }))
+    print(
+        json.dumps(
+            {
+                "server": args.server,
+                "phones": args.phones,
+                "bar": BAR,
+                "plain": plain,
+                "with_instance": instance,
+            }
+        )
+    )
     return 0 if plain["bytes_per_phone"] <= BAR or args.server != "sipherd" else 1
 
 

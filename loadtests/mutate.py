@@ -165,12 +165,20 @@ def run(args: argparse.Namespace, folder: Path, private: bool) -> tuple[dict[str
         sender.callee.close()
     slope = (after - before) / (args.count - warm) * 1e6
     report = {
-        "seed": args.seed, "sent": sender.sent, "heard": sender.heard,
-        "seconds": round(time.monotonic() - began, 1), "private_network": private,
-        "left_out": sender.left_out, "good_unanswered": sender.unanswered,
-        "slowest_good_s": round(sender.slowest, 3), "exited": len(exited),
-        "tracebacks": server.log.count("Traceback"), "log_bytes": len(server.log),
-        "memory_before": before, "memory_after": after, "slope_per_million": round(slope),
+        "seed": args.seed,
+        "sent": sender.sent,
+        "heard": sender.heard,
+        "seconds": round(time.monotonic() - began, 1),
+        "private_network": private,
+        "left_out": sender.left_out,
+        "good_unanswered": sender.unanswered,
+        "slowest_good_s": round(sender.slowest, 3),
+        "exited": len(exited),
+        "tracebacks": server.log.count("Traceback"),
+        "log_bytes": len(server.log),
+        "memory_before": before,
+        "memory_after": after,
+        "slope_per_million": round(slope),
     }
     good = not (exited or sender.unanswered or report["tracebacks"])
     return report, good and (not args.rest or slope < SLOPE_LIMIT)
@@ -180,8 +188,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--rest", type=float, default=REST,
-                        help="seconds of silence before memory is read; 0: do not judge memory")
+    parser.add_argument(
+        "--rest",
+        type=float,
+        default=REST,
+        help="seconds of silence before memory is read; 0: do not judge memory",
+    )
     args = parser.parse_args()
     private = enter_private_network()
     if not private:

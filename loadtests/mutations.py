@@ -14,22 +14,86 @@ SDP = (
     b"m=audio 9 RTP/AVP 0\r\n"
 )
 TOKENS = [
-    b"\0", b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"\t", b" ", b"  ", b":", b";", b",", b"<", b">",
-    b'"', b"\\", b"%00", b"%", b"@", b"=", b"?", b"&", b"*", b"[::1]", b"[", b"]", b"sip:",
+    b"\0",
+    b"\r",
+    b"\n",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\t",
+    b" ",
+    b"  ",
+    b":",
+    b";",
+    b",",
+    b"<",
+    b">",
+    b'"',
+    b"\\",
+    b"%00",
+    b"%",
+    b"@",
+    b"=",
+    b"?",
+    b"&",
+    b"*",
+    b"[::1]",
+    b"[",
+    b"]",
+    b"sip:",
     b"sips:",
-    b"tel:+1", b";lr", b";tag=", b";branch=z9hG4bK", b";rport", b";maddr=127.0.0.1", b"SIP/2.0",
-    b"SIP/3.0", b"\xff\xfe", b"\xc0\xaf", b"\xf0\x9f\x93\x9e", b"'; DROP TABLE location;--",
-    b"INVITE", b"ACK", b"CANCEL", b"REGISTER", b"Content-Length: 99999\r\n", b"l: 5\r\n",
-    b"Via: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKx\r\n", b"Route: <sip:127.0.0.1;lr>\r\n",
-    b"Contact: *\r\n", b"Expires: 0\r\n", b"Max-Forwards: 0\r\n", b"Proxy-Require: x\r\n",
+    b"tel:+1",
+    b";lr",
+    b";tag=",
+    b";branch=z9hG4bK",
+    b";rport",
+    b";maddr=127.0.0.1",
+    b"SIP/2.0",
+    b"SIP/3.0",
+    b"\xff\xfe",
+    b"\xc0\xaf",
+    b"\xf0\x9f\x93\x9e",
+    b"'; DROP TABLE location;--",
+    b"INVITE",
+    b"ACK",
+    b"CANCEL",
+    b"REGISTER",
+    b"Content-Length: 99999\r\n",
+    b"l: 5\r\n",
+    b"Via: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKx\r\n",
+    b"Route: <sip:127.0.0.1;lr>\r\n",
+    b"Contact: *\r\n",
+    b"Expires: 0\r\n",
+    b"Max-Forwards: 0\r\n",
+    b"Proxy-Require: x\r\n",
 ]
 NUMBERS = [
-    b"0", b"-1", b"+5", b"00", b"1e9", b"0x10", b"255", b"256", b"65535", b"65536", b"2147483647",
-    b"2147483648", b"4294967295", b"4294967296", b"18446744073709551616", b"9" * 40, b"",
+    b"0",
+    b"-1",
+    b"+5",
+    b"00",
+    b"1e9",
+    b"0x10",
+    b"255",
+    b"256",
+    b"65535",
+    b"65536",
+    b"2147483647",
+    b"2147483648",
+    b"4294967295",
+    b"4294967296",
+    b"18446744073709551616",
+    b"9" * 40,
+    b"",
 ]
 COMPACT = {
-    b"Via": b"v", b"From": b"f", b"To": b"t", b"Call-ID": b"i", b"Contact": b"m",
-    b"Content-Length": b"l", b"Content-Type": b"c", b"Supported": b"k",
+    b"Via": b"v",
+    b"From": b"f",
+    b"To": b"t",
+    b"Call-ID": b"i",
+    b"Contact": b"m",
+    b"Content-Length": b"l",
+    b"Content-Type": b"c",
+    b"Supported": b"k",
 }
 
 
@@ -75,12 +139,16 @@ def corpus(local: str, server: str) -> list[bytes]:
         message("ACK", "callee", local, routes),
         message("CANCEL", "callee", local),
         in_dialog.replace(b"callee@" + DOMAIN.encode() + b">", b"callee@x>;tag=t"),
-        (f"SIP/2.0 200 OK\r\n{via}Via: SIP/2.0/UDP {local};branch=z9hG4bKr{mark};rport=5\r\n"
-         f"From: <sip:a@{DOMAIN}>;tag=1\r\nTo: <sip:b@{DOMAIN}>;tag=2\r\nCall-ID: r{mark}\r\n"
-         f"CSeq: 1 INVITE\r\n{contact}Content-Length: 0\r\n\r\n").encode(),
-        (f"SIP/2.0 180 Ringing\r\nv: SIP/2.0/UDP {server};branch=z9hG4bKq{mark}, SIP/2.0/UDP "
-         f"{local};branch=z9hG4bKp{mark}\r\nf: <sip:a@{DOMAIN}>;tag=1\r\nt: <sip:b@{DOMAIN}>\r\n"
-         f"i: p{mark}\r\nCSeq: 1 INVITE\r\nl: 0\r\n\r\n").encode(),
+        (
+            f"SIP/2.0 200 OK\r\n{via}Via: SIP/2.0/UDP {local};branch=z9hG4bKr{mark};rport=5\r\n"
+            f"From: <sip:a@{DOMAIN}>;tag=1\r\nTo: <sip:b@{DOMAIN}>;tag=2\r\nCall-ID: r{mark}\r\n"
+            f"CSeq: 1 INVITE\r\n{contact}Content-Length: 0\r\n\r\n"
+        ).encode(),
+        (
+            f"SIP/2.0 180 Ringing\r\nv: SIP/2.0/UDP {server};branch=z9hG4bKq{mark}, SIP/2.0/UDP "
+            f"{local};branch=z9hG4bKp{mark}\r\nf: <sip:a@{DOMAIN}>;tag=1\r\nt: <sip:b@{DOMAIN}>\r\n"
+            f"i: p{mark}\r\nCSeq: 1 INVITE\r\nl: 0\r\n\r\n"
+        ).encode(),
         b"\0\1\0\0\x21\x12\xa4\x42abcd" + MARK,
     ]
 
@@ -91,11 +159,23 @@ class Mutator:
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
         self.ways: list[Callable[[bytearray], bytes | bytearray]] = [
-            self.flip_bits, self.replace_bytes, self.delete_span, self.repeat_span,
-            self.insert_token, self.insert_token, self.change_number, self.change_number,
-            self.drop_line, self.repeat_line, self.swap_lines, self.truncate, self.compact_name,
+            self.flip_bits,
+            self.replace_bytes,
+            self.delete_span,
+            self.repeat_span,
+            self.insert_token,
+            self.insert_token,
+            self.change_number,
+            self.change_number,
+            self.drop_line,
+            self.repeat_line,
+            self.swap_lines,
+            self.truncate,
+            self.compact_name,
             self.space_colon,
-            self.fold_line, self.bare_line_ends, self.grow,
+            self.fold_line,
+            self.bare_line_ends,
+            self.grow,
         ]
 
     def mutate(self, data: bytes, other: bytes) -> bytes:
@@ -104,7 +184,7 @@ class Mutator:
         found: bytes | bytearray = data
         if chance.random() < 0.08:
             cut = chance.randrange(len(data))
-            found = data[:cut] + other[chance.randrange(len(other)):]
+            found = data[:cut] + other[chance.randrange(len(other)) :]
         for _ in range(chance.choice((1, 1, 1, 2, 2, 3, 4))):
             if found:
                 found = chance.choice(self.ways)(bytearray(found))

@@ -95,8 +95,12 @@ class Server:
         environment = dict(os.environ, PYTHONPATH=str(ROOT))
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command(), cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log,
+                self.command(),
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
 
     def start(self, patience: float = 15.0) -> float:
@@ -143,7 +147,9 @@ class Server:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         try:
@@ -158,8 +164,13 @@ class Sipherd(Server):
     name = "sipherd"
 
     def __init__(
-        self, directory: Path, port: int | None = None, ipv6: bool = False, workers: int = 2,
-        capacity: int = 10_000, settings: str = "",
+        self,
+        directory: Path,
+        port: int | None = None,
+        ipv6: bool = False,
+        workers: int = 2,
+        capacity: int = 10_000,
+        settings: str = "",
     ) -> None:
         super().__init__(directory, port, ipv6)
         self.workers = workers
@@ -180,14 +191,17 @@ class Sipherd(Server):
     def command(self) -> list[str]:
         return [sys.executable, "-m", "workers", "run", "-c", str(self.config_path)]
 
-    def run_command(
-        self, *words: str, timeout: float = 30
-    ) -> subprocess.CompletedProcess[str]:
+    def run_command(self, *words: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
         """One `sipherd` command on this server's configuration, after the subcommand's words."""
         environment = dict(os.environ, PYTHONPATH=str(ROOT))
         return subprocess.run(
-            [sys.executable, "-m", "workers", *words], cwd=ROOT, env=environment,
-            capture_output=True, text=True, timeout=timeout, check=False,
+            [sys.executable, "-m", "workers", *words],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
 
     def ctl(self, method: str, **params: object) -> Any:
@@ -212,9 +226,7 @@ class Sipherd(Server):
     def bindings(self, page: int = 0) -> dict[str, list[dict[str, Any]]]:
         """Every AoR with its contacts, by `ul_dump`."""
         answer = self.ctl("ul_dump", **({"page": page} if page else {}))
-        return {
-            row["AOR"]: row["Contacts"] for table in answer["Domains"] for row in table["AORs"]
-        }
+        return {row["AOR"]: row["Contacts"] for table in answer["Domains"] for row in table["AORs"]}
 
     def workers_alive(self) -> list[int]:
         """Process ids of the UDP workers, by `ps`-like titles below the supervisor."""
@@ -235,8 +247,21 @@ class Kamailio(Server):
         config = self.directory / "kamailio.cfg"
         config.write_text(template.replace("#LISTEN#", listen))
         return [
-            "kamailio", "-DD", "-E", "-x", "tlsf", "-X", "tlsf", "-m", "1024", "-M", "16",
-            "-f", str(config), "-Y", str(self.directory),
+            "kamailio",
+            "-DD",
+            "-E",
+            "-x",
+            "tlsf",
+            "-X",
+            "tlsf",
+            "-m",
+            "1024",
+            "-M",
+            "16",
+            "-f",
+            str(config),
+            "-Y",
+            str(self.directory),
             *(word for define in self.defines for word in ("-A", define)),
         ]
 

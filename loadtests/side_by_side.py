@@ -41,7 +41,11 @@ def make_server(name: str, directory: Path) -> Server:
 
 
 def measure(
-    names: list[str], rounds: int, folder: Path, options: dict[str, tuple[object, ...]], label: str,
+    names: list[str],
+    rounds: int,
+    folder: Path,
+    options: dict[str, tuple[object, ...]],
+    label: str,
 ) -> Runs:
     """`rounds` runs of each mode on each server, alternating which one comes first.
 
@@ -68,13 +72,20 @@ def cost_rows(runs: Runs) -> list[dict[str, Any]]:
     for mode, (title, bar, _) in MODES.items():
         costs = {name: [run["server_cpu_us"] for run in runs[name][mode]] for name in runs}
         ours, theirs = median(costs["sipherd"]), median(costs["kamailio"])
-        rows.append({
-            "what": title, "sipherd_us": ours, "kamailio_us": theirs, "ratio": ours / theirs,
-            "bar": bar, "met": ours / theirs <= bar, "sipherd_range": spread(costs["sipherd"]),
-            "kamailio_range": spread(costs["kamailio"]),
-            "sipherd_per_second": median(r["per_second"] for r in runs["sipherd"][mode]),
-            "kamailio_per_second": median(r["per_second"] for r in runs["kamailio"][mode]),
-        })
+        rows.append(
+            {
+                "what": title,
+                "sipherd_us": ours,
+                "kamailio_us": theirs,
+                "ratio": ours / theirs,
+                "bar": bar,
+                "met": ours / theirs <= bar,
+                "sipherd_range": spread(costs["sipherd"]),
+                "kamailio_range": spread(costs["kamailio"]),
+                "sipherd_per_second": median(r["per_second"] for r in runs["sipherd"][mode]),
+                "kamailio_per_second": median(r["per_second"] for r in runs["kamailio"][mode]),
+            }
+        )
     return rows
 
 
@@ -84,14 +95,19 @@ def latency_rows(runs: Runs, rates: dict[str, int]) -> list[dict[str, Any]]:
     for mode, rate in rates.items():
         ours = median(run["p99_ms"] for run in runs["sipherd"][mode])
         theirs = median(run["p99_ms"] for run in runs["kamailio"][mode])
-        rows.append({
-            "what": MODES[mode][0], "rate": rate, "sipherd_p99_ms": ours,
-            "kamailio_p99_ms": theirs, "met": ours <= theirs,
-            "sipherd_p50_ms": median(run["p50_ms"] for run in runs["sipherd"][mode]),
-            "kamailio_p50_ms": median(run["p50_ms"] for run in runs["kamailio"][mode]),
-            "sipherd_resent": sum(run["resent"] for run in runs["sipherd"][mode]),
-            "kamailio_resent": sum(run["resent"] for run in runs["kamailio"][mode]),
-        })
+        rows.append(
+            {
+                "what": MODES[mode][0],
+                "rate": rate,
+                "sipherd_p99_ms": ours,
+                "kamailio_p99_ms": theirs,
+                "met": ours <= theirs,
+                "sipherd_p50_ms": median(run["p50_ms"] for run in runs["sipherd"][mode]),
+                "kamailio_p50_ms": median(run["p50_ms"] for run in runs["kamailio"][mode]),
+                "sipherd_resent": sum(run["resent"] for run in runs["sipherd"][mode]),
+                "kamailio_resent": sum(run["resent"] for run in runs["kamailio"][mode]),
+            }
+        )
     return rows
 
 
@@ -143,11 +159,19 @@ def main() -> int:
         latencies = latency_rows(paced, rates)
     print_tables(costs, latencies)
     if args.json:
-        args.json.write_text(json.dumps({
-            "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
-            "rounds": rounds, "seconds": seconds, "cost": costs, "latency": latencies,
-            "runs": {"closed": runs, "open": paced},
-        }, indent=1))
+        args.json.write_text(
+            json.dumps(
+                {
+                    "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
+                    "rounds": rounds,
+                    "seconds": seconds,
+                    "cost": costs,
+                    "latency": latencies,
+                    "runs": {"closed": runs, "open": paced},
+                },
+                indent=1,
+            )
+        )
     return 0 if all(row["met"] for row in costs + latencies) else 1
 
 

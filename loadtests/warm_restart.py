@@ -51,17 +51,29 @@ def run(args: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], bool]:
     finally:
         server.kill_everything()
     report = {
-        "phones": args.phones, "registered_per_second": filled["per_second"],
-        "cold_start_s": round(cold, 3), "warm_start_s": round(warm, 3), "limit_s": args.limit,
-        "found": len(found), "registered_users": count, "missing": len(missing),
-        "missing_examples": missing[:5], "ul_dump_s": round(dump_seconds, 2),
-        "refreshed_after": refreshed["done"], "table_clean": check.returncode == 0,
-        "table_check": (check.stdout + check.stderr).strip()[-500:], "exit_status": status,
+        "phones": args.phones,
+        "registered_per_second": filled["per_second"],
+        "cold_start_s": round(cold, 3),
+        "warm_start_s": round(warm, 3),
+        "limit_s": args.limit,
+        "found": len(found),
+        "registered_users": count,
+        "missing": len(missing),
+        "missing_examples": missing[:5],
+        "ul_dump_s": round(dump_seconds, 2),
+        "refreshed_after": refreshed["done"],
+        "table_clean": check.returncode == 0,
+        "table_check": (check.stdout + check.stderr).strip()[-500:],
+        "exit_status": status,
         "tracebacks": server.log.count("Traceback"),
     }
     good = (
-        not missing and count >= args.phones and warm < args.limit and check.returncode == 0
-        and status == 0 and not report["tracebacks"]
+        not missing
+        and count >= args.phones
+        and warm < args.limit
+        and check.returncode == 0
+        and status == 0
+        and not report["tracebacks"]
     )
     return report, good
 

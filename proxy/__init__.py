@@ -1,0 +1,1 @@
+"""The SIP server as pure logic: what it decides, nothing it does to the operating system."""

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from proxy.sip.address import Address
 from setproctitle import setproctitle
 
+from proxy.sip.address import Address
 from workers import signals
 from workers.child import Child, Slot
 from workers.config import Config

@@ -18,13 +18,12 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
+from proxy.errors import ShmError
+from proxy.limits import counters
 from proxy.shm.inbox import Inbox
 from proxy.shm.location_table import LocationTable
 from proxy.shm.shards import Shards
 from proxy.shm.slots import ProcessSlots
-
-from proxy.errors import ShmError
-from proxy.limits import counters
 from workers.config import Config
 from workers.logs import Log
 from workers.shared_page import ROWS

@@ -10,12 +10,11 @@ import select
 import time
 from typing import Final
 
+from proxy.errors import LockTimeout
+from proxy.limits import counters
 from proxy.registrar.expire import expire
 from proxy.shm.location_table import LocationTable
 from proxy.shm.repair import scavenge
-
-from proxy.errors import LockTimeout
-from proxy.limits import counters
 from workers.child import Child
 
 TURN_S: Final = 1.0

@@ -1,0 +1,1 @@
+"""Replication between nodes: versions, merging, links."""

@@ -1,0 +1,1 @@
+"""Address-of-record, bindings, REGISTER and lookup."""

@@ -3,12 +3,13 @@ cimport cython
 from proxy.registrar.rules cimport RegistrarRules
 from proxy.sip.address cimport Address
 from proxy.sip.headers cimport (
-    ContactValue, NameAddr, Via, parse_contacts, parse_expires, parse_routes,
+    ContactValue, NameAddr, parse_contacts, parse_expires, parse_routes,
 )
 from proxy.sip.message cimport Message
+from proxy.sip.patching cimport is_sent_by
 from proxy.sip.uri cimport Uri, aor_key, parse_uri
 
-cdef int ALLOW, CONTACT, EXPIRES, PATH, REQUIRE, SUPPORTED, USER_AGENT, VIA
+cdef int ALLOW, CONTACT, EXPIRES, PATH, REQUIRE, SUPPORTED, USER_AGENT, VIA, SIP_PORT
 cdef int CALL_ID_BYTES, CONTACT_BYTES, CONTACTS_PER_REGISTER, INSTANCE_BYTES, PATH_BYTES
 cdef int USER_AGENT_BYTES
 cdef long long CSEQ, LAST_SECOND
@@ -36,7 +37,7 @@ cpdef Registration read_registration(Message request, Address source, bytes list
                                      long long now, long long now_ms, RegistrarRules rules)
 @cython.locals(uri=Uri)
 cpdef bytes address_of_record(bytes raw, RegistrarRules rules)
-@cython.locals(via=Via, source=Address, contact=ContactValue, host=bytes)
+@cython.locals(source=Address, contact=ContactValue, host=bytes)
 cdef bint _is_behind_nat(Message request, Registration wanted) except *
 cdef int _read_path(Registration wanted, Message request) except -1
 @cython.locals(rules=RegistrarRules, contacts=list, contact=ContactValue, expires=bytes,

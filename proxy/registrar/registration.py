@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from proxy.constants import SIP_PORT
 from proxy.errors import BadMessage, Refused
 from proxy.limits.bounds import (
     CALL_ID_BYTES,
@@ -18,6 +19,7 @@ from proxy.sip.address import Address
 from proxy.sip.header_ids import ALLOW, CONTACT, EXPIRES, PATH, REQUIRE, SUPPORTED, USER_AGENT, VIA
 from proxy.sip.headers import ContactValue, parse_contacts, parse_expires, parse_routes
 from proxy.sip.message import Message
+from proxy.sip.patching import is_sent_by
 from proxy.sip.uri import Uri, aor_key, parse_uri
 
 LAST_SECOND = 0xFFFF_FFFF  # as far as a record's expiry reaches
@@ -109,9 +111,10 @@ def _is_behind_nat(request: Message, wanted: Registration) -> bool:
     alone tells only of one that asked for symmetric responses (RFC 3581 §3). Behind another
     proxy the source is that proxy's, and nothing follows.
     """
-    via = request.via
     source = wanted.source
-    if via.host != source.host or (via.rport >= 0 and (via.port or 5060) != source.port):
+    if not is_sent_by(request, source):
+        return True
+    if request.wants_rport() and (request.sent_by_port() or SIP_PORT) != source.port:
         return True
     if request.next_of(request.first_of(VIA)) >= 0:
         return False

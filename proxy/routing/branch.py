@@ -1,4 +1,4 @@
-"""Deterministic branches, route cookies and tags: everything we sign with the cluster's secret (R4).
+"""Branches, route cookies and tags: everything we sign with the cluster's secret (R4).
 
 A forwarded branch is
 

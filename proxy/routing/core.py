@@ -27,7 +27,7 @@ from proxy.limits.counters import (
     TM_RECEIVED_REPLIES,
 )
 from proxy.registrar.lookup import Target, lookup, target_for
-from proxy.routing.locate import LocateError, Located, literal, next_hop
+from proxy.routing.locate import Located, LocateError, literal, next_hop
 from proxy.routing.node import Node
 from proxy.routing.request import Policy, Request
 from proxy.sip import scanner
@@ -228,5 +228,6 @@ class StrayArrival:
         self.target = target
 
     def __call__(self, located: Located) -> None:
+        """Send to the first address found."""
         if located.targets:
             self.core.send_stateless(self.request, self.target, located.targets[0])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from proxy.constants import SIP_PORT
 from proxy.sip.address import Address
 from proxy.sip.uri import Uri
-
-SIP_PORT = 5060
 
 
 class Identity:

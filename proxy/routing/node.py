@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from proxy.cluster.hlc import HybridClock
-from proxy.registrar.rules import RegistrarRules
 from proxy.registrar.binding import Faults
+from proxy.registrar.rules import RegistrarRules
 from proxy.routing.branch import Signer
 from proxy.routing.identity import Identity
 from proxy.shm.location_table import LocationTable

@@ -5,8 +5,7 @@ from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
 from proxy.routing.response_context cimport ForkUser, ResponseContext
 from proxy.routing.route cimport prepare_routes
-from proxy.sip.address cimport Address
-from proxy.sip.headers cimport Via
+from proxy.sip.address cimport Address, address_of
 from proxy.sip.message cimport Message
 from proxy.sip.patching cimport response
 from proxy.sip.uri cimport Uri, aor_key, parse_uri
@@ -14,7 +13,7 @@ from proxy.transaction.layer cimport Transaction, TransactionLayer
 
 cdef int LOOPS_DETECTED, REGISTRAR_ACCEPTED_REGS, REGISTRAR_REJECTED_REGS, SL_1XX_REPLIES
 cdef int SL_SENT_REPLIES, TM_UAS_TRANSACTIONS, TOO_MANY_HOPS, TRANSACTIONS_REFUSED
-cdef int PROXY_REQUIRE, ROUTE
+cdef int PROXY_REQUIRE, ROUTE, SIP_PORT
 cdef object DONE
 cdef dict REASONS
 
@@ -55,7 +54,7 @@ cdef class Request(ForkUser):
     cpdef bint may_be_relayed(self) except *
     @cython.locals(layer=TransactionLayer)
     cpdef bint hold(self) except *
-    @cython.locals(via=Via)
+    @cython.locals(port=int)
     cpdef Address reply_address(self)
     cpdef bint passes(self) except *
     cpdef prepare(self)

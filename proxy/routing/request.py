@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from typing import Any
 
-from proxy.constants import REASONS
+from proxy.constants import REASONS, SIP_PORT
 from proxy.errors import BadMessage
 from proxy.limits import counters as ids
 from proxy.limits.counters import (
@@ -29,7 +29,7 @@ from proxy.routing.node import Node
 from proxy.routing.relay import Relay
 from proxy.routing.response_context import ForkUser, ResponseContext
 from proxy.routing.route import prepare_routes
-from proxy.sip.address import Address
+from proxy.sip.address import Address, address_of
 from proxy.sip.header_ids import PROXY_REQUIRE, ROUTE
 from proxy.sip.message import Message
 from proxy.sip.patching import response
@@ -185,9 +185,7 @@ class Request(ForkUser):
         context = self.context
         if context is None or context.final_status:
             assert self.server is not None
-            context = self.context = ResponseContext(
-                self.node, self.relaying, self.server, self
-            )
+            context = self.context = ResponseContext(self.node, self.relaying, self.server, self)
         if targets is None:
             context.start_one(target_for(self.relaying.request_uri), self.node.now)
         elif len(targets) == 1:
@@ -235,10 +233,10 @@ class Request(ForkUser):
 
     def reply_address(self) -> Address:
         """Where responses go (§18.2.2, RFC 3581 §4): never further than the source's host."""
-        via = self.message.via
-        if via.rport >= 0 or via.port == self.source.port:
+        port = self.message.sent_by_port() or SIP_PORT
+        if port == self.source.port or self.message.wants_rport():
             return self.source
-        return Address.parse(self.source.host, via.port or 5060)
+        return address_of(self.source.host, port)
 
     def passes(self) -> bool:
         """Whether Max-Forwards lets the request go on; nothing is answered."""

@@ -20,7 +20,7 @@ from proxy.limits.counters import (
 )
 from proxy.registrar.lookup import Target
 from proxy.routing.best_response import best, merged_challenges
-from proxy.routing.locate import LocateError, Located, literal, next_hop
+from proxy.routing.locate import Located, LocateError, literal, next_hop
 from proxy.routing.node import Node
 from proxy.routing.relay import Relay
 from proxy.sip.address import Address
@@ -394,6 +394,7 @@ class Arrival:
         self.branch = branch
 
     def __call__(self, located: Located) -> None:
+        """Hand the addresses to the branch, if it still waits."""
         context = self.branch.context
         if context is not None:
             context.located(self.branch, located)

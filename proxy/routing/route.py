@@ -35,7 +35,9 @@ def prepare_routes(relay: Relay) -> bool:
 
 def is_own_record_route(identity: Identity, uri: Uri) -> bool:
     """Whether a Request-URI is one that we put into a Record-Route."""
-    return not uri.user and uri.params != b"" and uri.param(b"k") is not None and identity.is_ours(uri)
+    return (
+        not uri.user and uri.params != b"" and uri.param(b"k") is not None and identity.is_ours(uri)
+    )
 
 
 def has_cookie(relay: Relay, uri: Uri) -> bool:

@@ -41,6 +41,8 @@ cdef inline int find_byte(Bytes p, int start, int end, int byte) noexcept:
 
 @cython.locals(length=int, number=int, at=int, index=int)
 cdef int header_id_at(Bytes p, int start, int end) noexcept
+@cython.locals(p="const unsigned char *")
+cdef bytes cut(bytes data, Py_ssize_t start, Py_ssize_t end)
 cdef int skip_lws(Bytes p, int i, int end) noexcept
 cdef int skip_digits(Bytes p, int i, int end) noexcept
 @cython.locals(i=int, value="long long")

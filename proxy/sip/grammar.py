@@ -104,6 +104,12 @@ def header_id_at(p: bytes, start: int, end: int) -> int:
     return number
 
 
+def cut(data: bytes, start: int, end: int) -> bytes:
+    """data[start:end]: compiled, a slice of a pointer, which needs no slice object."""
+    p = data
+    return p[start:end] if start < end else b""
+
+
 def skip_lws(p: bytes, i: int, end: int) -> int:
     """The first index from i that is not linear white space."""
     while i < end and LWS[p[i]]:

@@ -9,6 +9,7 @@ from proxy.limits import bounds
 
 if not cython.compiled:
     from proxy.sip.grammar import (
+        cut,
         same_name,
         scan_number,
         scan_param,
@@ -121,18 +122,18 @@ def parse_vias(values: list[bytes]) -> list[Via]:
 def via_from(data: bytes, out: list[int]) -> Via:
     """The object for what `scan_via` found in `data`."""
     made = Via.__new__(Via)
-    made.raw = data[out[14] : out[13]]
+    made.raw = cut(data, out[14], out[13])
     made.protocol = b"SIP/2.0"
-    transport = data[out[0] : out[1]]
+    transport = cut(data, out[0], out[1])
     made.transport = b"UDP" if transport == b"UDP" else transport.upper()
     made.host_is_v6 = data[out[2]] == ord("[")
-    host = data[out[2] + 1 : out[3] - 1] if made.host_is_v6 else data[out[2] : out[3]]
+    host = cut(data, out[2] + 1, out[3] - 1) if made.host_is_v6 else cut(data, out[2], out[3])
     made.host = host.lower().replace(b":::", b"::") if made.host_is_v6 else host.lower()
     made.port = out[4]
-    made.branch = data[out[5] : out[6]] if out[5] >= 0 else b""
-    made.received = _address_text(data[out[7] : out[8]]) if out[7] >= 0 else b""
-    made.maddr = _address_text(data[out[15] : out[16]]) if out[15] >= 0 else b""
-    made.params = data[out[12] + 1 : out[13]]
+    made.branch = cut(data, out[5], out[6]) if out[5] >= 0 else b""
+    made.received = _address_text(cut(data, out[7], out[8])) if out[7] >= 0 else b""
+    made.maddr = _address_text(cut(data, out[15], out[16])) if out[15] >= 0 else b""
+    made.params = cut(data, out[12] + 1, out[13])
     made.rport = _number_in(data, out[9], out[10], 65535, "Via: bad rport")
     made.ttl = _number_in(data, out[17], out[18], 255, "Via: bad ttl")
     return made
@@ -197,11 +198,11 @@ class ContactValue(NameAddr):
 
 
 def _fill(made: NameAddr, data: bytes, out: list[int]) -> int:
-    made.raw = data[out[9] : out[5]]
-    made._display = data[out[0] : out[1]] if out[0] < out[1] else b""
-    made.uri = data[out[2] : out[3]]
-    made.params = data[out[4] + 1 : out[5]] if out[4] < out[5] else b""
-    made.tag = data[out[6] : out[7]] if out[6] >= 0 else b""
+    made.raw = cut(data, out[9], out[5])
+    made._display = cut(data, out[0], out[1]) if out[0] < out[1] else b""
+    made.uri = cut(data, out[2], out[3])
+    made.params = cut(data, out[4] + 1, out[5]) if out[4] < out[5] else b""
+    made.tag = cut(data, out[6], out[7]) if out[6] >= 0 else b""
     made.bracketed = out[8] != 0
     return 0
 
@@ -288,7 +289,7 @@ def _contact_from(data: bytes, p: bytes, out: list[int]) -> ContactValue:
         made.expires = scan_number(p, out[12], out[13], _MAX_EXPIRES)
         if made.expires < 0:
             made.expires = MALFORMED_EXPIRES
-    made.instance = unquote(data[out[14] : out[15]]) if out[14] >= 0 else b""
+    made.instance = unquote(cut(data, out[14], out[15])) if out[14] >= 0 else b""
     made.reg_id = -1
     if out[16] >= 0:
         # RFC 5626 §9: 1 to 2^31-1.

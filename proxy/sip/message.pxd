@@ -3,6 +3,7 @@
 cimport cython
 
 from proxy.sip.grammar cimport (
+    cut,
     TOKEN,
     Bytes,
     header_id_at,
@@ -88,6 +89,9 @@ cdef class Message:
     cpdef bint has(self, int header_id) except -1
     @cython.locals(text=bytes)
     cpdef bytes value(self, int index)
+    cpdef bytes sent_by(self)
+    cpdef int sent_by_port(self) except -1
+    cpdef bint wants_rport(self) except *
     cpdef tuple span(self, int index)
     @cython.locals(index=int)
     cpdef header(self, int header_id)

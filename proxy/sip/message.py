@@ -28,6 +28,7 @@ from proxy.sip.uri import Uri, parse_uri
 if not cython.compiled:
     from proxy.sip.grammar import (
         TOKEN,
+        cut,
         header_id_at,
         same_name,
         scan_number,
@@ -123,7 +124,7 @@ class Message:
         """The value of a header line: trimmed, folds made one space (RFC 3261 §7.3.1)."""
         if not 0 <= index < self.header_count:
             raise IndexError(index)
-        text = self.data[self.value_start[index] : self.value_end[index]]
+        text = cut(self.data, self.value_start[index], self.value_end[index])
         return _FOLD.sub(b" ", text) if b"\r" in text else text
 
     def span(self, index: int) -> tuple[int, int, int, int, int]:
@@ -165,7 +166,7 @@ class Message:
         return [
             self.value(index)
             for index in range(self.header_count)
-            if self.data[self.name_start[index] : self.value_start[index]]
+            if cut(self.data, self.name_start[index], self.value_start[index])
             .lower()
             .startswith(wanted)
         ]
@@ -173,19 +174,31 @@ class Message:
     @property
     def body(self) -> bytes:
         """Content-Length bytes after the headers; all of them when it is absent (§18.3)."""
-        return self.data[self.body_start : self.body_end]
+        return cut(self.data, self.body_start, self.body_end)
 
     @property
     def reason(self) -> bytes:
         """The reason phrase of a response."""
-        return b"" if self.is_request else self.data[self.start + 12 : self.first_line_end - 2]
+        return b"" if self.is_request else cut(self.data, self.start + 12, self.first_line_end - 2)
 
     @property
     def via(self) -> Via:
         """The topmost Via value."""
         if self._via is None:
-            self._via = parse_via(self.data[self.via_at[14] : self.via_at[13]])
+            self._via = parse_via(cut(self.data, self.via_at[14], self.via_at[13]))
         return self._via
+
+    def sent_by(self) -> bytes:
+        """Host and port of the topmost Via as they stand there."""
+        return cut(self.data, self.via_at[2], self.via_at[12])
+
+    def sent_by_port(self) -> int:
+        """The port of the topmost Via, 0 when it names none."""
+        return self.via_at[4]
+
+    def wants_rport(self) -> bool:
+        """Whether the sender asked for symmetric responses (RFC 3581 §3)."""
+        return self.via_at[9] >= 0
 
     @property
     def via_span(self) -> tuple[int, int]:
@@ -210,7 +223,7 @@ class Message:
         return parse_name_addr(self.value(self._first[TO] - 1))
 
     def __repr__(self) -> str:
-        line = self.data[self.start : self.first_line_end - 2]
+        line = cut(self.data, self.start, self.first_line_end - 2)
         return f"Message({line!r}, Call-ID {self.call_id!r})"
 
 
@@ -332,15 +345,17 @@ def _read_required(made: Message, p: bytes) -> int:
             if made._first[number] == 0:
                 raise BadMessage(f"{NAMES[number].decode('ascii')} is missing")
     index = made._first[CALL_ID] - 1
-    made.call_id = made.data[made.value_start[index] : made.value_end[index]]
+    made.call_id = cut(made.data, made.value_start[index], made.value_end[index])
     check_call_id(p, made.value_start[index], made.value_end[index])
     _read_vias(made, p)
     index = made._first[FROM] - 1
     scan_address(p, made.value_start[index], made.value_end[index], made.from_at, "From")
-    made.from_tag = made.data[made.from_at[6] : made.from_at[7]] if made.from_at[6] >= 0 else b""
+    made.from_tag = (
+        cut(made.data, made.from_at[6], made.from_at[7]) if made.from_at[6] >= 0 else b""
+    )
     index = made._first[TO] - 1
     scan_address(p, made.value_start[index], made.value_end[index], made.to_at, "To")
-    made.to_tag = made.data[made.to_at[6] : made.to_at[7]] if made.to_at[6] >= 0 else b""
+    made.to_tag = cut(made.data, made.to_at[6], made.to_at[7]) if made.to_at[6] >= 0 else b""
     return _read_cseq(made, p)
 
 
@@ -352,7 +367,7 @@ def _read_vias(made: Message, p: bytes) -> int:
     end = made.value_end[index]
     i = scan_via(p, made.value_start[index], end, made.via_at)
     if made.via_at[5] >= 0:
-        made.branch = made.data[made.via_at[5] : made.via_at[6]]
+        made.branch = cut(made.data, made.via_at[5], made.via_at[6])
     count = 1
     while True:
         while i < end:

@@ -3,7 +3,7 @@
 cimport cython
 
 from proxy.sip.address cimport Address, address_of
-from proxy.sip.grammar cimport Bytes, same_name, scan_param, skip_lws
+from proxy.sip.grammar cimport Bytes, cut, same_name, scan_param, skip_lws
 from proxy.sip.headers cimport Via
 from proxy.sip.message cimport Message
 from proxy.sip.values cimport scan_name_addr
@@ -34,6 +34,7 @@ cpdef bytes response(
 @cython.locals(data=bytes, at="int *", value=bytes)
 cpdef bytes top_via_fixed(Message request, Address source, bint force_rport=*)
 @cython.locals(host=bytes)
+cpdef bint is_sent_by(Message request, Address source) except *
 cdef bint _is_sent_by(bytes data, int *at, Address source) except -1
 @cython.locals(p=Bytes, out="int[24]", pieces=list, i=int, end=int)
 cdef bytes _via_rewritten(bytes data, int *at, Address source, bint force_rport)

@@ -21,7 +21,7 @@ from proxy.sip.headers import Via
 from proxy.sip.message import Message
 
 if not cython.compiled:
-    from proxy.sip.grammar import same_name, scan_param, skip_lws
+    from proxy.sip.grammar import cut, same_name, scan_param, skip_lws
     from proxy.sip.values import scan_name_addr
 
 _NUMBERS = [b"%d" % number for number in range(256)]
@@ -68,7 +68,7 @@ def response(
         number = request.header_id[index]
         if not (wanted >> number) & 1:
             if start >= 0:
-                pieces.append(data[start : request.name_start[index]])
+                pieces.append(cut(data, start, request.name_start[index]))
                 start = -1
             continue
         if start < 0:
@@ -76,16 +76,16 @@ def response(
         if number == VIA and first_via:
             first_via = False
             if via_params is not None:
-                pieces.append(data[start : request.via_at[14]])
+                pieces.append(cut(data, start, request.via_at[14]))
                 pieces.append(via_params)
                 start = request.via_at[13]
         elif number == TO and to_tag and request.to_at[6] < 0:
-            pieces.append(data[start : request.to_at[5]])
+            pieces.append(cut(data, start, request.to_at[5]))
             pieces.append(b";tag=")
             pieces.append(to_tag)
             start = request.to_at[5]
     if start >= 0:
-        pieces.append(data[start : request.headers_end])
+        pieces.append(cut(data, start, request.headers_end))
     pieces.append(headers)
     pieces.append(b"Content-Length: %d\r\n\r\n" % len(body) if body else _NO_BODY)
     pieces.append(body)
@@ -102,15 +102,20 @@ def top_via_fixed(request: Message, source: Address, force_rport: bool = False) 
     if at[7] >= 0 or at[9] != at[10] or (at[9] < 0 and force_rport):
         return _via_rewritten(data, at, source, force_rport)
     if at[9] >= 0:
-        return data[at[14] : at[11]] + source.rport_received + data[at[11] : at[13]]
-    value = data[at[14] : at[13]]
+        return cut(data, at[14], at[11]) + source.rport_received + cut(data, at[11], at[13])
+    value = cut(data, at[14], at[13])
     if _is_sent_by(data, at, source):
         return value
     return value + b";received=" + source.host
 
 
+def is_sent_by(request: Message, source: Address) -> bool:
+    """Whether the topmost Via names the host that the request came from."""
+    return _is_sent_by(request.data, request.via_at, source)
+
+
 def _is_sent_by(data: bytes, at: list[int], source: Address) -> bool:
-    host = data[at[2] : at[3]]
+    host = cut(data, at[2], at[3])
     if host == source.host:
         return True
     if data[at[2]] != ord("["):
@@ -124,7 +129,7 @@ def _via_rewritten(data: bytes, at: list[int], source: Address, force_rport: boo
     if not cython.compiled:
         p = data + b"\0"
         out = [0] * 24
-    pieces = [data[at[14] : at[12]]]
+    pieces = [cut(data, at[14], at[12])]
     i = at[12]
     end = at[13]
     while i < end:
@@ -204,7 +209,7 @@ def _cut(message: Message, pieces: list[bytes], cuts: list[tuple[int, int, bytes
         if text:
             pieces.append(text)
         at = end
-    pieces.append(data[at : message.body_end])
+    pieces.append(cut(data, at, message.body_end))
     return b"".join(pieces)
 
 
@@ -225,7 +230,7 @@ def forwarded_request(
     """
     data = request.data
     pieces = [
-        data[request.start : request.start + len(request.method) + 1],
+        cut(data, request.start, request.start + len(request.method) + 1),
         request_uri,
         b" SIP/2.0\r\n",
         via,
@@ -268,7 +273,7 @@ def forwarded_response(
         cuts = [(response.name_start[index], response.line_end[index], b"")]
     if edits:
         _edit_cuts(response, edits, cuts)
-    pieces = [data[response.start : response.first_line_end]]
+    pieces = [cut(data, response.start, response.first_line_end)]
     if insert:
         pieces.append(insert)
     return _cut(response, pieces, cuts)
@@ -279,7 +284,7 @@ def _lines(message: Message, number: int) -> bytes:
     pieces = []
     index = message.first_of(number)
     while index >= 0:
-        pieces.append(message.data[message.name_start[index] : message.line_end[index]])
+        pieces.append(cut(message.data, message.name_start[index], message.line_end[index]))
         index = message.next_of(index)
     return b"".join(pieces)
 
@@ -289,7 +294,7 @@ def _same_hop(sent: Message, method: bytes, to_line: bytes, max_forwards: int) -
     return b"".join(
         (
             method + b" " + sent.request_uri + b" SIP/2.0\r\nVia: ",
-            sent.data[sent.via_at[14] : sent.via_at[13]],
+            cut(sent.data, sent.via_at[14], sent.via_at[13]),
             b"\r\nMax-Forwards: %d\r\n" % max_forwards,
             _lines(sent, ROUTE),
             _lines(sent, FROM),

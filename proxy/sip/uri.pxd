@@ -3,6 +3,7 @@
 cimport cython
 
 from proxy.sip.grammar cimport (
+    cut,
     HEX,
     LOWER,
     URI,

@@ -15,6 +15,7 @@ if not cython.compiled:
         LOWER,
         URI,
         check_scheme,
+        cut,
         port_number,
         same_name,
         scan_host,
@@ -143,7 +144,7 @@ def _read_userinfo(made: Uri, p: bytes, start: int, at: int) -> int:
         raise BadMessage("A URI with an empty user part")
     made.user = made.raw[start:i]
     if i < at:
-        made.password = made.raw[i + 1 : at]
+        made.password = cut(made.raw, i + 1, at)
         if b":" in made.password:
             raise BadMessage("A URI with a colon in its password")
     return 0
@@ -165,7 +166,7 @@ def _read_after_user(made: Uri, p: bytes, start: int, end: int) -> int:
         i = _read_params(made, p, first, end)
         made.params = made.raw[first:i]
     if i < end and p[i] == ord("?"):
-        made.headers = made.raw[i + 1 : end]
+        made.headers = cut(made.raw, i + 1, end)
     elif i < end:
         raise BadMessage("A URI with a bad host or port")
     return 0

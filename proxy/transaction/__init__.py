@@ -1,0 +1,1 @@
+"""The four transaction machines and the layer that drives them."""

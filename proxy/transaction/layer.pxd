@@ -1,6 +1,5 @@
 cimport cython
 from proxy.sip.address cimport Address
-from proxy.sip.headers cimport Via
 from proxy.sip.message cimport Message
 from proxy.transaction.timers cimport Timers
 
@@ -15,6 +14,7 @@ cdef int CLIENT_INVITE, CLIENT_NON_INVITE, SERVER_INVITE, SERVER_NON_INVITE
 cdef tuple TABLES
 cdef tuple FIRST_STATES
 cdef tuple FIRST_ACTIONS
+cdef bytes BRANCH_COOKIE
 
 cdef class TransactionUser:
     cpdef response_received(self, Transaction client, Message response, double now)
@@ -76,5 +76,5 @@ cdef class TransactionLayer:
     @cython.locals(user=TransactionUser)
     cdef release(self, Transaction transaction)
 
-@cython.locals(via=Via)
+@cython.locals(branch=bytes)
 cpdef tuple server_key(Message request, str method)

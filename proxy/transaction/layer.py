@@ -6,6 +6,7 @@ The caller parses, feeds `receive`, calls `fire_due` of the timers, and sends wh
 
 from __future__ import annotations
 
+from proxy.constants import BRANCH_COOKIE
 from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
 from proxy.sip.patching import ack_for
@@ -304,7 +305,7 @@ class TransactionLayer:
         """Let go of what a finished transaction no longer needs; forget a terminated one."""
         machine = transaction.machine
         if transaction.state == TERMINATED:
-            if machine == CLIENT_INVITE or machine == CLIENT_NON_INVITE:
+            if machine < SERVER_INVITE:
                 table = self.clients
             else:
                 table = self.servers
@@ -330,15 +331,15 @@ class TransactionLayer:
 
 def server_key(request: Message, method: str) -> tuple[object, ...]:
     """What a retransmission, an ACK or a CANCEL has in common with its request (§17.2.3)."""
-    via = request.via
-    if request.branch.startswith(b"z9hG4bK") and len(request.branch) > 7:
-        return (request.branch, via.host, via.port, method)
+    branch = request.branch
+    if len(branch) > 7 and branch.startswith(BRANCH_COOKIE):
+        return (branch, request.sent_by(), method)
     # RFC 2543: no transaction id, so everything that would have gone into one
     return (
         request.call_id,
         request.from_tag,
         request.cseq,
         request.request_uri,
-        via.raw,
+        request.via.raw,
         method,
     )

@@ -89,8 +89,16 @@ class Baresip:
     """One softphone with its own folder, SIP port, RTP ports and control connection."""
 
     def __init__(
-        self, directory: Path, user: str, server_port: int, *, local: str = "127.0.0.1",
-        tone: float = 440.0, answer: str = "manual", expires: int = 600, outbound: bool = True,
+        self,
+        directory: Path,
+        user: str,
+        server_port: int,
+        *,
+        local: str = "127.0.0.1",
+        tone: float = 440.0,
+        answer: str = "manual",
+        expires: int = 600,
+        outbound: bool = True,
     ) -> None:
         if not shutil.which("baresip"):
             raise AssertionError("baresip is missing: apt-get install baresip (./test does it)")
@@ -104,10 +112,19 @@ class Baresip:
         self.domain = DOMAIN if outbound else self.server
         route = f';outbound="sip:{self.server};transport=udp"' if outbound else ""
         write_tone(directory / "tone.wav", tone)
-        (directory / "config").write_text(CONFIG.format(
-            local=host, bare=local, sip=self.sip_port, tone=directory / "tone.wav", rtp=rtp,
-            rtp_end=rtp + 19, modules=MODULES, ctrl=self.ctrl_port, directory=directory,
-        ))
+        (directory / "config").write_text(
+            CONFIG.format(
+                local=host,
+                bare=local,
+                sip=self.sip_port,
+                tone=directory / "tone.wav",
+                rtp=rtp,
+                rtp_end=rtp + 19,
+                modules=MODULES,
+                ctrl=self.ctrl_port,
+                directory=directory,
+            )
+        )
         (directory / "accounts").write_text(
             f"<sip:{user}@{self.domain};transport=udp>;auth_pass=none{route};regint={expires}"
             f";answermode={answer};audio_codecs=PCMU/8000/1\n"
@@ -116,7 +133,10 @@ class Baresip:
         with (directory / "out.log").open("wb") as out:
             self.process = subprocess.Popen(
                 ["baresip", "-f", str(directory), *(("-6",) if ":" in local else ("-4",))],
-                cwd=directory, stdin=subprocess.PIPE, stdout=out, stderr=out,
+                cwd=directory,
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=out,
             )
         self.events: list[dict[str, Any]] = []
         self._buffer = b""
@@ -203,8 +223,9 @@ class Baresip:
 
     def media_source(self) -> int:
         """The port its last RTP stream came from."""
-        found = re.findall(r"incoming rtp for 'audio' established, receiving from \S+:(\d+)",
-                           self.output)
+        found = re.findall(
+            r"incoming rtp for 'audio' established, receiving from \S+:(\d+)", self.output
+        )
         assert found, f"{self.user} received no RTP:\n{self.output}"
         return int(found[-1])
 

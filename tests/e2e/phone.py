@@ -89,7 +89,9 @@ class Phone:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         self.sock.close()
@@ -110,7 +112,10 @@ class Phone:
             return None
 
     def expect(
-        self, status: int = 0, method: str = "", timeout: float = 2.0,
+        self,
+        status: int = 0,
+        method: str = "",
+        timeout: float = 2.0,
         skip: tuple[int, ...] = (100,),
     ) -> Received:
         """The next message, which must be this response or this request.
@@ -140,8 +145,18 @@ class Phone:
         return f"Via: SIP/2.0/UDP {self.address};branch=z9hG4bK-e2e-{next(_serial)};rport"
 
     def request(
-        self, method: str, uri: str = "", *, to: str = "", headers: str = "", body: str = "",
-        call_id: str = "", cseq: int = 0, via: str = "", from_tag: str = "", max_forwards: int = 70,
+        self,
+        method: str,
+        uri: str = "",
+        *,
+        to: str = "",
+        headers: str = "",
+        body: str = "",
+        call_id: str = "",
+        cseq: int = 0,
+        via: str = "",
+        from_tag: str = "",
+        max_forwards: int = 70,
     ) -> str:
         """A request of this phone; `headers` are whole lines, each ended by CRLF."""
         self.cseq = cseq or self.cseq + 1
@@ -161,21 +176,34 @@ class Phone:
     ) -> Received:
         """REGISTER and expect `status`."""
         line = f"Contact: {contact or self.contact}\r\nExpires: {expires}\r\n"
-        self.send(self.request(
-            "REGISTER", headers=line, call_id=call_id or f"reg-{self.user}@{self.address}",
-        ))
+        self.send(
+            self.request(
+                "REGISTER",
+                headers=line,
+                call_id=call_id or f"reg-{self.user}@{self.address}",
+            )
+        )
         return self.expect(status, "REGISTER")
 
     def invite(self, callee: str, headers: str = "", via: str = "") -> str:
         """An INVITE with an offer, as text: the test sends it, once or again."""
         aor = callee if callee.startswith("sip:") else f"sip:{callee}@{DOMAIN}"
         return self.request(
-            "INVITE", aor, to=f"<{aor}>", headers=f"Contact: {self.contact}\r\n{headers}",
-            body=SDP, via=via,
+            "INVITE",
+            aor,
+            to=f"<{aor}>",
+            headers=f"Contact: {self.contact}\r\n{headers}",
+            body=SDP,
+            via=via,
         )
 
     def respond(
-        self, request: Received, status: int, reason: str, tag: str = "", body: str = "",
+        self,
+        request: Received,
+        status: int,
+        reason: str,
+        tag: str = "",
+        body: str = "",
         headers: str = "",
     ) -> None:
         """Answer a request as RFC 3261 §8.2.6 says: Via, Record-Route and the rest copied."""

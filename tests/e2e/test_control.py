@@ -45,10 +45,20 @@ def test_removed_contact_is_gone(sipherd: Sipherd, phone: MakePhone) -> None:
 def test_added_contact_gets_calls(sipherd: Sipherd, phone: MakePhone) -> None:
     alice, erin = phone("alice"), phone("erin")
     contact = f"sip:erin@{erin.address}"
-    assert sipherd.ctl(
-        "ul_add", table_name="location", aor="erin@example.com", contact=contact, expires=600,
-        q="1.0", flags=0, cflags=0, methods=5951,
-    ) == "OK"
+    assert (
+        sipherd.ctl(
+            "ul_add",
+            table_name="location",
+            aor="erin@example.com",
+            contact=contact,
+            expires=600,
+            q="1.0",
+            flags=0,
+            cflags=0,
+            methods=5951,
+        )
+        == "OK"
+    )
     invite = alice.invite("erin")
     alice.send(invite)
     received = erin.expect(method="INVITE")
@@ -56,9 +66,10 @@ def test_added_contact_gets_calls(sipherd: Sipherd, phone: MakePhone) -> None:
     erin.respond(received, 486, "Busy Here")
     alice.ack_failure(invite, alice.expect(486, "INVITE"))
     erin.expect(method="ACK")
-    assert sipherd.ctl(
-        "ul_rm_contact", table_name="location", aor="erin@example.com", contact=contact
-    ) == "OK"
+    assert (
+        sipherd.ctl("ul_rm_contact", table_name="location", aor="erin@example.com", contact=contact)
+        == "OK"
+    )
     assert not any("erin" in aor for aor in sipherd.bindings())
 
 

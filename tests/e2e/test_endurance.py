@@ -17,8 +17,12 @@ pytestmark = pytest.mark.ours
 def run(script: str, *options: object, timeout: float) -> dict[str, Any]:
     """One load script; its report, when it is content."""
     done = subprocess.run(
-        [sys.executable, "-m", f"loadtests.{script}", *map(str, options)], cwd=ROOT,
-        capture_output=True, text=True, timeout=timeout, check=False,
+        [sys.executable, "-m", f"loadtests.{script}", *map(str, options)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
     assert "{" in done.stdout, f"{script}: {done.stdout}\n{done.stderr[-4000:]}"
     report: dict[str, Any] = json_line(done.stdout)

@@ -43,9 +43,7 @@ def test_crlf_keepalives_leave_no_line_in_the_log(
     assert server.log == before
 
 
-def test_stun_binding_is_answered_or_ignored(
-    server: Server, phone: Callable[..., Phone]
-) -> None:
+def test_stun_binding_is_answered_or_ignored(server: Server, phone: Callable[..., Phone]) -> None:
     alice = phone("alice")
     answers_options(alice)
     before = server.log

@@ -13,8 +13,16 @@ Start = Callable[..., Sipp]
 
 
 def call(
-    sipp: Start, uac: str, uas: str, *, calls: int = 5, rate: int = 20, local: str = "127.0.0.1",
-    callee: str = "", uac_options: tuple[str, ...] = (), uas_options: tuple[str, ...] = (),
+    sipp: Start,
+    uac: str,
+    uas: str,
+    *,
+    calls: int = 5,
+    rate: int = 20,
+    local: str = "127.0.0.1",
+    callee: str = "",
+    uac_options: tuple[str, ...] = (),
+    uas_options: tuple[str, ...] = (),
     timeout: int = 25,
 ) -> tuple[Statistics, Statistics]:
     """Register a callee, place `calls` calls to it; the statistics of caller and callee."""
@@ -22,7 +30,10 @@ def call(
     answering = sipp(uas, local, calls=calls, options=uas_options, timeout=timeout)
     answering.wait_listening()
     sipp(
-        "register_only", local, user=user, options=("-key", "target", answering.address),
+        "register_only",
+        local,
+        user=user,
+        options=("-key", "target", answering.address),
     ).wait().check(1)
     calling = sipp(
         uac, local, calls=calls, rate=rate, user=user, options=uac_options, timeout=timeout
@@ -37,7 +48,12 @@ def test_register_refresh_fetch_unregister(sipp: Start) -> None:
 def test_two_hundred_calls(server: Server, sipp: Start) -> None:
     before = handed_off(server)
     caller, callee = call(
-        sipp, "uac", "uas", calls=200, rate=50, uac_options=("-d", "200"),
+        sipp,
+        "uac",
+        "uas",
+        calls=200,
+        rate=50,
+        uac_options=("-d", "200"),
     )
     caller.check(200)
     callee.check(200)
@@ -86,7 +102,13 @@ def test_reinvite(sipp: Start) -> None:
 def test_calls_survive_lost_datagrams(sipp: Start) -> None:
     """A fifth of what either side sends is lost: retransmissions carry every call through."""
     caller, callee = call(
-        sipp, "uac_lossy", "uas_lossy", calls=40, rate=40, uac_options=("-d", "100"), timeout=40,
+        sipp,
+        "uac_lossy",
+        "uas_lossy",
+        calls=40,
+        rate=40,
+        uac_options=("-d", "100"),
+        timeout=40,
     )
     caller.check(40)
     callee.check(40)

@@ -30,9 +30,7 @@ def talk(caller: Baresip, callee: Baresip) -> None:
     [("127.0.0.1", True), ("127.0.0.1", False), ("::1", False)],
     ids=["outbound-proxy", "address-as-domain", "ipv6"],
 )
-def test_two_softphones_talk(
-    baresip: Callable[..., Baresip], local: str, outbound: bool
-) -> None:
+def test_two_softphones_talk(baresip: Callable[..., Baresip], local: str, outbound: bool) -> None:
     alice = baresip("alice", tone=440.0, local=local, outbound=outbound)
     bob = baresip("bob", tone=700.0, local=local, outbound=outbound)
     alice.wait_registered()

@@ -7,9 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from proxy.shm.location_table import LocationTable
-from proxy.shm.slots import ProcessSlots
-
 from proxy.limits import counters as ids
 from proxy.registrar.rules import RegistrarRules
 from proxy.routing.branch import Signer
@@ -18,6 +15,8 @@ from proxy.routing.identity import Identity
 from proxy.routing.locate import Located
 from proxy.routing.node import Node
 from proxy.routing.request import Policy
+from proxy.shm.location_table import LocationTable
+from proxy.shm.slots import ProcessSlots
 from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
 from proxy.transaction.layer import TransactionLayer

@@ -97,9 +97,7 @@ def test_damaged_files_load_what_is_true_or_are_refused(
     assert kept_some.exists()
 
 
-def test_a_flipped_bit_costs_one_record_at_most(
-    healthy: tuple[bytes, int], tmp_path: Path
-) -> None:
+def test_a_flipped_bit_costs_one_record_at_most(healthy: tuple[bytes, int], tmp_path: Path) -> None:
     original, used = healthy
     path = tmp_path / "location"
     source = random.Random(5)

@@ -93,7 +93,10 @@ def verify_after(
     units = expected_units(records) + (0 if now is None else now[1])
     assert report.faults == []
     assert (report.records, report.units, table.count, table.units) == (
-        len(whole), units, len(whole), units,
+        len(whole),
+        units,
+        len(whole),
+        units,
     )
     assert report.free + report.records + report.leaked == report.slots
     assert report.leaked <= 2
@@ -121,7 +124,7 @@ def test_a_death_at_any_store_leaves_the_old_record_or_the_new_one(
         for old in contents(table):
             put(table, old, None)
         records: Records = {b"elsewhere": (b"untouched", 1)}
-        records |= {name: (b"neighbour", 1) for name in others[: behind + ahead]}
+        records |= dict.fromkeys(others[: behind + ahead], (b"neighbour", 1))
         for name in [b"elsewhere", *others[:behind]]:
             put(table, name, records[name])
         if before is not None:

@@ -34,7 +34,12 @@ def test_the_ring_wraps_at_every_offset() -> None:
     source = random.Random(1)
     queue: list[Message] = []
     for number in range(20_000):
-        message = (number & 0xFFFF, bytes(source.choice((16, 28))), number, bytes(source.randrange(700)))
+        message = (
+            number & 0xFFFF,
+            bytes(source.choice((16, 28))),
+            number,
+            bytes(source.randrange(700)),
+        )
         if inbox.push(*message):
             queue.append(message)
         else:

@@ -39,7 +39,12 @@ def test_a_record_is_inserted_read_replaced_and_deleted(table: LocationTable) ->
     assert (payload, table.count, table.units, table.expires_at(b"alice")) == (b"one", 1, 2, 50)
     assert table.commit(b"alice", stamp, b"two" * 300, 60, 3)
     payload, stamp = table.snapshot(b"alice")
-    assert (payload, table.count, table.units, table.expires_at(b"alice")) == (b"two" * 300, 1, 3, 60)
+    assert (payload, table.count, table.units, table.expires_at(b"alice")) == (
+        b"two" * 300,
+        1,
+        3,
+        60,
+    )
     assert table.commit(b"alice", stamp, None, 0, 0)
     assert table.snapshot(b"alice") == (None, 0)
     assert (table.count, table.units, table.expires_at(b"alice")) == (0, 0, 0)
