@@ -190,7 +190,6 @@ class Limits(Section):
 
     transactions: Annotated[Whole, Field(ge=16, le=10_000_000)] = 100_000
     timer_c_seconds: Annotated[Whole, Field(ge=10, le=86_400)] = 181
-    policy_seconds: Annotated[Fraction, Field(gt=0, le=60)] = 5.0
 
 
 class LogSettings(Section):

@@ -28,7 +28,10 @@ cdef class ProxyCore:
     @cython.locals(message=Message, kind=int)
     cpdef receive(self, bytes data, Address source, int listener)
     cpdef answer_keepalive(self, int kind, bytes data, Address source, int listener)
+    cpdef survive(self, object error)
     cpdef refuse(self, bytes data, object error, Address source, int listener)
+    cpdef bint answer_without_state(
+        self, bytes data, object error, Address source, int listener) except *
     @cython.locals(node=Node, found=int, request=Request)
     cpdef receive_request(self, Message message, Address source, int listener)
     @cython.locals(node=Node)

@@ -7,20 +7,28 @@ or the address moved here - is recognised by its signed branch and sent on witho
 
 from __future__ import annotations
 
-from proxy.errors import BadMessage, LocateError
+from traceback import format_tb
+
+from proxy.errors import BadMessage, BadUri, LocateError
 from proxy.limits.counters import (
     BAD_MSG_HDR,
+    BAD_URIS_RCVD,
     DROP_REPLIES,
     DROP_REQUESTS,
     DROPPED_MALFORMED,
+    ERR_REPLIES,
     ERR_REQUESTS,
     FWD_REPLIES,
     FWD_REQUESTS,
+    INTERNAL_ERRORS,
     KEEPALIVES,
     RCV_REPLIES,
     RCV_REQUESTS,
     RETRANSMISSIONS_ABSORBED,
+    SL_CLASS_REPLIES,
     SL_RECEIVED_ACKS,
+    SL_SENT_ERR_REPLIES,
+    SL_SENT_REPLIES,
     STATELESS_REQUESTS,
     STATELESS_RESPONSES,
     STUN,
@@ -48,6 +56,7 @@ STRAY_ACK = int(Found.STRAY_ACK)
 TAG_BYTES = 16  # of one that Signer.own_tag made
 KIND_SIP = scanner.SIP
 KIND_STUN = scanner.STUN
+TRACE_CHARACTERS = 2_500
 
 
 class ProxyCore:
@@ -76,6 +85,15 @@ class ProxyCore:
                 self.receive_response(message, listener)
         except BadMessage as error:
             self.refuse(data, error, source, listener)
+        except Exception as error:  # noqa: BLE001 - one datagram must not end a worker
+            self.survive(error)
+            self.answer_without_state(data, BadMessage("Internal Error", 500), source, listener)
+
+    def survive(self, error: Exception) -> None:
+        """Tell of an exception that nobody expected, and go on."""
+        self.node.counters.add(INTERNAL_ERRORS, 1)
+        trace = "".join(format_tb(error.__traceback__))
+        self.node.log.error("internal error", error=repr(error), trace=trace[-TRACE_CHARACTERS:])
 
     def answer_keepalive(self, kind: int, data: bytes, source: Address, listener: int) -> None:
         """CRLF is left unanswered (RFC 5626 §3.5.1 wants no pong over UDP), STUN is answered."""
@@ -91,13 +109,29 @@ class ProxyCore:
         """A message nobody may act on: 4xx to a request where it can be answered at all."""
         counters = self.node.counters
         counters.add(BAD_MSG_HDR, 1)
-        answer = refusal(data, error, source)
+        if isinstance(error, BadUri):
+            counters.add(BAD_URIS_RCVD, 1)
         self.node.log.debug("malformed message", source=source.hostport, error=error.reason)
-        if answer is None:
-            counters.add(DROPPED_MALFORMED, 1)
-        else:
+        if self.answer_without_state(data, error, source, listener):
             counters.add(ERR_REQUESTS, 1)
-            self.node.layer.send(answer, source, listener)
+        else:
+            counters.add(DROPPED_MALFORMED, 1)
+            if data.startswith(b"SIP/2.0 "):
+                counters.add(ERR_REPLIES, 1)
+
+    def answer_without_state(
+        self, data: bytes, error: BadMessage, source: Address, listener: int
+    ) -> bool:
+        """Answer what may not even be a message; False where nobody can."""
+        answer = refusal(data, error, source)
+        if answer is None:
+            return False
+        counters = self.node.counters
+        counters.add(SL_SENT_REPLIES, 1)
+        counters.add(SL_SENT_ERR_REPLIES, 1)
+        counters.add(SL_CLASS_REPLIES + error.status // 100, 1)
+        self.node.layer.send(answer, source, listener)
+        return True
 
     def receive_request(self, message: Message, source: Address, listener: int) -> None:
         """A request: of a known transaction, a CANCEL or ACK, or a new one for the policy."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterator
 from typing import Any
 
 from proxy.constants import REASONS, SIP_PORT
-from proxy.errors import BadMessage
+from proxy.errors import BadMessage, BadUri
 from proxy.limits import bounds
 from proxy.limits import counters as ids
 from proxy.limits.counters import (
@@ -270,6 +270,8 @@ class Request(ForkUser):
             awaited = next(coroutine, ENDED)
         except BadMessage as error:
             self.coroutine = None
+            if isinstance(error, BadUri):
+                self.node.counters.add(ids.BAD_URIS_RCVD, 1)
             self.fail(error.status, error.reason)
         except Exception as error:  # noqa: BLE001 - a policy is an operator's code: it may raise anything
             self.coroutine = None

@@ -10,7 +10,7 @@ from proxy.transaction.layer cimport Transaction, TransactionLayer, TransactionU
 cdef int LOCATING, CALLING, PROCEEDING, FINAL, TIMER_C, CANCEL_PATIENCE
 cdef int DROP_REPLIES, LOCATED_TARGETS
 cdef int FWD_REPLIES, FWD_REQUESTS, TIMER_C_FIRED, TM_LOCAL_REPLIES, TM_RELAYED_REPLIES
-cdef int TM_UAC_TRANSACTIONS, TRANSACTIONS_REFUSED
+cdef int TM_TIMEOUT_FINALRESPONSE_INV, TM_UAC_TRANSACTIONS, TRANSACTIONS_REFUSED
 
 cdef class ForkUser(TransactionUser):
     cpdef settled(self, ResponseContext context, double now)

@@ -17,6 +17,7 @@ from proxy.limits.counters import (
     TIMER_C_FIRED,
     TM_LOCAL_REPLIES,
     TM_RELAYED_REPLIES,
+    TM_TIMEOUT_FINALRESPONSE_INV,
     TM_UAC_TRANSACTIONS,
     TRANSACTIONS_REFUSED,
 )
@@ -109,6 +110,7 @@ class Branch(TransactionUser):
             self.context.node.layer.timers.start(now, left, self, TIMER_C)
         else:
             self.context.node.counters.add(TIMER_C_FIRED, 1)
+            self.context.node.counters.add(TM_TIMEOUT_FINALRESPONSE_INV, 1)
             self.context.ring_out(self, now)
 
 

@@ -1,0 +1,71 @@
+"""What comes in at the top: faults are counted by name, and none ends the worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.scenarios.telephone import Telephone
+from tests.scenarios.world import World, address
+
+ALICE = address("192.0.2.1:5060")
+
+
+@pytest.fixture
+def alice() -> Telephone:
+    return Telephone("alice", ALICE)
+
+
+def counted(world: World, *names: str) -> list[int]:
+    return [world.count(name) for name in names]
+
+
+def test_an_exception_in_the_core_costs_one_datagram(tmp_path: Path, alice: Telephone) -> None:
+    def broken(request: Any) -> Any:
+        return 1 // 0
+
+    world = World(tmp_path, policy=broken)
+    sent = world.deliver(alice.request("OPTIONS", "sip:example.com"), ALICE)
+    assert [one.message.status for one in sent] == [500]
+    assert counted(world, "sipherd:internal_errors", "sl:5xx_replies") == [1, 1]
+    level, event, fields = world.log.events[-1]
+    assert (level, event) == ("error", "internal error")
+    assert "ZeroDivisionError" in str(fields["error"])
+    assert "in broken" in str(fields["trace"])
+
+
+def test_malformed_messages_are_counted_by_kind(tmp_path: Path, alice: Telephone) -> None:
+    world = World(tmp_path)
+    good = alice.request("OPTIONS", "sip:example.com")
+    refused = world.deliver(good.replace(b"CSeq: 1", b"CSeq: x"), ALICE)
+    assert refused[0].data.startswith(b"SIP/2.0 400 CSeq: ")
+    assert not world.deliver(b"SIP/2.0 200 OK\r\nCSeq: x\r\n\r\n", ALICE)
+    names = (
+        "core:bad_msg_hdr",
+        "core:err_requests",
+        "core:err_replies",
+        "sl:sent_err_replies",
+        "sl:4xx_replies",
+        "sipherd:dropped_malformed",
+    )
+    assert counted(world, *names) == [2, 1, 1, 1, 1, 1]
+
+
+def test_malformed_uris_are_counted(tmp_path: Path, alice: Telephone) -> None:
+    world = World(tmp_path)
+    sent = world.deliver(alice.request("OPTIONS", "sip:a@b@example.com"), ALICE)
+    assert [one.message.status for one in sent] == [400]
+    assert counted(world, "core:bad_URIs_rcvd") == [1]
+
+
+def test_timer_c_is_a_timeout_of_an_invite(tmp_path: Path, alice: Telephone) -> None:
+    world = World(tmp_path)
+    bob = Telephone("bob", address("192.0.2.2:5060"))
+    world.deliver(bob.register(), bob.at)
+    ringing = world.deliver(alice.request("INVITE", "sip:bob@example.com"), ALICE)
+    bob.received = [one.message for one in ringing if one.to == bob.at]
+    world.deliver(bob.reply(180, "INVITE"), bob.at)
+    world.wait(200)
+    assert counted(world, "sipherd:timer_c_fired", "tm:timeout_finalresponse_inv") == [1, 1]
