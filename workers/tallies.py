@@ -6,15 +6,17 @@ Counting where it happens costs nothing there; once a second is often enough for
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from proxy.limits import counters as ids
 from proxy.registrar.binding import Faults
 from proxy.shm.slots import Counters
 from proxy.transaction.layer import TransactionLayer
 from proxy.transaction.states import Tally
-from workers.datagrams import DatagramSocket
 from workers.resolver import Resolver
+
+if TYPE_CHECKING:
+    from workers.datagrams import DatagramSocket
 
 # A column of TransactionLayer.tallies and the counter it goes into.
 LAYER: Final = (
