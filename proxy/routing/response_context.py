@@ -7,6 +7,8 @@ of the context (the request's policy) has not thought of something else.
 
 from __future__ import annotations
 
+from typing import cast
+
 from proxy.constants import reason_phrase
 from proxy.errors import BadMessage, LocateError
 from proxy.limits.bounds import LOCATED_TARGETS
@@ -39,6 +41,9 @@ TIMER_C = 0
 CANCEL_PATIENCE = 1  # §9.1: 64*T1 after a CANCEL the branch counts as cancelled, answer or not
 
 NOBODY = TransactionUser()
+# In the place of the request once its 2xx has gone upstream: what the callee repeats needs nothing
+# of it, and for 64*T1 it would be most of what a call costs in memory.
+SPENT = cast("Relay", None)
 
 
 class ForkUser(TransactionUser):
@@ -311,6 +316,7 @@ class ResponseContext:
             self.user = None
             if user is not None:
                 user.succeeded(self, now)
+            self.relay = SPENT
 
     def fail(self, branch: Branch, status: int, now: float) -> None:
         """A branch that did not answer: its next address, or the end of it."""
