@@ -7,6 +7,7 @@ from proxy.sip.message cimport Message
 from proxy.sip.patching cimport forwarded_response, response
 from proxy.transaction.layer cimport Transaction, TransactionLayer, TransactionUser
 
+cdef Relay SPENT
 cdef int LOCATING, CALLING, PROCEEDING, FINAL, TIMER_C, CANCEL_PATIENCE
 cdef int DROP_REPLIES, LOCATED_TARGETS
 cdef int FWD_REPLIES, FWD_REQUESTS, TIMER_C_FIRED, TM_LOCAL_REPLIES, TM_RELAYED_REPLIES

@@ -7,6 +7,8 @@ of the context (the request's policy) has not thought of something else.
 
 from __future__ import annotations
 
+from typing import cast
+
 from proxy.constants import reason_phrase
 from proxy.errors import BadMessage, LocateError
 from proxy.limits.bounds import LOCATED_TARGETS
@@ -40,6 +42,9 @@ TIMER_C = 0
 CANCEL_PATIENCE = 1  # §9.1: 64*T1 after a CANCEL the branch counts as cancelled, answer or not
 
 NOBODY = TransactionUser()
+# In the place of the request once its 2xx has gone upstream: what the callee repeats needs nothing
+# of it, and for 64*T1 it would be most of what a call costs in memory.
+SPENT = cast("Relay", None)
 
 
 class ForkUser(TransactionUser):
@@ -313,6 +318,7 @@ class ResponseContext:
             self.user = None
             if user is not None:
                 user.succeeded(self, now)
+            self.relay = SPENT
 
     def fail(self, branch: Branch, status: int, now: float) -> None:
         """A branch that did not answer: its next address, or the end of it."""
