@@ -144,6 +144,8 @@ class Request(ForkUser):
         datagram = response(self.message, status, reason, tag, headers, body, via, False)
         if status >= 200:
             self.answered = status
+            if status == 483:
+                node.counters.add(TOO_MANY_HOPS, 1)
         if self.server is not None:
             self.server.respond(status, datagram, node.now)
             return
@@ -208,7 +210,6 @@ class Request(ForkUser):
         """§16.3: Max-Forwards, loops, Proxy-Require, our own bounds; answers what it refuses."""
         message = self.message
         if message.max_forwards == 0:
-            self.node.counters.add(TOO_MANY_HOPS, 1)
             self.reply(483)
         elif self.relaying.has_looped():
             self.node.counters.add(LOOPS_DETECTED, 1)

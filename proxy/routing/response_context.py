@@ -11,7 +11,7 @@ from typing import cast
 
 from proxy.constants import reason_phrase
 from proxy.errors import BadMessage, LocateError
-from proxy.limits.bounds import LOCATED_TARGETS
+from proxy.limits.bounds import BRANCHES, LOCATED_TARGETS
 from proxy.limits.counters import (
     DROP_REPLIES,
     FWD_REPLIES,
@@ -139,9 +139,11 @@ class ResponseContext:
     def start(self, targets: list[Target], now: float) -> None:
         """Try targets, the best q first; those of equal q at the same time.
 
-        A fork under way goes on beside them.
+        A fork under way goes on beside them. Of too many, those of the lowest q are left out.
         """
         groups: list[list[Target]] = []
+        if len(targets) > BRANCHES:
+            targets = sorted(targets, key=wanted, reverse=True)[:BRANCHES]
         for target in sorted(targets, key=wanted):
             if groups and groups[-1][0].q == target.q:
                 groups[-1].append(target)

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from proxy.limits import bounds
+from proxy.registrar.lookup import Target, lookup
+from proxy.sip.patching import response
 from tests.scenarios.telephone import Telephone
-from tests.scenarios.world import World, address
+from tests.scenarios.world import Sent, World, address
 
 ALICE = address("192.0.2.1:5060")
 
@@ -69,3 +72,36 @@ def test_timer_c_is_a_timeout_of_an_invite(tmp_path: Path, alice: Telephone) -> 
     world.deliver(bob.reply(180, "INVITE"), bob.at)
     world.wait(200)
     assert counted(world, "sipherd:timer_c_fired", "tm:timeout_finalresponse_inv") == [1, 1]
+
+
+def test_of_too_many_targets_the_best_are_tried(tmp_path: Path, alice: Telephone) -> None:
+    world = World(tmp_path, max_contacts=32)
+    bob = Telephone("bob", address("192.0.2.2:5060"))
+    for number in range(bounds.BRANCHES + 3):
+        q = 1 if number == 14 else 0.5 if number % 4 else 0.2
+        contact = f"<sip:bob@192.0.2.{number + 50}>;q={q}"
+        world.deliver(bob.register(contact=contact, call_id=f"c{number}"), bob.at)
+    assert len(contacts(world)) == bounds.BRANCHES + 3
+    tried = []
+    sent = world.deliver(alice.request("MESSAGE", "sip:bob@example.com"), ALICE)
+    while len(tried) < bounds.BRANCHES:
+        assert sent
+        tried += [one.message.request_uri for one in sent if one.message.is_request]
+        sent = [
+            answer
+            for one in sent
+            for answer in world.deliver(failure(one), one.to)
+            if one.message.is_request
+        ]
+    assert [one.message.status for one in sent] == [480]
+    assert tried[0] == b"sip:bob@192.0.2.64"
+    low = [b"sip:bob@192.0.2.%d" % (number + 50) for number in (0, 4, 8, 12)]
+    assert [uri for uri in low if uri in tried] == low[:1]
+
+
+def contacts(world: World) -> list[Target]:
+    return lookup(world.location, b"bob@example.com", "MESSAGE", 0)
+
+
+def failure(sent: Sent) -> bytes:
+    return response(sent.message, 480, b"Away", b"tag")
