@@ -27,7 +27,7 @@ from proxy.transaction.timers import TimerConfig
 from workers.child import Child
 from workers.datagrams import DatagramSocket, Handoff
 from workers.policy import load_policy
-from workers.resolver import Resolver
+from workers.resolver import Resolver, SocketWatcher
 from workers.tallies import Tallies
 
 Outgoing = tuple[bytes, Address, int, Transaction | None]
@@ -62,7 +62,7 @@ class UdpWorker:
             ids.INBOX_FULL,
         )
         self.poller = select.epoll()
-        self.resolver = Resolver(on_socket=self.watch)
+        self.resolver = resolver_of(child, self.watch)
         self.resolver_fds: set[int] = set()
         timers = TimerConfig(timer_c=float(config.limits.timer_c_seconds))
         self.layer = TransactionLayer(timers, config.limits.transactions)
@@ -220,6 +220,17 @@ def rules_of(child: Child) -> RegistrarRules:
         max_contacts=registrar.max_contacts,
         when_full=registrar.when_full,
         node=child.config.node.id,
+    )
+
+
+def resolver_of(child: Child, watch: SocketWatcher) -> Resolver:
+    """The resolver as configured; it asks for addresses that some listener can send to."""
+    settings = child.config.resolver
+    return Resolver(
+        map(str, settings.nameservers),
+        timeout=settings.timeout_seconds,
+        families=sorted({6 if listener.is_v6 else 4 for listener in child.listeners}),
+        on_socket=watch,
     )
 
 
