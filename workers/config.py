@@ -35,7 +35,6 @@ from workers.toml_lines import find_lines, line_of
 
 SIP_PORT = 5060
 DNS_PORT = 53
-DEFAULT_SCRIPT = Path(__file__).resolve().parent.parent / "conf" / "routing.py"
 _DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)*\.?")
 
 
@@ -115,6 +114,13 @@ def _folder(value: Path) -> Path:
     return value
 
 
+def default_script(package: Path) -> Path:
+    """The policy shipped with the program: in the package if installed, else in the sources."""
+    installed = package / "conf" / "routing.py"
+    return installed if installed.exists() else package.parent / "conf" / "routing.py"
+
+
+DEFAULT_SCRIPT = default_script(Path(__file__).resolve().parent)
 FilePath = Annotated[Path, BeforeValidator(_path)]
 Domain = Annotated[StrictStr, AfterValidator(_domain)]
 ListenAddress = Annotated[Endpoint, BeforeValidator(parse_endpoint)]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pytest
-
-from proxy.sip.address import Address
 from test_resolver import DnsServer
 
+from proxy.sip.address import Address
 from workers.child import Child
 from workers.config import Resolver as Settings
-
 
 V4, V6 = Address.parse(b"127.0.0.1", 5060), Address.parse(b"::1", 5060)
 
