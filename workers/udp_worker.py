@@ -86,6 +86,7 @@ class UdpWorker:
         for fd in (self.wake_fd, child.stop_fd, child.parent_fd):
             self.poller.register(fd, select.EPOLLIN)
         ended = {child.stop_fd, child.parent_fd}
+        asked = 0.0
         while True:
             child.beat()
             busy = self.turn()
@@ -106,8 +107,10 @@ class UdpWorker:
                     self.resolver.process(
                         fd, bool(events & select.EPOLLIN), bool(events & select.EPOLLOUT)
                     )
-            if busy and self.stopping():
-                return 0
+            if busy and self.node.now - asked > IDLE_SECONDS:
+                asked = self.node.now
+                if self.stopping():
+                    return 0
 
     def stopping(self) -> bool:
         """Whether a busy worker has been asked to stop."""
