@@ -1,4 +1,4 @@
-"""Workers run without garbage collection: a call that has ended leaves nothing, by counting alone."""
+"""Workers run without garbage collection: what a call leaves behind would stay for ever."""
 
 from __future__ import annotations
 
