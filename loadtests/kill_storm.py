@@ -5,7 +5,9 @@
 Afterwards every registration that got its 200 is there and none other, the tables are clean, every
 call has come to its end, and the JSON says how fast the dead were replaced. Two delays are taken
 for each kill: until the new process exists (`replaced`), and until a datagram that was sent to the
-dead worker's socket or shard right after the kill is answered (`serving`).
+dead worker's socket or shard right after the kill is answered (`serving`). Meanwhile generator.c
+keeps the workers busy, so that kills hit them in the middle of something; it must not give up on
+anything either.
 Exit status 1: one of these is not so.
 """
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -20,11 +23,13 @@ import signal
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from loadtests import processes
 from loadtests.agents import Call, Callee, Line, Registrant, Tally, request
+from loadtests.generating import generate
 from loadtests.servers import DOMAIN, Sipherd
 
 REPLACED_P99_MS = 100.0
@@ -46,6 +51,7 @@ class Storm:
         self.stopping = False
         self.replaced: list[float] = []
         self.serving: list[float] = []
+        self.background: list[dict[str, Any]] = []
         self.lost_probes = self.in_setup_at_kills = self.not_replaced = 0
 
     async def prepare(self) -> None:
@@ -85,6 +91,24 @@ class Storm:
             call = Call(self.chance.choice(self.lines), user, kind, self.tally, self.chance)
             self.calls.add(call)
             self.spawn(self.finish(call))
+
+    async def keep_busy(self) -> None:
+        """generator.c in turn with refreshes and calls, open loop, each run a few seconds."""
+        loads = itertools.cycle(
+            (
+                ("refresh", "-u", 9_000, "-r", self.args.background),
+                ("call", "-u", 100, "-r", self.args.background / 20),
+            )
+        )
+        for number, (mode, *options) in enumerate(loads):
+            if self.stopping:
+                return
+            seconds = 4 if self.args.kills > 50 else 1.5
+            run = partial(generate, self.server, mode, *options, "-d", seconds, strict=False)
+            found = await asyncio.to_thread(run)
+            self.background.append(found)
+            if found["gave_up"] or found["refused"]:
+                self.tally.failures.append(f"background run {number}: {found}")
 
     async def finish(self, call: Call) -> None:
         try:
@@ -137,6 +161,8 @@ class Storm:
         for phone in self.phones[len(self.callee_lines) :]:
             self.spawn(self.keep_registering(phone))
         self.spawn(self.keep_calling())
+        if self.args.background:
+            self.spawn(self.keep_busy())
         await asyncio.sleep(1.0)
         for number in range(self.args.kills):
             await asyncio.sleep(self.chance.uniform(0.0, 2 * self.args.pause))
@@ -194,7 +220,7 @@ def compare_bindings(storm: Storm) -> dict[str, Any]:
 
 def run(args: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], bool]:
     """The report, and whether all of it is as it must be."""
-    server = Sipherd(folder, capacity=10_000)
+    server = Sipherd(folder, capacity=20_000)
     began = time.monotonic()
     with server:
         storm = Storm(server, args)
@@ -222,6 +248,8 @@ def run(args: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], bool]:
         "in_setup_at_kills": storm.in_setup_at_kills,
         "calls_with_repetition": tally.calls_with_repetition,
         "repetitions": tally.repeated,
+        "background_done": sum(run["done"] for run in storm.background),
+        "background_resent": sum(run["resent"] for run in storm.background),
         "merged_invites": tally.merged,
         "failures": tally.failures[:50],
         "failure_count": len(tally.failures),
@@ -246,6 +274,12 @@ def main() -> int:
     parser.add_argument("--pause", type=float, default=0.3, help="mean seconds between two kills")
     parser.add_argument("--phones", type=int, default=300)
     parser.add_argument("--calls-per-second", type=float, default=20.0)
+    parser.add_argument(
+        "--background",
+        type=float,
+        default=3_000.0,
+        help="operations per second by generator.c; 0: none",
+    )
     parser.add_argument("--seed", type=int, default=int(time.time()))
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kill-storm-") as folder:

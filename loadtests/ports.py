@@ -33,3 +33,8 @@ def free_port(run: int = 1) -> int:
             _taken.update(wanted)
             return port
     raise RuntimeError(f"no free port between {FIRST} and {LAST}")
+
+
+def release_port(port: int) -> None:
+    """Give a port back that nothing uses any more."""
+    _taken.discard(port)

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from loadtests import processes
-from loadtests.ports import free_port
+from loadtests.ports import free_port, release_port
 
 ROOT = Path(__file__).resolve().parent.parent
 DOMAIN = "example.com"
@@ -34,23 +34,29 @@ def hostport(host: str, port: int) -> str:
 def options_ping(host: str, port: int, timeout: float = 0.25) -> bool:
     """Whether the server at this address answers one OPTIONS with 200 within `timeout`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(timeout)
-        sock.bind(("::1" if ":" in host else "127.0.0.1", free_port()))
-        sock.connect((host, port))
-        name = hostport(*sock.getsockname()[:2])
-        probe = f"ready-{os.getpid()}-{next(_probes)}"
-        sock.send(
-            f"OPTIONS sip:{DOMAIN} SIP/2.0\r\n"
-            f"Via: SIP/2.0/UDP {name};branch=z9hG4bK{probe};rport\r\n"
-            f"From: <sip:probe@{DOMAIN}>;tag={probe}\r\nTo: <sip:probe@{DOMAIN}>\r\n"
-            f"Call-ID: {probe}\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\n"
-            "Content-Length: 0\r\n\r\n".encode()
-        )
-        try:
+    own = free_port()
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(timeout)
+            sock.bind(("::1" if ":" in host else "127.0.0.1", own))
+            sock.connect((host, port))
+            sock.send(_options(hostport(*sock.getsockname()[:2])))
             return sock.recv(4096).startswith(b"SIP/2.0 200")
-        except OSError:  # refused while nothing listens, or too late
-            return False
+    except OSError:  # refused while nothing listens, or too late
+        return False
+    finally:
+        release_port(own)
+
+
+def _options(name: str) -> bytes:
+    """An OPTIONS from the address `name`, unlike any other."""
+    probe = f"ready-{os.getpid()}-{next(_probes)}"
+    return (
+        f"OPTIONS sip:{DOMAIN} SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP {name};branch=z9hG4bK{probe};rport\r\n"
+        f"From: <sip:probe@{DOMAIN}>;tag={probe}\r\nTo: <sip:probe@{DOMAIN}>\r\n"
+        f"Call-ID: {probe}\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+    ).encode()
 
 
 class Server:

@@ -7,22 +7,18 @@ that fails there too is more likely wrong than the server.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from loadtests.servers import Kamailio, Server, Sipherd
+from tests.e2e.baresip_runner import Baresip
+from tests.e2e.phone import Phone
+from tests.e2e.sipp_runner import Sipp
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent.parent))  # the repository, for loadtests
-
-from baresip_runner import Baresip  # noqa: E402
-from phone import Phone  # noqa: E402
-from sipp_runner import Sipp  # noqa: E402
-
-from loadtests.servers import Kamailio, Server, Sipherd  # noqa: E402
-
 STAND_IN = os.environ.get("SIPHERD_E2E_SERVER") == "kamailio"
 COMPLAINTS = ("Traceback", "CRITICAL", "Segmentation", "core dumped", "AssertionError")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from phone import Phone
 
 from loadtests.servers import ServerFailed, Sipherd
+from tests.e2e.phone import Phone
 
 pytestmark = pytest.mark.ours
 MakePhone = Callable[..., Phone]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from phone import SDP, Phone, Received
+from tests.e2e.phone import SDP, Phone, Received
 
 MakePhone = Callable[..., Phone]
 

@@ -6,9 +6,8 @@ import socket
 import struct
 from collections.abc import Callable
 
-from phone import Phone
-
 from loadtests.servers import Server
+from tests.e2e.phone import Phone
 
 STUN_COOKIE = 0x2112A442
 

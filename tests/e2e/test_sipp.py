@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from sipp_runner import Sipp, Statistics
 
 from loadtests.servers import Server, Sipherd
+from tests.e2e.sipp_runner import Sipp, Statistics
 
 Start = Callable[..., Sipp]
 

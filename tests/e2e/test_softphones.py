@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from baresip_runner import Baresip
 
 from loadtests.servers import Sipherd, wait_until
+from tests.e2e.baresip_runner import Baresip
 
 
 def talk(caller: Baresip, callee: Baresip) -> None:
