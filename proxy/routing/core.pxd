@@ -50,3 +50,6 @@ cdef class ProxyCore:
     cpdef send_to(self, Request request, Target target)
     @cython.locals(node=Node, relay=Relay, preferred=int, listener=int, branch=bytes)
     cpdef send_stateless(self, Request request, Target target, Address address)
+
+@cython.locals(status=int)
+cdef bint is_wanted(Message response) except *

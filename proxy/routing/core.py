@@ -128,7 +128,7 @@ class ProxyCore:
         node = self.node
         vias = message.values(VIA)
         top = message.via
-        if len(vias) > 1 and node.identity.is_listener(top.host, top.port):
+        if len(vias) > 1 and is_wanted(message) and node.identity.is_listener(top.host, top.port):
             below = parse_via(vias[1])
             if node.signer.is_ours(message.branch, below.branch, message):
                 address = response_address(below)
@@ -236,6 +236,12 @@ class ProxyCore:
         node.layer.send(relay.build(target, branch, listener, 0), address, listener)
         node.counters.add(STATELESS_REQUESTS, 1)
         node.counters.add(FWD_REQUESTS, 1)
+
+
+def is_wanted(response: Message) -> bool:
+    """RFC 4320 §4: no 1xx but 100, and no 408, for a request other than INVITE."""
+    status = response.status
+    return response.cseq_method == "INVITE" or status == 100 or (status >= 200 and status != 408)
 
 
 class StrayArrival:

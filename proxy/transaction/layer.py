@@ -166,7 +166,7 @@ class TransactionLayer:
         if server is None:
             return STRAY_ACK
         self.drive(server, ACK, message, now)
-        # RFC 6026 §8.9: the ACK of a 2xx is end to end, even with the branch of its INVITE
+        # RFC 6026: the ACK of a 2xx is end to end, even with the branch of its INVITE
         return STRAY_ACK if server.state == ACCEPTED else ABSORBED
 
     def receive_response(self, response: Message, now: float) -> int:
