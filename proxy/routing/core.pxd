@@ -12,7 +12,7 @@ from proxy.sip.scanner cimport classify
 from proxy.sip.uri cimport Uri, aor_key, parse_uri
 from proxy.transaction.layer cimport Transaction
 
-cdef int KIND_SIP, KIND_STUN
+cdef int KIND_SIP, KIND_STUN, TAG_BYTES
 cdef int ABSORBED, NEW_REQUEST, STRAY_ACK
 cdef int BAD_MSG_HDR, DROP_REPLIES, DROP_REQUESTS, DROPPED_MALFORMED, ERR_REQUESTS, FWD_REPLIES
 cdef int FWD_REQUESTS, KEEPALIVES, RCV_REPLIES, RCV_REQUESTS, RETRANSMISSIONS_ABSORBED

@@ -45,6 +45,7 @@ from proxy.transaction.states import Found
 ABSORBED = int(Found.ABSORBED)
 NEW_REQUEST = int(Found.NEW_REQUEST)
 STRAY_ACK = int(Found.STRAY_ACK)
+TAG_BYTES = 16  # of one that Signer.own_tag made
 KIND_SIP = scanner.SIP
 KIND_STUN = scanner.STUN
 
@@ -146,7 +147,7 @@ class ProxyCore:
         """An ACK without a transaction (§16.11): to a 2xx along its Route, or after a death."""
         node = self.node
         message = request.message
-        if message.to_tag and message.to_tag == node.signer.own_tag(message):
+        if len(message.to_tag) == TAG_BYTES and message.to_tag == node.signer.own_tag(message):
             node.counters.add(SL_RECEIVED_ACKS, 1)  # to our own stateless refusal
             return
         self.send_on(request)
@@ -211,6 +212,10 @@ class ProxyCore:
     def send_to(self, request: Request, target: Target) -> None:
         """Forward to one target; a host name is resolved first."""
         node = self.node
+        address = request.relaying.known_address(target)
+        if address is not None:
+            self.send_stateless(request, target, address)
+            return
         try:
             hop = next_hop(request.relaying.next_hop(target))
         except LocateError:
@@ -218,6 +223,7 @@ class ProxyCore:
             return
         address = literal(hop.host, hop.port)
         if address is not None:
+            request.relaying.remember(target, address)
             self.send_stateless(request, target, address)
         else:
             node.resolve(hop.host, hop.port, hop.transport, StrayArrival(self, request, target))

@@ -6,6 +6,7 @@ from proxy.constants import BRANCH_BYTES
 from proxy.errors import BadMessage
 from proxy.limits import bounds
 from proxy.registrar.lookup import Target
+from proxy.routing.branch import hex_digits
 from proxy.routing.node import Node
 from proxy.sip.address import Address
 from proxy.sip.header_ids import MAX_BREADTH, ROUTE, VIA
@@ -15,6 +16,7 @@ from proxy.sip.patching import forwarded_request, top_via_fixed
 from proxy.sip.uri import Uri, parse_uri
 
 DEFAULT_MAX_FORWARDS = 70
+LITERALS = 65_536
 DEFAULT_BREADTH = bounds.MAX_BREADTH
 
 
@@ -38,7 +40,8 @@ class Relay:
         self.insert = b""
         self.edits: tuple[tuple[int, bytes | None], ...] = ()
         self.leave_by = listener  # the listener on the other side (RFC 5658)
-        self.loop = b""
+        self.loop = -1
+        self.left: list[bytes] | None = None
 
     def fix_via(self, source: Address) -> bytes:
         """The request's own top Via with received and rport filled in (§18.2.1, RFC 3581)."""
@@ -48,27 +51,29 @@ class Relay:
 
     def routes(self) -> list[bytes]:
         """The Route values that are left for those behind us."""
-        if not self.message.has(ROUTE):
-            return []
-        values = self.message.values(ROUTE)
-        if self.drop_last:
-            values.pop()
-        return values[self.drop_routes :]
+        if self.left is None:
+            self.left = []
+            if self.message.has(ROUTE):
+                values = self.message.values(ROUTE)
+                if self.drop_last:
+                    values.pop()
+                self.left = values[self.drop_routes :]
+        return self.left
 
-    def sign(self) -> bytes:
+    def sign(self) -> int:
         """The loop part of every branch of this request (RFC 5393 §4.2)."""
-        if not self.loop:
-            routes = b",".join(self.routes()) if self.message.has(ROUTE) else b""
-            self.loop = self.node.signer.loop_hash(self.message, self.request_uri, routes)
+        if self.loop < 0:
+            routes = self.routes()
+            joined = b",".join(routes) if routes else b""
+            self.loop = self.node.signer.loop_hash(self.message, self.request_uri, joined)
         return self.loop
 
     def has_looped(self) -> bool:
         """Whether this request passed here before with nothing changed (§16.3 step 4)."""
         message = self.message
-        index = message.first_of(VIA)
-        if message.next_of(index) < 0 and b"," not in message.value(index):
+        if message.via_count == 1:
             return False  # whatever passed here has our Via and its own
-        loop = self.sign()
+        loop = hex_digits(self.sign(), 8)
         for value in message.values(VIA):
             if loop in value:
                 via = parse_via(value)
@@ -76,6 +81,19 @@ class Relay:
                 if ours and via.branch[23:31] == loop and len(via.branch) == BRANCH_BYTES:
                     return True
         return False
+
+    def known_address(self, target: Target) -> Address | None:
+        """The address of a target seen before that says it literally: the usual case, quickly."""
+        if target.path or self.routes():
+            return None
+        return self.node.literals.get(target.received or target.uri)
+
+    def remember(self, target: Target, address: Address) -> None:
+        """For `known_address`; bounded by forgetting everything now and then."""
+        if not target.path and not self.routes():
+            if len(self.node.literals) >= LITERALS:
+                self.node.literals.clear()
+            self.node.literals[target.received or target.uri] = address
 
     def next_hop(self, target: Target) -> Uri:
         """Where a branch goes: Path, remaining Route, received address, or the target (§16.6-7)."""
@@ -110,7 +128,7 @@ class Relay:
         if target.path:
             insert += b"Route: " + target.path + b"\r\n"
         elif message.has(ROUTE):
-            routes = self.routes()
+            routes = list(self.routes())
             strict = len(routes) > 0 and not is_loose(routes[0])
             if strict or self.drop_last:
                 if strict:

@@ -166,6 +166,11 @@ class ResponseContext(Upstream):
         """Find out where a target is; calls at once when no name has to be resolved."""
         branch = Branch(self, target, breadth)
         self.branches.append(branch)
+        address = self.relay.known_address(target)
+        if address is not None:
+            branch.addresses = (address,)
+            self.call(branch, now)
+            return
         try:
             hop = next_hop(self.relay.next_hop(target))
         except (BadMessage, LocateError) as error:
@@ -175,6 +180,7 @@ class ResponseContext(Upstream):
             return
         address = literal(hop.host, hop.port)
         if address is not None:
+            self.relay.remember(target, address)
             branch.addresses = (address,)
             self.call(branch, now)
             return
