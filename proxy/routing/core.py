@@ -16,6 +16,7 @@ from proxy.limits.counters import (
     ERR_REQUESTS,
     FWD_REPLIES,
     FWD_REQUESTS,
+    INTERNAL_ERRORS,
     KEEPALIVES,
     RCV_REPLIES,
     RCV_REQUESTS,
@@ -60,7 +61,16 @@ class ProxyCore:
     def receive_batch(self, batch: list[tuple[int, bytes, int, bytes]]) -> None:
         """Datagrams as a socket or an inbox gives them: (listener, sockaddr, ns, data)."""
         for listener, sockaddr, _, data in batch:
-            self.receive(data, address_from(sockaddr), listener)
+            try:
+                self.receive(data, address_from(sockaddr), listener)
+            except Exception as error:  # noqa: BLE001 - a datagram must not cost a worker its calls
+                self.stumble(data, error)
+
+    def stumble(self, data: bytes, error: Exception) -> None:
+        """A mistake of ours that a datagram has found: say so, and go on with the next one."""
+        self.node.counters.add(INTERNAL_ERRORS, 1)
+        line = data[:80].partition(b"\r\n")[0]
+        self.node.log.error("internal error", error=repr(error), message=line)
 
     def receive(self, data: bytes, source: Address, listener: int) -> None:
         """One datagram from the network."""

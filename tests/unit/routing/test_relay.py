@@ -22,7 +22,8 @@ def test_a_forwarded_request_differs_only_where_it_must(tmp_path: Path) -> None:
     relay = relay_of(world(tmp_path), message)
     sent = relay.build(TARGET, b"z9hG4bKx", 0, 0)
     assert sent.startswith(
-        b"INVITE sip:bob@192.0.2.2:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.100:5060;branch=z9hG4bKx"
+        b"INVITE sip:bob@192.0.2.2:5060 SIP/2.0\r\n"
+        b"Via: SIP/2.0/UDP 192.0.2.100:5060;branch=z9hG4bKx\r\n"
     )
     rest = sent.split(b"\r\n", 2)[2]
     expected = message.data.split(b"\r\n", 1)[1].replace(b"Max-Forwards: 10", b"Max-Forwards: 9")
