@@ -82,12 +82,12 @@ def siphash(key0: int, key1: int, number: int, data: bytes) -> int:
 def hex_digits(value: int, width: int) -> bytes:
     """The lowest `width` (at most 16) hex digits of a number."""
     if not cython.compiled:
-        return b"%0*x" % (width, value & ((1 << 4 * width) - 1))
+        out = bytearray(16)
     digits = HEX
     for i in range(width - 1, -1, -1):
         out[i] = digits[value & 15]
         value >>= 4
-    return out[:width]
+    return bytes(out[:width])
 
 
 class Signer:

@@ -51,9 +51,11 @@ def took_our_own(relay: Relay) -> bool:
         return False
     signer = relay.node.signer
     rest = value[size:]
-    if rest != b";k=" + signer.route_cookie(message.call_id, message.from_tag) + b">":
-        if rest != b";k=" + signer.route_cookie(message.call_id, message.to_tag) + b">":
-            return False
+    if (
+        rest != b";k=" + signer.route_cookie(message.call_id, message.from_tag) + b">"
+        and rest != b";k=" + signer.route_cookie(message.call_id, message.to_tag) + b">"
+    ):
+        return False
     relay.drop_routes = 1
     relay.left = []
     return True
