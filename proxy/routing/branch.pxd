@@ -12,7 +12,7 @@ cdef bytes HEX
 cpdef unsigned long long siphash(
     unsigned long long key0, unsigned long long key1, unsigned long long number, bytes data
 ) except? 0
-@cython.locals(out="unsigned char[16]", digits="const unsigned char *", i=int)
+@cython.locals(out="unsigned char[16]", digits="const unsigned char *", i=int, text=bytes)
 cpdef bytes hex_digits(unsigned long long value, int width)
 
 @cython.final

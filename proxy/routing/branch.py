@@ -87,7 +87,8 @@ def hex_digits(value: int, width: int) -> bytes:
     for i in range(width - 1, -1, -1):
         out[i] = digits[value & 15]
         value >>= 4
-    return bytes(out[:width])
+    text = out[:width]
+    return text if cython.compiled else bytes(text)  # type: ignore[return-value]
 
 
 class Signer:

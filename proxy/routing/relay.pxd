@@ -11,6 +11,7 @@ from proxy.sip.uri cimport Uri
 cdef int DEFAULT_MAX_FORWARDS
 cdef int DEFAULT_BREADTH
 cdef int LITERALS
+cdef bytes FULL_BREADTH
 cdef int BRANCH_BYTES
 cdef int MAX_BREADTH, ROUTE, VIA
 

@@ -18,6 +18,7 @@ from proxy.sip.uri import Uri, parse_uri
 DEFAULT_MAX_FORWARDS = 70
 LITERALS = 65_536
 DEFAULT_BREADTH = bounds.MAX_BREADTH
+FULL_BREADTH = b"Max-Breadth: %d\r\n" % DEFAULT_BREADTH
 
 
 class Relay:
@@ -161,6 +162,8 @@ class Relay:
         index = self.message.first_of(MAX_BREADTH)
         if index >= 0:
             return (*edits, (index, b"%d" % breadth)), insert
+        if breadth == DEFAULT_BREADTH:
+            return edits, insert + FULL_BREADTH
         return edits, insert + b"Max-Breadth: %d\r\n" % breadth
 
     def breadth(self) -> int:
@@ -178,7 +181,7 @@ class Relay:
         routes = self.node.identity.routes
         cookie = self.node.signer.route_cookie(message.call_id, message.from_tag)
         if listener == self.listener:
-            return b"Record-Route: " + routes[listener] + b";k=" + cookie + b">\r\n"
+            return b"".join((b"Record-Route: ", routes[listener], b";k=", cookie, b">\r\n"))
         return b"Record-Route: %b;r2=on;k=%b>, %b;r2=on;k=%b>\r\n" % (
             routes[listener],
             cookie,

@@ -8,6 +8,7 @@ from proxy.sip.message cimport Message
 from proxy.sip.patching cimport forwarded_response
 from proxy.transaction.layer cimport Transaction, TransactionLayer, TransactionUser
 
+cdef Relay SPENT
 cdef int LOCATING, CALLING, PROCEEDING, FINAL, TIMER_C, CANCEL_PATIENCE
 cdef int DROP_REPLIES, LOCATED_TARGETS
 cdef int FWD_REQUESTS, TIMER_C_FIRED
@@ -24,6 +25,7 @@ cdef class Branch(Attempt):
     cdef public int state
     cdef public Transaction client
     cdef public bint cancel_wanted
+    cdef public bint given_up
     cdef public double timer_c_at
     cdef public tuple addresses
     cdef public int attempt
@@ -47,8 +49,6 @@ cdef class ResponseContext(Upstream):
     @cython.locals(node=Node, relay=Relay, address=Address, preferred=int, listener=int, name=bytes,
                    datagram=bytes, attempt=int)
     cpdef call(self, Branch branch, double now)
-    @cython.locals(times=int, target=Target, earlier=Target, other=Branch)
-    cpdef int tried_before(self, Branch branch) except -1
     @cython.locals(status=int)
     cpdef receive(self, Branch branch, Message message, double now)
     cpdef spoil(self, Branch branch, Message message, object error, double now)

@@ -7,6 +7,8 @@ of the context (the request's policy) has not thought of something else.
 
 from __future__ import annotations
 
+from typing import cast
+
 from proxy.errors import BadMessage, LocateError
 from proxy.limits.bounds import LOCATED_TARGETS
 from proxy.limits.counters import (
@@ -35,6 +37,9 @@ TIMER_C = 0
 CANCEL_PATIENCE = 1  # §9.1: 64*T1 after a CANCEL the branch counts as cancelled, answer or not
 
 NOBODY = TransactionUser()
+# In the place of the request once its 2xx has gone upstream: what the callee repeats needs nothing
+# of it, and for 64*T1 it would be most of what a call costs in memory.
+SPENT = cast("Relay", None)
 
 
 class ForkUser(TransactionUser):
@@ -57,6 +62,7 @@ class Branch(Attempt):
         self.state = LOCATING
         self.client: Transaction | None = None
         self.cancel_wanted = False
+        self.given_up = False  # nothing new is started for it
         self.timer_c_at = 0.0
         self.addresses: tuple[Address, ...] = ()
         self.attempt = 0
@@ -189,7 +195,9 @@ class ResponseContext(Upstream):
     def located(self, branch: Branch, located: Located) -> None:
         """A branch knows where to go, or that it cannot be known."""
         now = self.node.now
-        if located.targets:
+        if self.final_status:  # not an INVITE, whose other branches would have been closed
+            self.close(branch, 487, None, now)
+        elif located.targets:
             branch.addresses = located.targets
             self.call(branch, now)
         else:
@@ -225,22 +233,6 @@ class ResponseContext(Upstream):
         if self.invite:
             branch.timer_c_at = now + node.timer_c
             node.layer.timers.start(now, node.timer_c, branch, TIMER_C)
-
-    def tried_before(self, branch: Branch) -> int:
-        """How often the target of `branch` was tried earlier: each try has its own branch."""
-        times = 0
-        target = branch.target
-        for other in self.branches:
-            if other is branch:
-                break
-            earlier = other.target
-            if (
-                earlier.uri == target.uri
-                and earlier.received == target.received
-                and earlier.path == target.path
-            ):
-                times += 1
-        return times
 
     # -- answers ----------------------------------------------------------------------------
 
@@ -295,6 +287,7 @@ class ResponseContext(Upstream):
             self.user = None
             if user is not None:
                 user.succeeded(self, now)
+            self.relay = SPENT
 
     def fail(self, branch: Branch, status: int, now: float) -> None:
         """A branch that did not answer: its next address, or the end of it."""
@@ -303,7 +296,7 @@ class ResponseContext(Upstream):
 
     def try_next_address(self, branch: Branch, now: float) -> bool:
         """RFC 3263 §4.3: failover is a new transaction with a new branch."""
-        if branch.attempt + 1 >= len(branch.addresses) or branch.cancel_wanted or self.cancelled:
+        if branch.attempt + 1 >= len(branch.addresses) or branch.given_up or self.final_status:
             return False
         branch.attempt += 1
         self.call(branch, now)
@@ -377,6 +370,7 @@ class ResponseContext(Upstream):
 
     def cancel_branch(self, branch: Branch, now: float) -> None:
         """CANCEL one branch, at once or when its first provisional response comes (§9.1)."""
+        branch.given_up = True
         if branch.state == LOCATING:
             self.close(branch, 487, None, now)
             return

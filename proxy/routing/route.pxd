@@ -12,7 +12,7 @@ cdef int ROUTE, SIP_PORT
                cookie_seen=bint)
 cpdef bint prepare_routes(Relay relay) except *
 @cython.locals(message=Message, index=int, value=bytes, route=bytes, size=Py_ssize_t, signer=Signer,
-               rest=bytes)
+               cookie=bytes)
 cdef bint took_our_own(Relay relay) except *
 cdef bint is_own_record_route(Identity identity, Uri uri) except *
 @cython.locals(cookie=bytes, message=Message, signer=Signer)

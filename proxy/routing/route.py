@@ -50,10 +50,11 @@ def took_our_own(relay: Relay) -> bool:
     if len(value) != size + 20 or not value.startswith(route):
         return False
     signer = relay.node.signer
-    rest = value[size:]
-    if (
-        rest != b";k=" + signer.route_cookie(message.call_id, message.from_tag) + b">"
-        and rest != b";k=" + signer.route_cookie(message.call_id, message.to_tag) + b">"
+    cookie = value[size + 3 : size + 19]
+    if value[size : size + 3] != b";k=" or value[size + 19 :] != b">":
+        return False
+    if cookie != signer.route_cookie(message.call_id, message.from_tag) and (
+        cookie != signer.route_cookie(message.call_id, message.to_tag)
     ):
         return False
     relay.drop_routes = 1

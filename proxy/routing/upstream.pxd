@@ -22,6 +22,8 @@ cdef class Upstream:
     cdef public int final_status
     cdef public bint cancelled
     cdef readonly bint invite
+    @cython.locals(times=int, target=Target, earlier=Target, other=Attempt)
+    cpdef int tried_before(self, Attempt attempt) except -1
     @cython.locals(relay=Relay)
     cpdef assure(self, double now)
     @cython.locals(datagram=bytes, sent=bint)

@@ -39,6 +39,22 @@ class Upstream:
         self.cancelled = False
         self.invite = relay.message.method == "INVITE"
 
+    def tried_before(self, attempt: Attempt) -> int:
+        """How often the target of an attempt was tried before: each try has its own branch."""
+        times = 0
+        target = attempt.target
+        for other in self.branches:
+            if other is attempt:
+                break
+            earlier = other.target
+            if (
+                earlier.uri == target.uri
+                and earlier.received == target.received
+                and earlier.path == target.path
+            ):
+                times += 1
+        return times
+
     def assure(self, now: float) -> None:
         """100 upstream, once, for a request other than INVITE that has waited long enough."""
         if not self.final_status and not self.server.datagram:

@@ -18,7 +18,6 @@ cdef bytes BRANCH_COOKIE
 
 cdef class TransactionUser:
     cpdef response_received(self, Transaction client, Message response, double now)
-    cpdef ack_received(self, Transaction server, Message ack, double now)
     cpdef timed_out(self, Transaction transaction, double now)
     cpdef transport_failed(self, Transaction transaction, double now)
     cpdef lagging(self, Transaction client, double now)
@@ -54,6 +53,8 @@ cdef class TransactionLayer:
     cpdef bint crowded(self) except *
     @cython.locals(method=str, server=Transaction)
     cpdef int receive(self, Message message, double now) except -1
+    @cython.locals(server=Transaction)
+    cpdef int receive_ack(self, Message ack, double now) except -1
     @cython.locals(client=Transaction, stimulus=int)
     cpdef int receive_response(self, Message response, double now) except -1
     cpdef Transaction invite_of(self, Message cancel)

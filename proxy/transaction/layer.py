@@ -63,9 +63,6 @@ class TransactionUser:
     def response_received(self, client: Transaction, response: Message, now: float) -> None:
         """A client transaction passes a response up."""
 
-    def ack_received(self, server: Transaction, ack: Message, now: float) -> None:
-        """An ACK reached an accepted INVITE server transaction (RFC 6026 §7.1)."""
-
     def timed_out(self, transaction: Transaction, now: float) -> None:
         """Timer B, F or H fired."""
 
@@ -156,17 +153,20 @@ class TransactionLayer:
         if not message.is_request:
             return self.receive_response(message, now)
         method = message.method
+        if method == "ACK":
+            return self.receive_ack(message, now)
         server = self.servers.get(server_key(message, method))
-        if server is not None:
-            self.drive(server, REQUEST, message, now)
-            return ABSORBED
-        if method != "ACK":
+        if server is None:
             return NEW_REQUEST
-        server = self.servers.get(server_key(message, "INVITE"))
+        self.drive(server, REQUEST, message, now)
+        return ABSORBED
+
+    def receive_ack(self, ack: Message, now: float) -> int:
+        """An ACK: of a failure it ends here, of a 2xx it is end to end (RFC 6026)."""
+        server = self.servers.get(server_key(ack, "INVITE"))
         if server is None:
             return STRAY_ACK
-        self.drive(server, ACK, message, now)
-        # RFC 6026: the ACK of a 2xx is end to end, even with the branch of its INVITE
+        self.drive(server, ACK, ack, now)
         return STRAY_ACK if server.state == ACCEPTED else ABSORBED
 
     def receive_response(self, response: Message, now: float) -> int:
@@ -299,13 +299,9 @@ class TransactionLayer:
             user.lagging(client, now)
 
     def hand_up(self, transaction: Transaction, message: Message | None, now: float) -> None:
-        """PASS: a response or an ACK for the layer above."""
+        """PASS: a response for the layer above; an ACK goes up by what `receive` returns."""
         user = transaction.user
-        if user is None or message is None:
-            return
-        if message.is_request:
-            user.ack_received(transaction, message, now)
-        else:
+        if user is not None and message is not None and not message.is_request:
             user.response_received(transaction, message, now)
 
     def report(self, transaction: Transaction, action: int, now: float) -> None:
@@ -333,8 +329,9 @@ class TransactionLayer:
             self.release(transaction)
             transaction.datagram = b""
         elif transaction.state == ACCEPTED:
-            if machine == CLIENT_INVITE:
-                transaction.datagram = b""  # nothing is ever sent again
+            transaction.datagram = b""  # nothing is ever sent again
+            if machine == SERVER_INVITE:
+                self.release(transaction)
         else:
             self.release(transaction)
             if machine == CLIENT_NON_INVITE:

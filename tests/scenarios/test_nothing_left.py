@@ -1,4 +1,4 @@
-"""Workers run without garbage collection: what a call leaves behind would stay for ever."""
+"""Workers run without garbage collection: a call that has ended leaves nothing behind."""
 
 from __future__ import annotations
 
