@@ -88,7 +88,7 @@ def hex_digits(value: int, width: int) -> bytes:
         out[i] = digits[value & 15]
         value >>= 4
     text = out[:width]
-    return bytes(text) if not cython.compiled else text  # type: ignore[return-value]
+    return text if cython.compiled else bytes(text)  # type: ignore[return-value]
 
 
 class Signer:

@@ -16,6 +16,7 @@ from proxy.limits.counters import (
     ERR_REQUESTS,
     FWD_REPLIES,
     FWD_REQUESTS,
+    INTERNAL_ERRORS,
     KEEPALIVES,
     RCV_REPLIES,
     RCV_REQUESTS,
@@ -60,7 +61,16 @@ class ProxyCore:
     def receive_batch(self, batch: list[tuple[int, bytes, int, bytes]]) -> None:
         """Datagrams as a socket or an inbox gives them: (listener, sockaddr, ns, data)."""
         for listener, sockaddr, _, data in batch:
-            self.receive(data, address_from(sockaddr), listener)
+            try:
+                self.receive(data, address_from(sockaddr), listener)
+            except Exception as error:  # noqa: BLE001 - a datagram must not cost a worker its calls
+                self.stumble(data, error)
+
+    def stumble(self, data: bytes, error: Exception) -> None:
+        """A mistake of ours that a datagram has found: say so, and go on with the next one."""
+        self.node.counters.add(INTERNAL_ERRORS, 1)
+        line = data[:80].partition(b"\r\n")[0]
+        self.node.log.error("internal error", error=repr(error), message=line)
 
     def receive(self, data: bytes, source: Address, listener: int) -> None:
         """One datagram from the network."""
@@ -129,7 +139,7 @@ class ProxyCore:
         node = self.node
         vias = message.values(VIA)
         top = message.via
-        if len(vias) > 1 and node.identity.is_listener(top.host, top.port):
+        if len(vias) > 1 and is_wanted(message) and node.identity.is_listener(top.host, top.port):
             below = parse_via(vias[1])
             if node.signer.is_ours(message.branch, below.branch, message):
                 address = response_address(below)
@@ -242,6 +252,12 @@ class ProxyCore:
         node.layer.send(relay.build(target, branch, listener, 0), address, listener)
         node.counters.add(STATELESS_REQUESTS, 1)
         node.counters.add(FWD_REQUESTS, 1)
+
+
+def is_wanted(response: Message) -> bool:
+    """RFC 4320 §4: no 1xx but 100, and no 408, for a request other than INVITE."""
+    status = response.status
+    return response.cseq_method == "INVITE" or status == 100 or (status >= 200 and status != 408)
 
 
 class StrayArrival:
