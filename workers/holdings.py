@@ -10,12 +10,14 @@ import faulthandler
 import os
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from setproctitle import setproctitle
 
+from proxy.limits import counters
 from proxy.sip.address import Address
 from workers import signals
 from workers.child import Child, Slot
@@ -49,9 +51,16 @@ class Journal:
         """The supervisor's log: it holds the end, so it needs no pipe."""
         return Log(LogStyle(SUPERVISOR, 0, self.json), self.page, self.sink.write)
 
-    def child_log(self, slot: Slot) -> Log:
+    def child_log(self, slot: Slot, count_dropped: Callable[[], object]) -> Log:
         """A child's log, through the pipe."""
-        return Log(LogStyle(slot.title, slot.row, self.json), self.page, self.pipe.write)
+
+        def write(line: bytes) -> bool:
+            taken = self.pipe.write(line)
+            if not taken:
+                count_dropped()
+            return taken
+
+        return Log(LogStyle(slot.title, slot.row, self.json), self.page, write)
 
     def pass_on(self) -> None:
         """Write what the children have said."""
@@ -124,6 +133,7 @@ class Holdings:
             if other is not slot and other.stop_fd >= 0:
                 os.close(other.stop_fd)
         self.tables.slots.claim(slot.row, os.getpid(), slot.title, int(time.time()))
+        own = self.tables.slots.counters(slot.row)
         return Child(
             ready=partial(os.write, self.ready[1], _PID.pack(os.getpid())),
             config=self.config,
@@ -138,7 +148,7 @@ class Holdings:
             stop_fd=slot.stop_fd,
             parent_fd=self.life[0],
             secret=self.secret,
-            log=self.journal.child_log(slot),
+            log=self.journal.child_log(slot, partial(own.add, counters.LOG_LINES_DROPPED)),
             page=self.journal.page,
         )
 

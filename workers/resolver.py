@@ -1,7 +1,8 @@
 """DNS for a worker that may not wait: RFC 3263 searches over c-ares, driven by the worker's epoll.
 
-Nothing here blocks, and every callback runs in the caller. c-ares says which sockets it wants watched (`fds`
-or `on_socket`); the worker calls `process` when one is ready and `expire` when `timeout` is over.
+Nothing here blocks, and every callback runs in the caller. c-ares says which sockets it wants
+watched (`fds` or `on_socket`); the worker calls `process` when one is ready and `expire` when
+`timeout` is over.
 """
 
 from __future__ import annotations

@@ -20,13 +20,16 @@ from proxy.routing.branch import Signer
 from proxy.routing.core import ProxyCore
 from proxy.routing.identity import Identity
 from proxy.routing.node import Node
-from proxy.transaction.layer import TransactionLayer
+from proxy.sip.address import Address
+from proxy.transaction.layer import Transaction, TransactionLayer
 from proxy.transaction.states import Stimulus
 from proxy.transaction.timers import TimerConfig
 from workers.child import Child
 from workers.datagrams import DatagramSocket, Handoff
 from workers.policy import load_policy
 from workers.resolver import Resolver
+
+Outgoing = tuple[bytes, Address, int, Transaction | None]
 
 BATCH = 64
 IDLE_SECONDS = 0.1  # the longest sleep: heartbeat, and a producer killed before it could wake us
@@ -139,7 +142,7 @@ class UdpWorker:
         """Send the outbox in its order, in runs that leave by the same listener."""
         outbox = self.layer.outbox
         self.layer.outbox = []
-        failed: list[tuple[bytes, object, int, object]] = []
+        failed: list[Outgoing] = []
         start = 0
         if len(self.senders) > 1:
             for at in range(1, len(outbox)):
@@ -151,7 +154,7 @@ class UdpWorker:
         if failed:
             self.report(failed)
 
-    def report(self, failed: list) -> None:
+    def report(self, failed: list[Outgoing]) -> None:
         """Tell transactions that their datagram could not leave (§17.1.4)."""
         self.counters.add(ids.SEND_ERRORS, len(failed))
         for _, address, _, transaction in failed:

@@ -6,7 +6,7 @@ from proxy.registrar.rules cimport RegistrarRules
 from proxy.sip.headers cimport ContactValue
 from proxy.sip.uri cimport Uri, parse_uri, uri_equal
 
-cdef int BEHIND_NAT, SIP_PORT
+cdef int BEHIND_NAT
 
 
 @cython.final
@@ -27,7 +27,7 @@ cdef bint _is_repeat(Binding binding, ContactValue contact, long long seconds,
 @cython.locals(reg_id="long long", instance=bytes, binding=Binding)
 cdef Binding _matching(list bindings, ContactValue contact, Uri uri, Registration wanted)
 cdef bint _is_equal(bytes stored, Uri uri) except -1
-@cython.locals(rules=RegistrarRules, direct=bint)
-cdef int _fill(Binding binding, ContactValue contact, Uri uri, Registration wanted) except -1
+@cython.locals(rules=RegistrarRules)
+cdef int _fill(Binding binding, ContactValue contact, Registration wanted) except -1
 @cython.locals(surplus=Py_ssize_t, old=list, binding=Binding)
 cdef int _make_room(Plan plan, RegistrarRules rules) except -1

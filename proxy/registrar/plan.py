@@ -9,8 +9,7 @@ from proxy.registrar.rules import RegistrarRules
 from proxy.sip.headers import ContactValue
 from proxy.sip.uri import Uri, parse_uri, uri_equal
 
-BEHIND_NAT = 1  # flag: the REGISTER did not come from where its Contact points
-SIP_PORT = 5060
+BEHIND_NAT = 1  # flag: to be reached where the REGISTER came from
 
 
 class Plan:
@@ -78,7 +77,7 @@ def _apply(plan: Plan, contact: ContactValue, wanted: Registration) -> None:
         plan.added += 1
     if not plan.touched(binding):
         plan.changed.append(binding)
-    _fill(binding, contact, uri, wanted)
+    _fill(binding, contact, wanted)
 
 
 def _remove(plan: Plan, binding: Binding) -> None:
@@ -132,7 +131,7 @@ def _is_equal(stored: bytes, uri: Uri) -> bool:
         return False  # put in by hand, past our checks
 
 
-def _fill(binding: Binding, contact: ContactValue, uri: Uri, wanted: Registration) -> None:
+def _fill(binding: Binding, contact: ContactValue, wanted: Registration) -> None:
     rules = wanted.rules
     binding.contact = contact.uri
     binding.call_id = wanted.call_id
@@ -149,9 +148,10 @@ def _fill(binding: Binding, contact: ContactValue, uri: Uri, wanted: Registratio
     binding.expires = wanted.until(contact)
     binding.origin = rules.node
     binding.tag = rules.tag
-    source = wanted.source
-    direct = uri.host == source.host and (uri.port or SIP_PORT) == source.port
-    binding.flags = binding.flags & ~BEHIND_NAT if direct else binding.flags | BEHIND_NAT
+    if wanted.received:
+        binding.flags |= BEHIND_NAT
+    else:
+        binding.flags &= ~BEHIND_NAT
 
 
 def _make_room(plan: Plan, rules: RegistrarRules) -> None:

@@ -12,6 +12,7 @@ from proxy.sip.uri cimport Uri, aor_key, parse_uri
 cdef int ALLOW, CONTACT, EXPIRES, PATH, REQUIRE, SUPPORTED, USER_AGENT, VIA, SIP_PORT
 cdef int CALL_ID_BYTES, CONTACT_BYTES, CONTACTS_PER_REGISTER, INSTANCE_BYTES, PATH_BYTES
 cdef int USER_AGENT_BYTES
+cdef int TO_URI
 cdef long long CSEQ, LAST_SECOND
 cdef unsigned int ALL_METHODS
 
@@ -32,7 +33,7 @@ cdef class Registration:
     cpdef long long until(self, ContactValue contact) except? 0
 
 
-@cython.locals(wanted=Registration, to_addr=NameAddr)
+@cython.locals(wanted=Registration, p="const unsigned char *")
 cpdef Registration read_registration(Message request, Address source, bytes listener,
                                      long long now, long long now_ms, RegistrarRules rules)
 @cython.locals(uri=Uri)

@@ -24,6 +24,8 @@ from proxy.sip.uri import Uri, aor_key, parse_uri
 
 LAST_SECOND = 0xFFFF_FFFF  # as far as a record's expiry reaches
 
+TO_URI = 2  # the slot of Message.to_at, as proxy/sip/values.py numbers them
+
 
 class Registration:
     """One REGISTER's wishes; nothing in it depends on what the table holds."""
@@ -87,8 +89,8 @@ def read_registration(
         _read_path(wanted, request)
     if len(wanted.call_id) > CALL_ID_BYTES:
         raise BadMessage("Call-ID too long", 400)
-    to_addr = request.to_addr
-    wanted.aor = address_of_record(to_addr.uri, rules)
+    p = request.data
+    wanted.aor = address_of_record(p[request.to_at[TO_URI] : request.to_at[TO_URI + 1]], rules)
     if request.has(CONTACT):
         _read_contacts(wanted, request)
         if not wanted.path and _is_behind_nat(request, wanted):

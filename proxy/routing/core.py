@@ -7,7 +7,7 @@ or the address moved here - is recognised by its signed branch and sent on witho
 
 from __future__ import annotations
 
-from proxy.errors import BadMessage
+from proxy.errors import BadMessage, LocateError
 from proxy.limits.counters import (
     BAD_MSG_HDR,
     DROP_REPLIES,
@@ -27,7 +27,7 @@ from proxy.limits.counters import (
     TM_RECEIVED_REPLIES,
 )
 from proxy.registrar.lookup import Target, lookup, target_for
-from proxy.routing.locate import Located, LocateError, literal, next_hop
+from proxy.routing.locate import Located, literal, next_hop
 from proxy.routing.node import Node
 from proxy.routing.request import Policy, Request
 from proxy.sip import scanner

@@ -14,11 +14,12 @@ from proxy.transaction.layer cimport Transaction, TransactionLayer
 cdef int LOOPS_DETECTED, REGISTRAR_ACCEPTED_REGS, REGISTRAR_REJECTED_REGS, SL_1XX_REPLIES
 cdef int SL_SENT_REPLIES, TM_UAS_TRANSACTIONS, TOO_MANY_HOPS, TRANSACTIONS_REFUSED
 cdef int PROXY_REQUIRE, ROUTE, SIP_PORT
-cdef object DONE
 cdef dict REASONS
 
 cdef class Outcome:
     cdef public int status
+
+cdef Outcome ENDED
 
 @cython.final
 cdef class Request(ForkUser):

@@ -36,8 +36,6 @@ from proxy.sip.patching import response
 from proxy.sip.uri import Uri, aor_key, parse_uri
 from proxy.transaction.layer import Transaction
 
-DONE = object()
-
 Policy = Callable[["Request"], Coroutine[Any, Any, None]]
 
 
@@ -51,6 +49,9 @@ class Outcome:
         if not self.status:
             yield self
         return self
+
+
+ENDED = Outcome()  # in the place of an awaited outcome: the policy has come to its end
 
 
 class Request(ForkUser):
@@ -260,7 +261,7 @@ class Request(ForkUser):
             return
         try:
             # next() with a default and not send(): a StopIteration would cost more than the policy
-            awaited = next(coroutine, DONE)
+            awaited = next(coroutine, ENDED)
         except BadMessage as error:
             self.coroutine = None
             self.fail(error.status, error.reason)
@@ -270,7 +271,7 @@ class Request(ForkUser):
             self.node.log.error("policy failed", error=repr(error), method=self.method)
             self.fail(500, "")
         else:
-            if awaited is DONE:
+            if awaited is ENDED:
                 self.coroutine = None
                 self.ended()
             else:

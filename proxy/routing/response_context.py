@@ -8,7 +8,7 @@ of the context (the request's policy) has not thought of something else.
 from __future__ import annotations
 
 from proxy.constants import reason_phrase
-from proxy.errors import BadMessage
+from proxy.errors import BadMessage, LocateError
 from proxy.limits.counters import (
     FWD_REPLIES,
     FWD_REQUESTS,
@@ -20,7 +20,7 @@ from proxy.limits.counters import (
 )
 from proxy.registrar.lookup import Target
 from proxy.routing.best_response import best, merged_challenges
-from proxy.routing.locate import Located, LocateError, literal, next_hop
+from proxy.routing.locate import Located, literal, next_hop
 from proxy.routing.node import Node
 from proxy.routing.relay import Relay
 from proxy.sip.address import Address

@@ -27,6 +27,7 @@ _OWNER_DIED = OWNER_DIED
 _RECOVERED_AT = layout.OWN_WORDS + 24
 
 KINDS = (b"location", b"table")
+_PATIENCE_NS = 2_000_000_000  # a check is in no hurry
 
 
 def scavenge(table: Table, budget: int = 1000) -> int:
@@ -37,7 +38,9 @@ def scavenge(table: Table, budget: int = 1000) -> int:
     page = table.scavenge_cursor
     found = 0
     seen = 0
-    while seen < budget and page < slabs.page_count:
+    visited = 0
+    while seen < budget and visited < slabs.page_count:
+        visited += 1
         size_class = slabs.page_class(page)
         if size_class >= 0:
             size = slabs.size_of(size_class)
@@ -49,9 +52,9 @@ def scavenge(table: Table, budget: int = 1000) -> int:
                 seen += 1
                 at += size
         page += 1
-    if page >= slabs.page_count:
-        page = 0
-        table.recount()
+        if page == slabs.page_count:
+            page = 0
+            table.recount()
     table.scavenge_cursor = page
     if found:
         arena.add_u64(_RECOVERED_AT, found)
@@ -110,6 +113,19 @@ def _linked(table: Table, at: int, hash32: int) -> bool:
     return here == at
 
 
+def _moved(table: Table, at: int) -> bool:
+    hash32 = table.arena.u32(at + _HASH)
+    table.acquire(hash32 & table.stripe_mask)
+    try:
+        return (
+            table.arena.u32(at + _STATE) == _FREE
+            or table.arena.u32(at + _HASH) != hash32
+            or _linked(table, at, hash32)
+        )
+    finally:
+        table.arena.unlock(table.stripe_at(hash32))
+
+
 def check(path: str) -> Report:
     """Examine a table file, beside a running server too; an unused one is not changed."""
     try:
@@ -119,6 +135,7 @@ def check(path: str) -> Report:
         if "in use" not in str(error):
             raise
         arena = Arena.join(path)
+        arena.lock_wait_ns = _PATIENCE_NS
         in_use = True
     kind = arena.copy(16, 16).rstrip(b"\0")
     header = layout.read(arena, kind if kind in KINDS else KINDS[0], layout.TABLE_LAYOUT)
@@ -137,7 +154,7 @@ def _report(table: Table, locking: bool, settled: bool) -> Report:
     records, units = _examine_stripes(table, kept, faults, locking, settled)
     # After a crash of everybody, lists and counts may be one step behind: attaching renews them.
     free = _examine_lists(table, kept, faults if settled else [], locking)
-    slots, leaked = _examine_pages(table, kept)
+    slots, leaked = _examine_pages(table, kept, locking)
     return Report(
         records=records,
         units=units,
@@ -185,15 +202,17 @@ def _examine_chain(
 ) -> tuple[int, int]:
     records = 0
     units = 0
+    steps = 0
     keys = set()
     at = table.slabs.follow(table.bucket_at(bucket))
     while at != 0:
         if not table.sound(at, bucket):
             faults.append(f"bucket {bucket}: the record at {at} is damaged")
             break
-        if kept[at >> 5]:
-            faults.append(f"bucket {bucket}: the record at {at} is linked twice")
+        if steps > _MAX_CHAIN:  # a sound record can only be in its own bucket, so it is a loop
+            faults.append(f"bucket {bucket}: its chain has no end")
             break
+        steps += 1
         kept[at >> 5] = 1
         key = table.key_at(at)
         if key in keys:
@@ -233,8 +252,11 @@ def _examine_lists(table: Table, kept: bytearray, faults: list[str], locking: bo
     return free
 
 
-def _examine_pages(table: Table, kept: bytearray) -> tuple[int, int]:
-    """All slots there are, and those that are in no chain and on no list."""
+def _examine_pages(table: Table, kept: bytearray, locking: bool) -> tuple[int, int]:
+    """All slots there are, and those that are in no chain and on no list.
+
+    Beside busy writers a slot may have moved since; what is leaked stays so and is looked at again.
+    """
     slabs = table.slabs
     slots = 0
     leaked = 0
@@ -247,7 +269,7 @@ def _examine_pages(table: Table, kept: bytearray) -> tuple[int, int]:
         end = at + _PAGE
         while at + size <= end:
             slots += 1
-            if not kept[at >> 5]:
+            if not kept[at >> 5] and not (locking and _moved(table, at)):
                 leaked += 1
             at += size
     return slots, leaked

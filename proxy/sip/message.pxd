@@ -26,7 +26,6 @@ from proxy.sip.values cimport scan_address, scan_cseq, scan_via
 
 cdef unsigned long long SINGLETON_BITS
 cdef unsigned long long REQUIRED_BITS
-cdef unsigned long long _ONE
 cdef int _DATAGRAM_BYTES
 cdef int _HEADER_LINES
 cdef int _HEADER_NAME_BYTES
@@ -98,7 +97,7 @@ cdef class Message:
     @cython.locals(index=int, found=list)
     cpdef list headers(self, int header_id)
     cpdef list values(self, int header_id)
-    @cython.locals(index=int, wanted=bytes, known=int)
+    @cython.locals(index=int, own=bytes, known=int, found=list)
     cpdef list named(self, bytes name)
 
 

@@ -53,7 +53,6 @@ _HEADER_LINE_BYTES = bounds.HEADER_LINE_BYTES
 _MAX_FORWARDS = bounds.MAX_FORWARDS
 _VIA_HOPS = bounds.VIA_HOPS
 _METHOD_BYTES = 64
-_ONE = 1
 _FOLD = re.compile(rb"[ \t]*\r\n[ \t]+")
 
 
@@ -162,14 +161,12 @@ class Message:
         known = header_id(name)
         if known:
             return self.headers(known)
-        wanted = name.lower() + b":"
-        return [
-            self.value(index)
-            for index in range(self.header_count)
-            if cut(self.data, self.name_start[index], self.value_start[index])
-            .lower()
-            .startswith(wanted)
-        ]
+        found = []
+        for index in range(self.header_count):
+            own = self.data[self.name_start[index] : self.value_start[index]].rstrip(b": \t\r\n")
+            if own.lower() == name.lower():
+                found.append(self.value(index))
+        return found
 
     @property
     def body(self) -> bytes:
@@ -329,7 +326,7 @@ def _note_header(made: Message, number: int, count: int) -> int:
     """Chain the line to the one before of its kind; some there may be once only."""
     if made._first[number] == 0:
         made._first[number] = count
-        made._seen |= _ONE << number
+        made._seen |= 1 << number
     else:
         if (SINGLETON_BITS >> number) & 1:
             raise BadMessage(f"{NAMES[number].decode('ascii')} twice")

@@ -305,10 +305,7 @@ class TransactionLayer:
         """Let go of what a finished transaction no longer needs; forget a terminated one."""
         machine = transaction.machine
         if transaction.state == TERMINATED:
-            if machine < SERVER_INVITE:
-                table = self.clients
-            else:
-                table = self.servers
+            table = self.clients if machine < SERVER_INVITE else self.servers
             if table.get(transaction.key) is transaction:
                 del table[transaction.key]
             self.release(transaction)

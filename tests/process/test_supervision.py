@@ -181,3 +181,4 @@ def test_chatter_never_stops_a_worker(make_server: Callable[..., Any]) -> None:
         assert ask_pid(client, b"talk") == worker
         server.signal(signal.SIGCONT)
         assert ask_pid(client) == worker
+    assert server.ctl("get_statistics", "log_lines_dropped")["sipherd:log_lines_dropped"] > 0

@@ -86,7 +86,8 @@ def test_damaged_files_load_what_is_true_or_are_refused(
                 check(str(path))
                 table = LocationTable.attach(str(path))
             except ShmError as error:
-                assert str(path) in str(error), seed
+                if str(path) not in str(error):
+                    raise
                 continue
             kept_some.touch()
             use(table)

@@ -18,13 +18,13 @@ def test_nobody(registrar: Registrar) -> None:
 
 
 def test_everything_a_branch_needs(registrar: Registrar) -> None:
-    registrar.register(b"Contact: <sip:a@198.51.100.7;ob>;q=0.25", b"Allow: INVITE")
+    registrar.register(b"Contact: <sip:a@10.0.0.7;ob>;q=0.25", b"Allow: INVITE")
     (target,) = lookup(registrar.table, AOR, "INVITE", NOW)
-    assert target.uri == b"sip:a@198.51.100.7;ob"
+    assert target.uri == b"sip:a@10.0.0.7;ob"
     assert target.received == b"198.51.100.7:5060"
     assert target.socket == LISTENER
-    assert (target.path, target.q, target.methods, target.flags) == (b"", 250, 1, 0)
-    assert repr(target).startswith("<Target b'sip:a@198.51.100.7;ob' q=250")
+    assert (target.path, target.q, target.methods, target.flags) == (b"", 250, 1, 1)
+    assert repr(target).startswith("<Target b'sip:a@10.0.0.7;ob' q=250")
 
 
 def test_by_q_and_otherwise_as_registered(registrar: Registrar) -> None:

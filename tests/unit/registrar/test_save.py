@@ -11,6 +11,7 @@ from proxy.registrar.binding import Binding
 from proxy.registrar.edit import add
 from proxy.registrar.lookup import lookup
 from proxy.sip.address import Address
+from proxy.sip.message import parse
 from tests.unit.registrar.conftest import AOR, LISTENER, NOW, Registrar, register
 
 C1 = b"Contact: <sip:alice@198.51.100.7>"
@@ -36,7 +37,7 @@ def test_first_registration(registrar: Registrar) -> None:
     assert (binding.cseq, binding.q, binding.methods) == (1, 700, 1 | 4 | 8)
     assert (binding.expires, binding.modified) == (NOW + 1800, NOW)
     assert binding.user_agent == b"U" * 128
-    assert binding.received == b"198.51.100.7:5060"
+    assert binding.received == b""  # it is where it says
     assert binding.socket == LISTENER
     assert (binding.origin, binding.flags) == (1, 0)
     assert binding.version == NOW * 1000 << 16
@@ -89,6 +90,46 @@ def test_a_phone_that_moved_is_found_where_it_is(registrar: Registrar) -> None:
     assert binding.flags == 1  # behind a NAT now
     (target,) = lookup(registrar.table, AOR, "INVITE", NOW)
     assert (target.uri, target.received, target.flags) == (URI1, b"203.0.113.9:40000", 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "contact", "via", "received"),
+    [
+        ((b"198.51.100.7", 5060), b"sip:a@198.51.100.7", b"", b""),
+        ((b"198.51.100.7", 5060), b"sip:a@phone.example.com", b"", b""),
+        ((b"198.51.100.7", 5060), b"sip:a@192.168.1.5", b"", b"198.51.100.7:5060"),
+        ((b"198.51.100.7", 40_000), b"sip:a@198.51.100.7", b"", b""),
+        ((b"198.51.100.7", 40_000), b"sip:a@198.51.100.7", b";rport", b"198.51.100.7:40000"),
+        ((b"203.0.113.9", 5060), b"sip:a@198.51.100.7", b"", b"203.0.113.9:5060"),
+    ],
+)
+def test_where_the_register_came_from_is_kept_of_phones_behind_nat(
+    registrar: Registrar, source: tuple[bytes, int], contact: bytes, via: bytes, received: bytes
+) -> None:
+    registrar.source = Address.parse(*source)
+    for cseq in (1, 2):
+        request = register(b"Contact: <" + contact + b">", cseq=cseq)
+        branch = b";branch=z9hG4bK%d" % cseq
+        registrar.send(parse(request.data.replace(branch, branch + via)))
+        (binding,) = registrar.bindings()
+        assert (binding.received, binding.flags) == (received, int(received != b""))
+
+
+@pytest.mark.parametrize(
+    ("sent_by", "received"),
+    [
+        (b"[2001:db8::7]:5060", b""),
+        (b"[2001:DB8::7]:5060", b""),
+        (b"[2001:db8::8]:5060", b"[2001:db8::7]:5060"),
+        (b"198.51.100.7:5060", b"[2001:db8::7]:5060"),
+    ],
+)
+def test_an_ipv6_phone_is_no_nat(registrar: Registrar, sent_by: bytes, received: bytes) -> None:
+    registrar.source = Address.parse(b"2001:db8::7", 5060)
+    data = register(b"Contact: <sip:a@[2001:db8::7]>").data
+    registrar.send(parse(data.replace(b"198.51.100.7:5060", sent_by)))
+    (binding,) = registrar.bindings()
+    assert binding.received == received
 
 
 def test_fetch(registrar: Registrar) -> None:

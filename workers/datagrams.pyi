@@ -1,0 +1,32 @@
+from proxy.shm.inbox import Inbox
+from proxy.shm.shards import Shards
+from proxy.shm.slots import Counters
+from proxy.sip.address import Address
+from proxy.transaction.layer import Transaction
+
+Incoming = tuple[int, bytes, int, bytes]
+Outgoing = tuple[bytes, Address, int, Transaction | None]
+
+class Handoff:
+    index: int
+    def __init__(
+        self,
+        index: int,
+        shards: Shards,
+        inboxes: list[Inbox],
+        eventfds: list[int],
+        counters: Counters,
+        handed_off: int,
+        inbox_full: int,
+    ) -> None: ...
+    def wake(self) -> None: ...
+
+class DatagramSocket:
+    fd: int
+    listener: int
+    drops: int
+    def __init__(self, fd: int, listener: int) -> None: ...
+    def receive(self, handoff: Handoff, received_ns: int, batch: list[Incoming]) -> int: ...
+    def send(
+        self, outbox: list[Outgoing], start: int, end: int, failed: list[Outgoing]
+    ) -> None: ...
