@@ -1,17 +1,20 @@
 """UDP sockets in batches: recvmmsg and sendmmsg, and the hand-off to the worker that owns a call.
 
-One system call brings in up to BATCH datagrams and one sends as many. Whoever receives a datagram
-looks no further than its Call-ID: if another worker owns it, the bytes go to that worker's inbox.
+One system call brings in up to BATCH datagrams. What is to be sent is sorted by destination, and
+runs of equal size to one destination - a trunk's, a load balancer's - go through the kernel once
+(UDP_SEGMENT); each still arrives as a datagram of its own. Whoever receives a datagram looks no
+further than its Call-ID: if another worker owns it, the bytes go to that worker's inbox.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, ECONNREFUSED, EINTR, errno
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp
 
 from proxy.shm.inbox cimport Inbox
 from proxy.shm.shards cimport Shards
 from proxy.shm.slots cimport Counters
+from proxy.sip.address cimport Address
 from proxy.sip.scanner cimport call_id_hash
 
 import os
@@ -32,14 +35,16 @@ cdef extern from "sys/socket.h" nogil:
         msghdr msg_hdr
         unsigned int msg_len
     struct cmsghdr:
+        size_t cmsg_len
         int cmsg_level
         int cmsg_type
-    cmsghdr *CMSG_FIRSTHDR(msghdr *)
-    cmsghdr *CMSG_NXTHDR(msghdr *, cmsghdr *)
     unsigned char *CMSG_DATA(cmsghdr *)
+    size_t CMSG_LEN(size_t)
+    size_t CMSG_SPACE(size_t)
     int recvmmsg(int fd, mmsghdr *messages, unsigned int count, int flags, void *timeout)
     int sendmmsg(int fd, mmsghdr *messages, unsigned int count, int flags)
-    int SOL_SOCKET, MSG_DONTWAIT, SO_RXQ_OVFL
+    int getsockopt(int fd, int level, int name, void *value, socklen_t *size)
+    int SOL_SOCKET, MSG_DONTWAIT
 
 cdef extern from "sys/uio.h" nogil:
     struct iovec:
@@ -56,9 +61,19 @@ cdef extern from "poll.h" nogil:
 
 cdef enum:
     BATCH = 64
-    ROOM = 65536
-    CONTROL = 64
+    ROOM = 2048  # what nearly every message fits into: the batch stays in the cache
+    MORE_ROOM = 65536 - 2048
+    RUN = 64  # UDP_MAX_SEGMENTS of every kernel that has the option
+    RUN_BYTES = 60000
+    SEGMENT = 1400  # a larger datagram may exceed the path's MTU, which segments must not
+    VECTORS = 512
+    CONTROL = 32
     SEND_PATIENCE_MS = 20
+    SOL_UDP = 17
+    UDP_SEGMENT = 103  # linux/udp.h
+    SO_MEMINFO = 55  # asm-generic/socket.h
+    MEMINFO_DROPS = 8  # linux/sock_diag.h, SK_MEMINFO_DROPS
+    MEMINFO_VALUES = 9
 
 
 cdef class Handoff:
@@ -116,44 +131,52 @@ cdef class DatagramSocket:
     """One bound UDP socket of one worker."""
     cdef readonly int fd
     cdef readonly int listener
-    cdef readonly uint32_t drops
+    cdef public bint segmenting
     cdef mmsghdr *incoming
     cdef mmsghdr *outgoing
-    cdef iovec *vectors
+    cdef iovec *into
+    cdef iovec *pieces
     cdef sockaddr_storage *sources
     cdef char *buffers
+    cdef char *overflows
     cdef char *controls
     cdef bytes last_source
 
     def __cinit__(self, int fd, int listener):
         self.fd = fd
         self.listener = listener
+        self.segmenting = True
         self.last_source = b""
         self.incoming = <mmsghdr *>calloc(BATCH, sizeof(mmsghdr))
         self.outgoing = <mmsghdr *>calloc(BATCH, sizeof(mmsghdr))
-        self.vectors = <iovec *>calloc(2 * BATCH, sizeof(iovec))
+        self.into = <iovec *>calloc(2 * BATCH, sizeof(iovec))
+        self.pieces = <iovec *>calloc(VECTORS, sizeof(iovec))
         self.sources = <sockaddr_storage *>calloc(BATCH, sizeof(sockaddr_storage))
         self.buffers = <char *>calloc(BATCH, ROOM)
+        self.overflows = <char *>calloc(BATCH, MORE_ROOM)
         self.controls = <char *>calloc(BATCH, CONTROL)
-        if (not self.incoming or not self.outgoing or not self.vectors or not self.sources
-                or not self.buffers or not self.controls):
+        if (not self.incoming or not self.outgoing or not self.into or not self.pieces
+                or not self.sources or not self.buffers or not self.overflows
+                or not self.controls):
             raise MemoryError("no memory for the datagram buffers")
         cdef int i
         for i in range(BATCH):
-            self.vectors[i].iov_base = self.buffers + i * ROOM
-            self.vectors[i].iov_len = ROOM
-            self.incoming[i].msg_hdr.msg_iov = &self.vectors[i]
-            self.incoming[i].msg_hdr.msg_iovlen = 1
+            self.into[2 * i].iov_base = self.buffers + i * ROOM
+            self.into[2 * i].iov_len = ROOM
+            self.into[2 * i + 1].iov_base = self.overflows + i * MORE_ROOM
+            self.into[2 * i + 1].iov_len = MORE_ROOM
+            self.incoming[i].msg_hdr.msg_iov = &self.into[2 * i]
+            self.incoming[i].msg_hdr.msg_iovlen = 2
             self.incoming[i].msg_hdr.msg_name = &self.sources[i]
-            self.outgoing[i].msg_hdr.msg_iov = &self.vectors[BATCH + i]
-            self.outgoing[i].msg_hdr.msg_iovlen = 1
 
     def __dealloc__(self):
         free(self.incoming)
         free(self.outgoing)
-        free(self.vectors)
+        free(self.into)
+        free(self.pieces)
         free(self.sources)
         free(self.buffers)
+        free(self.overflows)
         free(self.controls)
 
     def receive(self, Handoff handoff, uint64_t received_ns, list batch):
@@ -167,8 +190,6 @@ cdef class DatagramSocket:
         cdef bytes data, source
         for i in range(BATCH):
             self.incoming[i].msg_hdr.msg_namelen = sizeof(sockaddr_storage)
-            self.incoming[i].msg_hdr.msg_control = self.controls + i * CONTROL
-            self.incoming[i].msg_hdr.msg_controllen = CONTROL
         with nogil:
             count = recvmmsg(self.fd, self.incoming, BATCH, MSG_DONTWAIT, NULL)
         if count < 0:
@@ -177,13 +198,20 @@ cdef class DatagramSocket:
                 return 0
             raise OSError(errno, os.strerror(errno))
         for i in range(count):
-            data = PyBytes_FromStringAndSize(self.buffers + i * ROOM, self.incoming[i].msg_len)
+            data = self.datagram(i)
             source = self.source_of(i)
             if not handoff.pass_on(self.listener, source, received_ns, data):
                 batch.append((self.listener, source, received_ns, data))
-        if count:
-            self.note_drops(&self.incoming[count - 1].msg_hdr)
         return count
+
+    cdef bytes datagram(self, int i):
+        """The bytes of one received datagram."""
+        cdef Py_ssize_t size = self.incoming[i].msg_len
+        cdef bytes head
+        if size <= ROOM:
+            return PyBytes_FromStringAndSize(self.buffers + i * ROOM, size)
+        head = PyBytes_FromStringAndSize(self.buffers + i * ROOM, ROOM)
+        return head + PyBytes_FromStringAndSize(self.overflows + i * MORE_ROOM, size - ROOM)
 
     cdef bytes source_of(self, int i):
         """The sender's raw sockaddr; a run of datagrams from one sender shares one object."""
@@ -195,48 +223,98 @@ cdef class DatagramSocket:
             self.last_source = PyBytes_FromStringAndSize(<char *>&self.sources[i], size)
         return self.last_source
 
-    cdef void note_drops(self, msghdr *header) noexcept:
-        """Remember the kernel's count of datagrams that found the receive buffer full."""
-        cdef cmsghdr *control = CMSG_FIRSTHDR(header)
-        while control:
-            if control.cmsg_level == SOL_SOCKET and control.cmsg_type == SO_RXQ_OVFL:
-                self.drops = (<uint32_t *>CMSG_DATA(control))[0]
-            control = CMSG_NXTHDR(header, control)
+    def drops(self):
+        """How many datagrams the kernel has dropped because the receive buffer was full."""
+        cdef uint32_t values[MEMINFO_VALUES]
+        cdef socklen_t size = sizeof(values)
+        if getsockopt(self.fd, SOL_SOCKET, SO_MEMINFO, values, &size) < 0:
+            raise OSError(errno, os.strerror(errno))
+        return values[MEMINFO_DROPS]
 
-    def send(self, list outbox, Py_ssize_t start, Py_ssize_t end, list failed):
-        """Send outbox[start:end], entries (data, address, listener, transaction), in order.
+    def send(self, list outbox, list failed):
+        """Send entries (data, address, listener, transaction), in order for each destination.
 
         What the kernel refuses for good is appended to `failed`; a full send buffer is waited
         for at most SEND_PATIENCE_MS.
         """
-        cdef Py_ssize_t at = start
-        cdef int count, sent
+        cdef Py_ssize_t at = 0
+        cdef Py_ssize_t end = len(outbox)
+        cdef int messages, sent, i
+        outbox = by_destination(outbox)
         while at < end:
-            count = <int>min(BATCH, end - at)
-            self.load(outbox, at, count)
+            messages = self.load(outbox, at, end)
             with nogil:
-                sent = sendmmsg(self.fd, self.outgoing, count, MSG_DONTWAIT)
+                sent = sendmmsg(self.fd, self.outgoing, messages, MSG_DONTWAIT)
             if sent > 0:
-                at += sent
+                for i in range(sent):
+                    at += <Py_ssize_t>self.outgoing[i].msg_hdr.msg_iovlen
             elif errno == EINTR or (errno == EAGAIN and self.writable()):
                 continue
+            elif self.outgoing[0].msg_hdr.msg_iovlen > 1:
+                # a device that cannot segment (EIO), a path with a small MTU (EINVAL)
+                self.segmenting = False
             else:
                 failed.append(outbox[at])
                 at += 1
 
-    cdef load(self, list outbox, Py_ssize_t at, int count):
-        """Point the outgoing headers at `count` entries; the outbox keeps their bytes alive."""
-        cdef int i
-        cdef bytes data, sockaddr
-        cdef tuple entry
-        for i in range(count):
-            entry = <tuple>outbox[at + i]
+    cdef int load(self, list outbox, Py_ssize_t at, Py_ssize_t end) except -1:
+        """Point the outgoing headers at runs of entries; the outbox keeps their bytes alive."""
+        cdef int messages = 0
+        cdef int used = 0
+        cdef int run
+        cdef msghdr *header
+        while at < end and messages < BATCH and used + RUN <= VECTORS:
+            header = &self.outgoing[messages].msg_hdr
+            run = self.load_run(outbox, at, end, &self.pieces[used])
+            header.msg_iov = &self.pieces[used]
+            header.msg_iovlen = run
+            self.address(header, <tuple>outbox[at])
+            if run > 1:
+                self.segment(header, messages, <uint16_t>self.pieces[used].iov_len)
+            at += run
+            used += run
+            messages += 1
+        return messages
+
+    cdef int load_run(self, list outbox, Py_ssize_t at, Py_ssize_t end, iovec *pieces) except -1:
+        """How many entries from `at` on can leave as one: same destination, same size."""
+        cdef tuple entry = <tuple>outbox[at]
+        cdef bytes data = <bytes>entry[0]
+        cdef object address = entry[1]
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t most = 1
+        cdef int run = 1
+        pieces[0].iov_base = PyBytes_AS_STRING(data)
+        pieces[0].iov_len = size
+        if self.segmenting and 0 < size <= SEGMENT:
+            most = min(end - at, RUN, RUN_BYTES // size)
+        while run < most:
+            entry = <tuple>outbox[at + run]
             data = <bytes>entry[0]
-            sockaddr = entry[1].sockaddr
-            self.vectors[BATCH + i].iov_base = PyBytes_AS_STRING(data)
-            self.vectors[BATCH + i].iov_len = PyBytes_GET_SIZE(data)
-            self.outgoing[i].msg_hdr.msg_name = PyBytes_AS_STRING(sockaddr)
-            self.outgoing[i].msg_hdr.msg_namelen = <socklen_t>PyBytes_GET_SIZE(sockaddr)
+            if entry[1] is not address or PyBytes_GET_SIZE(data) != size:
+                break
+            pieces[run].iov_base = PyBytes_AS_STRING(data)
+            pieces[run].iov_len = size
+            run += 1
+        return run
+
+    cdef address(self, msghdr *header, tuple entry):
+        """The destination of a message, with no control data."""
+        cdef bytes sockaddr = (<Address>entry[1]).sockaddr
+        header.msg_name = PyBytes_AS_STRING(sockaddr)
+        header.msg_namelen = <socklen_t>PyBytes_GET_SIZE(sockaddr)
+        header.msg_control = NULL
+        header.msg_controllen = 0
+
+    cdef void segment(self, msghdr *header, int index, uint16_t size) noexcept:
+        """Ask the kernel to cut a message into datagrams of `size` bytes."""
+        cdef cmsghdr *control = <cmsghdr *>(self.controls + index * CONTROL)
+        header.msg_control = control
+        header.msg_controllen = CMSG_SPACE(sizeof(uint16_t))
+        control.cmsg_level = SOL_UDP
+        control.cmsg_type = UDP_SEGMENT
+        control.cmsg_len = CMSG_LEN(sizeof(uint16_t))
+        (<uint16_t *>CMSG_DATA(control))[0] = size
 
     cdef bint writable(self) noexcept:
         """Wait briefly for room in the send buffer."""
@@ -246,3 +324,26 @@ cdef class DatagramSocket:
         waiting.revents = 0
         with nogil:
             return poll(&waiting, 1, SEND_PATIENCE_MS) > 0
+
+
+cdef list by_destination(list outbox):
+    """The entries with those for one destination together, each destination's in their order."""
+    cdef object last = None
+    cdef int changes = 0
+    cdef dict groups
+    cdef tuple entry
+    for entry in outbox:
+        if entry[1] is not last:
+            last = entry[1]
+            changes += 1
+    if changes < 3:
+        return outbox
+    groups = {}
+    for entry in outbox:
+        if entry[1] in groups:
+            (<list>groups[entry[1]]).append(entry)
+        else:
+            groups[entry[1]] = [entry]
+    if len(groups) == changes:
+        return outbox
+    return [entry for group in groups.values() for entry in group]

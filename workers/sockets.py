@@ -17,7 +17,6 @@ from workers.config import Endpoint
 
 # Not named by Python 3.11's socket module.
 SO_RCVBUFFORCE: Final = 33
-SO_RXQ_OVFL: Final = 40
 IP_FREEBIND: Final = 15
 IPV6_FREEBIND: Final = 78
 
@@ -61,7 +60,6 @@ def _open(endpoint: Endpoint, receive_buffer: int) -> socket.socket:
     try:
         member.setblocking(False)
         member.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        member.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
         _ask_for_buffer(member, receive_buffer)
         member.bind((endpoint.host, endpoint.port))
     except OSError:

@@ -139,17 +139,15 @@ class UdpWorker:
         return total
 
     def flush(self) -> None:
-        """Send the outbox in its order, in runs that leave by the same listener."""
+        """Send the outbox, each listener's part by its own socket."""
         outbox = self.layer.outbox
         self.layer.outbox = []
         failed: list[Outgoing] = []
-        start = 0
-        if len(self.senders) > 1:
-            for at in range(1, len(outbox)):
-                if outbox[at][2] != outbox[start][2]:
-                    self.senders[outbox[start][2]].send(outbox, start, at, failed)
-                    start = at
-        self.senders[outbox[start][2]].send(outbox, start, len(outbox), failed)
+        if len(self.senders) == 1:
+            self.sockets[0].send(outbox, failed)
+        else:
+            for listener, sender in self.senders.items():
+                sender.send([entry for entry in outbox if entry[2] == listener], failed)
         self.counters.add(ids.SENT_DATAGRAMS, len(outbox) - len(failed))
         if failed:
             self.report(failed)

@@ -12,15 +12,24 @@ or by another node, gets the same branch; a response whose mac is right has pass
 
 from __future__ import annotations
 
+import cython
+
 from proxy.constants import BRANCH_BYTES, BRANCH_COOKIE
 from proxy.sip.message import Message
 
 MASK = 0xFFFFFFFFFFFFFFFF
+HEX = b"0123456789abcdef"
+# What a signature is for: the first eight bytes that are signed (a CSeq number is below 2**31).
+ROUTE_COOKIE = 1 << 32
+OWN_TAG = 2 << 32
 COOKIE = BRANCH_COOKIE
 
 
-def siphash(key0: int, key1: int, data: bytes) -> int:
-    """SipHash-2-4 (Aumasson, Bernstein 2012) of `data` under a 128-bit key, as a 64-bit number."""
+def siphash(key0: int, key1: int, number: int, data: bytes) -> int:
+    """SipHash-2-4 (Aumasson, Bernstein 2012) under a 128-bit key, as a 64-bit number.
+
+    What is hashed is `number` as eight bytes, the lowest first, and `data` behind them.
+    """
     v0 = key0 ^ 0x736F6D6570736575
     v1 = key1 ^ 0x646F72616E646F6D
     v2 = key0 ^ 0x6C7967656E657261
@@ -28,28 +37,26 @@ def siphash(key0: int, key1: int, data: bytes) -> int:
     p = data
     size = len(data)
     whole = size - size % 8
-    at = 0
-    finished = 0
-    while finished < 2:
-        if at < whole:
+    at = -8
+    rounds = 2
+    while rounds:
+        if at < 0:
+            word = number
+        elif at < whole:
             word = 0
             for i in range(7, -1, -1):
                 word = (word << 8) | p[at + i]
-            at += 8
-            rounds = 2
-        elif finished == 0:
-            word = size & 0xFF
+        elif at == whole:
+            word = (size + 8) & 0xFF
             for i in range(6, -1, -1):
                 word = word << 8
                 if whole + i < size:
                     word |= p[whole + i]
-            rounds = 2
-            finished = 1
         else:
             word = 0
             v2 ^= 0xFF
             rounds = 4
-            finished = 2
+        at += 8
         v3 ^= word
         for _ in range(rounds):
             v0 = (v0 + v1) & MASK
@@ -67,7 +74,21 @@ def siphash(key0: int, key1: int, data: bytes) -> int:
             v1 ^= v2
             v2 = ((v2 << 32) | (v2 >> 32)) & MASK
         v0 ^= word
+        if rounds == 4:
+            rounds = 0
     return v0 ^ v1 ^ v2 ^ v3
+
+
+def hex_digits(value: int, width: int) -> bytes:
+    """The lowest `width` (at most 16) hex digits of a number."""
+    if not cython.compiled:
+        out = bytearray(16)
+    digits = HEX
+    for i in range(width - 1, -1, -1):
+        out[i] = digits[value & 15]
+        value >>= 4
+    text = out[:width]
+    return text if cython.compiled else bytes(text)
 
 
 class Signer:
@@ -76,45 +97,43 @@ class Signer:
     def __init__(self, secret: bytes) -> None:
         if len(secret) < 16:
             raise ValueError("the secret has to have at least 16 bytes")
-        self.key0 = siphash(0x627A6E6368, 1, secret)
-        self.key1 = siphash(0x627A6E6368, 2, secret)
+        self.key0 = siphash(0x627A6E6368, 1, 0, secret)
+        self.key1 = siphash(0x627A6E6368, 2, 0, secret)
 
-    def loop_hash(self, request: Message, request_uri: bytes, routes: bytes) -> bytes:
-        """Eight hex digits over what the routing decision depends on (RFC 5393 §4.2.1).
+    def loop_hash(self, request: Message, request_uri: bytes, routes: bytes) -> int:
+        """32 bits over what the routing decision depends on (RFC 5393 §4.2.1).
 
         Not over the To tag: the ACK of a failed INVITE has one and must get its INVITE's branch.
         """
-        seen = b"\0".join(
-            (
-                request_uri,
-                routes,
-                request.from_tag,
-                request.call_id,
-                request.cseq.to_bytes(4, "big"),
-            )
-        )
-        return b"%08x" % (siphash(self.key0, self.key1, seen) & 0xFFFFFFFF)
+        seen = b"\0".join((request_uri, routes, request.from_tag, request.call_id))
+        return siphash(self.key0, self.key1, request.cseq, seen) & 0xFFFFFFFF
 
-    def branch(self, request: Message, loop: bytes, target: bytes) -> bytes:
+    def branch(self, request: Message, loop: int, target: bytes) -> bytes:
         """The branch of `request` towards `target`; ACK and CANCEL get that of their INVITE."""
-        suffix = loop + b"%08x" % (siphash(self.key1, self.key0, target) & 0xFFFFFFFF)
-        return COOKIE + self._mac(request.branch, request, suffix) + suffix
+        suffix = (loop << 32) | (siphash(self.key1, self.key0, 0, target) & 0xFFFFFFFF)
+        mac = self._mac(request.branch, request, suffix)
+        return COOKIE + hex_digits(mac, 16) + hex_digits(suffix, 16)
 
     def is_ours(self, branch: bytes, next_branch: bytes, response: Message) -> bool:
         """Whether we made `branch` for the request that came with `next_branch`."""
         if len(branch) != BRANCH_BYTES:
             return False
-        return branch[7:23] == self._mac(next_branch, response, branch[23:])
+        try:
+            suffix = int(branch[23:], 16)
+        except ValueError:
+            return False
+        return branch[7:23] == hex_digits(self._mac(next_branch, response, suffix), 16)
 
-    def _mac(self, branch: bytes, message: Message, suffix: bytes) -> bytes:
-        signed = b"\0".join((branch, message.call_id, message.cseq.to_bytes(4, "big"), suffix))
-        return b"%016x" % siphash(self.key0, self.key1, signed)
+    def _mac(self, branch: bytes, message: Message, suffix: int) -> int:
+        inner = siphash(self.key1, self.key0, message.cseq, message.call_id)
+        return siphash(self.key0 ^ inner, self.key1, suffix, branch)
 
     def route_cookie(self, call_id: bytes, caller_tag: bytes) -> bytes:
         """What our Record-Route carries, so that only members of the dialog may use it."""
-        return b"%016x" % siphash(self.key1, self.key0, call_id + b"\0" + caller_tag)
+        signed = call_id + b"\0" + caller_tag
+        return hex_digits(siphash(self.key1, self.key0, ROUTE_COOKIE, signed), 16)
 
     def own_tag(self, request: Message) -> bytes:
         """The To tag of an answer we gave without keeping state; its ACK brings it back."""
-        signed = b"\0".join((b"tag", request.call_id, request.from_tag, request.branch))
-        return b"%016x" % siphash(self.key0, self.key1, signed)
+        signed = b"\0".join((request.call_id, request.from_tag, request.branch))
+        return hex_digits(siphash(self.key0, self.key1, OWN_TAG, signed), 16)

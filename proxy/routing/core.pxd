@@ -9,9 +9,10 @@ from proxy.sip.headers cimport Via
 from proxy.sip.message cimport Message, parse
 from proxy.sip.patching cimport forwarded_response
 from proxy.sip.scanner cimport classify
+from proxy.sip.uri cimport Uri, aor_key, parse_uri
 from proxy.transaction.layer cimport Transaction
 
-cdef int KIND_SIP, KIND_STUN
+cdef int KIND_SIP, KIND_STUN, TAG_BYTES
 cdef int ABSORBED, NEW_REQUEST, STRAY_ACK
 cdef int BAD_MSG_HDR, DROP_REPLIES, DROP_REQUESTS, DROPPED_MALFORMED, ERR_REQUESTS, FWD_REPLIES
 cdef int FWD_REQUESTS, KEEPALIVES, RCV_REPLIES, RCV_REQUESTS, RETRANSMISSIONS_ABSORBED
@@ -40,8 +41,11 @@ cdef class ProxyCore:
     cpdef cancel(self, Request request)
     @cython.locals(targets=list, target=Target)
     cpdef bint send_on(self, Request request) except *
-    @cython.locals(node=Node, key=bytes)
     cpdef list stray_targets(self, Request request)
+    @cython.locals(node=Node)
+    cpdef list phones_of(self, Uri uri)
+    @cython.locals(host=bytes, phone=Target, where=bytes)
+    cpdef bint is_from_phone(self, Request request) except *
     @cython.locals(node=Node, address=Address)
     cpdef send_to(self, Request request, Target target)
     @cython.locals(node=Node, relay=Relay, preferred=int, listener=int, branch=bytes)

@@ -39,12 +39,13 @@ from proxy.sip.patching import forwarded_response, response_address
 from proxy.sip.refusal import refusal
 from proxy.sip.scanner import classify
 from proxy.sip.stun import stun_binding_response
-from proxy.sip.uri import aor_key
+from proxy.sip.uri import Uri, aor_key, parse_uri
 from proxy.transaction.states import Found
 
 ABSORBED = int(Found.ABSORBED)
 NEW_REQUEST = int(Found.NEW_REQUEST)
 STRAY_ACK = int(Found.STRAY_ACK)
+TAG_BYTES = 16  # of one that Signer.own_tag made
 KIND_SIP = scanner.SIP
 KIND_STUN = scanner.STUN
 
@@ -146,7 +147,7 @@ class ProxyCore:
         """An ACK without a transaction (§16.11): to a 2xx along its Route, or after a death."""
         node = self.node
         message = request.message
-        if message.to_tag and message.to_tag == node.signer.own_tag(message):
+        if len(message.to_tag) == TAG_BYTES and message.to_tag == node.signer.own_tag(message):
             node.counters.add(SL_RECEIVED_ACKS, 1)  # to our own stateless refusal
             return
         self.send_on(request)
@@ -180,18 +181,41 @@ class ProxyCore:
         return True
 
     def stray_targets(self, request: Request) -> list[Target]:
-        """Where a request without a transaction may go: its dialog's Route, or our phones."""
+        """Where an ACK or CANCEL without a transaction may go: where its INVITE went.
+
+        Along its dialog's Route, to our phones, or to the world for one of our phones.
+        """
         if request.own_route:
             return [target_for(request.relaying.request_uri)]
-        if request.has_route or not request.is_for_us:
+        if request.has_route:
             return []
+        if request.is_for_us:
+            return self.phones_of(request.uri)
+        if request.is_from_us and self.is_from_phone(request):
+            return [target_for(request.relaying.request_uri)]
+        return []
+
+    def phones_of(self, uri: Uri) -> list[Target]:
+        """The registered contacts that an INVITE for `uri` goes to."""
         node = self.node
-        key = aor_key(request.uri)
-        return list(lookup(node.location, key, "", node.wall, node.faults))
+        return lookup(node.location, aor_key(uri), "INVITE", node.wall, node.faults)
+
+    def is_from_phone(self, request: Request) -> bool:
+        """Whether a request comes from where the caller it names has registered from."""
+        host = request.source.host
+        for phone in self.phones_of(parse_uri(request.message.from_addr.uri)):
+            where = b"sip:" + phone.received if phone.received else phone.uri
+            if parse_uri(where).host == host:
+                return True
+        return False
 
     def send_to(self, request: Request, target: Target) -> None:
         """Forward to one target; a host name is resolved first."""
         node = self.node
+        address = request.relaying.known_address(target)
+        if address is not None:
+            self.send_stateless(request, target, address)
+            return
         try:
             hop = next_hop(request.relaying.next_hop(target))
         except LocateError:
@@ -199,6 +223,7 @@ class ProxyCore:
             return
         address = literal(hop.host, hop.port)
         if address is not None:
+            request.relaying.remember(target, address)
             self.send_stateless(request, target, address)
         else:
             node.resolve(hop.host, hop.port, hop.transport, StrayArrival(self, request, target))
@@ -207,7 +232,7 @@ class ProxyCore:
         """§16.11, with the branch that the INVITE of this ACK or CANCEL had."""
         node = self.node
         relay = request.relaying
-        preferred = node.identity.hostports.get(target.socket, request.listener)
+        preferred = node.identity.hostports.get(target.socket, relay.leave_by)
         listener = node.identity.listener_towards(address, preferred)
         if listener < 0:
             node.counters.add(DROP_REQUESTS, 1)

@@ -8,7 +8,7 @@ cdef int SIP_PORT
 cdef class Identity:
     cdef readonly tuple listeners
     cdef readonly frozenset domains
-    cdef readonly set hosts
+    cdef readonly dict hosts
     cdef readonly set ports
     cdef readonly dict hostports
     cdef readonly tuple vias

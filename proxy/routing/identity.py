@@ -16,7 +16,7 @@ class Identity:
     def __init__(self, listeners: list[Address], domains: tuple[bytes, ...]) -> None:
         self.listeners = tuple(listeners)
         self.domains = frozenset(domains)
-        self.hosts = {(listener.host, listener.port) for listener in listeners}
+        self.hosts = {(one.host, one.port): i for i, one in enumerate(listeners)}
         self.ports = {listener.port for listener in listeners}
         self.hostports = {listener.hostport: i for i, listener in enumerate(listeners)}
         self.vias = tuple(b"Via: SIP/2.0/UDP " + one.hostport + b";branch=" for one in listeners)

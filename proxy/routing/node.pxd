@@ -20,6 +20,7 @@ cdef class Node:
     cdef readonly double timer_c
     cdef readonly HybridClock clock
     cdef readonly object faults
+    cdef readonly dict literals
     cdef readonly double now
     cdef readonly long long wall
     cdef readonly long long wall_ms

@@ -12,6 +12,7 @@ from proxy.routing.branch import Signer
 from proxy.routing.identity import Identity
 from proxy.shm.location_table import LocationTable
 from proxy.shm.slots import Counters
+from proxy.sip.address import Address
 from proxy.transaction.layer import TransactionLayer
 
 
@@ -58,6 +59,7 @@ class Node:
         self.timer_c = timer_c
         self.clock = HybridClock()
         self.faults = Faults()
+        self.literals: dict[bytes, Address] = {}  # URIs and addresses seen as text
         self.now = 0.0
         self.wall = 0
         self.wall_ms = 0

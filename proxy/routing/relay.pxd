@@ -1,5 +1,6 @@
 cimport cython
 from proxy.registrar.lookup cimport Target
+from proxy.routing.branch cimport hex_digits
 from proxy.routing.identity cimport Identity
 from proxy.routing.node cimport Node
 from proxy.sip.address cimport Address
@@ -9,6 +10,8 @@ from proxy.sip.uri cimport Uri
 
 cdef int DEFAULT_MAX_FORWARDS
 cdef int DEFAULT_BREADTH
+cdef int LITERALS
+cdef bytes FULL_BREADTH
 cdef int BRANCH_BYTES
 cdef int MAX_BREADTH, ROUTE, VIA
 
@@ -25,13 +28,18 @@ cdef class Relay:
     cdef public bint record_route
     cdef public bytes insert
     cdef public tuple edits
-    cdef public bytes loop
+    cdef public int leave_by
+    cdef public long long loop
+    cdef public list left
     cpdef bytes fix_via(self, Address source)
     @cython.locals(values=list)
     cpdef list routes(self)
-    cpdef bytes sign(self)
-    @cython.locals(index=int, loop=bytes)
+    @cython.locals(routes=list, joined=bytes)
+    cpdef long long sign(self) except *
+    @cython.locals(message=Message, loop=bytes)
     cpdef bint has_looped(self) except *
+    cpdef Address known_address(self, Target target)
+    cpdef remember(self, Target target, Address address)
     cpdef Uri next_hop(self, Target target)
     cpdef bytes branch(self, Target target, int attempt)
     @cython.locals(identity=Identity, insert=bytes, request_uri=bytes, drop=int, edits=tuple,

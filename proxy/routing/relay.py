@@ -6,6 +6,7 @@ from proxy.constants import BRANCH_BYTES
 from proxy.errors import BadMessage
 from proxy.limits import bounds
 from proxy.registrar.lookup import Target
+from proxy.routing.branch import hex_digits
 from proxy.routing.node import Node
 from proxy.sip.address import Address
 from proxy.sip.header_ids import MAX_BREADTH, ROUTE, VIA
@@ -15,7 +16,9 @@ from proxy.sip.patching import forwarded_request, top_via_fixed
 from proxy.sip.uri import Uri, parse_uri
 
 DEFAULT_MAX_FORWARDS = 70
+LITERALS = 65_536
 DEFAULT_BREADTH = bounds.MAX_BREADTH
+FULL_BREADTH = b"Max-Breadth: %d\r\n" % DEFAULT_BREADTH
 
 
 class Relay:
@@ -37,7 +40,9 @@ class Relay:
         self.record_route = False
         self.insert = b""
         self.edits: tuple[tuple[int, bytes | None], ...] = ()
-        self.loop = b""
+        self.leave_by = listener  # the listener on the other side (RFC 5658)
+        self.loop = -1
+        self.left: list[bytes] | None = None
 
     def fix_via(self, source: Address) -> bytes:
         """The request's own top Via with received and rport filled in (§18.2.1, RFC 3581)."""
@@ -47,27 +52,29 @@ class Relay:
 
     def routes(self) -> list[bytes]:
         """The Route values that are left for those behind us."""
-        if not self.message.has(ROUTE):
-            return []
-        values = self.message.values(ROUTE)
-        if self.drop_last:
-            values.pop()
-        return values[self.drop_routes :]
+        if self.left is None:
+            self.left = []
+            if self.message.has(ROUTE):
+                values = self.message.values(ROUTE)
+                if self.drop_last:
+                    values.pop()
+                self.left = values[self.drop_routes :]
+        return self.left
 
-    def sign(self) -> bytes:
+    def sign(self) -> int:
         """The loop part of every branch of this request (RFC 5393 §4.2)."""
-        if not self.loop:
-            routes = b",".join(self.routes()) if self.message.has(ROUTE) else b""
-            self.loop = self.node.signer.loop_hash(self.message, self.request_uri, routes)
+        if self.loop < 0:
+            routes = self.routes()
+            joined = b",".join(routes) if routes else b""
+            self.loop = self.node.signer.loop_hash(self.message, self.request_uri, joined)
         return self.loop
 
     def has_looped(self) -> bool:
         """Whether this request passed here before with nothing changed (§16.3 step 4)."""
         message = self.message
-        index = message.first_of(VIA)
-        if message.next_of(index) < 0 and b"," not in message.value(index):
+        if message.via_count == 1:
             return False  # whatever passed here has our Via and its own
-        loop = self.sign()
+        loop = hex_digits(self.sign(), 8)
         for value in message.values(VIA):
             if loop in value:
                 via = parse_via(value)
@@ -75,6 +82,19 @@ class Relay:
                 if ours and via.branch[23:31] == loop and len(via.branch) == BRANCH_BYTES:
                     return True
         return False
+
+    def known_address(self, target: Target) -> Address | None:
+        """The address of a target seen before that says it literally: the usual case, quickly."""
+        if target.path or self.routes():
+            return None
+        return self.node.literals.get(target.received or target.uri)
+
+    def remember(self, target: Target, address: Address) -> None:
+        """For `known_address`; bounded by forgetting everything now and then."""
+        if not target.path and not self.routes():
+            if len(self.node.literals) >= LITERALS:
+                self.node.literals.clear()
+            self.node.literals[target.received or target.uri] = address
 
     def next_hop(self, target: Target) -> Uri:
         """Where a branch goes: Path, remaining Route, received address, or the target (§16.6-7)."""
@@ -90,12 +110,14 @@ class Relay:
     def branch(self, target: Target, attempt: int) -> bytes:
         """The branch parameter towards a target; each address tried has its own."""
         aim = target.uri + b" " + target.received
+        if target.path:
+            aim += b" " + target.path  # one contact behind two edge proxies (RFC 5626)
         if attempt:
             aim += b" %d" % attempt
         return self.node.signer.branch(self.message, self.sign(), aim)
 
     def build(self, target: Target, branch: bytes, listener: int, breadth: int) -> bytes:
-        """The datagram of one branch, leaving by `listener`."""
+        """The datagram of one branch, leaving by `listener`; `breadth` 0 says nothing of it."""
         message = self.message
         identity = self.node.identity
         insert = self.insert
@@ -107,7 +129,7 @@ class Relay:
         if target.path:
             insert += b"Route: " + target.path + b"\r\n"
         elif message.has(ROUTE):
-            routes = self.routes()
+            routes = list(self.routes())
             strict = len(routes) > 0 and not is_loose(routes[0])
             if strict or self.drop_last:
                 if strict:
@@ -117,7 +139,9 @@ class Relay:
                 if routes:
                     insert += b"Route: " + b", ".join(routes) + b"\r\n"
                 drop = len(message.values(ROUTE))
-        if message.method == "INVITE":
+        if breadth and (
+            breadth < DEFAULT_BREADTH or message.method == "INVITE" or message.has(MAX_BREADTH)
+        ):
             edits, insert = self.limit_breadth(edits, insert, breadth)
         hops = message.max_forwards - 1 if message.max_forwards >= 0 else DEFAULT_MAX_FORWARDS
         return forwarded_request(
@@ -138,6 +162,8 @@ class Relay:
         index = self.message.first_of(MAX_BREADTH)
         if index >= 0:
             return (*edits, (index, b"%d" % breadth)), insert
+        if breadth == DEFAULT_BREADTH:
+            return edits, insert + FULL_BREADTH
         return edits, insert + b"Max-Breadth: %d\r\n" % breadth
 
     def breadth(self) -> int:
@@ -155,7 +181,7 @@ class Relay:
         routes = self.node.identity.routes
         cookie = self.node.signer.route_cookie(message.call_id, message.from_tag)
         if listener == self.listener:
-            return b"Record-Route: " + routes[listener] + b";k=" + cookie + b">\r\n"
+            return b"".join((b"Record-Route: ", routes[listener], b";k=", cookie, b">\r\n"))
         return b"Record-Route: %b;r2=on;k=%b>, %b;r2=on;k=%b>\r\n" % (
             routes[listener],
             cookie,

@@ -13,6 +13,7 @@ from proxy.transaction.layer cimport Transaction, TransactionLayer
 
 cdef int LOOPS_DETECTED, REGISTRAR_ACCEPTED_REGS, REGISTRAR_REJECTED_REGS, SL_1XX_REPLIES
 cdef int SL_SENT_REPLIES, TM_UAS_TRANSACTIONS, TOO_MANY_HOPS, TRANSACTIONS_REFUSED
+cdef int RELAYED_HEADER_LINES
 cdef int PROXY_REQUIRE, ROUTE, SIP_PORT
 cdef dict REASONS
 
@@ -34,7 +35,7 @@ cdef class Request(ForkUser):
     cdef public object coroutine
     cdef public Outcome awaited
     cdef public Outcome outcome
-    cdef public bint answered
+    cdef public int answered
     cdef public bint dropped
     cdef public bint cancelled
     cdef public bint own_route
@@ -62,6 +63,7 @@ cdef class Request(ForkUser):
     cpdef run(self, object policy)
     cpdef step(self)
     cpdef fail(self, int status, str reason)
+    cpdef mistaken(self, str error)
     @cython.locals(context=ResponseContext)
     cpdef ended(self)
     cpdef cancel(self, double now)

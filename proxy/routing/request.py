@@ -12,6 +12,7 @@ from typing import Any
 
 from proxy.constants import REASONS, SIP_PORT
 from proxy.errors import BadMessage
+from proxy.limits import bounds
 from proxy.limits import counters as ids
 from proxy.limits.counters import (
     LOOPS_DETECTED,
@@ -35,6 +36,8 @@ from proxy.sip.message import Message
 from proxy.sip.patching import response
 from proxy.sip.uri import Uri, aor_key, parse_uri
 from proxy.transaction.layer import Transaction
+
+RELAYED_HEADER_LINES = bounds.HEADER_LINES - 16  # the rest is for what we and the policy add
 
 Policy = Callable[["Request"], Coroutine[Any, Any, None]]
 
@@ -69,7 +72,7 @@ class Request(ForkUser):
         self.coroutine: Iterator[Outcome] | None = None
         self.awaited: Outcome | None = None
         self.outcome: Outcome | None = None
-        self.answered = False  # finally, by us
+        self.answered = 0  # the final status that went upstream
         self.dropped = False
         self.cancelled = False
         self.own_route = False
@@ -139,7 +142,8 @@ class Request(ForkUser):
         tag = node.signer.own_tag(self.message) if status > 100 else b""
         via = self.relaying.fix_via(self.source)
         datagram = response(self.message, status, reason, tag, headers, body, via, False)
-        self.answered = status >= 200
+        if status >= 200:
+            self.answered = status
         if self.server is not None:
             self.server.respond(status, datagram, node.now)
             return
@@ -171,20 +175,20 @@ class Request(ForkUser):
         self.dropped = True
 
     def relay(self, targets: list[Target] | None = None) -> Outcome:
-        """Send the request on (§16): to `targets`, else along its Route or to its Request-URI."""
-        outcome = self.outcome = Outcome()
-        if self.answered or self.dropped or not self.may_be_relayed():
-            outcome.status = 500
-            return outcome
+        """Send the request on (§16): to `targets`, else along its Route or to its Request-URI.
+
+        While another relay is under way this one joins it.
+        """
+        outcome = self.outcome
+        if outcome is None or outcome.status:
+            outcome = self.outcome = Outcome()
         if self.cancelled:
             self.reply(487)
-            outcome.status = 487
-            return outcome
-        if not self.hold():
-            outcome.status = 503
+        if self.answered or self.dropped or not self.may_be_relayed() or not self.hold():
+            outcome.status = self.answered or 500
             return outcome
         context = self.context
-        if context is None or context.final_status:
+        if context is None:
             assert self.server is not None
             context = self.context = ResponseContext(self.node, self.relaying, self.server, self)
         if targets is None:
@@ -193,7 +197,7 @@ class Request(ForkUser):
             context.start_one(targets[0], self.node.now)
         elif targets:
             context.start(targets, self.node.now)
-        else:
+        elif not context.open:
             self.reply(480)
             outcome.status = 480
         return outcome
@@ -201,7 +205,7 @@ class Request(ForkUser):
     # -- the machinery below a policy ---------------------------------------------------------
 
     def may_be_relayed(self) -> bool:
-        """§16.3: Max-Forwards, loops, Proxy-Require; answers what it refuses."""
+        """§16.3: Max-Forwards, loops, Proxy-Require, our own bounds; answers what it refuses."""
         message = self.message
         if message.max_forwards == 0:
             self.node.counters.add(TOO_MANY_HOPS, 1)
@@ -212,6 +216,8 @@ class Request(ForkUser):
         elif message.has(PROXY_REQUIRE):
             unsupported = b", ".join(message.values(PROXY_REQUIRE))
             self.reply(420, headers=b"Unsupported: " + unsupported + b"\r\n")
+        elif message.header_count > RELAYED_HEADER_LINES:
+            self.reply(513)
         else:
             return True
         return False
@@ -221,7 +227,7 @@ class Request(ForkUser):
         if self.server is not None:
             return True
         layer = self.node.layer
-        if layer.full():
+        if layer.crowded():
             self.node.counters.add(TRANSACTIONS_REFUSED, 1)
             self.reply(503, headers=b"Retry-After: 5\r\n")
             return False
@@ -267,23 +273,28 @@ class Request(ForkUser):
             self.fail(error.status, error.reason)
         except Exception as error:  # noqa: BLE001 - a policy is an operator's code: it may raise anything
             self.coroutine = None
-            self.node.counters.add(ids.POLICY_ERRORS, 1)
-            self.node.log.error("policy failed", error=repr(error), method=self.method)
-            self.fail(500, "")
+            self.mistaken(repr(error))
         else:
             if awaited is ENDED:
                 self.coroutine = None
                 self.ended()
+            elif awaited is self.outcome:
+                self.awaited = self.outcome
             else:
-                self.awaited = awaited
-                self.hold()
+                self.coroutine = None
+                self.mistaken("it awaited what is no relay under way")
 
     def fail(self, status: int, reason: str) -> None:
         """Answer for a policy that could not."""
-        if self.context is None or not self.context.final_status:
-            self.reply(status, reason)
-            if self.context is not None:
-                self.context.final_status = status
+        self.reply(status, reason)
+        if self.context is not None:
+            self.context.end(status, self.node.now)
+
+    def mistaken(self, error: str) -> None:
+        """The policy itself is at fault: 500, and the operator is told."""
+        self.node.counters.add(ids.POLICY_ERRORS, 1)
+        self.node.log.error("policy failed", error=error, method=self.method)
+        self.fail(500, "")
 
     def ended(self) -> None:
         """The policy has returned: see that the caller gets an answer."""
@@ -293,8 +304,11 @@ class Request(ForkUser):
                 self.node.log.warning("policy gave no answer", method=self.method)
                 self.reply(500)
         elif self.answered:
-            context.final_status = context.final_status or 500
-            context.user = None
+            context.end(self.answered, self.node.now)
+        elif self.dropped:
+            context.end(500, self.node.now)
+            if self.server is not None:
+                self.node.layer.abandon(self.server)
         elif context.open == 0 and not context.final_status:
             context.forward_best(self.node.now)
 
@@ -311,6 +325,7 @@ class Request(ForkUser):
 
     def succeeded(self, context: ResponseContext, now: float) -> None:
         """The fork has a 2xx, which has gone upstream."""
+        self.answered = context.final_status
         outcome = self.outcome
         if outcome is not None:
             outcome.status = context.final_status

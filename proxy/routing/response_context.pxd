@@ -7,7 +7,9 @@ from proxy.sip.message cimport Message
 from proxy.sip.patching cimport forwarded_response, response
 from proxy.transaction.layer cimport Transaction, TransactionLayer, TransactionUser
 
+cdef Relay SPENT
 cdef int LOCATING, CALLING, PROCEEDING, FINAL, TIMER_C, CANCEL_PATIENCE
+cdef int DROP_REPLIES, LOCATED_TARGETS
 cdef int FWD_REPLIES, FWD_REQUESTS, TIMER_C_FIRED, TM_LOCAL_REPLIES, TM_RELAYED_REPLIES
 cdef int TM_UAC_TRANSACTIONS, TRANSACTIONS_REFUSED
 
@@ -44,22 +46,31 @@ cdef class ResponseContext:
     cdef public bint cancelled
     cdef readonly bint invite
     cpdef start(self, list targets, double now)
+    @cython.locals(breadth=int)
     cpdef start_one(self, Target target, double now)
+    @cython.locals(breadth=int, group=list)
     cpdef start_next(self, double now)
+    cpdef shut_out(self, Target target, double now)
     @cython.locals(branch=Branch, address=Address)
     cpdef start_branch(self, Target target, int breadth, double now)
     cpdef located(self, Branch branch, object located)
     @cython.locals(node=Node, relay=Relay, address=Address, preferred=int, listener=int, name=bytes,
-                   datagram=bytes)
+                   datagram=bytes, attempt=int)
     cpdef call(self, Branch branch, double now)
+    @cython.locals(times=int, target=Target, earlier=Target, other=Branch)
+    cpdef int tried_before(self, Branch branch) except -1
     @cython.locals(status=int)
     cpdef receive(self, Branch branch, Message message, double now)
+    cpdef spoil(self, Branch branch, Message message, object error, double now)
+    @cython.locals(relay=Relay)
+    cpdef assure(self, double now)
     cpdef progress(self, Branch branch, Message message, double now)
     @cython.locals(first=bint)
     cpdef succeed(self, Branch branch, Message message, double now)
     cpdef fail(self, Branch branch, int status, double now)
     cpdef bint try_next_address(self, Branch branch, double now) except *
     cpdef close(self, Branch branch, int status, Message message, double now)
+    @cython.locals(datagram=bytes, sent=bint)
     cpdef forward(self, Message message, double now)
     @cython.locals(chosen=Branch, message=Message)
     cpdef forward_best(self, double now)
@@ -70,6 +81,9 @@ cdef class ResponseContext:
     @cython.locals(relay=Relay)
     cpdef refuse(self, int status, double now)
     cpdef cancel(self, double now)
+    cpdef end(self, int status, double now)
+    @cython.locals(client=Transaction)
+    cpdef give_up_on(self, Branch branch, double now)
     @cython.locals(branch=Branch)
     cpdef cancel_open(self, double now)
     cpdef ring_out(self, Branch branch, double now)

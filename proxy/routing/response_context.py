@@ -7,9 +7,13 @@ of the context (the request's policy) has not thought of something else.
 
 from __future__ import annotations
 
+from typing import cast
+
 from proxy.constants import reason_phrase
 from proxy.errors import BadMessage, LocateError
+from proxy.limits.bounds import LOCATED_TARGETS
 from proxy.limits.counters import (
+    DROP_REPLIES,
     FWD_REPLIES,
     FWD_REQUESTS,
     TIMER_C_FIRED,
@@ -37,6 +41,9 @@ TIMER_C = 0
 CANCEL_PATIENCE = 1  # §9.1: 64*T1 after a CANCEL the branch counts as cancelled, answer or not
 
 NOBODY = TransactionUser()
+# In the place of the request once its 2xx has gone upstream: what the callee repeats needs nothing
+# of it, and for 64*T1 it would be most of what a call costs in memory.
+SPENT = cast("Relay", None)
 
 
 class ForkUser(TransactionUser):
@@ -67,8 +74,18 @@ class Branch(TransactionUser):
 
     def response_received(self, client: Transaction, response: Message, now: float) -> None:
         """A response, unless it answers an address given up before."""
+        context = self.context
+        if client is not self.client or context is None:
+            return
+        try:
+            context.receive(self, response, now)
+        except BadMessage as error:
+            context.spoil(self, response, error, now)
+
+    def lagging(self, client: Transaction, now: float) -> None:
+        """RFC 4320 §4.1: after so long the caller is told that its request is being seen to."""
         if client is self.client and self.context is not None:
-            self.context.receive(self, response, now)
+            self.context.assure(now)
 
     def released(self, transaction: Transaction) -> None:
         """The client transaction is over: its context need not be held on to."""
@@ -90,7 +107,7 @@ class Branch(TransactionUser):
         if self.state == FINAL or self.context is None:
             return
         if timer == CANCEL_PATIENCE:
-            self.context.close(self, 487, None, now)
+            self.context.give_up_on(self, now)
         elif now < self.timer_c_at:
             # a provisional response has put it off; whole seconds keep the timer queues few
             left = float(int(self.timer_c_at - now) + 1)
@@ -118,45 +135,66 @@ class ResponseContext:
     # -- starting ---------------------------------------------------------------------------
 
     def start(self, targets: list[Target], now: float) -> None:
-        """Try targets, the best q first; those of equal q at the same time."""
+        """Try targets, the best q first; those of equal q at the same time.
+
+        A fork under way goes on beside them.
+        """
         groups: list[list[Target]] = []
         for target in sorted(targets, key=wanted):
             if groups and groups[-1][0].q == target.q:
                 groups[-1].append(target)
             else:
                 groups.append([target])
-        self.waiting = groups
+        self.waiting += groups
         self.start_next(now)
 
     def start_one(self, target: Target, now: float) -> None:
         """Try a single target: what `start` comes to for most requests."""
-        self.open = 1
-        self.start_branch(target, self.relay.breadth() if self.invite else 0, now)
+        breadth = self.relay.breadth()
+        self.open += 1
+        if breadth < self.open:
+            self.shut_out(target, now)
+        else:
+            self.start_branch(target, breadth, now)
 
     def start_next(self, now: float) -> None:
         """Open the branches of the next group; each may open an equal share of the breadth."""
-        group = self.waiting.pop()
         breadth = self.relay.breadth()
-        if breadth < len(group):  # RFC 5393 §5.3.3.3
+        group = self.waiting.pop()
+        if breadth < self.open + len(group):
             self.waiting.clear()
-            self.refuse(440, now)
+            self.open += 1
+            self.shut_out(group[0], now)
             return
-        self.open = len(group)
+        self.open += len(group)
         for target in group:
             self.start_branch(target, breadth // len(group), now)
+
+    def shut_out(self, target: Target, now: float) -> None:
+        """RFC 5393 §5.3.3.3: there is no breadth left for a target."""
+        branch = Branch(self, target, 0)
+        self.branches.append(branch)
+        self.close(branch, 440, None, now)
 
     def start_branch(self, target: Target, breadth: int, now: float) -> None:
         """Find out where a target is; calls at once when no name has to be resolved."""
         branch = Branch(self, target, breadth)
         self.branches.append(branch)
+        address = self.relay.known_address(target)
+        if address is not None:
+            branch.addresses = (address,)
+            self.call(branch, now)
+            return
         try:
             hop = next_hop(self.relay.next_hop(target))
         except (BadMessage, LocateError) as error:
             self.node.log.debug("target unusable", target=target.uri, error=str(error))
-            self.close(branch, 503, None, now)
+            known = self.relay.request_uri[:4].lower() == b"sip:"
+            self.close(branch, 503 if known else 416, None, now)  # §16.3 step 2
             return
         address = literal(hop.host, hop.port)
         if address is not None:
+            self.relay.remember(target, address)
             branch.addresses = (address,)
             self.call(branch, now)
             return
@@ -179,14 +217,19 @@ class ResponseContext:
         node = self.node
         relay = self.relay
         address = branch.addresses[branch.attempt]
-        preferred = node.identity.hostports.get(branch.target.socket, relay.listener)
+        preferred = node.identity.hostports.get(branch.target.socket, relay.leave_by)
         listener = node.identity.listener_towards(address, preferred)
-        if listener < 0 or node.layer.full():
-            if listener >= 0:
-                node.counters.add(TRANSACTIONS_REFUSED, 1)
+        if listener < 0:
+            self.fail(branch, 503, now)
+            return
+        if node.layer.full():
+            node.counters.add(TRANSACTIONS_REFUSED, 1)
             self.close(branch, 503, None, now)
             return
-        name = relay.branch(branch.target, branch.attempt)
+        attempt = branch.attempt
+        if len(self.branches) > 1:
+            attempt += LOCATED_TARGETS * self.tried_before(branch)
+        name = relay.branch(branch.target, attempt)
         datagram = relay.build(branch.target, name, listener, branch.breadth)
         branch.state = CALLING
         method = relay.message.method
@@ -198,6 +241,22 @@ class ResponseContext:
         if self.invite:
             branch.timer_c_at = now + node.timer_c
             node.layer.timers.start(now, node.timer_c, branch, TIMER_C)
+
+    def tried_before(self, branch: Branch) -> int:
+        """How often the target of `branch` was tried earlier: each try has its own branch."""
+        times = 0
+        target = branch.target
+        for other in self.branches:
+            if other is branch:
+                break
+            earlier = other.target
+            if (
+                earlier.uri == target.uri
+                and earlier.received == target.received
+                and earlier.path == target.path
+            ):
+                times += 1
+        return times
 
     # -- answers ----------------------------------------------------------------------------
 
@@ -211,7 +270,22 @@ class ResponseContext:
         elif branch.state != FINAL:
             if status == 503 and self.try_next_address(branch, now):
                 return
+            forwarded_response(message)  # now, for nobody catches what it raises later
             self.close(branch, status, message, now)
+
+    def spoil(self, branch: Branch, message: Message, error: BadMessage, now: float) -> None:
+        """A response with no Via but ours has nowhere to go; a final one ends its branch."""
+        self.node.counters.add(DROP_REPLIES, 1)
+        self.node.log.debug("response unusable", target=branch.target.uri, error=error.reason)
+        if message.status >= 200 and branch.state != FINAL:
+            self.close(branch, 502, None, now)
+
+    def assure(self, now: float) -> None:
+        """100 upstream, once, for a request other than INVITE that has waited long enough."""
+        if not self.final_status and not self.server.datagram:
+            relay = self.relay
+            trying = response(relay.message, 100, b"Trying", b"", b"", b"", relay.top_via, False)
+            self.server.respond(100, trying, now)
 
     def progress(self, branch: Branch, message: Message, now: float) -> None:
         """A provisional response: goes upstream, puts off timer C, lets a CANCEL out."""
@@ -220,7 +294,7 @@ class ResponseContext:
         branch.state = PROCEEDING
         if message.status > 100:
             branch.timer_c_at = now + self.node.timer_c
-            if not self.final_status:
+            if self.invite and not self.final_status:  # other requests: RFC 4320 §4.1
                 self.forward(message, now)
         if branch.cancel_wanted:
             self.cancel_branch(branch, now)
@@ -228,13 +302,12 @@ class ResponseContext:
     def succeed(self, branch: Branch, message: Message, now: float) -> None:
         """A 2xx: every one of them goes upstream, and the other branches are cancelled."""
         first = self.final_status == 0
+        if first or self.invite:
+            self.forward(message, now)
         if branch.state != FINAL:
             branch.state = FINAL
             branch.status = message.status
             self.open -= 1
-        if not first and not self.invite:
-            return
-        self.forward(message, now)
         if first:
             self.waiting.clear()
             if self.open:
@@ -243,6 +316,7 @@ class ResponseContext:
             self.user = None
             if user is not None:
                 user.succeeded(self, now)
+            self.relay = SPENT
 
     def fail(self, branch: Branch, status: int, now: float) -> None:
         """A branch that did not answer: its next address, or the end of it."""
@@ -280,9 +354,13 @@ class ResponseContext:
 
     def forward(self, message: Message, now: float) -> None:
         """Send a response upstream with our Via taken off (§16.7 steps 3 and 9)."""
+        datagram = forwarded_response(message)
         if message.status >= 200:
             self.final_status = message.status
-        self.server.respond(message.status, forwarded_response(message), now)
+        sent = self.server.respond(message.status, datagram, now)
+        if not sent and 200 <= message.status < 300:
+            # §16.7 step 5: a 2xx to an INVITE goes up even after another final response
+            self.node.layer.send(datagram, self.server.address, self.server.listener)
         self.node.counters.add(FWD_REPLIES, 1)
         self.node.counters.add(TM_RELAYED_REPLIES, 1)
 
@@ -293,7 +371,7 @@ class ResponseContext:
             return
         chosen = self.chosen()
         message = chosen.response
-        if message is None or message.status == 503:
+        if message is None or message.status == 503 or (message.status == 408 and not self.invite):
             # a 503 of one target is not ours to pass on (§16.7 step 6)
             self.refuse(self.local_status(chosen.status), now)
             return
@@ -330,7 +408,7 @@ class ResponseContext:
         self.user = None
         self.final_status = status
         if status == 408 and not self.invite:
-            # RFC 4320 §4.1: too late to be of use, and it would set off a storm of them
+            # RFC 4320 §4.2: too late to be of use, and it would set off a storm of them
             self.node.layer.abandon(self.server)
             return
         relay = self.relay
@@ -350,6 +428,21 @@ class ResponseContext:
         self.cancelled = True
         self.waiting.clear()
         self.cancel_open(now)
+
+    def end(self, status: int, now: float) -> None:
+        """The request has been answered with `status` by somebody else: nobody need ring on."""
+        self.user = None
+        if not self.final_status:
+            self.final_status = status
+            self.waiting.clear()
+            self.cancel_open(now)
+
+    def give_up_on(self, branch: Branch, now: float) -> None:
+        """A branch that a CANCEL did not end (§9.1); a late 2xx is forwarded by its signature."""
+        client = branch.client
+        self.close(branch, 487 if self.cancelled else 408, None, now)
+        if client is not None:
+            self.node.layer.abandon(client)
 
     def cancel_open(self, now: float) -> None:
         """CANCEL every branch that has no final answer (§16.7 step 10)."""
@@ -375,7 +468,11 @@ class ResponseContext:
         if branch.state != PROCEEDING or client is None:
             return
         layer = self.node.layer
-        datagram = cancel_for(parse(client.datagram))
+        try:
+            datagram = cancel_for(parse(client.datagram))
+        except BadMessage:  # what was sent exceeds our own bounds
+            self.give_up_on(branch, now)
+            return
         key = (client.key[0], "CANCEL")
         if key not in layer.clients:
             layer.send_request(key, datagram, client.address, client.listener, NOBODY, now)

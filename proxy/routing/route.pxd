@@ -6,11 +6,14 @@ from proxy.sip.headers cimport NameAddr
 from proxy.sip.message cimport Message
 from proxy.sip.uri cimport Uri
 
-cdef int ROUTE
+cdef int ROUTE, SIP_PORT
 
 @cython.locals(routes=list, identity=Identity, request_uri=Uri, uri=Uri, route=NameAddr,
                cookie_seen=bint)
 cpdef bint prepare_routes(Relay relay) except *
+@cython.locals(message=Message, index=int, value=bytes, route=bytes, size=Py_ssize_t, signer=Signer,
+               cookie=bytes)
+cdef bint took_our_own(Relay relay) except *
 cdef bint is_own_record_route(Identity identity, Uri uri) except *
 @cython.locals(cookie=bytes, message=Message, signer=Signer)
 cdef bint has_cookie(Relay relay, Uri uri) except *

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from proxy.constants import SIP_PORT
 from proxy.routing.identity import Identity
 from proxy.routing.relay import Relay
 from proxy.sip.header_ids import ROUTE
@@ -14,6 +15,8 @@ def prepare_routes(relay: Relay) -> bool:
 
     True when one of ours carried the cookie of this dialog.
     """
+    if took_our_own(relay):
+        return True
     cookie_seen = False
     routes: list[NameAddr] = parse_routes(relay.message.values(ROUTE))
     identity = relay.node.identity
@@ -28,9 +31,35 @@ def prepare_routes(relay: Relay) -> bool:
         if uri.user or not identity.is_ours(uri):
             break
         relay.drop_routes += 1
+        # of two Record-Routes of ours the second names the side the request leaves by (RFC 5658)
+        relay.leave_by = identity.hosts.get((uri.host, uri.port or SIP_PORT), relay.leave_by)
         if not cookie_seen:
             cookie_seen = has_cookie(relay, uri)
     return cookie_seen
+
+
+def took_our_own(relay: Relay) -> bool:
+    """The usual case, without a parser: one Route, ours to the letter, for this dialog."""
+    message = relay.message
+    index = message.first_of(ROUTE)
+    if message.next_of(index) >= 0 or b";k=" in relay.request_uri:
+        return False
+    value = message.value(index)
+    route = relay.node.identity.routes[relay.listener]
+    size = len(route)
+    if len(value) != size + 20 or not value.startswith(route):
+        return False
+    signer = relay.node.signer
+    cookie = value[size + 3 : size + 19]
+    if value[size : size + 3] != b";k=" or value[size + 19 :] != b">":
+        return False
+    if cookie != signer.route_cookie(message.call_id, message.from_tag) and (
+        cookie != signer.route_cookie(message.call_id, message.to_tag)
+    ):
+        return False
+    relay.drop_routes = 1
+    relay.left = []
+    return True
 
 
 def is_own_record_route(identity: Identity, uri: Uri) -> bool:

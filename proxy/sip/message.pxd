@@ -65,6 +65,7 @@ cdef class Message:
     cdef readonly int body_start
     cdef readonly int body_end
     cdef readonly int header_count
+    cdef readonly int via_count
     cdef Uri _uri
     cdef Via _via
     cdef unsigned long long _seen

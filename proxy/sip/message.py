@@ -78,6 +78,7 @@ class Message:
     body_start: int
     body_end: int
     header_count: int
+    via_count: int
     header_id: list[int]
     name_start: list[int]
     value_start: list[int]
@@ -376,6 +377,7 @@ def _read_vias(made: Message, p: bytes) -> int:
         end = made.value_end[index]
         i = made.value_start[index] - 1
     # More hops than Max-Forwards allows are a loop, or made to look like one.
+    made.via_count = count
     if count > _VIA_HOPS:
         raise BadMessage("Too many Via", 483)
     return 0

@@ -18,9 +18,9 @@ cdef bytes BRANCH_COOKIE
 
 cdef class TransactionUser:
     cpdef response_received(self, Transaction client, Message response, double now)
-    cpdef ack_received(self, Transaction server, Message ack, double now)
     cpdef timed_out(self, Transaction transaction, double now)
     cpdef transport_failed(self, Transaction transaction, double now)
+    cpdef lagging(self, Transaction client, double now)
     cpdef released(self, Transaction transaction)
 
 @cython.final
@@ -50,8 +50,11 @@ cdef class TransactionLayer:
     cdef public unsigned long retransmitted_requests
     cdef public unsigned long retransmitted_responses
     cpdef bint full(self) except *
+    cpdef bint crowded(self) except *
     @cython.locals(method=str, server=Transaction)
     cpdef int receive(self, Message message, double now) except -1
+    @cython.locals(server=Transaction)
+    cpdef int receive_ack(self, Message ack, double now) except -1
     @cython.locals(client=Transaction, stimulus=int)
     cpdef int receive_response(self, Message response, double now) except -1
     cpdef Transaction invite_of(self, Message cancel)
@@ -67,10 +70,12 @@ cdef class TransactionLayer:
     @cython.locals(interval=double)
     cdef start_retransmit(self, Transaction transaction, double now)
     cdef acknowledge(self, Transaction client, Message response)
+    @cython.locals(user=TransactionUser)
+    cdef lag(self, Transaction client, double now)
     cdef hand_up(self, Transaction transaction, Message message, double now)
     @cython.locals(user=TransactionUser)
     cdef report(self, Transaction transaction, int action, double now)
-    cpdef abandon(self, Transaction server)
+    cpdef abandon(self, Transaction transaction)
     @cython.locals(machine=int, table=dict)
     cdef settle(self, Transaction transaction)
     @cython.locals(user=TransactionUser)

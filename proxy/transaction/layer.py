@@ -7,6 +7,7 @@ The caller parses, feeds `receive`, calls `fire_due` of the timers, and sends wh
 from __future__ import annotations
 
 from proxy.constants import BRANCH_COOKIE
+from proxy.errors import BadMessage
 from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
 from proxy.sip.patching import ack_for
@@ -62,14 +63,14 @@ class TransactionUser:
     def response_received(self, client: Transaction, response: Message, now: float) -> None:
         """A client transaction passes a response up."""
 
-    def ack_received(self, server: Transaction, ack: Message, now: float) -> None:
-        """An ACK reached an accepted INVITE server transaction (RFC 6026 §7.1)."""
-
     def timed_out(self, transaction: Transaction, now: float) -> None:
         """Timer B, F or H fired."""
 
     def transport_failed(self, transaction: Transaction, now: float) -> None:
         """A datagram could not be sent."""
+
+    def lagging(self, client: Transaction, now: float) -> None:
+        """A request other than INVITE has gone unanswered until timer E reached T2."""
 
     def released(self, transaction: Transaction) -> None:
         """The transaction will report no more; time to let go of it (nothing collects cycles)."""
@@ -143,22 +144,30 @@ class TransactionLayer:
         """Whether one more transaction would exceed the bound."""
         return len(self.servers) + len(self.clients) >= self.capacity
 
+    def crowded(self) -> bool:
+        """Whether a request and its first branch would exceed the bound."""
+        return len(self.servers) + len(self.clients) + 1 >= self.capacity
+
     def receive(self, message: Message, now: float) -> int:
         """Match a message to a transaction; which of `Found` it was."""
         if not message.is_request:
             return self.receive_response(message, now)
         method = message.method
+        if method == "ACK":
+            return self.receive_ack(message, now)
         server = self.servers.get(server_key(message, method))
-        if server is not None:
-            self.drive(server, REQUEST, message, now)
-            return ABSORBED
-        if method != "ACK":
+        if server is None:
             return NEW_REQUEST
-        server = self.servers.get(server_key(message, "INVITE"))
+        self.drive(server, REQUEST, message, now)
+        return ABSORBED
+
+    def receive_ack(self, ack: Message, now: float) -> int:
+        """An ACK: of a failure it ends here, of a 2xx it is end to end (RFC 6026 §8.9)."""
+        server = self.servers.get(server_key(ack, "INVITE"))
         if server is None:
             return STRAY_ACK
-        self.drive(server, ACK, message, now)
-        return ABSORBED
+        self.drive(server, ACK, ack, now)
+        return STRAY_ACK if server.state == ACCEPTED else ABSORBED
 
     def receive_response(self, response: Message, now: float) -> int:
         """Give a response to its client transaction (§17.1.3)."""
@@ -239,6 +248,8 @@ class TransactionLayer:
         elif action == START_RETRANSMIT:
             self.start_retransmit(transaction, now)
         elif action == START_RETRANSMIT_T2:
+            if transaction.interval >= self.t2:
+                self.lag(transaction, now)
             transaction.interval = self.t2
             self.timers.start(now, self.t2, transaction, RETRANSMIT)
         elif action == START_TIMEOUT:
@@ -265,25 +276,32 @@ class TransactionLayer:
     def start_retransmit(self, transaction: Transaction, now: float) -> None:
         """Timer A, E or G: T1, then doubled; E and G stop growing at T2 (§17.1.2.2, §17.2.1)."""
         interval = transaction.interval * 2 if transaction.interval else self.t1
-        if interval > self.t2 and transaction.machine != CLIENT_INVITE:
+        if interval >= self.t2 and transaction.machine != CLIENT_INVITE:
             interval = self.t2
+            if transaction.machine == CLIENT_NON_INVITE:
+                self.lag(transaction, now)
         transaction.interval = interval
         self.timers.start(now, interval, transaction, RETRANSMIT)
 
     def acknowledge(self, client: Transaction, response: Message | None) -> None:
         """ACK a non-2xx final response; the ACK takes the place of the request it answers."""
         if response is not None and not client.datagram.startswith(b"ACK "):
-            client.datagram = ack_for(parse(client.datagram), response)
+            try:
+                client.datagram = ack_for(parse(client.datagram), response)
+            except BadMessage:
+                client.datagram = b""  # what was sent exceeds our own bounds; timer D ends it
         self.dispatch(client)
 
+    def lag(self, client: Transaction, now: float) -> None:
+        """Tell the layer above that a request waits long (RFC 4320 §4.1)."""
+        user = client.user
+        if user is not None:
+            user.lagging(client, now)
+
     def hand_up(self, transaction: Transaction, message: Message | None, now: float) -> None:
-        """PASS: a response or an ACK for the layer above."""
+        """PASS: a response for the layer above; an ACK goes up by what `receive` returns."""
         user = transaction.user
-        if user is None or message is None:
-            return
-        if message.is_request:
-            user.ack_received(transaction, message, now)
-        else:
+        if user is not None and message is not None and not message.is_request:
             user.response_received(transaction, message, now)
 
     def report(self, transaction: Transaction, action: int, now: float) -> None:
@@ -296,10 +314,10 @@ class TransactionLayer:
         else:
             user.transport_failed(transaction, now)
 
-    def abandon(self, server: Transaction) -> None:
-        """End a server transaction without an answer (RFC 4320 §4.1)."""
-        server.state = TERMINATED
-        self.settle(server)
+    def abandon(self, transaction: Transaction) -> None:
+        """End a transaction that will not be answered (RFC 4320 §4.2, RFC 3261 §9.1)."""
+        transaction.state = TERMINATED
+        self.settle(transaction)
 
     def settle(self, transaction: Transaction) -> None:
         """Let go of what a finished transaction no longer needs; forget a terminated one."""
@@ -311,8 +329,9 @@ class TransactionLayer:
             self.release(transaction)
             transaction.datagram = b""
         elif transaction.state == ACCEPTED:
-            if machine == CLIENT_INVITE:
-                transaction.datagram = b""  # nothing is ever sent again
+            transaction.datagram = b""  # nothing is ever sent again
+            if machine == SERVER_INVITE:
+                self.release(transaction)
         else:
             self.release(transaction)
             if machine == CLIENT_NON_INVITE:

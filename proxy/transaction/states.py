@@ -4,6 +4,8 @@ Rule 1: everything that decides a state change stands in this file.
 Rule 2: every (state, stimulus) pair is listed; what must not happen or does not matter says IGNORE.
 Rule 3: timers are never cancelled. One that fires in a state that no longer wants it is ignored
         here, and the transaction is dropped once its last timer is gone.
+Rule 4: PASS and the reports come last: they run somebody else's code, and whatever it does, the
+        timer that ends the transaction has been started.
 
 All of it is for unreliable transports: over UDP, timers D, I, J and K are not zero (§17.1.1.2).
 The diagrams in docs/transactions.md are drawn from these tables.
@@ -90,8 +92,8 @@ CLIENT_INVITE: dict[State, Row] = {
         _T.TIMEOUT: (_S.TERMINATED, (_A.REPORT_TIMEOUT,)),
         _T.TRANSPORT_ERROR: (_S.TERMINATED, (_A.REPORT_TRANSPORT_ERROR,)),
         _T.PROVISIONAL: (_S.PROCEEDING, (_A.PASS,)),
-        _T.SUCCESS: (_S.ACCEPTED, (_A.PASS, _A.START_LINGER)),
-        _T.FAILURE: (_S.COMPLETED, (_A.SEND_ACK, _A.PASS, _A.START_LINGER)),
+        _T.SUCCESS: (_S.ACCEPTED, (_A.START_LINGER, _A.PASS)),
+        _T.FAILURE: (_S.COMPLETED, (_A.SEND_ACK, _A.START_LINGER, _A.PASS)),
         _T.LINGER: IGNORE,
     },
     _S.PROCEEDING: {
@@ -99,8 +101,8 @@ CLIENT_INVITE: dict[State, Row] = {
         _T.TIMEOUT: IGNORE,  # from here on timer C, the proxy's, watches (§16.6 step 11)
         _T.TRANSPORT_ERROR: IGNORE,
         _T.PROVISIONAL: (_S.PROCEEDING, (_A.PASS,)),
-        _T.SUCCESS: (_S.ACCEPTED, (_A.PASS, _A.START_LINGER)),
-        _T.FAILURE: (_S.COMPLETED, (_A.SEND_ACK, _A.PASS, _A.START_LINGER)),
+        _T.SUCCESS: (_S.ACCEPTED, (_A.START_LINGER, _A.PASS)),
+        _T.FAILURE: (_S.COMPLETED, (_A.SEND_ACK, _A.START_LINGER, _A.PASS)),
         _T.LINGER: IGNORE,
     },
     _S.COMPLETED: {
@@ -130,8 +132,8 @@ CLIENT_NON_INVITE: dict[State, Row] = {
         _T.TIMEOUT: (_S.TERMINATED, (_A.REPORT_TIMEOUT,)),
         _T.TRANSPORT_ERROR: (_S.TERMINATED, (_A.REPORT_TRANSPORT_ERROR,)),
         _T.PROVISIONAL: (_S.PROCEEDING, (_A.PASS,)),
-        _T.SUCCESS: (_S.COMPLETED, (_A.PASS, _A.START_LINGER_T4)),
-        _T.FAILURE: (_S.COMPLETED, (_A.PASS, _A.START_LINGER_T4)),
+        _T.SUCCESS: (_S.COMPLETED, (_A.START_LINGER_T4, _A.PASS)),
+        _T.FAILURE: (_S.COMPLETED, (_A.START_LINGER_T4, _A.PASS)),
         _T.LINGER: IGNORE,
     },
     _S.PROCEEDING: {
@@ -139,8 +141,8 @@ CLIENT_NON_INVITE: dict[State, Row] = {
         _T.TIMEOUT: (_S.TERMINATED, (_A.REPORT_TIMEOUT,)),
         _T.TRANSPORT_ERROR: (_S.TERMINATED, (_A.REPORT_TRANSPORT_ERROR,)),
         _T.PROVISIONAL: (_S.PROCEEDING, (_A.PASS,)),
-        _T.SUCCESS: (_S.COMPLETED, (_A.PASS, _A.START_LINGER_T4)),
-        _T.FAILURE: (_S.COMPLETED, (_A.PASS, _A.START_LINGER_T4)),
+        _T.SUCCESS: (_S.COMPLETED, (_A.START_LINGER_T4, _A.PASS)),
+        _T.FAILURE: (_S.COMPLETED, (_A.START_LINGER_T4, _A.PASS)),
         _T.LINGER: IGNORE,
     },
     _S.COMPLETED: {

@@ -9,42 +9,70 @@
 
 A command, `----`, the expected output, an empty line. Lines that start with # are comments.
 
-phone NAME ADDRESS                       a telephone; its AoR is sip:NAME@example.com
-register NAME [expires= contact= …]      options of Telephone.request go through
-request NAME METHOD URI [key=value …]    outside a dialog; headers=A: b|C: d adds lines
+world [key=value …]   the proxy of this scenario, when it is not the usual one; comes first:
+    listeners=A,B     its addresses (default 192.0.2.100:5060)
+    policy=NAME       a policy of policies.py (default: conf/routing.py)
+    names=H:A+B,…     what the DNS says; dns=waits: only on the command `dns`
+    capacity=N        transactions of the worker; RULE=N: a rule of the registrar
+phone NAME ADDRESS [user=] [to=ADDRESS]  a telephone; its AoR is sip:USER@example.com, and it
+                                         speaks to the proxy's listener `to`
+registered NAME ADDRESS [user= to= q=]   a telephone that has registered
+register NAME [expires= contact= …]      options of Telephone.request go through; contact=none
+request NAME METHOD URI [key=value …]    outside a dialog; headers="A: b|C: d" adds lines
 dialog NAME METHOD [key=value …]         inside the telephone's dialog
 invite NAME USER [key=value …]           INVITE sip:USER@example.com
 reply NAME STATUS [METHOD] [key=value …] answers the last such request (default INVITE)
-ack NAME · bye NAME · cancel NAME        by the book
-again NAME                               the last datagram of NAME once more
+ack NAME [tag=] · bye NAME · cancel NAME by the book; tag= says which 2xx
+again NAME [KIND]                        the last datagram of NAME once more; KIND: INVITE, 486, …
+send NAME                                the message in the lines that follow
+crlf NAME                                a keep-alive
 wait SECONDS                             time passes; lines then begin with the moment
-show KIND…                               whole header lines of KIND in each line from now on
+dns                                      the resolver answers
+down ADDRESS · up ADDRESS                datagrams to it cannot be sent, can be sent
+show KIND…                               whole header lines of KIND in each line from now on;
+                                         `branch` numbers the branches our Via bears
 forget                                   the worker dies and is replaced: no transaction is known
 count NAME…                              statistics
-Values with spaces are written key="a b".
+left                                     transactions and timers there are
+{branch} and {cookie} stand for the branch and the Record-Route cookie that the proxy made last.
+Values with spaces are written key="a b". Whatever sends takes source=ADDRESS (not its own) and
+swap="REGEX -> TEXT" (the datagram is altered so before it is sent).
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+from proxy.sip.address import Address
 from proxy.sip.header_ids import RECORD_ROUTE, VIA
+from proxy.sip.message import Message
+from tests.scenarios import policies
 from tests.scenarios.telephone import Telephone
 from tests.scenarios.world import Sent, World, address
+
+COOKIE = re.compile(rb";k=([0-9a-f]+)")
+LISTENERS = "192.0.2.100:5060"
 
 
 class Flow:
     """One scenario being played."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._world: World | None = None
         self.phones: dict[str, Telephone] = {}
-        self.started = world.now
+        self.listener_of: dict[str, int] = {}
         self.shown: list[bytes] = []
+        self.branches: dict[bytes, int] = {}
+        self.text = ""
+        self.made = {"{branch}": "", "{cookie}": ""}
         self.verbs: dict[str, Callable[..., list[str]]] = {
+            "world": self.make_world,
             "phone": self.phone,
+            "registered": self.registered,
             "register": self.register,
             "request": self.request,
             "dialog": self.dialog,
@@ -54,32 +82,69 @@ class Flow:
             "bye": self.bye,
             "cancel": self.cancel,
             "again": self.again,
+            "send": self.send,
+            "crlf": self.crlf,
             "wait": self.wait,
+            "dns": self.dns,
+            "down": self.down,
+            "up": self.up,
             "show": self.show,
             "forget": self.forget,
             "count": self.count,
+            "left": self.left,
         }
 
-    def run(self, command: str) -> list[str]:
-        """One command; the lines it prints."""
-        words = shlex.split(command)
+    @property
+    def world(self) -> World:
+        if self._world is None:
+            self.make_world()
+        assert self._world is not None
+        return self._world
+
+    def run(self, block: list[str]) -> list[str]:
+        """One command, with the lines that belong to it; the lines it prints."""
+        block = [self.filled_in(line) for line in block]
+        words = shlex.split(block[0])
+        self.text = "\r\n".join([*block[1:], "", ""])
         options = dict(word.split("=", 1) for word in words[1:] if is_option(word))
         plain = [word for word in words[1:] if not is_option(word)]
         return self.verbs[words[0]](*plain, **options)
 
-    def deliver(self, phone: Telephone, data: bytes) -> list[str]:
-        return self.describe(self.world.deliver(data, phone.at))
+    def filled_in(self, line: str) -> str:
+        for name, value in self.made.items():
+            line = line.replace(name, value)
+        return line
+
+    def remember(self, message: Message) -> None:
+        """What a scenario may ask for later."""
+        if message.is_request:
+            self.made["{branch}"] = message.branch.decode()
+        cookie = COOKIE.search(message.header(RECORD_ROUTE) or b"")
+        if cookie:
+            self.made["{cookie}"] = cookie[1].decode()
+
+    def deliver(self, phone: Telephone, data: bytes, source: str = "", swap: str = "") -> list[str]:
+        if swap:
+            old, _, new = swap.partition(" -> ")
+            data, times = re.subn(old.encode(), new.replace("|", "\r\n").encode(), data, count=1)
+            assert times == 1, swap
+        at = address(source) if source else phone.at
+        return self.describe(self.world.deliver(data, at, self.listener_of[phone.name]))
 
     def describe(self, sent: list[Sent], timed: bool = False) -> list[str]:
         lines = []
+        several = len(self.world.listeners) > 1
         for one in sent:
             phone = next((p for p in self.phones.values() if p.at == one.to), None)
-            message = one.message
+            self.remember(one.message)
             if phone is not None:
-                phone.received.append(message)
+                phone.received.append(one.message)
             who = phone.name if phone else one.to.hostport.decode()
-            when = f"{one.at - self.started:7.3f} " if timed else ""
-            lines.append(f"{when}{who} <- {self.summary(one)}")
+            when = f"{one.at - self.world.started:7.3f} " if timed else ""
+            by = ""
+            if several:
+                by = f" from {self.world.listeners[one.listener].hostport.decode()}"
+            lines.append(f"{when}{who} <- {self.summary(one)}{by}")
         return lines
 
     def summary(self, one: Sent) -> str:
@@ -93,52 +158,74 @@ class Flow:
             mf = message.max_forwards
             text = f"{message.method} {message.request_uri.decode()} [vias {vias}, mf {mf}{routed}]"
         for name in self.shown:
+            if name == b"branch":
+                if message.is_request:
+                    number = self.branches.setdefault(message.branch, len(self.branches) + 1)
+                    text += f" | branch {number}"
+                continue
             for value in message.named(name):
                 text += f" | {name.decode()}: {value.decode()}"
         return text
 
-    # -- verbs --------------------------------------------------------------------------------
+    # -- the stage ----------------------------------------------------------------------------
 
-    def phone(self, name: str, at: str) -> list[str]:
-        self.phones[name] = Telephone(name, address(at))
+    def make_world(self, **options: str) -> list[str]:
+        listeners = tuple(options.pop("listeners", LISTENERS).split(","))
+        named = options.pop("policy", "")
+        policy = policies.with_registrar(getattr(policies, named)) if named else None
+        names: dict[bytes, tuple[Address, ...]] = {}
+        for entry in options.pop("names", "").split(","):
+            host, _, addresses = entry.partition(":")
+            if host:
+                names[host.encode()] = tuple(address(one) for one in addresses.split("+"))
+        capacity = int(options.pop("capacity", "1000"))
+        waits = options.pop("dns", "") == "waits"
+        rules = {name: int(value) for name, value in options.items()}
+        self._world = World(
+            self.folder,
+            listeners=listeners,
+            policy=policy,
+            capacity=capacity,
+            names=names,
+            **rules,
+        )
+        self._world.dns_waits = waits
         return []
 
-    def register(self, name: str, **options: str) -> list[str]:
-        phone = self.phones[name]
-        return self.deliver(phone, phone.register(**options))
+    def phone(self, name: str, at: str, user: str = "", to: str = "") -> list[str]:
+        phone = self.phones[name] = Telephone(name, address(at), user)
+        listeners = self.world.listeners
+        if to:
+            self.listener_of[name] = listeners.index(address(to))
+        else:
+            fitting = [one.is_v6 == phone.at.is_v6 for one in listeners]
+            self.listener_of[name] = fitting.index(True)
+        return []
 
-    def request(self, name: str, method: str, uri: str, **options: str) -> list[str]:
-        phone = self.phones[name]
-        return self.deliver(phone, phone.request(method, uri, **options))
-
-    def dialog(self, name: str, method: str, **options: str) -> list[str]:
-        phone = self.phones[name]
-        return self.deliver(phone, phone.in_dialog(method, **options))
-
-    def invite(self, name: str, user: str, **options: str) -> list[str]:
-        return self.request(name, "INVITE", f"sip:{user}@example.com", **options)
-
-    def reply(self, name: str, status: str, method: str = "INVITE", **options: str) -> list[str]:
-        phone = self.phones[name]
-        return self.deliver(phone, phone.reply(int(status), method, **options))
-
-    def ack(self, name: str) -> list[str]:
-        phone = self.phones[name]
-        return self.deliver(phone, phone.ack(phone.final_response()))
-
-    def bye(self, name: str) -> list[str]:
-        return self.dialog(name, "BYE")
-
-    def cancel(self, name: str) -> list[str]:
-        phone = self.phones[name]
-        return self.deliver(phone, phone.cancel())
-
-    def again(self, name: str) -> list[str]:
-        phone = self.phones[name]
-        return self.deliver(phone, phone.sent)
+    def registered(
+        self, name: str, at: str, user: str = "", to: str = "", q: str = "", headers: str = ""
+    ) -> list[str]:
+        self.phone(name, at, user, to)
+        contact = f"<{self.phones[name].contact}>" + (f";q={q}" if q else "")
+        output = self.register(name, contact=contact, headers=headers)
+        assert output
+        assert output[0].startswith(f"{name} <- 200 "), output
+        return []
 
     def wait(self, seconds: str) -> list[str]:
         return self.describe(self.world.wait(float(seconds)), timed=True)
+
+    def dns(self) -> list[str]:
+        self.world.answer_dns()
+        return self.describe(self.world.collect())
+
+    def down(self, at: str) -> list[str]:
+        self.world.unreachable.add(address(at))
+        return []
+
+    def up(self, at: str) -> list[str]:
+        self.world.unreachable.discard(address(at))
+        return []
 
     def show(self, *names: str) -> list[str]:
         self.shown = [name.encode() for name in names]
@@ -151,6 +238,64 @@ class Flow:
     def count(self, *names: str) -> list[str]:
         return [f"{name} {self.world.count(name)}" for name in names]
 
+    def left(self) -> list[str]:
+        servers, clients, timers = self.world.left()
+        return [f"servers {servers}, clients {clients}, timers {timers}"]
+
+    # -- what telephones send -----------------------------------------------------------------
+
+    def register(self, name: str, source: str = "", swap: str = "", **options: str) -> list[str]:
+        phone = self.phones[name]
+        return self.deliver(phone, phone.register(**options), source, swap)
+
+    def request(
+        self, name: str, method: str, uri: str, source: str = "", swap: str = "", **options: str
+    ) -> list[str]:
+        phone = self.phones[name]
+        return self.deliver(phone, phone.request(method, uri, **options), source, swap)
+
+    def dialog(
+        self, name: str, method: str, source: str = "", swap: str = "", **options: str
+    ) -> list[str]:
+        phone = self.phones[name]
+        return self.deliver(phone, phone.in_dialog(method, **options), source, swap)
+
+    def invite(self, name: str, user: str, **options: str) -> list[str]:
+        return self.request(name, "INVITE", f"sip:{user}@example.com", **options)
+
+    def reply(
+        self,
+        name: str,
+        status: str,
+        method: str = "INVITE",
+        source: str = "",
+        swap: str = "",
+        **options: str,
+    ) -> list[str]:
+        phone = self.phones[name]
+        return self.deliver(phone, phone.reply(int(status), method, **options), source, swap)
+
+    def ack(self, name: str, tag: str = "", source: str = "", swap: str = "") -> list[str]:
+        phone = self.phones[name]
+        return self.deliver(phone, phone.ack(phone.final_response(tag)), source, swap)
+
+    def bye(self, name: str) -> list[str]:
+        return self.dialog(name, "BYE")
+
+    def cancel(self, name: str, source: str = "", swap: str = "") -> list[str]:
+        phone = self.phones[name]
+        return self.deliver(phone, phone.cancel(), source, swap)
+
+    def again(self, name: str, kind: str = "", source: str = "", swap: str = "") -> list[str]:
+        phone = self.phones[name]
+        return self.deliver(phone, phone.sent_before(kind), source, swap)
+
+    def send(self, name: str, source: str = "") -> list[str]:
+        return self.deliver(self.phones[name], self.text.encode(), source)
+
+    def crlf(self, name: str) -> list[str]:
+        return self.deliver(self.phones[name], b"\r\n\r\n")
+
 
 def is_option(word: str) -> bool:
     """Whether a word is key=value (a URI's parameters do not count)."""
@@ -158,10 +303,10 @@ def is_option(word: str) -> bool:
     return bool(equals) and key.replace("_", "").isalpha()
 
 
-def play(path: Path, world: World) -> str:
+def play(path: Path, flow: Flow) -> str:
     """The scenario's text as it should stand in the file."""
-    flow = Flow(world)
     out: list[str] = []
+    block: list[str] = []
     expected = False
     for line in path.read_text().splitlines():
         if expected:
@@ -170,8 +315,11 @@ def play(path: Path, world: World) -> str:
                 out.append("")
         elif line == "----":
             out.append(line)
-            out += flow.run(out[-2])
+            out += flow.run(block)
+            block = []
             expected = True
         else:
             out.append(line)
+            if line and (block or not line.startswith("#")):
+                block.append(line)
     return "\n".join(out).rstrip("\n") + "\n"

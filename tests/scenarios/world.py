@@ -20,10 +20,12 @@ from proxy.shm.slots import ProcessSlots
 from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
 from proxy.transaction.layer import TransactionLayer
+from proxy.transaction.states import Stimulus
 from proxy.transaction.timers import TimerConfig
 
 DEFAULT_POLICY = Path(__file__).resolve().parents[2] / "conf" / "routing.py"
 SECRET = b"sixteen bytes or more"
+TRANSPORT_ERROR = int(Stimulus.TRANSPORT_ERROR)
 WALL_MS = 1_700_000_000_000
 
 
@@ -79,11 +81,17 @@ class World:
             [*domains, *(one.host for one in self.listeners)], **{"expires_jitter": 0.0, **rules}
         )
         self.log = SilentLog()
-        self.now = 1000.0
+        self.now = self.started = 1000.0
+        self.unreachable: set[Address] = set()
+        self.dns_waits = False
+        self.dead: list[ProxyCore] = []
+        self.questions: list[tuple[bytes, Callable[[Any], None]]] = []
         self.start_worker()
 
     def start_worker(self) -> None:
         """A worker that knows of no transaction, as after a kill -9."""
+        if hasattr(self, "core"):
+            self.dead.append(self.core)  # kept, as its memory was not freed in an orderly way
         self.layer = TransactionLayer(TimerConfig(), self.capacity)
         identity = Identity(self.listeners, self.domains)
         self.node = Node(
@@ -106,9 +114,17 @@ class World:
     def resolve(
         self, host: bytes, port: int, transport: bytes, callback: Callable[[Any], None]
     ) -> None:
-        """The resolver: what `names` says, at once."""
-        found = self.names.get(host, ())
-        callback(Located(found, "" if found else "no such name"))
+        """The resolver: what `names` says, at once or when `answer_dns` is called."""
+        self.questions.append((host, callback))
+        if not self.dns_waits:
+            self.answer_dns()
+
+    def answer_dns(self) -> None:
+        """Answer what the resolver has been asked."""
+        questions, self.questions = self.questions, []
+        for host, callback in questions:
+            found = self.names.get(host, ())
+            callback(Located(found, "" if found else "no such name"))
 
     def deliver(self, data: bytes, source: Address, listener: int = 0) -> list[Sent]:
         """One datagram from the network; what the proxy sends because of it."""
@@ -116,9 +132,16 @@ class World:
         return self.collect()
 
     def collect(self) -> list[Sent]:
-        """Empty the outbox."""
-        sent = [Sent(self.now, *entry[:3]) for entry in self.layer.outbox]
-        self.layer.outbox = []
+        """Empty the outbox; what goes to an unreachable address comes back as a failure."""
+        sent: list[Sent] = []
+        while self.layer.outbox:
+            outbox, self.layer.outbox = self.layer.outbox, []
+            for data, to, listener, transaction in outbox:
+                if to in self.unreachable:
+                    if transaction is not None:
+                        self.layer.drive(transaction, TRANSPORT_ERROR, None, self.now)
+                else:
+                    sent.append(Sent(self.now, data, to, listener))
         return sent
 
     def wait(self, seconds: float) -> list[Sent]:
@@ -136,6 +159,11 @@ class World:
         self.now = end
         self.tell_time()
         return sent
+
+    def left(self) -> tuple[int, int, int]:
+        """How many server and client transactions and timers there are."""
+        layer = self.layer
+        return len(layer.servers), len(layer.clients), len(layer.timers)
 
     def count(self, name: str) -> int:
         """A statistic by its OpenSIPS name."""
