@@ -51,5 +51,5 @@ setup(
         ],
         nthreads=2,
         compiler_directives={"language_level": 3, "annotation_typing": False, "binding": False},
-    )
+    ),
 )

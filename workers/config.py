@@ -214,7 +214,7 @@ class Resolver(Section):
 class Limits(Section):
     """Bounds on what one worker takes on."""
 
-    transactions: Annotated[Whole, Field(ge=16, le=10_000_000)] = 100_000
+    transactions: Annotated[Whole, Field(ge=16, le=10_000_000)] = 500_000
     timer_c_seconds: Annotated[Whole, Field(ge=10, le=86_400)] = 181
 
 

@@ -92,6 +92,7 @@ class UdpWorker:
             self.poller.register(fd, select.EPOLLIN)
         ended = {child.stop_fd, child.parent_fd}
         self.tallies.take()
+        asked = 0.0
         while True:
             child.beat()
             busy = self.turn()
@@ -113,8 +114,10 @@ class UdpWorker:
                     self.resolver.process(
                         fd, bool(events & select.EPOLLIN), bool(events & select.EPOLLOUT)
                     )
-            if busy and self.stopping():
-                return 0
+            if busy and self.node.now - asked > IDLE_SECONDS:
+                asked = self.node.now
+                if self.stopping():
+                    return 0
 
     def stopping(self) -> bool:
         """Whether a busy worker has been asked to stop."""

@@ -37,9 +37,11 @@ cpdef bytes patched(bytes payload, Py_ssize_t at, unsigned long long version, un
 cpdef unsigned long long highest_version(bytes payload, Py_ssize_t count) except? 0
 @cython.locals(live=Py_ssize_t, index=Py_ssize_t)
 cpdef Py_ssize_t live_count(bytes payload, Py_ssize_t count, unsigned int now) except -1
+cdef tuple SECONDS
+cdef long long SECONDS_KNOWN
 @cython.locals(pieces=list, at=Py_ssize_t, _=Py_ssize_t)
 cpdef bytes contact_lines(bytes payload, Py_ssize_t count, unsigned int now)
 @cython.locals(p="const unsigned char *", expires="unsigned int", q="unsigned int",
-               reg_id="unsigned int")
+               reg_id="unsigned int", left="long long")
 cdef int add_contact_line(list pieces, bytes payload, Py_ssize_t at, unsigned int now) except -1
 cpdef bytes q_text(int q)

@@ -185,6 +185,11 @@ def live_count(payload: bytes, count: int, now: int) -> int:
     return live
 
 
+# Expiry times as text: nearly every one that is written is within two hours.
+SECONDS_KNOWN = 7201
+SECONDS = tuple(b"%d" % number for number in range(SECONDS_KNOWN))
+
+
 def contact_lines(payload: bytes, count: int, now: int) -> bytes:
     """The Contact lines of a 200: every live binding with what is left of its time."""
     pieces: list[bytes] = []
@@ -210,7 +215,8 @@ def add_contact_line(pieces: list[bytes], payload: bytes, at: int, now: int) -> 
         pieces.append(q_text(q))
         pieces.append(b";expires=")
     # A permanent binding has no time left to tell; RFC 3261 §10.3-8 wants a number all the same.
-    pieces.append(str(3600 if expires == 0 else expires - now).encode())
+    left = 3600 if expires == 0 else expires - now
+    pieces.append(SECONDS[left] if 0 <= left < SECONDS_KNOWN else b"%d" % left)
     if get_u16(p, at + AT_LENGTHS + 2 * INSTANCE):
         pieces.append(b';+sip.instance="')
         pieces.append(string(payload, at, INSTANCE))

@@ -88,7 +88,7 @@ def hex_digits(value: int, width: int) -> bytes:
         out[i] = digits[value & 15]
         value >>= 4
     text = out[:width]
-    return text if cython.compiled else bytes(text)
+    return text if cython.compiled else bytes(text)  # type: ignore[return-value]
 
 
 class Signer:

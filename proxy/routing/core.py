@@ -69,7 +69,18 @@ class ProxyCore:
     def receive_batch(self, batch: list[tuple[int, bytes, int, bytes]]) -> None:
         """Datagrams as a socket or an inbox gives them: (listener, sockaddr, ns, data)."""
         for listener, sockaddr, _, data in batch:
-            self.receive(data, address_from(sockaddr), listener)
+            try:
+                self.receive(data, address_from(sockaddr), listener)
+            except Exception as error:  # noqa: BLE001 - a datagram must not cost a worker its calls
+                self.survive(error, data[:80].partition(b"\r\n")[0])
+                apology = BadMessage("Internal Error", 500)
+                self.answer_without_state(data, apology, address_from(sockaddr), listener)
+
+    def survive(self, error: Exception, message: bytes = b"") -> None:
+        """A mistake of ours that a datagram or a timer has found: say so, and go on."""
+        self.node.counters.add(INTERNAL_ERRORS, 1)
+        trace = "".join(format_tb(error.__traceback__))[-TRACE_CHARACTERS:]
+        self.node.log.error("internal error", error=repr(error), message=message, trace=trace)
 
     def receive(self, data: bytes, source: Address, listener: int) -> None:
         """One datagram from the network."""
@@ -85,15 +96,6 @@ class ProxyCore:
                 self.receive_response(message, listener)
         except BadMessage as error:
             self.refuse(data, error, source, listener)
-        except Exception as error:  # noqa: BLE001 - one datagram must not end a worker
-            self.survive(error)
-            self.answer_without_state(data, BadMessage("Internal Error", 500), source, listener)
-
-    def survive(self, error: Exception) -> None:
-        """Tell of an exception that nobody expected, and go on."""
-        self.node.counters.add(INTERNAL_ERRORS, 1)
-        trace = "".join(format_tb(error.__traceback__))
-        self.node.log.error("internal error", error=repr(error), trace=trace[-TRACE_CHARACTERS:])
 
     def answer_keepalive(self, kind: int, data: bytes, source: Address, listener: int) -> None:
         """CRLF is left unanswered (RFC 5626 §3.5.1 wants no pong over UDP), STUN is answered."""
@@ -163,7 +165,7 @@ class ProxyCore:
         node = self.node
         vias = message.values(VIA)
         top = message.via
-        if len(vias) > 1 and node.identity.is_listener(top.host, top.port):
+        if len(vias) > 1 and is_wanted(message) and node.identity.is_listener(top.host, top.port):
             below = parse_via(vias[1])
             if node.signer.is_ours(message.branch, below.branch, message):
                 address = response_address(below)
@@ -276,6 +278,12 @@ class ProxyCore:
         node.layer.send(relay.build(target, branch, listener, 0), address, listener)
         node.counters.add(STATELESS_REQUESTS, 1)
         node.counters.add(FWD_REQUESTS, 1)
+
+
+def is_wanted(response: Message) -> bool:
+    """RFC 4320 §4: no 1xx but 100, and no 408, for a request other than INVITE."""
+    status = response.status
+    return response.cseq_method == "INVITE" or status == 100 or (status >= 200 and status != 408)
 
 
 class StrayArrival:

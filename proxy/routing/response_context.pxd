@@ -2,49 +2,41 @@ cimport cython
 from proxy.registrar.lookup cimport Target
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
+from proxy.routing.upstream cimport Attempt, Upstream
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
-from proxy.sip.patching cimport forwarded_response, response
+from proxy.sip.patching cimport forwarded_response
 from proxy.transaction.layer cimport Transaction, TransactionLayer, TransactionUser
 
 cdef Relay SPENT
 cdef int LOCATING, CALLING, PROCEEDING, FINAL, TIMER_C, CANCEL_PATIENCE
 cdef int BRANCHES, DROP_REPLIES, LOCATED_TARGETS
-cdef int FWD_REPLIES, FWD_REQUESTS, TIMER_C_FIRED, TM_LOCAL_REPLIES, TM_RELAYED_REPLIES
-cdef int TM_TIMEOUT_FINALRESPONSE_INV, TM_UAC_TRANSACTIONS, TRANSACTIONS_REFUSED
+cdef int FWD_REQUESTS, TIMER_C_FIRED, TM_TIMEOUT_FINALRESPONSE_INV
+cdef int TM_UAC_TRANSACTIONS, TRANSACTIONS_REFUSED
 
 cdef class ForkUser(TransactionUser):
     cpdef settled(self, ResponseContext context, double now)
     cpdef succeeded(self, ResponseContext context, double now)
 
 @cython.final
-cdef class Branch(TransactionUser):
+cdef class Branch(Attempt):
     cdef public ResponseContext context
-    cdef readonly Target target
     cdef readonly int breadth
     cdef public int state
-    cdef public int status
-    cdef public Message response
     cdef public Transaction client
     cdef public bint cancel_wanted
+    cdef public bint given_up
     cdef public double timer_c_at
     cdef public tuple addresses
     cdef public int attempt
+    cpdef located(self, object located)
     cpdef fire(self, int timer, double now)
 
 @cython.final
-@cython.freelist(64)
-cdef class ResponseContext:
-    cdef readonly Node node
-    cdef readonly Relay relay
-    cdef readonly Transaction server
+cdef class ResponseContext(Upstream):
     cdef public ForkUser user
-    cdef readonly list branches
     cdef public list waiting
     cdef public int open
-    cdef public int final_status
-    cdef public bint cancelled
-    cdef readonly bint invite
     cpdef start(self, list targets, double now)
     @cython.locals(breadth=int)
     cpdef start_one(self, Target target, double now)
@@ -57,29 +49,17 @@ cdef class ResponseContext:
     @cython.locals(node=Node, relay=Relay, address=Address, preferred=int, listener=int, name=bytes,
                    datagram=bytes, attempt=int)
     cpdef call(self, Branch branch, double now)
-    @cython.locals(times=int, target=Target, earlier=Target, other=Branch)
-    cpdef int tried_before(self, Branch branch) except -1
     @cython.locals(status=int)
     cpdef receive(self, Branch branch, Message message, double now)
     cpdef spoil(self, Branch branch, Message message, object error, double now)
-    @cython.locals(relay=Relay)
-    cpdef assure(self, double now)
+    @cython.locals(status=int)
     cpdef progress(self, Branch branch, Message message, double now)
     @cython.locals(first=bint)
     cpdef succeed(self, Branch branch, Message message, double now)
     cpdef fail(self, Branch branch, int status, double now)
     cpdef bint try_next_address(self, Branch branch, double now) except *
     cpdef close(self, Branch branch, int status, Message message, double now)
-    @cython.locals(datagram=bytes, sent=bint)
-    cpdef forward(self, Message message, double now)
-    @cython.locals(chosen=Branch, message=Message)
     cpdef forward_best(self, double now)
-    cpdef Branch chosen(self)
-    @cython.locals(chosen=Branch)
-    cpdef int best_status(self) except -1
-    cpdef int local_status(self, int status) except -1
-    @cython.locals(relay=Relay)
-    cpdef refuse(self, int status, double now)
     cpdef cancel(self, double now)
     cpdef end(self, int status, double now)
     @cython.locals(client=Transaction)

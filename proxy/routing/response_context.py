@@ -9,28 +9,24 @@ from __future__ import annotations
 
 from typing import cast
 
-from proxy.constants import reason_phrase
 from proxy.errors import BadMessage, LocateError
 from proxy.limits.bounds import BRANCHES, LOCATED_TARGETS
 from proxy.limits.counters import (
     DROP_REPLIES,
-    FWD_REPLIES,
     FWD_REQUESTS,
     TIMER_C_FIRED,
-    TM_LOCAL_REPLIES,
-    TM_RELAYED_REPLIES,
     TM_TIMEOUT_FINALRESPONSE_INV,
     TM_UAC_TRANSACTIONS,
     TRANSACTIONS_REFUSED,
 )
 from proxy.registrar.lookup import Target
-from proxy.routing.best_response import best, merged_challenges
 from proxy.routing.locate import Located, literal, next_hop
 from proxy.routing.node import Node
 from proxy.routing.relay import Relay
+from proxy.routing.upstream import Attempt, Upstream
 from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
-from proxy.sip.patching import cancel_for, forwarded_response, response
+from proxy.sip.patching import cancel_for, forwarded_response
 from proxy.transaction.layer import Transaction, TransactionUser
 
 LOCATING = 0  # no address yet
@@ -57,18 +53,17 @@ class ForkUser(TransactionUser):
         """The first 2xx has been forwarded."""
 
 
-class Branch(TransactionUser):
+class Branch(Attempt):
     """One branch: a target, the addresses it resolved to, and the client transaction."""
 
     def __init__(self, context: ResponseContext, target: Target, breadth: int) -> None:
+        super().__init__(target)
         self.context: ResponseContext | None = context
-        self.target = target
         self.breadth = breadth
         self.state = LOCATING
-        self.status = 0
-        self.response: Message | None = None
         self.client: Transaction | None = None
         self.cancel_wanted = False
+        self.given_up = False  # nothing new is started for it
         self.timer_c_at = 0.0
         self.addresses: tuple[Address, ...] = ()
         self.attempt = 0
@@ -82,6 +77,11 @@ class Branch(TransactionUser):
             context.receive(self, response, now)
         except BadMessage as error:
             context.spoil(self, response, error, now)
+
+    def located(self, located: Located) -> None:
+        """The resolver's answer."""
+        if self.context is not None and self.state == LOCATING:
+            self.context.located(self, located)
 
     def lagging(self, client: Transaction, now: float) -> None:
         """RFC 4320 §4.1: after so long the caller is told that its request is being seen to."""
@@ -119,28 +119,20 @@ class Branch(TransactionUser):
             self.context.ring_out(self, now)
 
 
-class ResponseContext:
+class ResponseContext(Upstream):
     """All branches of one request, and the server transaction their answers go to."""
 
     def __init__(self, node: Node, relay: Relay, server: Transaction, user: ForkUser) -> None:
-        self.node = node
-        self.relay = relay
-        self.server = server
+        super().__init__(node, relay, server)
         self.user: ForkUser | None = user
-        self.branches: list[Branch] = []
+        self.branches: list[Branch] = []  # type: ignore[assignment]
         self.waiting: list[list[Target]] = []  # groups of equal q, the best last
         self.open = 0
-        self.final_status = 0  # what went upstream
-        self.cancelled = False
-        self.invite = relay.message.method == "INVITE"
 
     # -- starting ---------------------------------------------------------------------------
 
     def start(self, targets: list[Target], now: float) -> None:
-        """Try targets, the best q first; those of equal q at the same time.
-
-        A fork under way goes on beside them. Of too many, those of the lowest q are left out.
-        """
+        """Try the targets of the best q, at most BRANCHES, those of equal q at the same time."""
         groups: list[list[Target]] = []
         if len(targets) > BRANCHES:
             targets = sorted(targets, key=wanted, reverse=True)[:BRANCHES]
@@ -202,14 +194,14 @@ class ResponseContext:
             branch.addresses = (address,)
             self.call(branch, now)
             return
-        self.node.resolve(hop.host, hop.port, hop.transport, Arrival(branch))
+        self.node.resolve(hop.host, hop.port, hop.transport, branch.located)
 
     def located(self, branch: Branch, located: Located) -> None:
-        """The resolver's answer for a branch."""
-        if branch.state != LOCATING:
-            return
+        """A branch knows where to go, or that it cannot be known."""
         now = self.node.now
-        if located.targets:
+        if self.final_status:  # not an INVITE, whose other branches would have been closed
+            self.close(branch, 487, None, now)
+        elif located.targets:
             branch.addresses = located.targets
             self.call(branch, now)
         else:
@@ -246,27 +238,13 @@ class ResponseContext:
             branch.timer_c_at = now + node.timer_c
             node.layer.timers.start(now, node.timer_c, branch, TIMER_C)
 
-    def tried_before(self, branch: Branch) -> int:
-        """How often the target of `branch` was tried earlier: each try has its own branch."""
-        times = 0
-        target = branch.target
-        for other in self.branches:
-            if other is branch:
-                break
-            earlier = other.target
-            if (
-                earlier.uri == target.uri
-                and earlier.received == target.received
-                and earlier.path == target.path
-            ):
-                times += 1
-        return times
-
     # -- answers ----------------------------------------------------------------------------
 
     def receive(self, branch: Branch, message: Message, now: float) -> None:
-        """A response on a branch (§16.7)."""
+        """A response on a branch (§16.7); BadMessage, and no change, if it has but one Via."""
         status = message.status
+        if status > 100:
+            branch.datagram = forwarded_response(message)
         if status < 200:
             self.progress(branch, message, now)
         elif status < 300:
@@ -274,7 +252,6 @@ class ResponseContext:
         elif branch.state != FINAL:
             if status == 503 and self.try_next_address(branch, now):
                 return
-            forwarded_response(message)  # now, for nobody catches what it raises later
             self.close(branch, status, message, now)
 
     def spoil(self, branch: Branch, message: Message, error: BadMessage, now: float) -> None:
@@ -284,22 +261,16 @@ class ResponseContext:
         if message.status >= 200 and branch.state != FINAL:
             self.close(branch, 502, None, now)
 
-    def assure(self, now: float) -> None:
-        """100 upstream, once, for a request other than INVITE that has waited long enough."""
-        if not self.final_status and not self.server.datagram:
-            relay = self.relay
-            trying = response(relay.message, 100, b"Trying", b"", b"", b"", relay.top_via, False)
-            self.server.respond(100, trying, now)
-
     def progress(self, branch: Branch, message: Message, now: float) -> None:
         """A provisional response: goes upstream, puts off timer C, lets a CANCEL out."""
         if branch.state == FINAL:
             return
         branch.state = PROCEEDING
-        if message.status > 100:
+        status = message.status
+        if status > 100:
             branch.timer_c_at = now + self.node.timer_c
             if self.invite and not self.final_status:  # other requests: RFC 4320 §4.1
-                self.forward(message, now)
+                self.forward(status, branch, now)
         if branch.cancel_wanted:
             self.cancel_branch(branch, now)
 
@@ -307,7 +278,7 @@ class ResponseContext:
         """A 2xx: every one of them goes upstream, and the other branches are cancelled."""
         first = self.final_status == 0
         if first or self.invite:
-            self.forward(message, now)
+            self.forward(message.status, branch, now)
         if branch.state != FINAL:
             branch.state = FINAL
             branch.status = message.status
@@ -329,7 +300,7 @@ class ResponseContext:
 
     def try_next_address(self, branch: Branch, now: float) -> bool:
         """RFC 3263 §4.3: failover is a new transaction with a new branch."""
-        if branch.attempt + 1 >= len(branch.addresses) or branch.cancel_wanted or self.cancelled:
+        if branch.attempt + 1 >= len(branch.addresses) or branch.given_up or self.final_status:
             return False
         branch.attempt += 1
         self.call(branch, now)
@@ -339,7 +310,8 @@ class ResponseContext:
         """A branch has failed with `status`, from the network or (no message) found here."""
         branch.state = FINAL
         branch.status = status
-        branch.response = message
+        if not self.final_status:
+            branch.response = message
         if branch.client is None:
             branch.context = None
         self.open -= 1
@@ -354,74 +326,11 @@ class ResponseContext:
         elif self.user is not None:
             self.user.settled(self, now)
 
-    # -- upstream ---------------------------------------------------------------------------
-
-    def forward(self, message: Message, now: float) -> None:
-        """Send a response upstream with our Via taken off (§16.7 steps 3 and 9)."""
-        datagram = forwarded_response(message)
-        if message.status >= 200:
-            self.final_status = message.status
-        sent = self.server.respond(message.status, datagram, now)
-        if not sent and 200 <= message.status < 300:
-            # §16.7 step 5: a 2xx to an INVITE goes up even after another final response
-            self.node.layer.send(datagram, self.server.address, self.server.listener)
-        self.node.counters.add(FWD_REPLIES, 1)
-        self.node.counters.add(TM_RELAYED_REPLIES, 1)
-
     def forward_best(self, now: float) -> None:
-        """Send the best of the failures upstream (§16.7 steps 6 to 9)."""
+        """All has failed, and the user has thought of nothing else."""
         self.user = None
-        if self.final_status:
-            return
-        chosen = self.chosen()
-        message = chosen.response
-        if message is None or message.status == 503 or (message.status == 408 and not self.invite):
-            # a 503 of one target is not ours to pass on (§16.7 step 6)
-            self.refuse(self.local_status(chosen.status), now)
-            return
-        others = [branch.response for branch in self.branches if branch.response is not None]
-        challenges = merged_challenges(message, others) if len(others) > 1 else b""
-        if not challenges:
-            self.forward(message, now)
-            return
-        self.final_status = message.status
-        self.server.respond(message.status, forwarded_response(message, (), challenges), now)
-        self.node.counters.add(FWD_REPLIES, 1)
-
-    def chosen(self) -> Branch:
-        """The branch whose failure is the best to pass on."""
-        if len(self.branches) == 1:
-            return self.branches[0]
-        return self.branches[best([branch.status for branch in self.branches])]
-
-    def best_status(self) -> int:
-        """The status that `forward_best` would send."""
-        chosen = self.chosen()
-        if chosen.response is None or chosen.status == 503:
-            return self.local_status(chosen.status)
-        return chosen.status
-
-    def local_status(self, status: int) -> int:
-        """What a failure found here becomes upstream."""
-        if self.cancelled:
-            return 487
-        return 500 if status == 503 else status
-
-    def refuse(self, status: int, now: float) -> None:
-        """Answer upstream ourselves."""
-        self.user = None
-        self.final_status = status
-        if status == 408 and not self.invite:
-            # RFC 4320 §4.2: too late to be of use, and it would set off a storm of them
-            self.node.layer.abandon(self.server)
-            return
-        relay = self.relay
-        tag = self.node.signer.own_tag(relay.message)
-        datagram = response(
-            relay.message, status, reason_phrase(status), tag, b"", b"", relay.top_via, False
-        )
-        self.server.respond(status, datagram, now)
-        self.node.counters.add(TM_LOCAL_REPLIES, 1)
+        if not self.final_status:
+            self.send_best(now)
 
     # -- cancelling -------------------------------------------------------------------------
 
@@ -438,6 +347,7 @@ class ResponseContext:
         self.user = None
         if not self.final_status:
             self.final_status = status
+            self.forget_failures()
             self.waiting.clear()
             self.cancel_open(now)
 
@@ -464,6 +374,7 @@ class ResponseContext:
 
     def cancel_branch(self, branch: Branch, now: float) -> None:
         """CANCEL one branch, at once or when its first provisional response comes (§9.1)."""
+        branch.given_up = True
         if branch.state == LOCATING:
             self.close(branch, 487, None, now)
             return
@@ -486,16 +397,3 @@ class ResponseContext:
 def wanted(target: Target) -> int:
     """The order in which targets are tried: by q."""
     return target.q
-
-
-class Arrival:
-    """The resolver's callback for one branch."""
-
-    def __init__(self, branch: Branch) -> None:
-        self.branch = branch
-
-    def __call__(self, located: Located) -> None:
-        """Hand the addresses to the branch, if it still waits."""
-        context = self.branch.context
-        if context is not None:
-            context.located(self.branch, located)

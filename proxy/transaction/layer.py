@@ -178,7 +178,7 @@ class TransactionLayer:
         return ABSORBED
 
     def receive_ack(self, ack: Message, now: float) -> int:
-        """An ACK: of a failure it ends here, of a 2xx it is end to end (RFC 6026 §8.9)."""
+        """An ACK: of a failure it ends here, of a 2xx it is end to end (RFC 6026)."""
         server = self.servers.get(server_key(ack, "INVITE"))
         if server is None:
             return STRAY_ACK

@@ -30,7 +30,8 @@ wait SECONDS                             time passes; lines then begin with the 
 dns                                      the resolver answers
 down ADDRESS · up ADDRESS                datagrams to it cannot be sent, can be sent
 show KIND…                               whole header lines of KIND in each line from now on;
-                                         `branch` numbers the branches our Via bears
+                                         `branch` is the branch of our Via; what we sign is shown
+                                         as #, branches numbered as they appear
 forget                                   the worker dies and is replaced: no transaction is known
 count NAME…                              statistics
 left                                     transactions and timers there are
@@ -54,6 +55,8 @@ from tests.scenarios.telephone import Telephone
 from tests.scenarios.world import Sent, World, address
 
 COOKIE = re.compile(rb";k=([0-9a-f]+)")
+OUR_BRANCH = re.compile(rb"branch=(z9hG4bK[0-9a-f]{32})\b")
+SIGNED = re.compile(rb"(;k=|;tag=)[0-9a-f]{16}\b")
 LISTENERS = "192.0.2.100:5060"
 
 
@@ -160,12 +163,20 @@ class Flow:
         for name in self.shown:
             if name == b"branch":
                 if message.is_request:
-                    number = self.branches.setdefault(message.branch, len(self.branches) + 1)
-                    text += f" | branch {number}"
+                    text += f" | branch #{self.number(message.branch)}"
                 continue
             for value in message.named(name):
-                text += f" | {name.decode()}: {value.decode()}"
+                text += f" | {name.decode()}: {self.plain(value)}"
         return text
+
+    def number(self, branch: bytes) -> int:
+        """Branches of ours are numbered as they appear."""
+        return self.branches.setdefault(branch, len(self.branches) + 1)
+
+    def plain(self, value: bytes) -> str:
+        """A header value without our signatures, which nobody can read."""
+        value = OUR_BRANCH.sub(lambda found: b"branch=#%d" % self.number(found[1]), value)
+        return SIGNED.sub(rb"\1#", value).decode()
 
     # -- the stage ----------------------------------------------------------------------------
 

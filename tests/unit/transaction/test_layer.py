@@ -258,7 +258,7 @@ def test_timer_l_absorbs_the_invite_and_passes_2xx_and_ack() -> None:
     assert bench.respond(200)
     assert not bench.respond(486)
     assert not bench.respond(180)
-    # RFC 6026 §8.9: end to end, whatever its branch
+    # RFC 6026: end to end, whatever its branch
     assert bench.hear(request("ACK")) == Found.STRAY_ACK
     assert bench.to(31.9) == []
     bench.to(32)

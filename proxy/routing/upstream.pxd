@@ -1,0 +1,41 @@
+cimport cython
+from proxy.registrar.lookup cimport Target
+from proxy.routing.node cimport Node
+from proxy.routing.relay cimport Relay
+from proxy.sip.message cimport Message
+from proxy.sip.patching cimport forwarded_response, response
+from proxy.transaction.layer cimport Transaction, TransactionUser
+
+cdef int FWD_REPLIES, TM_LOCAL_REPLIES, TM_RELAYED_REPLIES
+
+cdef class Attempt(TransactionUser):
+    cdef readonly Target target
+    cdef public int status
+    cdef public Message response
+    cdef public bytes datagram
+
+cdef class Upstream:
+    cdef readonly Node node
+    cdef readonly Relay relay
+    cdef readonly Transaction server
+    cdef public list branches
+    cdef public int final_status
+    cdef public bint cancelled
+    cdef readonly bint invite
+    @cython.locals(times=int, target=Target, earlier=Target, other=Attempt)
+    cpdef int tried_before(self, Attempt attempt) except -1
+    @cython.locals(relay=Relay)
+    cpdef assure(self, double now)
+    @cython.locals(datagram=bytes, sent=bint)
+    cpdef forward(self, int status, Attempt attempt, double now)
+    cpdef send_best(self, double now)
+    @cython.locals(message=Message)
+    cpdef send_failure(self, Attempt chosen, double now)
+    @cython.locals(attempt=Attempt)
+    cpdef forget_failures(self)
+    cpdef Attempt chosen(self)
+    @cython.locals(chosen=Attempt)
+    cpdef int best_status(self) except -1
+    cpdef int local_status(self, int status) except -1
+    @cython.locals(relay=Relay)
+    cpdef refuse(self, int status, double now)

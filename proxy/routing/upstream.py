@@ -1,0 +1,137 @@
+"""What a fork sends to the caller (RFC 3261 §16.7 steps 3 to 9): answers passed on, and our own."""
+
+from __future__ import annotations
+
+from proxy.constants import reason_phrase
+from proxy.limits.counters import (
+    FWD_REPLIES,
+    TM_LOCAL_REPLIES,
+    TM_RELAYED_REPLIES,
+)
+from proxy.registrar.lookup import Target
+from proxy.routing.best_response import best, merged_challenges
+from proxy.routing.node import Node
+from proxy.routing.relay import Relay
+from proxy.sip.message import Message
+from proxy.sip.patching import forwarded_response, response
+from proxy.transaction.layer import Transaction, TransactionUser
+
+
+class Attempt(TransactionUser):
+    """A target that is being tried, and what has come of it."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.status = 0
+        self.response: Message | None = None  # a failure, until one has been chosen
+        self.datagram = b""  # the response as it goes upstream
+
+
+class Upstream:
+    """The server transaction of a forwarded request, and the attempts to get it an answer."""
+
+    def __init__(self, node: Node, relay: Relay, server: Transaction) -> None:
+        self.node = node
+        self.relay = relay
+        self.server = server
+        self.branches: list[Attempt] = []
+        self.final_status = 0  # what went upstream
+        self.cancelled = False
+        self.invite = relay.message.method == "INVITE"
+
+    def tried_before(self, attempt: Attempt) -> int:
+        """How often the target of an attempt was tried before: each try has its own branch."""
+        times = 0
+        target = attempt.target
+        for other in self.branches:
+            if other is attempt:
+                break
+            earlier = other.target
+            if (
+                earlier.uri == target.uri
+                and earlier.received == target.received
+                and earlier.path == target.path
+            ):
+                times += 1
+        return times
+
+    def assure(self, now: float) -> None:
+        """100 upstream, once, for a request other than INVITE that has waited long enough."""
+        if not self.final_status and not self.server.datagram:
+            relay = self.relay
+            trying = response(relay.message, 100, b"Trying", b"", b"", b"", relay.top_via, False)
+            self.server.respond(100, trying, now)
+
+    def forward(self, status: int, attempt: Attempt, now: float) -> None:
+        """Send a branch's response upstream with our Via taken off (§16.7 steps 3 and 9)."""
+        datagram = attempt.datagram
+        attempt.datagram = b""
+        if status >= 200:
+            self.final_status = status
+        sent = self.server.respond(status, datagram, now)
+        if not sent and 200 <= status < 300:
+            # §16.7 step 5: a 2xx to an INVITE goes up even after another final response
+            self.node.layer.send(datagram, self.server.address, self.server.listener)
+        self.node.counters.add(FWD_REPLIES, 1)
+        self.node.counters.add(TM_RELAYED_REPLIES, 1)
+
+    def send_best(self, now: float) -> None:
+        """Send the best of the failures upstream (§16.7 steps 6 to 9)."""
+        self.send_failure(self.chosen(), now)
+        self.forget_failures()
+
+    def send_failure(self, chosen: Attempt, now: float) -> None:
+        """Send the failure of one branch upstream, or what it becomes there."""
+        message = chosen.response
+        if message is None or message.status == 503 or (message.status == 408 and not self.invite):
+            # a 503 of one target is not ours to pass on (§16.7 step 6)
+            self.refuse(self.local_status(chosen.status), now)
+            return
+        others = [one.response for one in self.branches if one.response is not None]
+        challenges = merged_challenges(message, others) if len(others) > 1 else b""
+        if not challenges:
+            self.forward(message.status, chosen, now)
+            return
+        self.final_status = message.status
+        self.server.respond(message.status, forwarded_response(message, (), challenges), now)
+        self.node.counters.add(FWD_REPLIES, 1)
+
+    def forget_failures(self) -> None:
+        """Timer C holds branches for minutes: not their messages as well."""
+        for attempt in self.branches:
+            attempt.response = None
+            attempt.datagram = b""
+
+    def chosen(self) -> Attempt:
+        """The branch whose failure is the best to pass on."""
+        if len(self.branches) == 1:
+            return self.branches[0]
+        return self.branches[best([one.status for one in self.branches])]
+
+    def best_status(self) -> int:
+        """The status that `send_best` would send."""
+        chosen = self.chosen()
+        if chosen.response is None or chosen.status == 503:
+            return self.local_status(chosen.status)
+        return chosen.status
+
+    def local_status(self, status: int) -> int:
+        """What a failure found here becomes upstream."""
+        if self.cancelled:
+            return 487
+        return 500 if status == 503 else status
+
+    def refuse(self, status: int, now: float) -> None:
+        """Answer upstream ourselves."""
+        self.final_status = status
+        if status == 408 and not self.invite:
+            # RFC 4320 §4.2: too late to be of use, and it would set off a storm of them
+            self.node.layer.abandon(self.server)
+            return
+        relay = self.relay
+        tag = self.node.signer.own_tag(relay.message)
+        datagram = response(
+            relay.message, status, reason_phrase(status), tag, b"", b"", relay.top_via, False
+        )
+        self.server.respond(status, datagram, now)
+        self.node.counters.add(TM_LOCAL_REPLIES, 1)
