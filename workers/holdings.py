@@ -19,7 +19,7 @@ from setproctitle import setproctitle
 
 from proxy.limits import counters
 from proxy.sip.address import Address
-from workers import signals
+from workers import priority, signals
 from workers.child import Child, Slot
 from workers.config import Config
 from workers.logs import Log, LogPipe, LogSink, LogStyle
@@ -82,6 +82,7 @@ class Holdings:
     tables: Tables
     secret: bytes
     life: tuple[int, int]  # a pipe nobody writes to: its end of file is the supervisor's end
+    nice: int  # what children run with once they are up
     ready: tuple[int, int]  # a pipe into which a child that is up writes its process number
 
     @classmethod
@@ -104,6 +105,7 @@ class Holdings:
             tables=tables,
             secret=node_secret(config),
             life=os.pipe2(os.O_CLOEXEC),
+            nice=priority.usual(),
             ready=os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC),
         )
 
@@ -135,7 +137,7 @@ class Holdings:
         self.tables.slots.claim(slot.row, os.getpid(), slot.title, int(time.time()))
         own = self.tables.slots.counters(slot.row)
         return Child(
-            ready=partial(os.write, self.ready[1], _PID.pack(os.getpid())),
+            ready=self._child_is_up,
             config=self.config,
             role=slot.spec.role,
             index=slot.index,
@@ -151,6 +153,11 @@ class Holdings:
             log=self.journal.child_log(slot, partial(own.add, counters.LOG_LINES_DROPPED)),
             page=self.journal.page,
         )
+
+    def _child_is_up(self) -> None:
+        """Called in a child, once."""
+        priority.go_along(self.nice)
+        os.write(self.ready[1], _PID.pack(os.getpid()))
 
     def _own_sockets(self, slot: Slot) -> list[list[int]]:
         """The members of the groups that are this child's; the others are closed."""

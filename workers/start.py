@@ -9,7 +9,7 @@ from setproctitle import setproctitle
 
 from proxy.errors import SipherdError
 from proxy.sip import message
-from workers import signals
+from workers import priority, signals
 from workers.child import ChildSpec
 from workers.config import Config
 from workers.holdings import Holdings, Journal
@@ -36,6 +36,7 @@ def serve(config: Config, specs: list[ChildSpec]) -> int:
     waiter.watch(holdings.ready[0])
     gc.collect()
     gc.freeze()  # what exists now is never collected, so children go on sharing its pages
+    priority.go_first()
     return Supervisor(specs, holdings, RealSystem(waiter)).run()
 
 

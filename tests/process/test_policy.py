@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 from process_harness import SETTINGS, Server, is_alive, wait_for
+from sip_phone import Phone, phone_of
 
 Make = Callable[..., Server]
 
@@ -21,41 +20,6 @@ async def on_request(request):
 
 # The real worker is compiled through and through.
 pytestmark = pytest.mark.compiled
-
-
-def options(user: str, call_id: str, port: int) -> bytes:
-    return (
-        f"OPTIONS sip:{user}@127.0.0.1 SIP/2.0\r\n"
-        f"Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{call_id};rport\r\n"
-        "From: <sip:a@127.0.0.1>;tag=a\r\nTo: <sip:b@127.0.0.1>\r\n"
-        f"Call-ID: {call_id}\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
-    ).encode()
-
-
-class Phone:
-    """Sends OPTIONS; a Call-ID decides which worker it meets, whoever reads the socket."""
-
-    def __init__(self, client: socket.socket) -> None:
-        self.client = client
-        self.port = int(client.getsockname()[1])
-
-    def send(self, user: str, call_id: str) -> None:
-        self.client.send(options(user, call_id, self.port))
-
-    def is_answered(self, call_id: str, within_s: float) -> bool:
-        self.client.settimeout(within_s)
-        try:
-            while f"Call-ID: {call_id}\r\n".encode() not in self.client.recv(4_096):
-                pass
-        except TimeoutError:
-            return False
-        return True
-
-
-@contextmanager
-def phone_of(server: Server) -> Iterator[Phone]:
-    with server.client() as client:
-        yield Phone(client)
 
 
 def test_a_policy_that_loops_costs_one_worker_a_second(make_server: Make) -> None:
