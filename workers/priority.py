@@ -1,7 +1,7 @@
 """Who goes first when the machine is busy: the supervisor, and a child until it is up.
 
-To replace a worker takes a few milliseconds of work. Behind a queue of busy processes that becomes a
-tenth of a second, while calls wait.
+To replace a worker takes a few milliseconds of work. Behind a queue of busy processes that becomes
+a tenth of a second, while calls wait.
 """
 
 from __future__ import annotations
