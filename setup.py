@@ -1,9 +1,13 @@
-"""The extension list: every module with a .pxd beside it, and the two that Python cannot say."""
+"""The extension list: every module with a .pxd beside it, and the two that Python cannot say.
+
+An installed package also takes along the default policy and configuration, which lie outside of it.
+"""
 
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
 
 HAND_WRITTEN = [Path("proxy/shm/arena.pyx"), Path("workers/datagrams.pyx")]
 ANNOTATED = [
@@ -12,7 +16,29 @@ ANNOTATED = [
 SOURCES = [path for path in [*HAND_WRITTEN, *ANNOTATED] if path.exists()]
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"]
 
+SHIPPED = [Path("conf/routing.py"), Path("conf/sipherd.toml")]
+
+
+class BuildPy(build_py):
+    """Builds packages with what `workers/config.py` looks for in workers/conf."""
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            return
+        for source, target in self._shipped():
+            self.mkpath(str(target.parent))
+            self.copy_file(str(source), str(target))
+
+    def get_outputs(self, include_bytecode=1):
+        return super().get_outputs(include_bytecode) + [str(to) for _, to in self._shipped()]
+
+    def _shipped(self):
+        return [(path, Path(self.build_lib, "workers", path)) for path in SHIPPED]
+
+
 setup(
+    cmdclass={"build_py": BuildPy},
     ext_modules=cythonize(
         [
             Extension(
@@ -25,5 +51,5 @@ setup(
         ],
         nthreads=2,
         compiler_directives={"language_level": 3, "annotation_typing": False, "binding": False},
-    )
+    ),
 )

@@ -12,6 +12,13 @@ async def on_request(request: Request) -> None:
     """Decide what becomes of a new request."""
     method = request.method
 
+    # What may travel no further is for ourselves or for nobody.
+    if request.message.max_forwards == 0 and not (
+        method in ("REGISTER", "OPTIONS") and request.is_for_us
+    ):
+        request.reply(483, "Too Many Hops")
+        return
+
     # Later requests of a dialog go along the route that the dialog was set up with. Its cookie
     # says that the route is ours and was made for this dialog.
     if request.in_dialog:

@@ -20,6 +20,10 @@ class BadMessage(SipherdError):
         self.status = status
 
 
+class BadUri(BadMessage):
+    """A message whose URI is malformed; counted apart."""
+
+
 class ConfigError(SipherdError):
     """A configuration that cannot be used; `mistakes` holds one sentence each."""
 

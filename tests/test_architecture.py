@@ -39,7 +39,13 @@ NOT_IN_THE_PACKET_PATH = {
     "zmq",
 }
 # fmt: on
-PACKET_PATH = ("workers.datagrams", "workers.policy", "workers.resolver", "workers.udp_worker")
+PACKET_PATH = (
+    "workers.datagrams",
+    "workers.policy",
+    "workers.resolver",
+    "workers.tallies",
+    "workers.udp_worker",
+)
 NOT_IN_THE_SUPERVISOR = (
     "MySQLdb",
     "proxy.registrar",

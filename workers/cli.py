@@ -36,7 +36,7 @@ def main() -> None:
     except ConfigError as error:
         _fail(*error.mistakes)
     except SipherdError as error:
-        _fail(f"sipherd: {error}")
+        _fail(f"sipherd: {str(error).removesuffix('.')}.")
 
 
 def _fail(*sentences: str) -> None:

@@ -82,7 +82,7 @@ class Commands:
         signature = inspect.signature(method, eval_str=True)
         try:
             if isinstance(params, list):
-                bound = signature.bind(*params)
+                bound = signature.bind(*_gathered(params, signature))
             else:
                 bound = signature.bind(**params)
         except TypeError as error:
@@ -345,6 +345,16 @@ def _level_number(level: str) -> int:
 
 def _text(value: bytes) -> str:
     return value.decode("utf-8", "backslashreplace")
+
+
+def _gathered(params: list[Any], signature: inspect.Signature) -> list[Any]:
+    """Plain values in order; what is left over belongs to a last parameter that is a list."""
+    takes = [parameter.annotation for parameter in signature.parameters.values()]
+    last = len(takes) - 1
+    if last < 0 or len(params) <= len(takes) or takes[last] not in {list[str], list[str] | None}:
+        return params
+    words = [str(word) for word in params[last:]]
+    return [*params[:last], ",".join(words)]
 
 
 def _typed(key: str, value: Any, wanted: Any) -> Any:

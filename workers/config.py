@@ -34,7 +34,7 @@ from proxy.errors import ConfigError
 from workers.toml_lines import find_lines, line_of
 
 SIP_PORT = 5060
-DEFAULT_SCRIPT = Path(__file__).resolve().parent.parent / "conf" / "routing.py"
+DNS_PORT = 53
 _DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)*\.?")
 
 
@@ -49,35 +49,40 @@ class Endpoint:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse_endpoint(value: object) -> Endpoint:
+def parse_endpoint(value: object, default_port: int = SIP_PORT) -> Endpoint:
     """An Endpoint of "192.0.2.1:5060" or "[2001:db8::1]:5060"; the port may be left out."""
     if isinstance(value, Endpoint):
         return value
     if not isinstance(value, str):
         raise ValueError('must be text such as "192.0.2.1:5060"')
-    host, port = _split_endpoint(value)
+    host, port = _split_endpoint(value, default_port)
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         raise ValueError(
-            'is no address: write "192.0.2.1:5060" or "[2001:db8::1]:5060", not a name'
+            f'is no address: write "192.0.2.1:{default_port}" or "[2001:db8::1]:{default_port}", '
+            "not a name"
         ) from None
-    if address.is_unspecified:
+    if address.is_unspecified and default_port == SIP_PORT:
         raise ValueError("stands for any address, but Via needs one to name: list the addresses")
     if address.is_multicast or "%" in host:
         raise ValueError("must be a unicast address without a zone")
     return Endpoint(str(address), port)
 
 
-def _split_endpoint(value: str) -> tuple[str, int]:
+def _split_endpoint(value: str, default_port: int) -> tuple[str, int]:
     bracketed = re.fullmatch(r"\[([^\[\]]*)\](?::(\d+))?", value)
     plain = bracketed or re.fullmatch(r"([^:\[\]]*)(?::(\d+))?", value)
     if plain is None:
         raise ValueError('is no address: write "192.0.2.1:5060" or "[2001:db8::1]:5060"')
-    port = int(plain[2] or SIP_PORT)
+    port = int(plain[2] or default_port)
     if not 0 < port < 65_536:
         raise ValueError("has a port outside 1 to 65535")
     return plain[1], port
+
+
+def _name_server(value: object) -> Endpoint:
+    return parse_endpoint(value, DNS_PORT)
 
 
 def _domain(value: str) -> str:
@@ -109,9 +114,17 @@ def _folder(value: Path) -> Path:
     return value
 
 
+def default_script(package: Path) -> Path:
+    """The policy shipped with the program: in the package if installed, else in the sources."""
+    installed = package / "conf" / "routing.py"
+    return installed if installed.exists() else package.parent / "conf" / "routing.py"
+
+
+DEFAULT_SCRIPT = default_script(Path(__file__).resolve().parent)
 FilePath = Annotated[Path, BeforeValidator(_path)]
 Domain = Annotated[StrictStr, AfterValidator(_domain)]
 ListenAddress = Annotated[Endpoint, BeforeValidator(parse_endpoint)]
+NameServer = Annotated[Endpoint, BeforeValidator(_name_server)]
 Whole = StrictInt
 Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
@@ -185,12 +198,24 @@ class Routing(Section):
     script: Annotated[FilePath, AfterValidator(_readable_file)] = DEFAULT_SCRIPT
 
 
+class Resolver(Section):
+    """How host names of next hops are looked up."""
+
+    nameservers: Annotated[tuple[NameServer, ...], Field(max_length=8)] = ()
+    timeout_seconds: Annotated[Fraction, Field(ge=0.1, le=10)] = 1.0
+
+    @model_validator(mode="after")
+    def _one_port(self) -> Resolver:
+        if len({each.port for each in self.nameservers}) > 1:
+            raise ValueError("nameservers must all listen on the same port")
+        return self
+
+
 class Limits(Section):
     """Bounds on what one worker takes on."""
 
     transactions: Annotated[Whole, Field(ge=16, le=10_000_000)] = 500_000
     timer_c_seconds: Annotated[Whole, Field(ge=10, le=86_400)] = 181
-    policy_seconds: Annotated[Fraction, Field(gt=0, le=60)] = 5.0
 
 
 class LogSettings(Section):
@@ -210,6 +235,7 @@ class Config(Section):
     location: Location = Field(default_factory=Location)
     registrar: Registrar = Field(default_factory=Registrar)
     routing: Routing = Field(default_factory=Routing)
+    resolver: Resolver = Field(default_factory=Resolver)
     limits: Limits = Field(default_factory=Limits)
     log: LogSettings = Field(default_factory=LogSettings)
     path: Path = Field(default=Path("sipherd.toml"), exclude=True)

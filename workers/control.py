@@ -15,7 +15,8 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.errors import SipherdError
+from proxy.errors import SipherdError, TableFull
+from proxy.limits import counters
 from workers.child import Child
 from workers.commands import CommandError, Commands
 from workers.tables import CONTROL_SOCKET
@@ -76,6 +77,7 @@ class ControlEndpoint:
 
     def __init__(self, child: Child) -> None:
         self._log = child.log
+        self._counters = child.tables.slots.counters(child.slot)
         self._commands = Commands(child)
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -143,6 +145,8 @@ class ControlEndpoint:
         except CommandError as error:
             answer = _line(_error(number, error.code, str(error)))
         except SipherdError as error:
+            if isinstance(error, TableFull):
+                self._counters.add(counters.TABLE_FULL)
             answer = _line(_error(number, SERVER_ERROR, str(error)))
         except Exception as error:  # noqa: BLE001 - a command's fault is its caller's answer
             self._log.error("command failed", method=request["method"], error=repr(error))

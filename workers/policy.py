@@ -15,7 +15,10 @@ def load_policy(path: Path) -> Policy:
         code = compile(path.read_bytes(), str(path), "exec")
     except OSError as error:
         raise ConfigError(
-            [f"The routing script {path} cannot be read: {error.strerror}."]
+            [
+                f"The routing script {path} cannot be read: {error.strerror}. "
+                "[routing] script names another."
+            ]
         ) from None
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1

@@ -58,7 +58,7 @@ class Resolver:
         *,
         timeout: float = 1.0,
         tries: int = 2,
-        deadline: float = 5.0,
+        deadline: float | None = None,
         outstanding: int = 256,
         families: Sequence[int] = (4,),
         on_socket: SocketWatcher | None = None,
@@ -70,7 +70,7 @@ class Resolver:
         self._servers, self._port = parse_nameservers(nameservers)
         self._timeout = timeout
         self._tries = tries
-        self._deadline = deadline
+        self._deadline = 5 * timeout if deadline is None else deadline
         self._limit = outstanding
         self._families = tuple(families)
         self._on_socket = on_socket

@@ -1,5 +1,7 @@
 """The process that lets time pass: it sweeps out what has expired and what dead writers left.
 
+It also says in the log, for the whole node, what workers only count because it may come in floods.
+
 Everything it does may be repeated or left undone for a while: a lookup never serves an expired
 contact, so a timekeeper that was killed costs nothing but memory until the next one runs.
 """
@@ -22,6 +24,7 @@ SWEEP_BATCH: Final = 500  # keys between two heartbeats
 RECORDS_PER_SECOND: Final = 20_000  # of the sweep: a large table is swept less often than a small
 LONGEST_PERIOD_S: Final = 10.0
 SCAVENGE_SLOTS: Final = 1_000
+ALARM_S: Final = 60.0  # between two lines about the same thing
 
 
 def run(child: Child) -> int:
@@ -46,14 +49,17 @@ class Sweeper:
         self._table: LocationTable = child.tables.location
         self._counters = child.tables.slots.counters(child.slot)
         self._next_at = 0.0
+        self._alarms = Alarms(child)
 
     def turn(self, now: float, now_wall: int) -> None:
         """One second's work."""
         recovered = scavenge(self._table, SCAVENGE_SLOTS)
         if recovered:
             self._counters.add(counters.SLOTS_SCAVENGED, recovered)
-            self._child.log.notice("memory of dead writers recovered", slots=recovered)
+            # Not only after a death: a freed slot whose list is busy is left for this as well.
+            self._child.log.debug("slots taken back", slots=recovered)
         self._counters.set(counters.REPAIRS, self._table.repairs)
+        self._alarms.turn(now)
         if now >= self._next_at:
             period_s = min(LONGEST_PERIOD_S, self._table.count / RECORDS_PER_SECOND)
             self._next_at = now + max(TURN_S, period_s) - TURN_S / 2
@@ -78,3 +84,49 @@ class Sweeper:
         except LockTimeout:  # the next sweep finds it again
             self._counters.add(counters.LOCK_TIMEOUTS)
             return 0
+
+
+class Alarms:
+    """What is full or damaged: counted by whoever met it, said at most once a minute (R9)."""
+
+    def __init__(self, child: Child) -> None:
+        self._slots = child.tables.slots
+        self._table: LocationTable = child.tables.location
+        self._log = child.log
+        self._told: dict[int, tuple[int, float]] = {
+            column: (self._slots.total(column), -ALARM_S)
+            for column in (
+                counters.TABLE_FULL,
+                counters.TRANSACTIONS_REFUSED,
+                counters.INBOX_FULL,
+                counters.RECEIVE_DROPS,
+                counters.CORRUPT_RECORDS,
+            )
+        }
+
+    def turn(self, now: float) -> None:
+        """Say what has come up since it was last said."""
+        log, table = self._log, self._table
+        if refused := self._news(counters.TABLE_FULL, now):
+            room = {"registered": table.count, "capacity": table.capacity}
+            log.error("location table full", refused=refused, **room)
+        if refused := self._news(counters.TRANSACTIONS_REFUSED, now):
+            log.error("too many transactions", refused=refused)
+        if lost := self._news(counters.INBOX_FULL, now):
+            log.error("inbox full", lost=lost)
+        if lost := self._news(counters.RECEIVE_DROPS, now):
+            log.error("receive queue full", lost=lost)
+        if damaged := self._news(counters.CORRUPT_RECORDS, now):
+            log.error("record unreadable", times=damaged)
+
+    def _news(self, column: int, now: float) -> int:
+        """How much a counter has risen; 0 as long as the last line about it is fresh."""
+        total = self._slots.total(column)
+        told, at = self._told[column]
+        if total < told:  # it was reset
+            told = 0
+            self._told[column] = told, at
+        if total == told or now - at < ALARM_S:
+            return 0
+        self._told[column] = total, now
+        return total - told

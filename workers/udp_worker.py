@@ -27,12 +27,14 @@ from proxy.transaction.timers import TimerConfig
 from workers.child import Child
 from workers.datagrams import DatagramSocket, Handoff
 from workers.policy import load_policy
-from workers.resolver import Resolver
+from workers.resolver import Resolver, SocketWatcher
+from workers.tallies import Tallies
 
 Outgoing = tuple[bytes, Address, int, Transaction | None]
 
 BATCH = 64
 IDLE_SECONDS = 0.1  # the longest sleep: heartbeat, and a producer killed before it could wake us
+TALLY_SECONDS = 1.0
 TRANSPORT_ERROR = int(Stimulus.TRANSPORT_ERROR)
 
 
@@ -60,7 +62,7 @@ class UdpWorker:
             ids.INBOX_FULL,
         )
         self.poller = select.epoll()
-        self.resolver = Resolver(on_socket=self.watch)
+        self.resolver = resolver_of(child, self.watch)
         self.resolver_fds: set[int] = set()
         timers = TimerConfig(timer_c=float(config.limits.timer_c_seconds))
         self.layer = TransactionLayer(timers, config.limits.transactions)
@@ -76,7 +78,10 @@ class UdpWorker:
             timers.timer_c,
         )
         self.core = ProxyCore(self.node, load_policy(config.routing.script))
-        self.drops = 0
+        self.tallies = Tallies(
+            self.counters, self.layer, self.resolver, self.node.faults, self.sockets
+        )
+        self.tally_at = 0.0
 
     def serve(self) -> int:
         """Turn after turn until asked to stop; 0."""
@@ -86,6 +91,7 @@ class UdpWorker:
         for fd in (self.wake_fd, child.stop_fd, child.parent_fd):
             self.poller.register(fd, select.EPOLLIN)
         ended = {child.stop_fd, child.parent_fd}
+        self.tallies.take()
         asked = 0.0
         while True:
             child.beat()
@@ -100,6 +106,7 @@ class UdpWorker:
                 if fd in ended:
                     return 0
                 if fd == self.wake_fd:
+                    self.counters.add(ids.INBOX_WAKEUPS)
                     with suppress(BlockingIOError):
                         os.eventfd_read(fd)
                 elif fd in self.resolver_fds:
@@ -131,8 +138,7 @@ class UdpWorker:
             self.core.receive_batch(handed_in)
         if batch:
             self.core.receive_batch(batch)
-        self.layer.timers.fire_due(self.node.now)
-        self.resolver.expire()
+        self.let_time_pass(self.node.now)
         if self.layer.outbox:
             self.flush()
         total = count + len(handed_in)
@@ -140,6 +146,17 @@ class UdpWorker:
             self.counters.add(ids.RECEIVED_DATAGRAMS, count)
             self.counters.add(ids.TURNS, 1)
         return total
+
+    def let_time_pass(self, now: float) -> None:
+        """Fire what is due; an exception costs the timer that raised it and no more."""
+        try:
+            self.layer.timers.fire_due(now)
+            self.resolver.expire()
+        except Exception as error:  # noqa: BLE001 - one transaction must not end a worker
+            self.core.survive(error)
+        if now >= self.tally_at:
+            self.tally_at = now + TALLY_SECONDS
+            self.tallies.take()
 
     def flush(self) -> None:
         """Send the outbox, each listener's part by its own socket."""
@@ -206,6 +223,17 @@ def rules_of(child: Child) -> RegistrarRules:
         max_contacts=registrar.max_contacts,
         when_full=registrar.when_full,
         node=child.config.node.id,
+    )
+
+
+def resolver_of(child: Child, watch: SocketWatcher) -> Resolver:
+    """The resolver as configured; it asks for addresses that some listener can send to."""
+    settings = child.config.resolver
+    return Resolver(
+        map(str, settings.nameservers),
+        timeout=settings.timeout_seconds,
+        families=sorted({6 if listener.is_v6 else 4 for listener in child.listeners}),
+        on_socket=watch,
     )
 
 

@@ -62,42 +62,40 @@ RECEIVED_DATAGRAMS: Final = 40
 SENT_DATAGRAMS: Final = 41
 SEND_ERRORS: Final = 42
 RECEIVE_DROPS: Final = 43  # the kernel's: SO_RXQ_OVFL
-TRUNCATED: Final = 44  # larger than the receive buffer
-KEEPALIVES: Final = 45
-STUN: Final = 46
-DROPPED_MALFORMED: Final = 47  # no answer possible: responses, ACKs, no Via
-HANDED_OFF: Final = 48  # to the worker that owns the Call-ID
-HANDED_IN: Final = 49
-INBOX_FULL: Final = 50
-INBOX_WAKEUPS: Final = 51
+KEEPALIVES: Final = 44
+STUN: Final = 45
+DROPPED_MALFORMED: Final = 46  # no answer possible: responses, ACKs, no Via
+HANDED_OFF: Final = 47  # to the worker that owns the Call-ID
+HANDED_IN: Final = 48
+INBOX_FULL: Final = 49
+INBOX_WAKEUPS: Final = 50
 
 # sipherd: deciding
-STATELESS_REQUESTS: Final = 52  # ACK, CANCEL without a transaction, sent on after the hash check
-STATELESS_RESPONSES: Final = 53
-RETRANSMISSIONS_ABSORBED: Final = 54
-TRANSACTIONS_REFUSED: Final = 55  # the worker holds as many as it may
-LOOPS_DETECTED: Final = 56
-MERGED_REQUESTS: Final = 57
-TOO_MANY_HOPS: Final = 58
-TIMER_C_FIRED: Final = 59
-POLICY_ERRORS: Final = 60
-POLICY_TIMEOUTS: Final = 61
-DNS_QUERIES: Final = 62
-DNS_FAILURES: Final = 63
-OVERLOAD_REFUSED: Final = 64
+STATELESS_REQUESTS: Final = 51  # ACK, CANCEL without a transaction, sent on after the hash check
+STATELESS_RESPONSES: Final = 52
+RETRANSMISSIONS_ABSORBED: Final = 53
+TRANSACTIONS_REFUSED: Final = 54  # the worker holds as many as it may
+LOOPS_DETECTED: Final = 55
+TOO_MANY_HOPS: Final = 56
+TIMER_C_FIRED: Final = 57
+POLICY_ERRORS: Final = 58
+DNS_QUERIES: Final = 59
+DNS_FAILURES: Final = 60
 
 # sipherd: tables
-TABLE_FULL: Final = 65
-LOCK_TIMEOUTS: Final = 66
-REPAIRS: Final = 67
-SLOTS_SCAVENGED: Final = 68
+TABLE_FULL: Final = 61
+LOCK_TIMEOUTS: Final = 62
+CORRUPT_RECORDS: Final = 63  # read as absent
+COMMIT_CONFLICTS: Final = 64  # tried again: another process was ahead
+REPAIRS: Final = 65
+SLOTS_SCAVENGED: Final = 66
 
 # sipherd: processes
-RESTARTS: Final = 69
-HANGS: Final = 70
-LOG_LINES_DROPPED: Final = 71
-TURNS: Final = 72  # of a worker's loop: datagrams per turn say how batched it runs
-INTERNAL_ERRORS: Final = 73  # an exception nobody expected; its traceback is in the log
+RESTARTS: Final = 67
+HANGS: Final = 68
+LOG_LINES_DROPPED: Final = 69
+TURNS: Final = 70  # of a worker's loop: datagrams per turn say how batched it runs
+INTERNAL_ERRORS: Final = 71  # an exception nobody expected; its traceback is in the log
 
 NAMES: Final = (
     "core:rcv_requests",
@@ -144,7 +142,6 @@ NAMES: Final = (
     "sipherd:sent_datagrams",
     "sipherd:send_errors",
     "sipherd:receive_drops",
-    "sipherd:truncated",
     "sipherd:keepalives",
     "sipherd:stun",
     "sipherd:dropped_malformed",
@@ -157,16 +154,15 @@ NAMES: Final = (
     "sipherd:retransmissions_absorbed",
     "sipherd:transactions_refused",
     "sipherd:loops_detected",
-    "sipherd:merged_requests",
     "sipherd:too_many_hops",
     "sipherd:timer_c_fired",
     "sipherd:policy_errors",
-    "sipherd:policy_timeouts",
     "sipherd:dns_queries",
     "sipherd:dns_failures",
-    "sipherd:overload_refused",
     "sipherd:table_full",
     "sipherd:lock_timeouts",
+    "sipherd:corrupt_records",
+    "sipherd:commit_conflicts",
     "sipherd:repairs",
     "sipherd:slots_scavenged",
     "sipherd:restarts",

@@ -14,7 +14,9 @@ from proxy.transaction.layer cimport Transaction
 
 cdef int KIND_SIP, KIND_STUN, TAG_BYTES
 cdef int ABSORBED, NEW_REQUEST, STRAY_ACK
-cdef int BAD_MSG_HDR, DROP_REPLIES, DROP_REQUESTS, DROPPED_MALFORMED, ERR_REQUESTS, FWD_REPLIES, INTERNAL_ERRORS
+cdef int BAD_MSG_HDR, DROP_REPLIES, DROP_REQUESTS, DROPPED_MALFORMED, ERR_REQUESTS, FWD_REPLIES
+cdef int BAD_URIS_RCVD, ERR_REPLIES, INTERNAL_ERRORS, SL_CLASS_REPLIES, SL_SENT_ERR_REPLIES
+cdef int SL_SENT_REPLIES
 cdef int FWD_REQUESTS, KEEPALIVES, RCV_REPLIES, RCV_REQUESTS, RETRANSMISSIONS_ABSORBED
 cdef int SL_RECEIVED_ACKS, STATELESS_REQUESTS, STATELESS_RESPONSES, STUN, TM_RECEIVED_REPLIES
 cdef int ROUTE, VIA
@@ -25,11 +27,13 @@ cdef class ProxyCore:
     cdef public object policy
     @cython.locals(listener=int, sockaddr=bytes, data=bytes)
     cpdef receive_batch(self, list batch)
-    cpdef stumble(self, bytes data, object error)
     @cython.locals(message=Message, kind=int)
     cpdef receive(self, bytes data, Address source, int listener)
     cpdef answer_keepalive(self, int kind, bytes data, Address source, int listener)
+    cpdef survive(self, object error, bytes message=*)
     cpdef refuse(self, bytes data, object error, Address source, int listener)
+    cpdef bint answer_without_state(
+        self, bytes data, object error, Address source, int listener) except *
     @cython.locals(node=Node, found=int, request=Request)
     cpdef receive_request(self, Message message, Address source, int listener)
     @cython.locals(node=Node)

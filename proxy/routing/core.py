@@ -7,12 +7,16 @@ or the address moved here - is recognised by its signed branch and sent on witho
 
 from __future__ import annotations
 
-from proxy.errors import BadMessage, LocateError
+from traceback import format_tb
+
+from proxy.errors import BadMessage, BadUri, LocateError
 from proxy.limits.counters import (
     BAD_MSG_HDR,
+    BAD_URIS_RCVD,
     DROP_REPLIES,
     DROP_REQUESTS,
     DROPPED_MALFORMED,
+    ERR_REPLIES,
     ERR_REQUESTS,
     FWD_REPLIES,
     FWD_REQUESTS,
@@ -21,7 +25,10 @@ from proxy.limits.counters import (
     RCV_REPLIES,
     RCV_REQUESTS,
     RETRANSMISSIONS_ABSORBED,
+    SL_CLASS_REPLIES,
     SL_RECEIVED_ACKS,
+    SL_SENT_ERR_REPLIES,
+    SL_SENT_REPLIES,
     STATELESS_REQUESTS,
     STATELESS_RESPONSES,
     STUN,
@@ -49,6 +56,7 @@ STRAY_ACK = int(Found.STRAY_ACK)
 TAG_BYTES = 16  # of one that Signer.own_tag made
 KIND_SIP = scanner.SIP
 KIND_STUN = scanner.STUN
+TRACE_CHARACTERS = 2_500
 
 
 class ProxyCore:
@@ -64,13 +72,15 @@ class ProxyCore:
             try:
                 self.receive(data, address_from(sockaddr), listener)
             except Exception as error:  # noqa: BLE001 - a datagram must not cost a worker its calls
-                self.stumble(data, error)
+                self.survive(error, data[:80].partition(b"\r\n")[0])
+                apology = BadMessage("Internal Error", 500)
+                self.answer_without_state(data, apology, address_from(sockaddr), listener)
 
-    def stumble(self, data: bytes, error: Exception) -> None:
-        """A mistake of ours that a datagram has found: say so, and go on with the next one."""
+    def survive(self, error: Exception, message: bytes = b"") -> None:
+        """A mistake of ours that a datagram or a timer has found: say so, and go on."""
         self.node.counters.add(INTERNAL_ERRORS, 1)
-        line = data[:80].partition(b"\r\n")[0]
-        self.node.log.error("internal error", error=repr(error), message=line)
+        trace = "".join(format_tb(error.__traceback__))[-TRACE_CHARACTERS:]
+        self.node.log.error("internal error", error=repr(error), message=message, trace=trace)
 
     def receive(self, data: bytes, source: Address, listener: int) -> None:
         """One datagram from the network."""
@@ -101,13 +111,29 @@ class ProxyCore:
         """A message nobody may act on: 4xx to a request where it can be answered at all."""
         counters = self.node.counters
         counters.add(BAD_MSG_HDR, 1)
-        answer = refusal(data, error, source)
+        if isinstance(error, BadUri):
+            counters.add(BAD_URIS_RCVD, 1)
         self.node.log.debug("malformed message", source=source.hostport, error=error.reason)
-        if answer is None:
-            counters.add(DROPPED_MALFORMED, 1)
-        else:
+        if self.answer_without_state(data, error, source, listener):
             counters.add(ERR_REQUESTS, 1)
-            self.node.layer.send(answer, source, listener)
+        else:
+            counters.add(DROPPED_MALFORMED, 1)
+            if data.startswith(b"SIP/2.0 "):
+                counters.add(ERR_REPLIES, 1)
+
+    def answer_without_state(
+        self, data: bytes, error: BadMessage, source: Address, listener: int
+    ) -> bool:
+        """Answer what may not even be a message; False where nobody can."""
+        answer = refusal(data, error, source)
+        if answer is None:
+            return False
+        counters = self.node.counters
+        counters.add(SL_SENT_REPLIES, 1)
+        counters.add(SL_SENT_ERR_REPLIES, 1)
+        counters.add(SL_CLASS_REPLIES + error.status // 100, 1)
+        self.node.layer.send(answer, source, listener)
+        return True
 
     def receive_request(self, message: Message, source: Address, listener: int) -> None:
         """A request: of a known transaction, a CANCEL or ACK, or a new one for the policy."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterator
 from typing import Any
 
 from proxy.constants import REASONS, SIP_PORT
-from proxy.errors import BadMessage
+from proxy.errors import BadMessage, BadUri
 from proxy.limits import bounds
 from proxy.limits import counters as ids
 from proxy.limits.counters import (
@@ -144,6 +144,8 @@ class Request(ForkUser):
         datagram = response(self.message, status, reason, tag, headers, body, via, False)
         if status >= 200:
             self.answered = status
+            if status == 483:
+                node.counters.add(TOO_MANY_HOPS, 1)
         if self.server is not None:
             self.server.respond(status, datagram, node.now)
             return
@@ -208,7 +210,6 @@ class Request(ForkUser):
         """§16.3: Max-Forwards, loops, Proxy-Require, our own bounds; answers what it refuses."""
         message = self.message
         if message.max_forwards == 0:
-            self.node.counters.add(TOO_MANY_HOPS, 1)
             self.reply(483)
         elif self.relaying.has_looped():
             self.node.counters.add(LOOPS_DETECTED, 1)
@@ -270,6 +271,8 @@ class Request(ForkUser):
             awaited = next(coroutine, ENDED)
         except BadMessage as error:
             self.coroutine = None
+            if isinstance(error, BadUri):
+                self.node.counters.add(ids.BAD_URIS_RCVD, 1)
             self.fail(error.status, error.reason)
         except Exception as error:  # noqa: BLE001 - a policy is an operator's code: it may raise anything
             self.coroutine = None

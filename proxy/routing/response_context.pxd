@@ -10,8 +10,8 @@ from proxy.transaction.layer cimport Transaction, TransactionLayer, TransactionU
 
 cdef Relay SPENT
 cdef int LOCATING, CALLING, PROCEEDING, FINAL, TIMER_C, CANCEL_PATIENCE
-cdef int DROP_REPLIES, LOCATED_TARGETS
-cdef int FWD_REQUESTS, TIMER_C_FIRED
+cdef int BRANCHES, DROP_REPLIES, LOCATED_TARGETS
+cdef int FWD_REQUESTS, TIMER_C_FIRED, TM_TIMEOUT_FINALRESPONSE_INV
 cdef int TM_UAC_TRANSACTIONS, TRANSACTIONS_REFUSED
 
 cdef class ForkUser(TransactionUser):

@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import cast
 
 from proxy.errors import BadMessage, LocateError
-from proxy.limits.bounds import LOCATED_TARGETS
+from proxy.limits.bounds import BRANCHES, LOCATED_TARGETS
 from proxy.limits.counters import (
     DROP_REPLIES,
     FWD_REQUESTS,
     TIMER_C_FIRED,
+    TM_TIMEOUT_FINALRESPONSE_INV,
     TM_UAC_TRANSACTIONS,
     TRANSACTIONS_REFUSED,
 )
@@ -114,6 +115,7 @@ class Branch(Attempt):
             self.context.node.layer.timers.start(now, left, self, TIMER_C)
         else:
             self.context.node.counters.add(TIMER_C_FIRED, 1)
+            self.context.node.counters.add(TM_TIMEOUT_FINALRESPONSE_INV, 1)
             self.context.ring_out(self, now)
 
 
@@ -130,8 +132,10 @@ class ResponseContext(Upstream):
     # -- starting ---------------------------------------------------------------------------
 
     def start(self, targets: list[Target], now: float) -> None:
-        """Try targets, the best q first, those of equal q at the same time; others go on."""
+        """Try the targets of the best q, at most BRANCHES, those of equal q at the same time."""
         groups: list[list[Target]] = []
+        if len(targets) > BRANCHES:
+            targets = sorted(targets, key=wanted, reverse=True)[:BRANCHES]
         for target in sorted(targets, key=wanted):
             if groups and groups[-1][0].q == target.q:
                 groups[-1].append(target)

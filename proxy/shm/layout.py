@@ -165,7 +165,7 @@ def read(arena: Arena, kind: bytes, layout: str) -> Header:
     if arena.u32(8) != VERSION:
         raise ShmError(f"{path} has layout version {arena.u32(8)}, this program needs {VERSION}")
     if arena.u64(_CHECKSUM) != arena.fold(0, _CHECKSUM, VERSION):
-        raise ShmError(f"{path} has a damaged header")
+        raise ShmError(f"{path} has a damaged header: its checksum is wrong")
     if arena.copy(_KIND, 16).rstrip(b"\0") != kind:
         raise ShmError(f"{path} holds something else than {kind.decode()}")
     if arena.u64(_LAYOUT) != fold(layout.encode(), VERSION):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import cython
 
-from proxy.errors import BadMessage
+from proxy.errors import BadMessage, BadUri
 from proxy.sip.header_ids import COMPACT, NAMES
 
 _ALNUM = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -270,5 +270,5 @@ def check_scheme(p: bytes, start: int, end: int) -> int:
     while i < end and TOKEN[p[i]]:
         i += 1
     if i == start or i + 1 >= end or p[i] != ord(":"):
-        raise BadMessage("A URI without a scheme")
+        raise BadUri("A URI without a scheme")
     return i + 1

@@ -6,7 +6,7 @@ from ipaddress import IPv6Address
 
 import cython
 
-from proxy.errors import BadMessage
+from proxy.errors import BadMessage, BadUri
 from proxy.limits import bounds
 
 if not cython.compiled:
@@ -94,7 +94,7 @@ def parse_uri(raw: bytes) -> Uri:
         p = raw + b"\0"
     end = len(raw)
     if end > _URI_BYTES:
-        raise BadMessage("A URI is too long", 414)
+        raise BadUri("A URI is too long", 414)
     at = _check_characters(p, end)
     start = check_scheme(p, 0, end)
     made = Uri.__new__(Uri)
@@ -125,14 +125,14 @@ def _check_characters(p: bytes, end: int) -> int:
     at = -1
     for i in range(end):
         if not URI[p[i]]:
-            raise BadMessage("A URI with a character that must be escaped")
+            raise BadUri("A URI with a character that must be escaped")
         if p[i] == ord("@"):
             # Elsewhere it must be escaped (§25.1); two would let two parsers find two hosts.
             if at >= 0:
-                raise BadMessage("A URI with two @")
+                raise BadUri("A URI with two @")
             at = i
         elif p[i] == ord("%") and (i + 2 >= end or not HEX[p[i + 1]] or not HEX[p[i + 2]]):
-            raise BadMessage("A URI with a bad escape")
+            raise BadUri("A URI with a bad escape")
     return at
 
 
@@ -141,12 +141,12 @@ def _read_userinfo(made: Uri, p: bytes, start: int, at: int) -> int:
     while i < at and p[i] != ord(":"):
         i += 1
     if i == start:
-        raise BadMessage("A URI with an empty user part")
+        raise BadUri("A URI with an empty user part")
     made.user = made.raw[start:i]
     if i < at:
         made.password = cut(made.raw, i + 1, at)
         if b":" in made.password:
-            raise BadMessage("A URI with a colon in its password")
+            raise BadUri("A URI with a colon in its password")
     return 0
 
 
@@ -168,7 +168,7 @@ def _read_after_user(made: Uri, p: bytes, start: int, end: int) -> int:
     if i < end and p[i] == ord("?"):
         made.headers = cut(made.raw, i + 1, end)
     elif i < end:
-        raise BadMessage("A URI with a bad host or port")
+        raise BadUri("A URI with a bad host or port")
     return 0
 
 
@@ -185,7 +185,7 @@ def _read_params(made: Uri, p: bytes, i: int, end: int) -> int:
     while True:
         count += 1
         if count > _PARAMS:
-            raise BadMessage("A URI with too many parameters")
+            raise BadUri("A URI with too many parameters")
         at = i
         while i < end and p[i] != ord("=") and p[i] != ord(";") and p[i] != ord("?"):
             i += 1
@@ -196,16 +196,16 @@ def _read_params(made: Uri, p: bytes, i: int, end: int) -> int:
         while i < end and p[i] != ord(";") and p[i] != ord("?"):
             i += 1
         if at == name_end:
-            raise BadMessage("A URI with an empty parameter")
+            raise BadUri("A URI with an empty parameter")
         if same_name(p, at, name_end, b"lr"):
             made.lr = True
         elif same_name(p, at, name_end, b"transport"):
             if made.transport or value == i:
-                raise BadMessage("A URI with a bad transport")
+                raise BadUri("A URI with a bad transport")
             made.transport = _lower(made.raw, p, value, i)
         elif same_name(p, at, name_end, b"maddr"):
             if made.maddr or value == i:
-                raise BadMessage("A URI with a bad maddr")
+                raise BadUri("A URI with a bad maddr")
             made.maddr = _lower(made.raw, p, value, i)
         if i == end or p[i] == ord("?"):
             return i

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import cython
 
-from proxy.errors import BadMessage
+from proxy.errors import BadMessage, BadUri
 from proxy.limits import bounds
 
 if not cython.compiled:
@@ -165,13 +165,13 @@ def scan_name_addr(p: bytes, start: int, end: int, out: list[int]) -> int:
             i += 1
         out[3] = i
         if i >= end or p[i] != ord(">"):
-            raise BadMessage("A URI in <> does not end")
+            raise BadUri("A URI in <> does not end")
         i += 1
     else:
         # RFC 3261 §20: with a comma, question mark or semicolon in it, a URI must be in <>.
         while i < end and URI[p[i]] and p[i] != ord(";") and p[i] != ord(","):
             if p[i] == ord("?"):
-                raise BadMessage("A URI with a question mark outside <>")
+                raise BadUri("A URI with a question mark outside <>")
             i += 1
         out[3] = i
     check_scheme(p, out[2], out[3])

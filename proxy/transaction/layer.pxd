@@ -11,6 +11,7 @@ cdef int SEND_RESPONSE, RESEND_RESPONSE, SEND_REQUEST, SEND_ACK, PASS
 cdef int REPORT_TIMEOUT, REPORT_TRANSPORT_ERROR, START_RETRANSMIT, START_RETRANSMIT_T2
 cdef int START_TIMEOUT, START_LINGER, START_LINGER_T4
 cdef int CLIENT_INVITE, CLIENT_NON_INVITE, SERVER_INVITE, SERVER_NON_INVITE
+cdef int ENDED, RESENT_T1, RESENT_T2, REPEATED, TALLIES, UNANSWERED
 cdef tuple TABLES
 cdef tuple FIRST_STATES
 cdef tuple FIRST_ACTIONS
@@ -35,6 +36,7 @@ cdef class Transaction:
     cdef public int state
     cdef public double interval
     cdef public bytes datagram
+    @cython.locals(driven=bint)
     cpdef fire(self, int timer, double now)
     @cython.locals(stimulus=int)
     cpdef bint respond(self, int status, bytes datagram, double now) except *
@@ -47,8 +49,9 @@ cdef class TransactionLayer:
     cdef readonly dict servers
     cdef readonly dict clients
     cdef public list outbox
-    cdef public unsigned long retransmitted_requests
-    cdef public unsigned long retransmitted_responses
+    cdef unsigned long long tally[13]  # one for each Tally and the digits between
+    @cython.locals(column=int)
+    cpdef list tallies(self)
     cpdef bint full(self) except *
     cpdef bint crowded(self) except *
     @cython.locals(method=str, server=Transaction)
@@ -69,6 +72,7 @@ cdef class TransactionLayer:
     cdef dispatch(self, Transaction transaction)
     @cython.locals(interval=double)
     cdef start_retransmit(self, Transaction transaction, double now)
+    cdef int resent(self, double interval) except -1
     cdef acknowledge(self, Transaction client, Message response)
     @cython.locals(user=TransactionUser)
     cdef lag(self, Transaction client, double now)

@@ -6,12 +6,14 @@ The caller parses, feeds `receive`, calls `fire_due` of the timers, and sends wh
 
 from __future__ import annotations
 
+import cython
+
 from proxy.constants import BRANCH_COOKIE
 from proxy.errors import BadMessage
 from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
 from proxy.sip.patching import ack_for
-from proxy.transaction.states import FIRST, Action, Found, Machine, State, Stimulus, flatten
+from proxy.transaction.states import FIRST, Action, Found, Machine, State, Stimulus, Tally, flatten
 from proxy.transaction.timers import TimerConfig, Timers
 
 ABSORBED = int(Found.ABSORBED)
@@ -55,6 +57,12 @@ SERVER_NON_INVITE = int(Machine.SERVER_NON_INVITE)
 TABLES = tuple(flatten(machine) for machine in Machine)
 FIRST_STATES = tuple(int(FIRST[machine][0]) for machine in Machine)
 FIRST_ACTIONS = tuple(tuple(int(action) for action in FIRST[machine][1]) for machine in Machine)
+ENDED = int(Tally.ENDED)
+RESENT_T1 = int(Tally.RESENT_T1)
+RESENT_T2 = int(Tally.RESENT_T2)
+REPEATED = int(Tally.REPEATED)
+UNANSWERED = int(Tally.UNANSWERED)
+TALLIES = 1 + max(Tally)
 
 
 class TransactionUser:
@@ -105,7 +113,9 @@ class Transaction:
     def fire(self, timer: int, now: float) -> None:
         """A timer of this transaction is due; `timer` is the stimulus it stands for."""
         if self.state != TERMINATED:
-            self.layer.drive(self, timer, None, now)
+            driven = self.layer.drive(self, timer, None, now)
+            if driven and timer == RETRANSMIT and self.machine >= SERVER_INVITE:
+                self.layer.tally[REPEATED] += 1
 
     def respond(self, status: int, datagram: bytes, now: float) -> bool:
         """Send the transaction user's response; False if the state no longer allows it."""
@@ -117,6 +127,8 @@ class Transaction:
         if TABLES[self.machine][self.state * STIMULI + stimulus] is None:
             return False
         self.datagram = datagram
+        if 200 <= status < 700 and self.state < COMPLETED:
+            self.layer.tally[ENDED + status // 100] += 1
         return self.layer.drive(self, stimulus, None, now)
 
 
@@ -137,8 +149,12 @@ class TransactionLayer:
         self.servers: dict[tuple[object, ...], Transaction] = {}
         self.clients: dict[tuple[object, ...], Transaction] = {}
         self.outbox: list[tuple[bytes, Address, int, Transaction | None]] = []
-        self.retransmitted_requests = 0
-        self.retransmitted_responses = 0
+        if not cython.compiled:
+            self.tally = [0] * TALLIES
+
+    def tallies(self) -> list[int]:
+        """What has been counted since the start, for the worker to add to its counters."""
+        return [self.tally[column] for column in range(TALLIES)]
 
     def full(self) -> bool:
         """Whether one more transaction would exceed the bound."""
@@ -255,11 +271,10 @@ class TransactionLayer:
         elif action == START_TIMEOUT:
             self.timers.start(now, self.patience, transaction, TIMEOUT)
         elif action == RESEND_RESPONSE:
-            self.retransmitted_responses += 1
             self.dispatch(transaction)
         elif action == SEND_REQUEST:
             if transaction.interval > 0:
-                self.retransmitted_requests += 1
+                self.tally[self.resent(transaction.interval)] += 1
             self.dispatch(transaction)
         elif action == SEND_ACK:
             self.acknowledge(transaction, message)
@@ -282,6 +297,12 @@ class TransactionLayer:
                 self.lag(transaction, now)
         transaction.interval = interval
         self.timers.start(now, interval, transaction, RETRANSMIT)
+
+    def resent(self, interval: float) -> int:
+        """The column of a request that is sent again after `interval`."""
+        if interval >= 8 * self.t1:
+            return RESENT_T2
+        return RESENT_T1 + (interval >= 2 * self.t1) + (interval >= 4 * self.t1)
 
     def acknowledge(self, client: Transaction, response: Message | None) -> None:
         """ACK a non-2xx final response; the ACK takes the place of the request it answers."""
@@ -307,6 +328,8 @@ class TransactionLayer:
     def report(self, transaction: Transaction, action: int, now: float) -> None:
         """Tell the layer above that nothing more is to be expected."""
         user = transaction.user
+        if action == REPORT_TIMEOUT and transaction.machine < SERVER_INVITE:
+            self.tally[UNANSWERED] += 1
         if user is None:
             return
         if action == REPORT_TIMEOUT:

@@ -71,6 +71,16 @@ class Found(IntEnum):
     STRAY_RESPONSE = 3
 
 
+class Tally(IntEnum):
+    """What the layer counts: columns of `TransactionLayer.tallies`."""
+
+    ENDED = 0  # + first digit of the final response that a server transaction sent: 2 to 6
+    RESENT_T1 = 7  # a client's request again after T1; then after 2*T1, after 4*T1
+    RESENT_T2 = 10  # any later one
+    REPEATED = 11  # a server's final response by timer G
+    UNANSWERED = 12  # a client transaction that timer B or F ended
+
+
 class Machine(IntEnum):
     """Which of the four."""
 

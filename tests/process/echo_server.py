@@ -1,4 +1,4 @@
-"""A server of the real supervisor, timekeeper and control with a worker that does as it is told."""
+"""The real supervisor, timekeeper and control; workers that are real, or do as they are told."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from proxy.errors import ConfigError, SipherdError
-from workers import control, timekeeper
+from workers import control, timekeeper, udp_worker
 from workers.child import Child, ChildSpec
 from workers.config import load
 from workers.start import serve
@@ -66,7 +66,13 @@ def never_up(child: Child) -> int:
     return 0
 
 
-WORKERS = {"echo": echo, "deaf": deaf, "refuse": refuse, "never_up": never_up}
+WORKERS = {
+    "sip": udp_worker.run,
+    "echo": echo,
+    "deaf": deaf,
+    "refuse": refuse,
+    "never_up": never_up,
+}
 
 
 def main(file: str, worker: str) -> int:

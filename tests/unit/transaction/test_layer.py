@@ -8,7 +8,7 @@ from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
 from proxy.sip.patching import response
 from proxy.transaction.layer import Transaction, TransactionLayer, TransactionUser
-from proxy.transaction.states import Found, State, Stimulus
+from proxy.transaction.states import Found, State, Stimulus, Tally
 from proxy.transaction.timers import TimerConfig
 
 CALLER = Address.parse(b"192.0.2.1", 5060)
@@ -106,6 +106,11 @@ def answer(status: int, method: str = "INVITE") -> Message:
     return parse(response(request(method), status, b"Answer", b"b" if status > 100 else b""))
 
 
+def tallies(bench: Bench) -> dict[int, int]:
+    """What has been counted at all."""
+    return {column: n for column, n in enumerate(bench.layer.tallies()) if n}
+
+
 A = [0.5, 1.5, 3.5, 7.5, 15.5, 31.5]  # after 0.5, 1, 2, 4, 8, 16
 E = [0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5]  # capped at T2
 
@@ -119,7 +124,7 @@ def test_timer_a_doubles_without_bound_and_timer_b_ends_it() -> None:
     assert bench.user.releases == 1
     assert bench.empty
     assert len(bench.layer.timers) == 0
-    assert bench.layer.retransmitted_requests == len(A)
+    assert tallies(bench) == {7: 1, 8: 1, 9: 1, 10: 3, Tally.UNANSWERED: 1}
 
 
 def test_a_provisional_ends_timers_a_and_b() -> None:
@@ -208,7 +213,7 @@ def test_timer_g_repeats_a_failure_and_timer_h_ends_it() -> None:
     assert bench.user.releases == 1
     assert bench.to(100) == E
     assert bench.empty
-    assert bench.layer.retransmitted_responses == len(E)
+    assert tallies(bench) == {Tally.ENDED + 4: 1, Tally.REPEATED: len(E)}
     assert len(bench.layer.timers) == 0
 
 
@@ -368,3 +373,26 @@ def test_what_cannot_be_parsed_again_is_not_acknowledged_but_ends() -> None:
     assert bench.user.notes == [("486", 0.0)]
     bench.to(32)
     assert bench.empty
+
+
+def test_a_server_transaction_is_tallied_once_by_what_it_sent() -> None:
+    bench = Bench()
+    bench.serve()
+    for status in (180, 200, 200):
+        bench.respond(status)
+    assert tallies(bench) == {Tally.ENDED + 2: 1}
+
+
+def test_a_repeated_request_is_no_timer_of_ours() -> None:
+    bench = Bench()
+    bench.serve("MESSAGE")
+    bench.respond(404, "MESSAGE")
+    bench.hear(request("MESSAGE"))
+    assert tallies(bench) == {Tally.ENDED + 4: 1}
+
+
+def test_after_t2_every_repetition_counts_alike() -> None:
+    bench = Bench()
+    bench.call("MESSAGE")
+    assert bench.to(100) == E
+    assert tallies(bench) == {7: 1, 8: 1, 9: 1, 10: len(E) - 3, Tally.UNANSWERED: 1}

@@ -157,6 +157,8 @@ def test_groups_of_statistics(commands: Commands) -> None:
     }
     both = commands.call("get_statistics", {"statistics": ["sl:", "tm:"]})
     assert {name.partition(":")[0] for name in both} == {"sl", "tm"}
+    assert commands.call("get_statistics", ["sl:", "tm:"]) == both
+    assert commands.call("get_statistics", ["sl:,tm:", "sl:"]) == both
     everything = commands.call("get_statistics", ["all"])
     assert set(counters.NAMES) < set(everything)
     assert all(type(value) is int for value in everything.values())
@@ -244,3 +246,18 @@ def test_a_command_that_breaks_is_an_answer(child: Child, lines: list[str]) -> N
     assert answer["error"]["code"] == -32_603
     assert answer["id"] == "x"
     assert "command failed" in lines[-1]
+
+
+def test_a_full_table_is_said_and_counted(child: Child) -> None:
+    commands, endpoint = Commands(child), ControlEndpoint(child)
+    for number in range(child.tables.location.capacity):
+        commands.call("ul_add", {**ADD, "aor": f"u{number}@example.com", "expires": 600})
+    request = {"jsonrpc": "2.0", "id": 1, "method": "ul_add", "params": {**ADD, "expires": 600}}
+    answer = orjson.loads(endpoint.answer(orjson.dumps(request)))
+    assert "holds its 1000 records" in answer["error"]["message"]
+    assert child.tables.slots.total(counters.TABLE_FULL) == 1
+
+
+def test_values_beyond_the_last_parameter_are_refused(commands: Commands) -> None:
+    code, text = refusal(commands, "ul_show_contact", ["location", "a@b", "c"])
+    assert (code, text) == (-32_602, "Invalid params: too many positional arguments")

@@ -38,6 +38,14 @@ def test_an_empty_file_is_a_configuration(tmp_path: Path) -> None:
     assert config.log.file is None
 
 
+def test_name_servers_listen_on_port_53_unless_told(tmp_path: Path) -> None:
+    config = loaded(tmp_path, '[resolver]\nnameservers = ["192.0.2.1", "[2001:db8::1]:53"]')
+    assert [str(each) for each in config.resolver.nameservers] == [
+        "192.0.2.1:53",
+        "[2001:db8::1]:53",
+    ]
+
+
 def test_the_names_of_the_design(tmp_path: Path) -> None:
     (tmp_path / "routing.py").touch()
     config = loaded(
@@ -152,6 +160,15 @@ enabled = true
         ("workers = 3", "1: [workers] is a section: write [workers] on a line of its own"),
         ("path = 3", "1: unknown setting path"),
         ("[listen]\nudp = []", "2: [listen] udp must have at least 1 entry, not []"),
+        (
+            '[resolver]\nnameservers = ["192.0.2.1", "dns.example"]',
+            '2: [resolver] nameservers "dns.example" is no address: write "192.0.2.1:53" or '
+            '"[2001:db8::1]:53", not a name',
+        ),
+        (
+            '[resolver]\nnameservers = ["192.0.2.1", "192.0.2.2:5353"]',
+            "1: [resolver] nameservers must all listen on the same port",
+        ),
         (
             '[listen]\nudp = ["127.0.0.1", "127.0.0.1:5060"]',
             "1: [listen] udp names an address twice",

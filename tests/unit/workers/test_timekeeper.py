@@ -5,7 +5,7 @@ from __future__ import annotations
 from proxy.limits import counters
 from proxy.registrar.binding import Binding, encode
 from workers.child import Child
-from workers.timekeeper import Sweeper
+from workers.timekeeper import Alarms, Sweeper
 
 NOW = 1_000_000
 
@@ -48,3 +48,50 @@ def test_turns_sweep_once_a_second(child: Child) -> None:
     assert child.tables.location.count == 1
     sweeper.turn(11.0, NOW)
     assert child.tables.location.count == 0
+
+
+def test_what_is_full_is_said_once_a_minute_for_the_whole_node(
+    child: Child, lines: list[str]
+) -> None:
+    workers = [child.tables.slots.counters(row) for row in (3, 4)]
+    workers[0].add(counters.TABLE_FULL, 7)  # before this timekeeper came
+    alarms = Alarms(child)
+    alarms.turn(10.0)
+    assert lines == []
+    for second in range(30):
+        for worker in workers:
+            worker.add(counters.TABLE_FULL)
+        alarms.turn(10.0 + second)
+    assert len(lines) == 1
+    assert "location table full" in lines[0]
+    assert "refused=2 registered=0 capacity=1000" in lines[0]
+    alarms.turn(75.0)
+    assert len(lines) == 2
+    assert "refused=58" in lines[1]
+    alarms.turn(500.0)
+    assert len(lines) == 2
+
+
+def test_alarms_outlive_a_reset(child: Child, lines: list[str]) -> None:
+    worker, alarms = child.tables.slots.counters(3), Alarms(child)
+    worker.add(counters.INBOX_FULL, 9)
+    alarms.turn(10.0)
+    child.tables.slots.reset(counters.INBOX_FULL)
+    worker.add(counters.INBOX_FULL, 2)
+    alarms.turn(80.0)
+    assert [line.rpartition(" ")[2].strip() for line in lines] == ["lost=9", "lost=2"]
+
+
+def test_each_bound_has_its_line(child: Child, lines: list[str]) -> None:
+    worker, alarms = child.tables.slots.counters(3), Alarms(child)
+    for column in (
+        counters.TRANSACTIONS_REFUSED,
+        counters.INBOX_FULL,
+        counters.RECEIVE_DROPS,
+        counters.CORRUPT_RECORDS,
+    ):
+        worker.add(column)
+    alarms.turn(10.0)
+    for phrase in ("too many transactions", "inbox full", "receive queue full"):
+        assert sum(phrase in line for line in lines) == 1
+    assert "record unreadable times=1" in lines[-1]
