@@ -184,6 +184,11 @@ class Registrar(Section):
     max_contacts: Annotated[Whole, Field(ge=1, le=32)] = 10
     expires_jitter: Annotated[Fraction, Field(ge=0, le=0.5)] = 0.1
     when_full: Literal["refuse", "replace"] = "refuse"
+    retry_after: Annotated[Whole, Field(ge=0, le=86_400)] = 30
+    short_expires: Literal["refuse", "raise"] = "refuse"
+    path_mode: Literal["lazy", "strict", "off", "none"] = "lazy"
+    cseq_delay: Annotated[Whole, Field(ge=0, le=3_600)] = 20
+    match_call_id: StrictBool = False
 
     @model_validator(mode="after")
     def _ordered(self) -> Registrar:

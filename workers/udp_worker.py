@@ -222,6 +222,11 @@ def rules_of(child: Child) -> RegistrarRules:
         uniform=random.random,
         max_contacts=registrar.max_contacts,
         when_full=registrar.when_full,
+        retry_after=registrar.retry_after,
+        short_expires=registrar.short_expires,
+        path_mode=registrar.path_mode,
+        cseq_delay=registrar.cseq_delay,
+        match_call_id=registrar.match_call_id,
         node=child.config.node.id,
     )
 

@@ -159,8 +159,7 @@ def _make_room(plan: Plan, rules: RegistrarRules) -> None:
     surplus = len(plan.bindings) - rules.max_contacts
     old = [binding for binding in plan.bindings if not plan.touched(binding)]
     if not rules.replace_when_full or surplus > len(old):
-        headers = rules.retry_after if rules.full_status == 503 else b""
-        raise Refused("Too Many Contacts", rules.full_status, headers)
+        raise Refused("Too Many Contacts", 503, rules.retry_after)
     old.sort(key=_age)
     for binding in old[:surplus]:
         _remove(plan, binding)

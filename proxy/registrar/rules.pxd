@@ -9,7 +9,7 @@ cdef class RegistrarRules:
     cdef readonly long long default_expires, min_expires, max_expires
     cdef readonly double expires_jitter
     cdef readonly object uniform
-    cdef readonly long long max_contacts, full_status, cseq_delay, node
+    cdef readonly long long max_contacts, cseq_delay, node
     cdef readonly bint replace_when_full, refuse_brief, match_call_id
     cdef readonly bint takes_path, echoes_path, demands_path
     cdef readonly bytes retry_after, tag

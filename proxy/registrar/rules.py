@@ -31,7 +31,6 @@ class RegistrarRules:
         uniform: Callable[[], float] = no_jitter,
         max_contacts: int = 10,
         when_full: str = "replace",
-        full_status: int = 503,
         retry_after: int = 30,
         short_expires: str = "refuse",
         cseq_delay: int = 20,
@@ -48,7 +47,6 @@ class RegistrarRules:
         self.uniform = uniform
         self.max_contacts = max_contacts or CONTACTS_PER_REGISTER
         self.replace_when_full = when_full == "replace"
-        self.full_status = full_status
         self.retry_after = b"Retry-After: %d\r\n" % retry_after
         self.refuse_brief = short_expires == "refuse"
         self.cseq_delay = cseq_delay
@@ -76,7 +74,6 @@ class RegistrarRules:
                 f"max_contacts must be between 0 and {CONTACTS_PER_REGISTER}",
             ),
             (when_full in ("replace", "refuse"), "when_full must be replace or refuse"),
-            (self.full_status in (403, 503), "full_status must be 403 or 503"),
             (short_expires in ("refuse", "raise"), "short_expires must be refuse or raise"),
             (path_mode in PATH_MODES, f"path_mode must be one of {', '.join(PATH_MODES)}"),
             (retry_after >= 0, "retry_after must not be negative"),

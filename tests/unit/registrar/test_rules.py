@@ -25,7 +25,6 @@ from proxy.registrar.rules import RegistrarRules
         ({"max_contacts": 33}, "max_contacts"),
         ({"max_contacts": -1}, "max_contacts"),
         ({"when_full": "explode"}, "when_full"),
-        ({"full_status": 500}, "full_status"),
         ({"short_expires": "maybe"}, "short_expires"),
         ({"path_mode": "p9"}, "path_mode"),
         ({"retry_after": -1}, "retry_after"),

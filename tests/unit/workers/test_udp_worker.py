@@ -7,6 +7,7 @@ from test_resolver import DnsServer
 
 from proxy.sip.address import Address
 from workers.child import Child
+from workers.config import Registrar
 from workers.config import Resolver as Settings
 
 V4, V6 = Address.parse(b"127.0.0.1", 5060), Address.parse(b"::1", 5060)
@@ -34,3 +35,26 @@ def test_the_resolver_asks_for_what_listeners_can_reach(
             server.handle()
         resolver.close()
     assert sorted(kind for _, kind in server.asked) == asked
+
+
+@pytest.mark.compiled
+def test_the_registrar_follows_its_settings(child: Child) -> None:
+    from workers.udp_worker import rules_of
+
+    registrar = {
+        "when_full": "replace",
+        "retry_after": 7,
+        "short_expires": "raise",
+        "path_mode": "strict",
+        "cseq_delay": 3,
+        "match_call_id": True,
+    }
+    usual = rules_of(child)
+    assert (usual.cseq_delay, usual.refuse_brief, usual.takes_path) == (20, True, True)
+    assert (usual.demands_path, usual.match_call_id) == (False, False)
+    settings = Registrar.model_validate(registrar)
+    child.config = child.config.model_copy(update={"registrar": settings})
+    rules = rules_of(child)
+    assert (rules.replace_when_full, rules.retry_after) == (True, b"Retry-After: 7\r\n")
+    assert (rules.refuse_brief, rules.demands_path) == (False, True)
+    assert (rules.cseq_delay, rules.match_call_id, rules.node) == (3, True, 7)
