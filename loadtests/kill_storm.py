@@ -28,9 +28,10 @@ from pathlib import Path
 from typing import Any
 
 from loadtests import processes
-from loadtests.agents import Call, Callee, Line, Registrant, Tally, request
+from loadtests.agents import Call, Callee, Registrant, Tally
 from loadtests.generating import generate
 from loadtests.servers import DOMAIN, Sipherd
+from loadtests.wire import Line, request
 
 REPLACED_P99_MS = 100.0
 

@@ -25,7 +25,6 @@ LONG_LINES = {  # what ruff does not read
     "proxy/cluster/hlc.pxd": 1,
     "proxy/registrar/binding.pxd": 2,
     "proxy/registrar/record.pxd": 1,
-    "proxy/routing/branch.pxd": 1,
     "proxy/shm/arena.pxd": 1,
     "proxy/shm/arena.pyx": 3,
     "proxy/shm/slabs.pxd": 2,

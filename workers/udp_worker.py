@@ -92,16 +92,18 @@ class UdpWorker:
             self.poller.register(fd, select.EPOLLIN)
         ended = {child.stop_fd, child.parent_fd}
         self.tallies.take()
-        asked = 0.0
+        beaten = -IDLE_SECONDS
         while True:
-            child.beat()
-            busy = self.turn()
-            timeout = 0.0 if busy else self.patience()
-            if timeout > 0 and not self.inbox.announce_sleep():
-                timeout = 0.0
-            ready = self.poller.poll(timeout) if timeout > 0 else ()
-            if timeout > 0:
-                self.inbox.awake()
+            more = self.turn()
+            if self.node.now - beaten >= IDLE_SECONDS:
+                beaten = self.node.now
+                child.beat()
+                if self.stopping():
+                    return 0
+            if more or not self.inbox.announce_sleep():
+                continue
+            ready = self.poller.poll(self.patience())
+            self.inbox.awake()
             for fd, events in ready:
                 if fd in ended:
                     return 0
@@ -114,23 +116,22 @@ class UdpWorker:
                     self.resolver.process(
                         fd, bool(events & select.EPOLLIN), bool(events & select.EPOLLOUT)
                     )
-            if busy and self.node.now - asked > IDLE_SECONDS:
-                asked = self.node.now
-                if self.stopping():
-                    return 0
 
     def stopping(self) -> bool:
-        """Whether a busy worker has been asked to stop."""
+        """Whether a worker too busy to sleep has been asked to stop."""
         return bool(select.select([self.child.stop_fd, self.child.parent_fd], [], [], 0)[0])
 
-    def turn(self) -> int:
-        """Take in what is there, decide, fire timers, send. Returns how many datagrams came."""
+    def turn(self) -> bool:
+        """Take in what is there, decide, fire timers, send; whether a batch was full."""
         received_ns = time.time_ns()
         self.node.set_time(time.monotonic(), received_ns // 1_000_000)
         batch: list[tuple[int, bytes, int, bytes]] = []
         count = 0
+        more = False
         for sock in self.sockets:
-            count += sock.receive(self.handoff, received_ns, batch)
+            received = sock.receive(self.handoff, received_ns, batch)
+            count += received
+            more = more or received == BATCH
         self.handoff.wake()
         handed_in = self.inbox.pop(BATCH)
         if handed_in:
@@ -141,11 +142,10 @@ class UdpWorker:
         self.let_time_pass(self.node.now)
         if self.layer.outbox:
             self.flush()
-        total = count + len(handed_in)
-        if total:
+        if count or handed_in:
             self.counters.add(ids.RECEIVED_DATAGRAMS, count)
             self.counters.add(ids.TURNS, 1)
-        return total
+        return more
 
     def let_time_pass(self, now: float) -> None:
         """Fire what is due; an exception costs the timer that raised it and no more."""

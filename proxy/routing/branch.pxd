@@ -19,12 +19,16 @@ cpdef bytes hex_digits(unsigned long long value, int width)
 cdef class Signer:
     cdef readonly unsigned long long key0
     cdef readonly unsigned long long key1
-    cpdef unsigned long long loop_hash(self, Message request, bytes request_uri, bytes routes) except? 0
+    cpdef unsigned long long loop_hash(
+        self, Message request, bytes request_uri, bytes routes
+    ) except? 0
     @cython.locals(suffix="unsigned long long", mac="unsigned long long")
     cpdef bytes branch(self, Message request, unsigned long long loop, bytes target)
     @cython.locals(suffix="unsigned long long")
     cpdef bint is_ours(self, bytes branch, bytes next_branch, Message response) except *
     @cython.locals(inner="unsigned long long")
-    cdef unsigned long long _mac(self, bytes branch, Message message, unsigned long long suffix) except? 0
+    cdef unsigned long long _mac(
+        self, bytes branch, Message message, unsigned long long suffix
+    ) except? 0
     cpdef bytes route_cookie(self, bytes call_id, bytes caller_tag)
     cpdef bytes own_tag(self, Message request)

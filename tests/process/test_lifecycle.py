@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import time
@@ -54,7 +55,7 @@ def test_a_worker_that_refuses_to_start_ends_the_start(make_server: Make) -> Non
     server = make_server(worker="refuse").launch()
     assert server.wait() == 1
     assert "the policy does not compile." in server.log
-    assert "udp worker 1 could not start" in server.log
+    assert re.search(r"udp worker \d could not start", server.log)  # whoever was reaped first
 
 
 def test_a_worker_that_never_comes_up_ends_the_start(make_server: Make) -> None:
