@@ -19,6 +19,7 @@ from proxy.cluster.hlc import HybridClock
 from proxy.errors import BadMessage, CorruptRecord
 from proxy.registrar import edit
 from proxy.registrar.binding import Binding, decode
+from proxy.registrar.layout import BEHIND_NAT
 from proxy.sip.headers import parse_contacts
 from proxy.sip.uri import aor_key, parse_uri
 from workers.child import Child
@@ -31,6 +32,9 @@ CONTROL_CALL_ID: Final = b"added-by-sipherd-ctl"
 INVALID_PARAMS: Final = -32_602
 METHOD_NOT_FOUND: Final = -32_601
 NOT_FOUND: Final = 404
+NAT: Final = "NAT"  # the cflag's name in OpenSIPS' default script
+FLAG_SHIFT: Final = 1
+LAST_FLAGS: Final = 0x7FFF
 
 _SCHEME: Final = re.compile(r"(?:sips?|tel|urn):", re.IGNORECASE)
 
@@ -226,6 +230,7 @@ class Commands:
         added.modified, added.methods, added.q = now, methods, _thousandths(q)
         added.user_agent = f"sipherd ctl {program_version()}".encode()
         added.origin = self._child.config.node.id
+        added.flags = _flags(flags, cflags)
         edit.add(self._table, key, added, now, time.time_ns() // 1_000_000, self._clock)
         return "OK"
 
@@ -296,8 +301,8 @@ def contact_shape(key: bytes, binding: Binding, now: int) -> dict[str, Any]:
     if binding.path:
         shape["Path"] = _text(binding.path)
     shape["State"] = "CS_NEW"
-    shape["Flags"] = binding.flags
-    shape["Cflags"] = ""
+    shape["Flags"] = binding.flags >> FLAG_SHIFT
+    shape["Cflags"] = NAT if binding.flags & BEHIND_NAT else ""
     shape["Socket"] = f"udp:{_text(binding.socket)}" if binding.socket else ""
     shape["Methods"] = binding.methods
     if binding.instance:
@@ -319,6 +324,15 @@ def _contact_uri(contact: str) -> bytes:
         return bytes(parse_uri(contact.encode()).raw)
     except (BadMessage, IndexError) as error:
         raise CommandError(INVALID_PARAMS, f"Invalid params: contact: {error}") from None
+
+
+def _flags(flags: int, cflags: str) -> int:
+    """A binding's flags: the operator's own bits above the one of contacts behind a NAT."""
+    if not 0 <= flags <= LAST_FLAGS:
+        raise CommandError(INVALID_PARAMS, f"Invalid params: flags must be 0 to {LAST_FLAGS}")
+    if cflags.strip() not in {"", "0", NAT}:
+        raise CommandError(INVALID_PARAMS, f"Invalid params: the only cflag is {NAT}")
+    return flags << FLAG_SHIFT | (BEHIND_NAT if cflags.strip() == NAT else 0)
 
 
 def _thousandths(q: str) -> int:

@@ -44,3 +44,5 @@ STRINGS: Final = 8
 NO_Q: Final = 0xFFFF
 NEVER: Final = 0xFFFF_FFFF  # a record without any expiry is due then
 LAST_VERSION: Final = 0xFFFF_FFFF_FFFF_FFFF
+
+BEHIND_NAT = 1  # flag: to be reached where the REGISTER came from; bits above are the operator's

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from proxy.errors import BadMessage, Refused
 from proxy.registrar.binding import Binding
+from proxy.registrar.layout import BEHIND_NAT
 from proxy.registrar.registration import Registration, check_contact, reg_id_of
 from proxy.registrar.rules import RegistrarRules
 from proxy.sip.headers import ContactValue
 from proxy.sip.uri import Uri, parse_uri, uri_equal
-
-BEHIND_NAT = 1  # flag: to be reached where the REGISTER came from
 
 
 class Plan:

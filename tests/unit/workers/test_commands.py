@@ -261,3 +261,17 @@ def test_a_full_table_is_said_and_counted(child: Child) -> None:
 def test_values_beyond_the_last_parameter_are_refused(commands: Commands) -> None:
     code, text = refusal(commands, "ul_show_contact", ["location", "a@b", "c"])
     assert (code, text) == (-32_602, "Invalid params: too many positional arguments")
+
+
+def test_flags_are_kept_and_shown(commands: Commands) -> None:
+    params = {**ADD, "expires": 600, "flags": "3", "cflags": "NAT"}
+    assert commands.call("ul_add", params) == "OK"
+    (contact,) = commands.call("ul_show_contact", ["location", "alice@example.com"])["Contacts"]
+    assert (contact["Flags"], contact["Cflags"]) == (3, "NAT")
+
+
+@pytest.mark.parametrize("wrong", [{"flags": -1}, {"flags": 32_768}, {"cflags": "LAN"}])
+def test_flags_that_cannot_be_kept_are_refused(commands: Commands, wrong: dict[str, Any]) -> None:
+    code, text = refusal(commands, "ul_add", {**ADD, "expires": 600, **wrong})
+    assert code == -32_602
+    assert "flag" in text
