@@ -13,9 +13,7 @@ async def on_request(request: Request) -> None:
     method = request.method
 
     # What may travel no further is for ourselves or for nobody.
-    if request.message.max_forwards == 0 and not (
-        method in ("REGISTER", "OPTIONS") and request.is_for_us
-    ):
+    if request.last_hop and not (method in ("REGISTER", "OPTIONS") and request.is_for_us):
         request.reply(483, "Too Many Hops")
         return
 

@@ -88,6 +88,11 @@ class Request(ForkUser):
         return self._uri
 
     @property
+    def last_hop(self) -> bool:
+        """Whether Max-Forwards says that nobody may send it on."""
+        return self.message.max_forwards == 0
+
+    @property
     def in_dialog(self) -> bool:
         """Whether there is a To tag."""
         return len(self.message.to_tag) > 0

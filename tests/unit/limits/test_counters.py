@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from proxy.limits import counters
 
 LISTS = {"COUNT", "SL_CLASS_REPLIES", "TM_CLASS_TRANSACTIONS"}
@@ -35,3 +38,14 @@ def test_status_classes_find_their_columns() -> None:
     assert counters.NAMES[counters.SL_CLASS_REPLIES + 6] == "sl:6xx_replies"
     assert counters.NAMES[counters.TM_CLASS_TRANSACTIONS + 2] == "tm:2xx_transactions"
     assert counters.NAMES[counters.TM_CLASS_TRANSACTIONS + 6] == "tm:6xx_transactions"
+
+
+def test_every_counter_is_counted_somewhere() -> None:
+    """Those of a status class are reached by arithmetic from the first of them."""
+    root = Path(__file__).resolve().parents[3]
+    sources = [*root.glob("proxy/**/*.py"), *root.glob("workers/*.py")]
+    text = "\n".join(path.read_text() for path in sources if path.name != "counters.py")
+    words = set(re.findall(r"\w+", text))
+    by_class = {name for name in columns() if re.match(r"(SL|TM)_\dXX_", name)}
+    assert {"SL_CLASS_REPLIES", "TM_CLASS_TRANSACTIONS"} <= words
+    assert sorted(columns().keys() - words - by_class) == []
