@@ -31,6 +31,8 @@ cdef class Branch(Attempt):
     cdef public int attempt
     cpdef located(self, object located)
     cpdef fire(self, int timer, double now)
+    @cython.locals(left=double, layer=TransactionLayer)
+    cpdef watch(self, Node node, double now)
 
 @cython.final
 cdef class ResponseContext(Upstream):
