@@ -24,23 +24,8 @@ ALL_METHODS: Final = 0xFFFF_FFFF  # nothing was said: everything goes
 _BY_NAME: Final = {name.encode(): bit for name, bit in METHOD_BITS.items()}
 
 
-# Phones of one make all say the same: few different Allow values make up nearly all traffic.
-_SEEN_LIMIT: Final = 1024
-_seen: dict[bytes, int] = {}
-
-
 def methods_mask(allow: bytes) -> int:
     """The bits of an Allow value (methods are case-sensitive, RFC 3261 §7.1)."""
-    known = _seen.get(allow)
-    if known is None:
-        if len(_seen) >= _SEEN_LIMIT:
-            _seen.clear()
-        known = _seen[allow] = read_methods(allow)
-    return known
-
-
-def read_methods(allow: bytes) -> int:
-    """`methods_mask` of a value not seen before."""
     mask = 0
     for name in allow.split(b","):
         method = name.strip()

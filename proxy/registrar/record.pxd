@@ -1,5 +1,6 @@
 cimport cython
 
+cdef unsigned long long LOW
 cdef int AT_CSEQ, AT_EXPIRES, AT_LENGTHS, AT_METHODS, AT_MODIFIED, AT_ORIGIN, AT_Q, AT_REG_ID, AT_STRINGS, AT_VERSION, BINDING, CONTACT, FORMAT, HEAD, INSTANCE, STRINGS
 cdef unsigned int NEVER, NO_Q
 cdef unsigned long long LAST_VERSION

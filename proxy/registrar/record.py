@@ -25,6 +25,9 @@ from proxy.registrar.layout import (
 )
 
 
+LOW = 0xFFFF_FFFF  # a literal as large would be a Python number when compiled
+
+
 def get_u16(p: bytes, at: int) -> int:
     """An unsigned 16-bit number at `at`."""
     return p[at] | p[at + 1] << 8
@@ -60,7 +63,7 @@ def put_u32(p: bytearray, at: int, value: int) -> None:
 
 def put_u64(p: bytearray, at: int, value: int) -> None:
     """Store an unsigned 64-bit number."""
-    put_u32(p, at, value & 0xFFFF_FFFF)
+    put_u32(p, at, value & LOW)
     put_u32(p, at + 4, value >> 32)
 
 

@@ -121,7 +121,7 @@ def _is_behind_nat(request: Message, wanted: Registration) -> bool:
     if request.next_of(request.first_of(VIA)) >= 0:
         return False
     for contact in wanted.contacts:
-        if contact.star or source.host in contact.uri:
+        if contact.star or contact.uri.find(source.host) >= 0:
             continue
         host = parse_uri(contact.uri).host
         if host[-1:].isdigit() or b":" in host:

@@ -17,5 +17,5 @@ cdef class RegistrarRules:
 
     cpdef unsigned int methods_of(self, bytes allow) except? 0
     cpdef bint is_brief(self, long long seconds)
-    @cython.locals(shortened="long long")
+    @cython.locals(shortened="long long", share=double, cut=double)
     cpdef long long granted(self, long long seconds) except? 0

@@ -106,5 +106,9 @@ class RegistrarRules:
             seconds = self.max_expires
         if self.expires_jitter <= 0.0:
             return seconds
-        shortened = seconds - int(seconds * self.expires_jitter * self.uniform())
-        return max(shortened, self.min_expires, 1)
+        share: float = self.uniform()
+        cut = seconds * self.expires_jitter * share
+        shortened = seconds - int(cut)
+        if shortened < self.min_expires:
+            shortened = self.min_expires
+        return shortened if shortened > 0 else 1

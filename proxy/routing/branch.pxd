@@ -1,7 +1,7 @@
 cimport cython
 from proxy.sip.message cimport Message
 
-cdef unsigned long long MASK, ROUTE_COOKIE, OWN_TAG
+cdef unsigned long long MASK, LOW, SIP0, SIP1, SIP2, SIP3, ROUTE_COOKIE, OWN_TAG
 cdef Py_ssize_t BRANCH_BYTES
 cdef bytes COOKIE
 cdef bytes HEX

@@ -17,7 +17,13 @@ import cython
 from proxy.constants import BRANCH_BYTES, BRANCH_COOKIE
 from proxy.sip.message import Message
 
+# Compiled, a literal of more than 31 bits would be a Python number, and the mask a slow one.
 MASK = 0xFFFFFFFFFFFFFFFF
+LOW = 0xFFFFFFFF
+SIP0 = 0x736F6D6570736575
+SIP1 = 0x646F72616E646F6D
+SIP2 = 0x6C7967656E657261
+SIP3 = 0x7465646279746573
 HEX = b"0123456789abcdef"
 # What a signature is for: the first eight bytes that are signed (a CSeq number is below 2**31).
 ROUTE_COOKIE = 1 << 32
@@ -30,10 +36,10 @@ def siphash(key0: int, key1: int, number: int, data: bytes) -> int:
 
     What is hashed is `number` as eight bytes, the lowest first, and `data` behind them.
     """
-    v0 = key0 ^ 0x736F6D6570736575
-    v1 = key1 ^ 0x646F72616E646F6D
-    v2 = key0 ^ 0x6C7967656E657261
-    v3 = key1 ^ 0x7465646279746573
+    v0 = key0 ^ SIP0
+    v1 = key1 ^ SIP1
+    v2 = key0 ^ SIP2
+    v3 = key1 ^ SIP3
     p = data
     size = len(data)
     whole = size - size % 8
@@ -106,11 +112,11 @@ class Signer:
         Not over the To tag: the ACK of a failed INVITE has one and must get its INVITE's branch.
         """
         seen = b"\0".join((request_uri, routes, request.from_tag, request.call_id))
-        return siphash(self.key0, self.key1, request.cseq, seen) & 0xFFFFFFFF
+        return siphash(self.key0, self.key1, request.cseq, seen) & LOW
 
     def branch(self, request: Message, loop: int, target: bytes) -> bytes:
         """The branch of `request` towards `target`; ACK and CANCEL get that of their INVITE."""
-        suffix = (loop << 32) | (siphash(self.key1, self.key0, 0, target) & 0xFFFFFFFF)
+        suffix = (loop << 32) | (siphash(self.key1, self.key0, 0, target) & LOW)
         mac = self._mac(request.branch, request, suffix)
         return COOKIE + hex_digits(mac, 16) + hex_digits(suffix, 16)
 

@@ -29,7 +29,9 @@ cdef class Branch(Attempt):
     cdef public double timer_c_at
     cdef public tuple addresses
     cdef public int attempt
+    @cython.locals(context=ResponseContext)
     cpdef located(self, object located)
+    @cython.locals(context=ResponseContext)
     cpdef fire(self, int timer, double now)
     @cython.locals(left=double, layer=TransactionLayer)
     cpdef watch(self, Node node, double now)
@@ -60,6 +62,7 @@ cdef class ResponseContext(Upstream):
     cpdef succeed(self, Branch branch, Message message, double now)
     cpdef fail(self, Branch branch, int status, double now)
     cpdef bint try_next_address(self, Branch branch, double now) except *
+    @cython.locals(user=ForkUser)
     cpdef close(self, Branch branch, int status, Message message, double now)
     cpdef forward_best(self, double now)
     cpdef cancel(self, double now)

@@ -80,13 +80,15 @@ class Branch(Attempt):
 
     def located(self, located: Located) -> None:
         """The resolver's answer."""
-        if self.context is not None and self.state == LOCATING:
-            self.context.located(self, located)
+        context = self.context  # held by this name: whatever happens may end it
+        if context is not None and self.state == LOCATING:
+            context.located(self, located)
 
     def lagging(self, client: Transaction, now: float) -> None:
         """RFC 4320 §4.1: after so long the caller is told that its request is being seen to."""
-        if client is self.client and self.context is not None:
-            self.context.assure(now)
+        context = self.context
+        if client is self.client and context is not None:
+            context.assure(now)
 
     def released(self, transaction: Transaction) -> None:
         """The client transaction is over: its context need not be held on to."""
@@ -95,26 +97,29 @@ class Branch(Attempt):
 
     def timed_out(self, transaction: Transaction, now: float) -> None:
         """Nothing was heard: the next address (RFC 3263 §4.3), or 408 (§16.8)."""
-        if transaction is self.client and self.context is not None:
-            self.context.fail(self, 408, now)
+        context = self.context
+        if transaction is self.client and context is not None:
+            context.fail(self, 408, now)
 
     def transport_failed(self, transaction: Transaction, now: float) -> None:
         """§16.9: as if it had answered 503."""
-        if transaction is self.client and self.context is not None:
-            self.context.fail(self, 503, now)
+        context = self.context
+        if transaction is self.client and context is not None:
+            context.fail(self, 503, now)
 
     def fire(self, timer: int, now: float) -> None:
         """Timer C, or the patience after a CANCEL, is over."""
-        if self.state == FINAL or self.context is None:
+        context = self.context
+        if self.state == FINAL or context is None:
             return
         if timer == CANCEL_PATIENCE:
-            self.context.give_up_on(self, now)
+            context.give_up_on(self, now)
         elif now < self.timer_c_at:
-            self.watch(self.context.node, now)
+            self.watch(context.node, now)
         else:
-            self.context.node.counters.add(TIMER_C_FIRED, 1)
-            self.context.node.counters.add(TM_TIMEOUT_FINALRESPONSE_INV, 1)
-            self.context.ring_out(self, now)
+            context.node.counters.add(TIMER_C_FIRED, 1)
+            context.node.counters.add(TM_TIMEOUT_FINALRESPONSE_INV, 1)
+            context.ring_out(self, now)
 
     def watch(self, node: Node, now: float) -> None:
         """Look at timer C again when it may be over, and in 64*T1 at the latest.
@@ -333,8 +338,10 @@ class ResponseContext(Upstream):
             return
         if self.waiting and not self.cancelled:
             self.start_next(now)
-        elif self.user is not None:
-            self.user.settled(self, now)
+            return
+        user = self.user
+        if user is not None:
+            user.settled(self, now)
 
     def forward_best(self, now: float) -> None:
         """All has failed, and the user has thought of nothing else."""

@@ -42,7 +42,7 @@ def took_our_own(relay: Relay) -> bool:
     """The usual case, without a parser: one Route, ours to the letter, for this dialog."""
     message = relay.message
     index = message.first_of(ROUTE)
-    if message.next_of(index) >= 0 or b";k=" in relay.request_uri:
+    if message.next_of(index) >= 0 or relay.request_uri.find(b";k=") >= 0:
         return False
     value = message.value(index)
     route = relay.node.identity.routes[relay.listener]

@@ -4,6 +4,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from proxy.shm.arena cimport Arena
 from proxy.shm.slabs cimport Slabs
 
+cdef unsigned long long _LOW
 cdef uint32_t _LIVE, _MAX_CHAIN
 cdef size_t _GENERATION, _NEXT, _STATE, _CHECKSUM, _HASH, _PAYLOAD_LENGTH, _UNITS
 cdef size_t _KEY_LENGTH, _HEADER, _EPOCH, _COUNT, _UNITS_SUM, _BROKEN, _LINE

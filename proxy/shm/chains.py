@@ -10,6 +10,7 @@ from proxy.shm import layout
 from proxy.shm.arena import Arena, fold
 from proxy.shm.slabs import Slabs
 
+_LOW = 0xFFFFFFFF  # a literal as large would be a Python number when compiled
 _LIVE = layout.LIVE
 _MAX_CHAIN = layout.MAX_CHAIN
 _GENERATION = layout.GENERATION
@@ -51,7 +52,7 @@ class Chains:
 
     def hash_of(self, key: bytes) -> int:
         """The keyed 32-bit hash that chooses stripe and bucket."""
-        return fold(key, self.seed) & 0xFFFFFFFF
+        return fold(key, self.seed) & _LOW
 
     def stripe_at(self, hash32: int) -> int:
         """Where the lock line of a hash's stripe lies."""
@@ -116,7 +117,7 @@ class Chains:
 
     def checksum(self, at: int, length: int) -> int:
         """The checksum of the record at `at`, whose key and payload have that length."""
-        return self.arena.fold(at + _HASH, _HEADER - _HASH + length, self.seed) & 0xFFFFFFFF
+        return self.arena.fold(at + _HASH, _HEADER - _HASH + length, self.seed) & _LOW
 
     def sound(self, at: int, bucket: int) -> bool:
         """Does a whole record of that bucket stand at `at`?"""
@@ -136,9 +137,7 @@ class Chains:
         stripe_at = self.stripes_at + stripe * _LINE
         records = 0
         units = 0
-        self.arena.put_u32(
-            stripe_at + _EPOCH, (self.arena.u32(stripe_at + _EPOCH) + 1) & 0xFFFFFFFF
-        )
+        self.arena.put_u32(stripe_at + _EPOCH, (self.arena.u32(stripe_at + _EPOCH) + 1) & _LOW)
         for bucket in range(stripe, self.bucket_mask + 1, self.stripe_mask + 1):
             self.mend_chain(bucket)
             at = self.slabs.follow(self.bucket_at(bucket))

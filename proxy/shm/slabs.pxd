@@ -3,6 +3,7 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from proxy.shm.arena cimport Arena
 
+cdef unsigned long long _LOW
 cdef uint32_t _NEXT, _STATE, _HASH, _GENERATION, _FREE, _CLAIMED
 cdef int _LISTS, _CLASSES, _LOCKED, _OWNER_DIED, _BUSY, _GIVE_TRIES, _WAIT, _GROW
 cdef size_t _PAGE, _LINE, _BESIDE, _MAX_UNITS, _IS_BUSY

@@ -11,6 +11,7 @@ from proxy.errors import ShmError, TableFull
 from proxy.shm import layout
 from proxy.shm.arena import BUSY, LOCKED, OWNER_DIED, Arena
 
+_LOW = 0xFFFFFFFF  # a literal as large would be a Python number when compiled
 _NEXT = layout.NEXT
 _STATE = layout.STATE
 _HASH = layout.HASH
@@ -154,7 +155,7 @@ class Slabs:
             if at == 0:
                 return 0
         self.arena.put_u32(at + _HASH, hash32)
-        self.arena.put_u32(at + _GENERATION, (self.arena.u32(at + _GENERATION) + 1) & 0xFFFFFFFF)
+        self.arena.put_u32(at + _GENERATION, (self.arena.u32(at + _GENERATION) + 1) & _LOW)
         self.arena.put_u32(at + _STATE, _CLAIMED)
         self.arena.put_u32(head_at, self.arena.u32(at + _NEXT))
         return at

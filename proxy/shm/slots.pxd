@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from proxy.shm.arena cimport Arena
 
 
+cdef unsigned long long _WORD
 @cython.final
 cdef class Counters:
     cdef Arena _arena

@@ -12,6 +12,7 @@ from proxy.errors import ShmError
 from proxy.shm import layout
 from proxy.shm.arena import Arena
 
+_WORD = 0xFFFFFFFFFFFFFFFF  # a literal as large would be a Python number when compiled
 KIND = b"slots"
 LAYOUT = "row 128: pid starts started_at heartbeat role[24]; base row and rows of u64 counters"
 
@@ -47,7 +48,7 @@ class Counters:
     def add(self, counter: int, n: int = 1) -> int:
         """Count `n` more, or fewer."""
         cell = self._cell(counter)
-        self._arena.put_u64(cell, (self._arena.u64(cell) + n) & 0xFFFFFFFFFFFFFFFF)
+        self._arena.put_u64(cell, (self._arena.u64(cell) + n) & _WORD)
         return 0
 
     def get(self, counter: int) -> int:
@@ -57,7 +58,7 @@ class Counters:
 
     def set(self, counter: int, value: int) -> int:
         """Say what a gauge reads now."""
-        self._arena.put_u64(self._cell(counter), value & 0xFFFFFFFFFFFFFFFF)
+        self._arena.put_u64(self._cell(counter), value & _WORD)
         return 0
 
     def _cell(self, counter: int) -> int:
@@ -147,7 +148,7 @@ class ProcessSlots:
         for row in range(self.rows):
             word = self.arena.u64(at + (row + 1) * self.stride)
             summed += word
-        summed = (summed - self.arena.u64(at)) & 0xFFFFFFFFFFFFFFFF
+        summed = (summed - self.arena.u64(at)) & _WORD
         return summed if summed < 0x8000000000000000 else summed - 0x10000000000000000
 
     def totals(self) -> list[int]:

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from proxy.shm.arena cimport Arena
 from proxy.shm.chains cimport Chains
 
+cdef unsigned long long _LOW
 cdef uint32_t _LIVE, _MAX_CHAIN
 cdef size_t _NEXT, _STATE, _CHECKSUM, _PAYLOAD_LENGTH, _UNITS, _KEY_LENGTH, _EXPIRES_AT, _HEADER
 cdef size_t _EPOCH, _COUNT, _UNITS_SUM, _BROKEN, _RECORDS_AT, _REPAIRS_AT, _RECOVERED_AT

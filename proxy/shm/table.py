@@ -12,6 +12,7 @@ from proxy.shm import layout
 from proxy.shm.arena import Arena
 from proxy.shm.chains import Chains
 
+_LOW = 0xFFFFFFFF  # a literal as large would be a Python number when compiled
 _LIVE = layout.LIVE
 _MAX_CHAIN = layout.MAX_CHAIN
 _NEXT = layout.NEXT
@@ -248,7 +249,7 @@ class Table(Chains):
     def retire(self, at: int, hash32: int) -> bool:
         """Give back a slot that is no longer linked; the stripe's lock is held."""
         epoch_at = self.stripe_at(hash32) + _EPOCH
-        self.arena.put_u32(epoch_at, (self.arena.u32(epoch_at) + 1) & 0xFFFFFFFF)
+        self.arena.put_u32(epoch_at, (self.arena.u32(epoch_at) + 1) & _LOW)
         return self.slabs.give(at)
 
     def _rows(self, bucket: int, only_due: bool, now: int) -> list[tuple[bytes, bytes, int]]:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from proxy.limits import bounds
-from proxy.registrar.lookup import Target, lookup
+from proxy.registrar.lookup import Target, lookup, target_for
+from proxy.routing.request import Request
 from proxy.sip.patching import response
 from tests.scenarios.telephone import Telephone
 from tests.scenarios.world import Sent, World, address
@@ -106,3 +107,19 @@ def contacts(world: World) -> list[Target]:
 
 def failure(sent: Sent) -> bytes:
     return response(sent.message, 480, b"Away", b"tag")
+
+
+@pytest.mark.parametrize("method", ["MESSAGE", "INVITE"])
+def test_a_name_that_is_not_found_after_the_policy_has_gone(
+    method: str, tmp_path: Path, alice: Telephone
+) -> None:
+    """The resolver's callback alone holds what it answers to."""
+
+    async def policy(request: Request) -> None:
+        request.relay([target_for(b"sip:x@gw.example.net:5060")])
+
+    world = World(tmp_path, policy=policy)
+    world.dns_waits = True
+    world.deliver(alice.request(method, "sip:x@example.com"), ALICE)
+    world.answer_dns()
+    assert [one.message.status for one in world.collect()] == [500]
