@@ -33,6 +33,8 @@ cdef class Branch(Attempt):
     cpdef located(self, object located)
     @cython.locals(context=ResponseContext)
     cpdef fire(self, int timer, double now)
+    @cython.locals(left=double, layer=TransactionLayer)
+    cpdef watch(self, Node node, double now)
 
 @cython.final
 cdef class ResponseContext(Upstream):

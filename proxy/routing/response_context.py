@@ -115,13 +115,23 @@ class Branch(Attempt):
         if timer == CANCEL_PATIENCE:
             context.give_up_on(self, now)
         elif now < self.timer_c_at:
-            # a provisional response has put it off; whole seconds keep the timer queues few
-            left = float(int(self.timer_c_at - now) + 1)
-            context.node.layer.timers.start(now, left, self, TIMER_C)
+            self.watch(context.node, now)
         else:
             context.node.counters.add(TIMER_C_FIRED, 1)
             context.node.counters.add(TM_TIMEOUT_FINALRESPONSE_INV, 1)
             context.ring_out(self, now)
+
+    def watch(self, node: Node, now: float) -> None:
+        """Look at timer C again when it may be over, and in 64*T1 at the latest.
+
+        Timers are not cancelled, and a short call should not be remembered for the three minutes
+        of timer C. Whole seconds keep the timer queues few.
+        """
+        left = float(int(self.timer_c_at - now + 0.999))
+        layer = node.layer
+        if left > layer.patience:
+            left = layer.patience
+        layer.timers.start(now, left, self, TIMER_C)
 
 
 class ResponseContext(Upstream):
@@ -241,7 +251,7 @@ class ResponseContext(Upstream):
         node.counters.add(TM_UAC_TRANSACTIONS, 1)
         if self.invite:
             branch.timer_c_at = now + node.timer_c
-            node.layer.timers.start(now, node.timer_c, branch, TIMER_C)
+            branch.watch(node, now)
 
     # -- answers ----------------------------------------------------------------------------
 
