@@ -23,6 +23,7 @@ MAX_FORWARDS: Final = 255
 EXPIRES_SECONDS: Final = 2**32 - 1
 BRANCHES: Final = 12  # of one fork; more targets: those with the best q are tried
 MAX_BREADTH: Final = 60  # RFC 5393 §5.3.3.1
+SPIRALS: Final = 8  # times one request may come by here, each time for somebody else
 PARAMS: Final = 64  # parameters of one header value or URI
 DNS_RECORDS: Final = 8  # servers of one SRV answer, addresses of one server, that are tried
 DNS_NAME_BYTES: Final = 253
