@@ -3,6 +3,7 @@
 from typing import Final
 
 DATAGRAM_BYTES: Final = 65_535
+PLACE_BYTES: Final = 2_048  # of a message, for each place its transaction takes
 HEADER_LINES: Final = 128  # header lines of one message; more: 400
 HEADER_NAME_BYTES: Final = 128  # RFC 4475 longreq has one of 93
 HEADER_LINE_BYTES: Final = 8_192  # RFC 4475 longreq is legal and has lines of over 4 k
