@@ -3,6 +3,7 @@
 from typing import Final
 
 DATAGRAM_BYTES: Final = 65_535
+PLACE_BYTES: Final = 2_048  # of a message, for each place its transaction takes
 HEADER_LINES: Final = 128  # header lines of one message; more: 400
 HEADER_NAME_BYTES: Final = 128  # RFC 4475 longreq has one of 93
 HEADER_LINE_BYTES: Final = 8_192  # RFC 4475 longreq is legal and has lines of over 4 k
@@ -23,6 +24,7 @@ MAX_FORWARDS: Final = 255
 EXPIRES_SECONDS: Final = 2**32 - 1
 BRANCHES: Final = 12  # of one fork; more targets: those with the best q are tried
 MAX_BREADTH: Final = 60  # RFC 5393 §5.3.3.1
+SPIRALS: Final = 8  # times one request may come by here, each time for somebody else
 PARAMS: Final = 64  # parameters of one header value or URI
 DNS_RECORDS: Final = 8  # servers of one SRV answer, addresses of one server, that are tried
 DNS_NAME_BYTES: Final = 253

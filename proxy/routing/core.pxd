@@ -44,7 +44,7 @@ cdef class ProxyCore:
     cpdef stray_ack(self, Request request)
     @cython.locals(node=Node, server=Transaction)
     cpdef cancel(self, Request request)
-    @cython.locals(targets=list, target=Target)
+    @cython.locals(targets=list, target=Target, breadth=int)
     cpdef bint send_on(self, Request request) except *
     cpdef list stray_targets(self, Request request)
     @cython.locals(node=Node)
@@ -52,9 +52,9 @@ cdef class ProxyCore:
     @cython.locals(host=bytes, phone=Target, where=bytes)
     cpdef bint is_from_phone(self, Request request) except *
     @cython.locals(node=Node, address=Address)
-    cpdef send_to(self, Request request, Target target)
+    cpdef send_to(self, Request request, Target target, int breadth)
     @cython.locals(node=Node, relay=Relay, preferred=int, listener=int, branch=bytes)
-    cpdef send_stateless(self, Request request, Target target, Address address)
+    cpdef send_stateless(self, Request request, Target target, Address address, int breadth)
 
 @cython.locals(status=int)
 cdef bint is_wanted(Message response) except *

@@ -209,11 +209,13 @@ class ProxyCore:
         if request.message.has(ROUTE):
             request.prepare()
         targets = self.stray_targets(request)
-        if not targets or not request.passes():
+        # RFC 5393 §5.3: one ACK to phones that are registered at each other must not become many
+        breadth = request.relaying.breadth() // len(targets) if targets else 0
+        if breadth < 1 or not request.passes():
             self.node.counters.add(DROP_REQUESTS, 1)
             return False
         for target in targets:
-            self.send_to(request, target)
+            self.send_to(request, target, breadth)
         return True
 
     def stray_targets(self, request: Request) -> list[Target]:
@@ -245,12 +247,12 @@ class ProxyCore:
                 return True
         return False
 
-    def send_to(self, request: Request, target: Target) -> None:
+    def send_to(self, request: Request, target: Target, breadth: int) -> None:
         """Forward to one target; a host name is resolved first."""
         node = self.node
         address = request.relaying.known_address(target)
         if address is not None:
-            self.send_stateless(request, target, address)
+            self.send_stateless(request, target, address, breadth)
             return
         try:
             hop = next_hop(request.relaying.next_hop(target))
@@ -260,11 +262,15 @@ class ProxyCore:
         address = literal(hop.host, hop.port)
         if address is not None:
             request.relaying.remember(target, address)
-            self.send_stateless(request, target, address)
+            self.send_stateless(request, target, address, breadth)
         else:
-            node.resolve(hop.host, hop.port, hop.transport, StrayArrival(self, request, target))
+            node.resolve(
+                hop.host, hop.port, hop.transport, StrayArrival(self, request, target, breadth)
+            )
 
-    def send_stateless(self, request: Request, target: Target, address: Address) -> None:
+    def send_stateless(
+        self, request: Request, target: Target, address: Address, breadth: int
+    ) -> None:
         """§16.11, with the branch that the INVITE of this ACK or CANCEL had."""
         node = self.node
         relay = request.relaying
@@ -275,7 +281,7 @@ class ProxyCore:
             return
         relay.fix_via(request.source)
         branch = relay.branch(target, 0)
-        node.layer.send(relay.build(target, branch, listener, 0), address, listener)
+        node.layer.send(relay.build(target, branch, listener, breadth), address, listener)
         node.counters.add(STATELESS_REQUESTS, 1)
         node.counters.add(FWD_REQUESTS, 1)
 
@@ -289,12 +295,15 @@ def is_wanted(response: Message) -> bool:
 class StrayArrival:
     """The resolver's callback for a request that is forwarded without state."""
 
-    def __init__(self, core: ProxyCore, request: Request, target: Target) -> None:
+    def __init__(self, core: ProxyCore, request: Request, target: Target, breadth: int) -> None:
         self.core = core
         self.request = request
         self.target = target
+        self.breadth = breadth
 
     def __call__(self, located: Located) -> None:
         """Send to the first address found."""
         if located.targets:
-            self.core.send_stateless(self.request, self.target, located.targets[0])
+            self.core.send_stateless(
+                self.request, self.target, located.targets[0], self.breadth
+            )

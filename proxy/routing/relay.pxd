@@ -4,12 +4,13 @@ from proxy.routing.branch cimport hex_digits
 from proxy.routing.identity cimport Identity
 from proxy.routing.node cimport Node
 from proxy.sip.address cimport Address
+from proxy.sip.headers cimport Via
 from proxy.sip.message cimport Message
 from proxy.sip.patching cimport forwarded_request, top_via_fixed
 from proxy.sip.uri cimport Uri
 
 cdef int DEFAULT_MAX_FORWARDS
-cdef int DEFAULT_BREADTH
+cdef int DEFAULT_BREADTH, SPIRALS
 cdef int LITERALS
 cdef bytes FULL_BREADTH
 cdef int BRANCH_BYTES
@@ -38,6 +39,8 @@ cdef class Relay:
     cpdef long long sign(self) except *
     @cython.locals(message=Message, loop=bytes)
     cpdef bint has_looped(self) except *
+    @cython.locals(count=int, via=Via)
+    cpdef int visits(self) except -1
     cpdef Address known_address(self, Target target)
     cpdef remember(self, Target target, Address address)
     cpdef Uri next_hop(self, Target target)

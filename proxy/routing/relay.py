@@ -18,6 +18,7 @@ from proxy.sip.uri import Uri, parse_uri
 DEFAULT_MAX_FORWARDS = 70
 LITERALS = 65_536
 DEFAULT_BREADTH = bounds.MAX_BREADTH
+SPIRALS = bounds.SPIRALS
 FULL_BREADTH = b"Max-Breadth: %d\r\n" % DEFAULT_BREADTH
 
 
@@ -70,10 +71,16 @@ class Relay:
         return self.loop
 
     def has_looped(self) -> bool:
-        """Whether this request passed here before with nothing changed (§16.3 step 4)."""
+        """Whether this request passed here before with nothing changed (§16.3 step 4).
+
+        Or with something changed, but more often than any call needs: phones may be registered at
+        each other, and whoever has registered many can make a request wander for long.
+        """
         message = self.message
         if message.via_count == 1:
             return False  # whatever passed here has our Via and its own
+        if message.via_count > SPIRALS and self.visits() > SPIRALS:
+            return True
         loop = hex_digits(self.sign(), 8)
         for value in message.values(VIA):
             if loop in value:
@@ -82,6 +89,16 @@ class Relay:
                 if ours and via.branch[23:31] == loop and len(via.branch) == BRANCH_BYTES:
                     return True
         return False
+
+    def visits(self) -> int:
+        """How often this request has come by here before, by its Vias."""
+        count = 0
+        if self.message.via_count > 1:
+            for value in self.message.values(VIA):
+                via = parse_via(value)
+                if self.node.identity.is_listener(via.host, via.port):
+                    count += 1
+        return count
 
     def known_address(self, target: Target) -> Address | None:
         """The address of a target seen before that says it literally: the usual case, quickly."""

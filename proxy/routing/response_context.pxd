@@ -40,6 +40,7 @@ cdef class Branch(Attempt):
 cdef class ResponseContext(Upstream):
     cdef public ForkUser user
     cdef public list waiting
+    cdef public int turns
     cdef public int open
     cpdef start(self, list targets, double now)
     @cython.locals(breadth=int)

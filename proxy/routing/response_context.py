@@ -142,6 +142,7 @@ class ResponseContext(Upstream):
         self.user: ForkUser | None = user
         self.branches: list[Branch] = []  # type: ignore[assignment]
         self.waiting: list[list[Target]] = []  # groups of equal q, the best last
+        self.turns = 1  # groups that have to share the breadth
         self.open = 0
 
     # -- starting ---------------------------------------------------------------------------
@@ -157,6 +158,8 @@ class ResponseContext(Upstream):
             else:
                 groups.append([target])
         self.waiting += groups
+        if len(groups) > 1 and self.relay.visits():
+            self.turns = len(groups)
         self.start_next(now)
 
     def start_one(self, target: Target, now: float) -> None:
@@ -169,8 +172,12 @@ class ResponseContext(Upstream):
             self.start_branch(target, breadth, now)
 
     def start_next(self, now: float) -> None:
-        """Open the branches of the next group; each may open an equal share of the breadth."""
-        breadth = self.relay.breadth()
+        """Open the branches of the next group; each may open an equal share of the breadth.
+
+        When the request has come back to us, the groups share it as well: registrations at each
+        other that are tried one after the other multiply like those tried at the same time.
+        """
+        breadth = self.relay.breadth() // self.turns
         group = self.waiting.pop()
         if breadth < self.open + len(group):
             self.waiting.clear()

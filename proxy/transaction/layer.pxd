@@ -16,6 +16,7 @@ cdef tuple TABLES
 cdef tuple FIRST_STATES
 cdef tuple FIRST_ACTIONS
 cdef bytes BRANCH_COOKIE
+cdef Py_ssize_t PLACE_BYTES
 
 cdef class TransactionUser:
     cpdef response_received(self, Transaction client, Message response, double now)
@@ -36,6 +37,7 @@ cdef class Transaction:
     cdef public int state
     cdef public double interval
     cdef public bytes datagram
+    cdef public Py_ssize_t places
     @cython.locals(driven=bint)
     cpdef fire(self, int timer, double now)
     @cython.locals(stimulus=int)
@@ -45,6 +47,7 @@ cdef class Transaction:
 cdef class TransactionLayer:
     cdef readonly double t1, t2, t4, patience
     cdef readonly Py_ssize_t capacity
+    cdef readonly Py_ssize_t taken
     cdef readonly Timers timers
     cdef readonly dict servers
     cdef readonly dict clients
@@ -54,6 +57,8 @@ cdef class TransactionLayer:
     cpdef list tallies(self)
     cpdef bint full(self) except *
     cpdef bint crowded(self) except *
+    @cython.locals(places=Py_ssize_t)
+    cdef admit(self, Transaction transaction, Py_ssize_t size)
     @cython.locals(method=str, server=Transaction)
     cpdef int receive(self, Message message, double now) except -1
     @cython.locals(server=Transaction)

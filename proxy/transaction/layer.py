@@ -10,6 +10,7 @@ import cython
 
 from proxy.constants import BRANCH_COOKIE
 from proxy.errors import BadMessage
+from proxy.limits.bounds import PLACE_BYTES
 from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
 from proxy.sip.patching import ack_for
@@ -109,6 +110,7 @@ class Transaction:
         self.state: int = FIRST_STATES[machine]
         self.interval = 0.0
         self.datagram = b""
+        self.places = 0  # of the layer's capacity
 
     def fire(self, timer: int, now: float) -> None:
         """A timer of this transaction is due; `timer` is the stimulus it stands for."""
@@ -127,6 +129,7 @@ class Transaction:
         if TABLES[self.machine][self.state * STIMULI + stimulus] is None:
             return False
         self.datagram = datagram
+        self.layer.admit(self, len(datagram))
         if 200 <= status < 700 and self.state < COMPLETED:
             self.layer.tally[ENDED + status // 100] += 1
         return self.layer.drive(self, stimulus, None, now)
@@ -135,7 +138,8 @@ class Transaction:
 class TransactionLayer:
     """All transactions of one worker.
 
-    `capacity` bounds them together (see `full`); `outbox` gathers (datagram, address, listener,
+    `capacity` bounds them together (see `full`), a large message taking more than one place of it,
+    for it is kept as long as its transaction; `outbox` gathers (datagram, address, listener,
     transaction or None) in the order they have to leave.
     """
 
@@ -145,6 +149,7 @@ class TransactionLayer:
         self.t4 = config.t4
         self.patience = 64 * config.t1
         self.capacity = capacity
+        self.taken = 0  # of the capacity
         self.timers = Timers()
         self.servers: dict[tuple[object, ...], Transaction] = {}
         self.clients: dict[tuple[object, ...], Transaction] = {}
@@ -158,11 +163,18 @@ class TransactionLayer:
 
     def full(self) -> bool:
         """Whether one more transaction would exceed the bound."""
-        return len(self.servers) + len(self.clients) >= self.capacity
+        return self.taken >= self.capacity
 
     def crowded(self) -> bool:
         """Whether a request and its first branch would exceed the bound."""
-        return len(self.servers) + len(self.clients) + 1 >= self.capacity
+        return self.taken + 1 >= self.capacity
+
+    def admit(self, transaction: Transaction, size: int) -> None:
+        """Count the places of a transaction that holds on to a message of `size` bytes."""
+        places = 1 + size // PLACE_BYTES
+        if places > transaction.places:
+            self.taken += places - transaction.places
+            transaction.places = places
 
     def receive(self, message: Message, now: float) -> int:
         """Match a message to a transaction; which of `Found` it was."""
@@ -190,6 +202,7 @@ class TransactionLayer:
         client = self.clients.get((response.branch, response.cseq_method))
         if client is None:
             return STRAY_RESPONSE
+        self.admit(client, len(response.data))
         stimulus = FAILURE
         if response.status < 200:
             stimulus = PROVISIONAL
@@ -210,6 +223,7 @@ class TransactionLayer:
         key = server_key(request, request.method)
         server = Transaction(self, machine, key, user, address, listener)
         self.servers[key] = server
+        self.admit(server, len(request.data))
         return server
 
     def send_request(
@@ -226,6 +240,7 @@ class TransactionLayer:
         client = Transaction(self, machine, key, user, address, listener)
         client.datagram = datagram
         self.clients[key] = client
+        self.admit(client, len(datagram))
         for action in FIRST_ACTIONS[machine]:
             self.perform(client, action, None, now)
         return client
@@ -349,6 +364,8 @@ class TransactionLayer:
             table = self.clients if machine < SERVER_INVITE else self.servers
             if table.get(transaction.key) is transaction:
                 del table[transaction.key]
+            self.taken -= transaction.places
+            transaction.places = 0
             self.release(transaction)
             transaction.datagram = b""
         elif transaction.state == ACCEPTED:

@@ -364,6 +364,28 @@ def test_capacity_counts_both_kinds() -> None:
     assert not bench.layer.full()
 
 
+def test_large_messages_take_more_of_the_capacity() -> None:
+    bench = Bench(capacity=100)
+    large = request().data + b"x" * 60_000
+    for number in range(4):
+        bench.layer.send_request((b"z9hG4bK%d" % number, "INVITE"), large, CALLEE, 0, bench.user, 0)
+    assert bench.layer.full()
+    bench.to(100)
+    assert bench.layer.taken == 0
+
+
+def test_large_answers_take_more_of_the_capacity() -> None:
+    bench = Bench()
+    server = bench.serve("MESSAGE")
+    client = bench.call("MESSAGE")
+    assert bench.layer.taken == 2
+    bench.hear(parse(answer(200, "MESSAGE").data.replace(b"Answer", b"A" * 7_000)))
+    server.respond(200, b"x" * 50_000, bench.now)
+    assert (client.places, server.places) == (4, 25)
+    bench.to(100)
+    assert bench.layer.taken == 0
+
+
 def test_what_cannot_be_parsed_again_is_not_acknowledged_but_ends() -> None:
     bench = Bench()
     lines = b"".join(b"X-%d: 1\r\n" % number for number in range(200))
