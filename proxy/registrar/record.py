@@ -24,7 +24,6 @@ from proxy.registrar.layout import (
     STRINGS,
 )
 
-
 LOW = 0xFFFF_FFFF  # a literal as large would be a Python number when compiled
 
 
