@@ -100,7 +100,7 @@ def test_reinvite(sipp: Start) -> None:
 
 
 def test_calls_survive_lost_datagrams(sipp: Start) -> None:
-    """A fifth of what either side sends is lost: retransmissions carry every call through."""
+    """A tenth of what either side sends is lost: retransmissions carry every call through."""
     caller, callee = call(
         sipp,
         "uac_lossy",
