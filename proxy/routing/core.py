@@ -304,6 +304,4 @@ class StrayArrival:
     def __call__(self, located: Located) -> None:
         """Send to the first address found."""
         if located.targets:
-            self.core.send_stateless(
-                self.request, self.target, located.targets[0], self.breadth
-            )
+            self.core.send_stateless(self.request, self.target, located.targets[0], self.breadth)
