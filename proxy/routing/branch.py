@@ -6,9 +6,9 @@ A forwarded branch is
 
 where `loop` hashes what decides the routing of the request (RFC 5393 §4.2), `target` the target
 the branch goes to, and `mac` everything that makes the incoming request this one: its branch,
-Call-ID, CSeq number, the host it came from, and the two other parts. The same request forwarded again, by a new worker
-or by another node, gets the same branch; a response whose mac is right has passed through us,
-and goes back to that host and to no other.
+Call-ID, CSeq number, the host it came from, and the two other parts. The same request forwarded
+again, by a new worker or by another node, gets the same branch; a response whose mac is right has
+passed through us, and goes back to that host and to no other.
 """
 
 from __future__ import annotations
