@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 from proxy.cluster.hlc import HybridClock
 from proxy.errors import BadMessage, CorruptRecord
+from proxy.limits import bounds
 from proxy.registrar import edit
 from proxy.registrar.binding import Binding, decode
 from proxy.registrar.layout import BEHIND_NAT
@@ -223,7 +224,7 @@ class Commands:
     ) -> str:
         """Register a contact, for `expires` seconds or, with 0, for good."""
         key, now = self._key(table_name, aor), int(time.time())
-        if expires < 0 or not 0 <= methods <= 0xFFFF_FFFF:
+        if not 0 <= expires <= bounds.EXPIRES_SECONDS - now or not 0 <= methods <= 0xFFFF_FFFF:
             raise CommandError(INVALID_PARAMS, "Invalid params: expires or methods out of range")
         added = Binding(_contact_uri(contact), CONTROL_CALL_ID, 1)
         added.expires = now + expires if expires else 0

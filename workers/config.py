@@ -35,6 +35,7 @@ from workers.toml_lines import find_lines, line_of
 
 SIP_PORT = 5060
 DNS_PORT = 53
+BROADCAST = ipaddress.ip_address("255.255.255.255")
 _DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)*\.?")
 
 
@@ -65,7 +66,7 @@ def parse_endpoint(value: object, default_port: int = SIP_PORT) -> Endpoint:
         ) from None
     if address.is_unspecified and default_port == SIP_PORT:
         raise ValueError("stands for any address, but Via needs one to name: list the addresses")
-    if address.is_multicast or "%" in host:
+    if address.is_multicast or address == BROADCAST or "%" in host:
         raise ValueError("must be a unicast address without a zone")
     return Endpoint(str(address), port)
 
@@ -94,7 +95,7 @@ def _domain(value: str) -> str:
 def _path(value: object, info: ValidationInfo) -> Path:
     if isinstance(value, Path):
         return value
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("must be the name of a file or folder")
     folder: Path = info.context["folder"] if info.context else Path.cwd()
     return Path(os.path.normpath(folder.joinpath(value).absolute()))
@@ -109,8 +110,11 @@ def _readable_file(value: Path) -> Path:
 
 
 def _folder(value: Path) -> Path:
-    if value.exists() and not value.is_dir():
-        raise ValueError("is not a folder")
+    try:
+        if value.exists() and not value.is_dir():
+            raise ValueError("is not a folder")
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
     return value
 
 

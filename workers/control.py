@@ -23,6 +23,8 @@ from workers.tables import CONTROL_SOCKET
 
 LINE_BYTES: Final = 1 << 20
 CONNECTIONS: Final = 64
+BATCH: Final = 100  # requests in one line
+ANSWER_BYTES: Final = 64 << 20  # of a batch, before it is given up
 IDLE_S: Final = 300.0
 BEAT_S: Final = 0.5
 PARSE_ERROR: Final = -32_700
@@ -57,8 +59,9 @@ async def _serve(child: Child) -> None:
 def _listen(folder: Path) -> socket.socket:
     """The listening socket; bound by way of /proc, as paths of sockets are short by law."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    directory = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    directory = -1
     try:
+        directory = os.open(folder, os.O_PATH | os.O_DIRECTORY)
         folder.joinpath(CONTROL_SOCKET).unlink(missing_ok=True)
         before = os.umask(0o117)
         try:
@@ -68,7 +71,8 @@ def _listen(folder: Path) -> socket.socket:
     except OSError as error:
         raise SipherdError(f"{folder / CONTROL_SOCKET}: {error.strerror}.") from None
     finally:
-        os.close(directory)
+        if directory >= 0:
+            os.close(directory)
     return listener
 
 
@@ -79,7 +83,8 @@ class ControlEndpoint:
         self._log = child.log
         self._counters = child.tables.slots.counters(child.slot)
         self._commands = Commands(child)
-        self._writers: set[asyncio.StreamWriter] = set()
+        # of the open connections the one used longest ago first
+        self._writers: dict[asyncio.StreamWriter, None] = {}
 
     def hang_up(self) -> None:
         """End all connections."""
@@ -87,18 +92,22 @@ class ControlEndpoint:
             writer.close()
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer line by line until the other side has had enough."""
+        """Answer line by line until the other side has had enough.
+
+        One connection too many costs the one used longest ago its place: those that say nothing,
+        or do not read what they asked for, must not keep everybody else out.
+        """
         if len(self._writers) >= CONNECTIONS:
-            writer.write(_line(_error(None, SERVER_ERROR, "too many connections")))
-            writer.close()
-            return
-        self._writers.add(writer)
+            oldest = next(iter(self._writers))
+            del self._writers[oldest]
+            oldest.transport.abort()
+        self._writers[writer] = None
         try:
             await self._answer_lines(reader, writer)
         except (ConnectionError, TimeoutError):
             pass
         finally:
-            self._writers.discard(writer)
+            self._writers.pop(writer, None)
             writer.close()
 
     async def _answer_lines(
@@ -114,9 +123,12 @@ class ControlEndpoint:
             except asyncio.LimitOverrunError:
                 writer.write(_line(_error(None, INVALID_REQUEST, "Request too long")))
                 return
+            if writer in self._writers:
+                del self._writers[writer]
+                self._writers[writer] = None
             if answer := self.answer(line):
                 writer.write(answer)
-                await writer.drain()
+                await asyncio.wait_for(writer.drain(), IDLE_S)
             if not line.endswith(b"\n"):
                 return
 
@@ -132,7 +144,16 @@ class ControlEndpoint:
             return self._answer_one(request)
         if not request:
             return _line(_error(None, INVALID_REQUEST, "Invalid Request"))
-        answers = [given.rstrip() for each in request if (given := self._answer_one(each))]
+        if len(request) > BATCH:
+            return _line(_error(None, INVALID_REQUEST, f"More than {BATCH} requests at once"))
+        answers: list[bytes] = []
+        size = 0
+        for each in request:
+            if size > ANSWER_BYTES:
+                return _line(_error(None, SERVER_ERROR, "Answer too long: ask one by one"))
+            if given := self._answer_one(each):
+                answers.append(given.rstrip())
+                size += len(given)
         return b"[" + b",".join(answers) + b"]\n" if answers else b""
 
     def _answer_one(self, request: Any) -> bytes:

@@ -29,8 +29,12 @@ def serve(config: Config, specs: list[ChildSpec]) -> int:
     """Run a server with these children; the exit status."""
     setproctitle("sipherd: supervisor")
     signals.block()
-    journal = Journal.open(config)
-    holdings = Holdings.open(config, journal)
+    try:
+        journal = Journal.open(config)
+        holdings = Holdings.open(config, journal)
+    except OSError as error:
+        what = error.filename or config.node.runtime_dir
+        raise SipherdError(f"{what} cannot be used: {error.strerror}.") from None
     waiter = Waiter()
     waiter.watch(journal.pipe.reader, journal.pass_on)
     waiter.watch(holdings.ready[0])

@@ -23,12 +23,14 @@ cdef class Signer:
         self, Message request, bytes request_uri, bytes routes
     ) except? 0
     @cython.locals(suffix="unsigned long long", mac="unsigned long long")
-    cpdef bytes branch(self, Message request, unsigned long long loop, bytes target)
+    cpdef bytes branch(self, Message request, bytes origin, unsigned long long loop, bytes target)
     @cython.locals(suffix="unsigned long long")
-    cpdef bint is_ours(self, bytes branch, bytes next_branch, Message response) except *
+    cpdef bint is_ours(
+        self, bytes branch, bytes next_branch, bytes origin, Message response
+    ) except *
     @cython.locals(inner="unsigned long long")
     cdef unsigned long long _mac(
-        self, bytes branch, Message message, unsigned long long suffix
+        self, bytes branch, bytes origin, Message message, unsigned long long suffix
     ) except? 0
     cpdef bytes route_cookie(self, bytes call_id, bytes caller_tag)
     cpdef bytes own_tag(self, Message request)

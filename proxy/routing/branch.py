@@ -6,8 +6,9 @@ A forwarded branch is
 
 where `loop` hashes what decides the routing of the request (RFC 5393 §4.2), `target` the target
 the branch goes to, and `mac` everything that makes the incoming request this one: its branch,
-Call-ID, CSeq number, and the two other parts. The same request forwarded again, by a new worker
-or by another node, gets the same branch; a response whose mac is right has passed through us.
+Call-ID, CSeq number, the host it came from, and the two other parts. The same request forwarded
+again, by a new worker or by another node, gets the same branch; a response whose mac is right has
+passed through us, and goes back to that host and to no other.
 """
 
 from __future__ import annotations
@@ -114,25 +115,28 @@ class Signer:
         seen = b"\0".join((request_uri, routes, request.from_tag, request.call_id))
         return siphash(self.key0, self.key1, request.cseq, seen) & LOW
 
-    def branch(self, request: Message, loop: int, target: bytes) -> bytes:
-        """The branch of `request` towards `target`; ACK and CANCEL get that of their INVITE."""
+    def branch(self, request: Message, origin: bytes, loop: int, target: bytes) -> bytes:
+        """The branch of `request`, from host `origin`, towards `target`.
+
+        ACK and CANCEL get that of their INVITE.
+        """
         suffix = (loop << 32) | (siphash(self.key1, self.key0, 0, target) & LOW)
-        mac = self._mac(request.branch, request, suffix)
+        mac = self._mac(request.branch, origin, request, suffix)
         return COOKIE + hex_digits(mac, 16) + hex_digits(suffix, 16)
 
-    def is_ours(self, branch: bytes, next_branch: bytes, response: Message) -> bool:
-        """Whether we made `branch` for the request that came with `next_branch`."""
+    def is_ours(self, branch: bytes, next_branch: bytes, origin: bytes, response: Message) -> bool:
+        """Whether we made `branch` for the request that came from `origin` with `next_branch`."""
         if len(branch) != BRANCH_BYTES:
             return False
         try:
             suffix = int(branch[23:], 16)
         except ValueError:
             return False
-        return branch[7:23] == hex_digits(self._mac(next_branch, response, suffix), 16)
+        return branch[7:23] == hex_digits(self._mac(next_branch, origin, response, suffix), 16)
 
-    def _mac(self, branch: bytes, message: Message, suffix: int) -> int:
+    def _mac(self, branch: bytes, origin: bytes, message: Message, suffix: int) -> int:
         inner = siphash(self.key1, self.key0, message.cseq, message.call_id)
-        return siphash(self.key0 ^ inner, self.key1, suffix, branch)
+        return siphash(self.key0 ^ inner, self.key1, suffix, branch + b"\0" + origin)
 
     def route_cookie(self, call_id: bytes, caller_tag: bytes) -> bytes:
         """What our Record-Route carries, so that only members of the dialog may use it."""

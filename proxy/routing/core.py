@@ -167,12 +167,12 @@ class ProxyCore:
         top = message.via
         if len(vias) > 1 and is_wanted(message) and node.identity.is_listener(top.host, top.port):
             below = parse_via(vias[1])
-            if node.signer.is_ours(message.branch, below.branch, message):
-                address = response_address(below)
-                towards = -1
-                if address is not None:
-                    towards = node.identity.listener_towards(address, listener)
-                if address is not None and towards >= 0:
+            address = response_address(below)
+            if address is not None and node.signer.is_ours(
+                message.branch, below.branch, address.host, message
+            ):
+                towards = node.identity.listener_towards(address, listener)
+                if towards >= 0:
                     node.layer.send(forwarded_response(message, (), b""), address, towards)
                     node.counters.add(STATELESS_RESPONSES, 1)
                     node.counters.add(FWD_REPLIES, 1)
@@ -304,6 +304,4 @@ class StrayArrival:
     def __call__(self, located: Located) -> None:
         """Send to the first address found."""
         if located.targets:
-            self.core.send_stateless(
-                self.request, self.target, located.targets[0], self.breadth
-            )
+            self.core.send_stateless(self.request, self.target, located.targets[0], self.breadth)

@@ -76,11 +76,15 @@ def next_hop(uri: Uri) -> NextHop:
 
 
 def literal(host: bytes, port: int) -> Address | None:
-    """The address when `host` is one already: no question needed (§4.2)."""
+    """The address when `host` is one already: no question needed (§4.2).
+
+    None as well for what is not one host's: nobody is to make us speak to a whole network.
+    """
     try:
-        return address_of(host, port or SIP_PORT)
+        address = address_of(host, port or SIP_PORT)
     except ValueError:
         return None
+    return address if address.is_unicast else None
 
 
 def locate(hop: NextHop, uniform: Uniform, families: Sequence[int] = (4, 6)) -> Search:
@@ -108,7 +112,10 @@ def is_name(name: bytes) -> bool:
     """Whether lower-case `name` is something to ask the DNS for."""
     if not 0 < len(name) <= DNS_NAME_BYTES or not _NAME_BYTES.issuperset(name):
         return False
-    return all(0 < len(label) <= LABEL_BYTES for label in name.split(b"."))
+    labels = name.split(b".")
+    if labels[-1].isdigit():  # an address that literal() refused, or an odd spelling of one
+        return False
+    return all(0 < len(label) <= LABEL_BYTES for label in labels)
 
 
 def _places(name: bytes, hop: NextHop, uniform: Uniform) -> Places:

@@ -24,6 +24,7 @@ cdef class Relay:
     cdef readonly int listener
     cdef public bytes request_uri
     cdef public bytes top_via
+    cdef public bytes origin
     cdef public int drop_routes
     cdef public bint drop_last
     cdef public bint record_route

@@ -36,6 +36,7 @@ class Relay:
         self.listener = listener
         self.request_uri = message.request_uri
         self.top_via = b""
+        self.origin = b""  # the host it came from, once top_via is known
         self.drop_routes = 0
         self.drop_last = False
         self.record_route = False
@@ -49,6 +50,7 @@ class Relay:
         """The request's own top Via with received and rport filled in (§18.2.1, RFC 3581)."""
         if not self.top_via:
             self.top_via = top_via_fixed(self.message, source)
+            self.origin = source.host
         return self.top_via
 
     def routes(self) -> list[bytes]:
@@ -131,7 +133,7 @@ class Relay:
             aim += b" " + target.path  # one contact behind two edge proxies (RFC 5626)
         if attempt:
             aim += b" %d" % attempt
-        return self.node.signer.branch(self.message, self.sign(), aim)
+        return self.node.signer.branch(self.message, self.origin, self.sign(), aim)
 
     def build(self, target: Target, branch: bytes, listener: int, breadth: int) -> bytes:
         """The datagram of one branch, leaving by `listener`; `breadth` 0 says nothing of it."""

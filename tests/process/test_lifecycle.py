@@ -93,6 +93,20 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(make_server: Make) -> None:
     assert server.log == "/proc/sipherd cannot be written to: No such file or directory.\n"
 
 
+@pytest.mark.parametrize("name", ["secret", "sipherd.lock", "shards.table", "inbox-1.ring"])
+def test_a_folder_where_a_file_belongs_is_a_sentence(make_server: Make, name: str) -> None:
+    server = make_server()
+    (server.runtime / name).mkdir(parents=True)
+    assert server.launch().wait() == 1
+    assert server.log == f"{server.runtime / name} cannot be used: Is a directory.\n"
+
+
+def test_a_log_that_cannot_be_written_is_a_sentence(make_server: Make) -> None:
+    server = make_server(SETTINGS + 'file = "/proc/sipherd/log"\n').launch()
+    assert server.wait() == 1
+    assert server.log == "/proc/sipherd/log cannot be used: No such file or directory.\n"
+
+
 def test_a_mistaken_configuration_is_a_sentence_each(make_server: Make) -> None:
     server = make_server("[workers]\nudp = 0\n[nonsense]\n").launch()
     assert server.wait() == 1

@@ -17,6 +17,8 @@ VECTORS = {
     63: 0x958A324CEB064572,
 }
 
+HOST = b"192.0.2.1"
+
 
 @pytest.mark.parametrize("size", VECTORS)
 def test_siphash_vectors(size: int) -> None:
@@ -49,9 +51,14 @@ def response(branch: bytes, below: str = "z9hG4bKa", call_id: str = "c1", cseq: 
     )
 
 
-def branch_of(signer: Signer, request: Message, target: bytes = b"sip:bob@192.0.2.2") -> bytes:
+def branch_of(
+    signer: Signer,
+    request: Message,
+    target: bytes = b"sip:bob@192.0.2.2",
+    origin: bytes = HOST,
+) -> bytes:
     loop = signer.loop_hash(request, request.request_uri, b"")
-    return signer.branch(request, loop, target)
+    return signer.branch(request, origin, loop, target)
 
 
 def test_the_same_request_gets_the_same_branch_from_any_worker() -> None:
@@ -68,21 +75,23 @@ def test_another_request_target_or_secret_gets_another_branch() -> None:
         branch_of(signer, invite(call_id="c2")),
         branch_of(signer, invite(cseq=2)),
         branch_of(signer, invite(), b"sip:bob@192.0.2.3"),
+        branch_of(signer, invite(), origin=b"192.0.2.9"),
         branch_of(Signer(b"another secret, as long"), invite()),
     }
-    assert len(branches) == 6
+    assert len(branches) == 7
 
 
 def test_only_our_own_responses_are_recognised() -> None:
     signer = Signer(b"a secret of the cluster")
     branch = branch_of(signer, invite())
-    assert signer.is_ours(branch, b"z9hG4bKa", response(branch))
-    assert not signer.is_ours(branch, b"z9hG4bKb", response(branch, below="z9hG4bKb"))
-    assert not signer.is_ours(branch, b"z9hG4bKa", response(branch, call_id="c2"))
-    assert not signer.is_ours(branch, b"z9hG4bKa", response(branch, cseq=2))
+    assert signer.is_ours(branch, b"z9hG4bKa", HOST, response(branch))
+    assert not signer.is_ours(branch, b"z9hG4bKa", b"192.0.2.9", response(branch))
+    assert not signer.is_ours(branch, b"z9hG4bKb", HOST, response(branch, below="z9hG4bKb"))
+    assert not signer.is_ours(branch, b"z9hG4bKa", HOST, response(branch, call_id="c2"))
+    assert not signer.is_ours(branch, b"z9hG4bKa", HOST, response(branch, cseq=2))
     forged = branch[:-1] + (b"0" if branch[-1:] != b"0" else b"1")
-    assert not signer.is_ours(forged, b"z9hG4bKa", response(forged))
-    assert not signer.is_ours(b"z9hG4bK", b"z9hG4bKa", response(b"z9hG4bKx"))
+    assert not signer.is_ours(forged, b"z9hG4bKa", HOST, response(forged))
+    assert not signer.is_ours(b"z9hG4bK", b"z9hG4bKa", HOST, response(b"z9hG4bKx"))
 
 
 def test_a_short_secret_is_refused() -> None:

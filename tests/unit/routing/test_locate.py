@@ -82,6 +82,31 @@ def test_a_literal_needs_no_question(host: bytes, port: int, hostport: bytes) ->
     assert address.hostport == hostport
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"224.0.1.75",
+        b"255.255.255.255",
+        b"0.0.0.0",
+        b"ff02::1",
+        b"::",
+        b"127.1",
+        b"2130706433",
+        b"192.0.2.256",
+    ],
+)
+def test_what_is_nobodys_address_is_not_sent_to_nor_asked_for(host: bytes) -> None:
+    assert literal(host, 0) is None
+    located, asked = search(NextHop(host, 5060, b""), {})
+    assert (located, asked) == (Located((), "not a host name"), [])
+
+
+def test_a_name_at_nobodys_address_is_not_sent_to() -> None:
+    zone = {(b"example.com", "A"): a(b"224.0.1.75", b"192.0.2.1")}
+    located, _ = search(NextHop(b"example.com", 5060, b""), zone, families=(4,))
+    assert found(located) == [b"192.0.2.1:5060"]
+
+
 def test_a_port_goes_straight_to_addresses() -> None:
     zone = {(b"example.com", "A"): a(b"192.0.2.1", b"192.0.2.2")}
     located, asked = search(NextHop(b"Example.COM.", 5070, b""), zone, families=(4,))

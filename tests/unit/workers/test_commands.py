@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from proxy.limits import counters
+from workers import control
 from workers.child import Child
 from workers.commands import CommandError, Commands
 from workers.control import ControlEndpoint
@@ -121,6 +122,7 @@ def test_dump_in_pages(commands: Commands) -> None:
         ("ul_rm", ["location", "a b@c"], -32_602, "Invalid params: aor"),
         ("ul_add", {**ADD, "expires": "soon"}, -32_602, "Invalid params: expires must be a number"),
         ("ul_add", {**ADD, "expires": -1}, -32_602, "Invalid params: expires"),
+        ("ul_add", {**ADD, "expires": 2**40}, -32_602, "Invalid params: expires"),
         ("ul_add", {**ADD, "expires": 1, "q": "2"}, -32_602, "Invalid params: q must be 0 to 1"),
         ("ul_add", {**ADD, "expires": 1, "contact": "x"}, -32_602, "Invalid params: contact"),
         ("ul_add", {**ADD, "expires": 1, "contact": "*"}, -32_602, "Invalid params: contact"),
@@ -211,6 +213,7 @@ REQUEST = {"jsonrpc": "2.0", "id": 1, "method": "which"}
         (b"[]", -32_600),
         (b"3", -32_600),
         (b"{}", -32_600),
+        (orjson.dumps([REQUEST] * 101), -32_600),
         (orjson.dumps({**REQUEST, "jsonrpc": "1.0"}), -32_600),
         (orjson.dumps({**REQUEST, "params": 3}), -32_600),
         (orjson.dumps({**REQUEST, "id": [1]}), -32_600),
@@ -236,6 +239,12 @@ def test_json_rpc(child: Child) -> None:
         (True, 1),
         (False, None),
     ]
+
+
+def test_a_batch_whose_answer_is_too_long(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "ANSWER_BYTES", 1_000)
+    answer = orjson.loads(ControlEndpoint(child).answer(orjson.dumps([REQUEST] * 20)))
+    assert answer["error"]["message"] == "Answer too long: ask one by one"
 
 
 def test_a_command_that_breaks_is_an_answer(child: Child, lines: list[str]) -> None:

@@ -177,6 +177,18 @@ enabled = true
             "[registrar]\nmin_expires = 4000",
             "1: [registrar] needs min_expires <= default_expires <= max_expires",
         ),
+        (
+            '[node]\nruntime_dir = "a\\u0000b"',
+            '2: [node] runtime_dir "a\\u0000b" must be the name of a file or folder',
+        ),
+        (
+            f'[node]\nruntime_dir = "{"x" * 300}"',
+            f'2: [node] runtime_dir "{"x" * 76}... cannot be read: File name too long',
+        ),
+        (
+            '[listen]\nudp = ["127.0.0.1", "255.255.255.255"]',
+            '2: [listen] udp "255.255.255.255" must be a unicast address without a zone',
+        ),
         ("[node]\nid = ", "2: this is not TOML: Invalid value"),
         ('[node]\nid = "', "2: this is not TOML: Illegal character '\\n'"),
     ],
