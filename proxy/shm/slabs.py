@@ -179,6 +179,7 @@ class Slabs:
         ):
             page += 1
         if page >= self.page_count:
+            self.arena.put_u32(self.hint_at, page)
             return False
         self.arena.put_u32(self.hint_at, page + 1)
         size = self.size_of(size_class)
