@@ -92,6 +92,9 @@ def load(table: Table) -> layout.Loaded:
     _clear_pages(table)
     dropped = _keep_reachable(table, kept, damaged)
     freed, adopted = _settle_slots(table, kept, damaged)
+    for page in range(table.slabs.page_count):
+        if table.slabs.page_class(page) >= 0:
+            table.slabs.release(page)  # the lists are made anew
     for size_class in range(_CLASSES):
         for free_list in range(_LISTS):
             table.slabs.rebuild(size_class, free_list)

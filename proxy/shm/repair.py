@@ -31,8 +31,12 @@ _PATIENCE_NS = 2_000_000_000  # a check is in no hurry
 
 
 def scavenge(table: Table, budget: int = 1000) -> int:
-    """Mend the locks of the dead, then look at about `budget` slots; how many were leaked."""
+    """Mend the locks of the dead, then look at about `budget` slots; how many were leaked.
+
+    And give the pages that have become empty to whoever needs one, when there is none left.
+    """
     mend_locks(table)
+    table.slabs.release_pages()
     slabs = table.slabs
     arena = table.arena
     page = table.scavenge_cursor

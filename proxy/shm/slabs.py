@@ -3,6 +3,10 @@
 A slot's state word is the truth: FREE means that it belongs on the free list of its page, anything
 else that it does not. So a list whose lock was held by a process that died is rebuilt from states,
 and nothing leaks or is given out twice. A claimed slot carries its record's hash, hence its stripe.
+
+The last free slot of a list is kept for a record that replaces one of its size, so that what is
+there can be changed when nothing new fits. And a page that has become empty goes back to nobody
+when there is no other, so that it may serve another size.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ _GIVE_TRIES = 200
 _IS_BUSY = 2  # no slot begins there
 _WAIT = 1
 _GROW = 2
+_LAST = 4  # even the last slot of a list
 _LOCKED = LOCKED
 _OWNER_DIED = OWNER_DIED
 _BUSY = BUSY
@@ -51,6 +56,7 @@ class Slabs:
         self.pages_at = pages_at
         self.page_count = page_count
         self.hint_at = layout.OWN_WORDS
+        self.first_generation_at = layout.OWN_WORDS + 4
         self.repairs_at = layout.OWN_WORDS + 16
         self.by_units = bytes(
             sum(size < units << 5 for size in layout.SLOT_SIZES) for units in range(_MAX_UNITS + 1)
@@ -91,36 +97,39 @@ class Slabs:
         at = self.arena.u32(link_at)
         return at << 5
 
-    def take(self, size: int, hash32: int) -> int:
-        """Claim a slot of at least `size` bytes for a record of that hash, or TableFull."""
+    def take(self, size: int, hash32: int, replaces: int) -> int:
+        """Claim a slot of at least `size` bytes for a record of that hash, or TableFull.
+
+        `replaces` is the size of the slot that will be given back for it, 0 when none will.
+        """
         units = (size + 31) >> 5
         if units > _MAX_UNITS:
             raise ShmError(f"{self.arena.path}: a record of {size} bytes exceeds {_PAGE}")
         size_class = self.by_units[units]
-        last = min(size_class + 4, _CLASSES)
-        while size_class < last:  # a larger slot rather than none
-            at = self._take_class(size_class, hash32)
+        while size_class < _CLASSES:  # a larger slot rather than none
+            how = _LAST if replaces == self.size_of(size_class) else 0
+            at = self._take_class(size_class, hash32, how)
             if at != 0:
                 return at
             size_class += 1
         raise TableFull(f"{self.arena.path} has no room for a record of {size} bytes")
 
-    def _take_class(self, size_class: int, hash32: int) -> int:
+    def _take_class(self, size_class: int, hash32: int, how: int) -> int:
         own = hash32 & (_LISTS - 1)
         busy = False
         # While pages are plenty each list has its own, so that a stopped process blocks only one.
-        how = _GROW if 2 * self.arena.u32(self.hint_at) < self.page_count else 0
+        grow = _GROW if 2 * self.arena.u32(self.hint_at) < self.page_count else 0
         for index in range(_LISTS):
-            at = self._take_list(size_class, (own + index) & (_LISTS - 1), hash32, how)
+            at = self._take_list(size_class, (own + index) & (_LISTS - 1), hash32, how | grow)
             if at == _IS_BUSY:
                 busy = True
             elif at != 0:
                 return at
-            how = 0
-        at = self._take_list(size_class, own, hash32, _WAIT | _GROW)
+            grow = 0
+        at = self._take_list(size_class, own, hash32, how | _WAIT | _GROW)
         if at == 0 and busy:
             for index in range(_LISTS):
-                at = self._take_list(size_class, index, hash32, _WAIT)
+                at = self._take_list(size_class, index, hash32, how | _WAIT)
                 if at != 0:
                     break
         return at
@@ -137,14 +146,14 @@ class Slabs:
         try:
             if got == _OWNER_DIED:
                 self._take_over(size_class, free_list)
-            at = self._pop(size_class, free_list, hash32)
-            if at == 0 and how & _GROW and self._grow(size_class, free_list):
-                at = self._pop(size_class, free_list, hash32)
+            at = self._pop(size_class, free_list, hash32, how)
+            while at == 0 and how & _GROW and self._grow(size_class, free_list):
+                at = self._pop(size_class, free_list, hash32, how)
         finally:
             self.arena.unlock(lock_at)
         return at
 
-    def _pop(self, size_class: int, free_list: int, hash32: int) -> int:
+    def _pop(self, size_class: int, free_list: int, hash32: int, how: int) -> int:
         head_at = self.lock_of(size_class, free_list) + _BESIDE
         at = self.follow(head_at)
         if at == 0:
@@ -154,6 +163,8 @@ class Slabs:
             at = self.follow(head_at)
             if at == 0:
                 return 0
+        if self.arena.u32(at + _NEXT) == 0 and how & _LAST == 0:
+            return 0
         self.arena.put_u32(at + _HASH, hash32)
         self.arena.put_u32(at + _GENERATION, (self.arena.u32(at + _GENERATION) + 1) & _LOW)
         self.arena.put_u32(at + _STATE, _CLAIMED)
@@ -161,22 +172,88 @@ class Slabs:
         return at
 
     def _grow(self, size_class: int, free_list: int) -> bool:
-        """Give a page to an empty list, whose lock is held. Its slots are FREE as they come."""
+        """Give a page to a list, whose lock is held. Its slots are FREE as they come."""
         page = self.arena.u32(self.hint_at)
         while page < self.page_count and not self.arena.swap_u32(
             self.table_at + 4 * page, 0, page_entry(size_class, free_list)
         ):
             page += 1
         if page >= self.page_count:
+            self.arena.put_u32(self.hint_at, page)
             return False
         self.arena.put_u32(self.hint_at, page + 1)
         size = self.size_of(size_class)
         slots = _PAGE // size
         first = self.pages_at + page * _PAGE
-        for index in range(slots - 1):
+        head_at = self.lock_of(size_class, free_list) + _BESIDE
+        generation = self.arena.u32(self.first_generation_at)
+        for index in range(slots):
             at = first + index * size
-            self.arena.put_u32(at + _NEXT, (at + size) >> 5)
-        self.arena.put_u32(self.lock_of(size_class, free_list) + _BESIDE, first >> 5)
+            follows = (at + size) >> 5 if index < slots - 1 else self.arena.u32(head_at)
+            self.arena.put_u32(at + _NEXT, follows)
+            if generation != 0:
+                self.arena.put_u32(at + _GENERATION, generation)
+        self.arena.put_u32(head_at, first >> 5)
+        return True
+
+    def release_pages(self) -> int:
+        """Once no page is left, take back those that hold nothing; how many there were.
+
+        One process at a time may do this. A list that is busy is left for the next time.
+        """
+        if self.arena.u32(self.hint_at) < self.page_count:
+            return 0
+        released = 0
+        for size_class in range(_CLASSES):
+            for free_list in range(_LISTS):
+                released += self._release_list(size_class, free_list)
+        # Whoever gave away a page meanwhile may have moved the hint past what is nobody's.
+        for page in range(self.page_count):
+            if self.arena.u32(self.table_at + 4 * page) == 0:
+                self.arena.put_u32(self.hint_at, page)
+                break
+        return released
+
+    def _release_list(self, size_class: int, free_list: int) -> int:
+        entry = page_entry(size_class, free_list)
+        lock_at = self.lock_of(size_class, free_list)
+        released = 0
+        got = self.arena.try_lock(lock_at)
+        if got == _BUSY:
+            return 0
+        try:
+            if got == _OWNER_DIED:
+                self._take_over(size_class, free_list)
+            for page in range(self.page_count):
+                if self.arena.u32(self.table_at + 4 * page) == entry and self.release(page):
+                    released += 1
+            if released:
+                self.rebuild(size_class, free_list)
+        finally:
+            self.arena.unlock(lock_at)
+        return released
+
+    def release(self, page: int) -> bool:
+        """Make a page nobody's if nothing is in it; its list's lock is held, and rebuilt after.
+
+        Who dies in between leaves a list to be rebuilt from states, in which the page is whole.
+        """
+        size = self.size_of(self.page_class(page))
+        first = self.pages_at + page * _PAGE
+        generation = self.arena.u32(self.first_generation_at)
+        at = first
+        while at + size <= first + _PAGE:
+            if self.arena.u32(at + _STATE) != _FREE:
+                return False
+            used = self.arena.u32(at + _GENERATION)
+            if used > generation:  # a stamp must not name a record of another time
+                generation = used
+            at += size
+        self.arena.put_u32(self.first_generation_at, generation)
+        self.arena.zero(first, _PAGE)
+        self.arena.put_u32(self.table_at + 4 * page, 0)
+        if page < self.arena.u32(self.hint_at):
+            self.arena.put_u32(self.hint_at, page)
         return True
 
     def give(self, at: int) -> bool:

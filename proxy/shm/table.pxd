@@ -31,13 +31,13 @@ cdef class Table(Chains):
     @cython.locals(at="size_t", stripe_at="size_t", payload="bytes", stamp="uint64_t")
     cdef tuple _snapshot_locked(self, bytes key, uint32_t hash32)
     @cython.locals(at="size_t", fresh="size_t", link_at="size_t", follows="uint32_t",
-                   old_units="int64_t", stripe_at="size_t")
+                   old_units="int64_t", stripe_at="size_t", old_size="size_t")
     cdef bint _commit_locked(self, bytes key, uint32_t hash32, uint64_t stamp, bytes payload,
                              uint64_t expires_at, uint32_t units) except -1
     cdef int _admit(self) except -1
     @cython.locals(at="size_t", key_length="size_t", length="size_t")
     cdef size_t _write(self, bytes key, uint32_t hash32, bytes payload, uint64_t expires_at,
-                       uint32_t units) except 0
+                       uint32_t units, size_t replaces) except 0
     @cython.locals(stripe_at="size_t")
     cdef int _tally(self, uint32_t hash32, int records, int64_t units) except -1
     @cython.locals(epoch_at="size_t")

@@ -190,7 +190,7 @@ class Table(Chains):
             if payload is None:
                 return True
             self._admit()
-            fresh = self._write(key, hash32, payload, expires_at, units)
+            fresh = self._write(key, hash32, payload, expires_at, units, 0)
             link_at = self.bucket_at(hash32)
             self.arena.put_u32(fresh + _NEXT, self.arena.u32(link_at))
             self.arena.put_u32(fresh + _STATE, _LIVE)
@@ -205,7 +205,8 @@ class Table(Chains):
             self.arena.put_u32(link_at, follows)  # here it ceases to exist
             self._tally(hash32, -1, -old_units)
         else:
-            fresh = self._write(key, hash32, payload, expires_at, units)
+            old_size = self.slabs.slot_size(at)
+            fresh = self._write(key, hash32, payload, expires_at, units, old_size)
             self.arena.put_u32(fresh + _NEXT, follows)
             self.arena.put_u32(fresh + _STATE, _LIVE)
             self.arena.put_u32(link_at, fresh >> 5)  # here the new one replaces the old
@@ -224,11 +225,19 @@ class Table(Chains):
             raise TableFull(f"{self.arena.path} has a bucket of {_MAX_CHAIN} records")
         return 0
 
-    def _write(self, key: bytes, hash32: int, payload: bytes, expires_at: int, units: int) -> int:
+    def _write(
+        self,
+        key: bytes,
+        hash32: int,
+        payload: bytes,
+        expires_at: int,
+        units: int,
+        replaces: int,
+    ) -> int:
         """A claimed slot holding the record, not yet linked."""
         key_length = len(key)
         length = len(payload)
-        at = self.slabs.take(_HEADER + key_length + length, hash32)
+        at = self.slabs.take(_HEADER + key_length + length, hash32, replaces)
         self.arena.put_u32(at + _PAYLOAD_LENGTH, length)
         self.arena.put_u32(at + _UNITS, units)
         self.arena.put_u32(at + _KEY_LENGTH, key_length)

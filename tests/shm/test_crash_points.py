@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from shm_family import killed_at, run
 
-from proxy.errors import ShmError
+from proxy.errors import ShmError, TableFull
 from proxy.shm.inbox import Inbox
 from proxy.shm.location_table import LocationTable
 from proxy.shm.repair import check, examine, scavenge
@@ -167,6 +168,32 @@ def test_a_death_during_the_repair_of_a_dead_process_is_repaired_in_turn(make_ta
             report = examine(table)
             assert (report.leaked, report.records, table.count) == (0, 4, 4)
             assert contents(table) == seen
+
+
+def test_a_death_while_empty_pages_are_released_is_repaired(make_table: Make) -> None:
+    store, survived = 0, False
+    while not survived:
+        store += 7
+        table = make_table(1_000)
+        put(table, b"kept", (b"kept", 1))
+        fat = 0
+        with suppress(TableFull):
+            for fat in range(1_000):
+                put(table, b"fat%d" % fat, (bytes(9_000), 1))
+        for number in range(fat):
+            put(table, b"fat%d" % number, None)
+        survived = not killed_at(store, table.slabs.release_pages)
+        for number in range(50):  # somebody goes on before the next scavenger does
+            put(table, b"early%d" % number, (bytes(3_000), 1))
+        scavenge(table, 1_000_000)
+        for number in range(800):
+            if number % 100 == 0:
+                scavenge(table, 1_000_000)
+            put(table, b"n%d" % number, (bytes(100), 1))
+        report = examine(table)
+        assert (report.faults, report.leaked, report.records) == ([], 0, 851)
+        assert contents(table)[b"kept"] == b"kept"
+    assert store > 7
 
 
 def test_a_death_while_attaching_leaves_a_file_that_can_be_attached(

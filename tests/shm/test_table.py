@@ -118,13 +118,76 @@ def test_a_full_table_keeps_what_it_has_and_still_takes_changes(make_table: Make
     assert (table.count, report.ok, report.leaked) == (10, True, 0)
 
 
+def fill(table: LocationTable, payload: bytes) -> int:
+    """Insert records of one payload until there is no room; how many went in."""
+    stored = 0
+    while True:
+        try:
+            put(table, b"%d" % stored, payload)
+        except TableFull:
+            return stored
+        stored += 1
+
+
+@pytest.mark.parametrize("size", [100, 1_000, 9_000, 30_000])
+def test_when_nothing_new_fits_every_record_can_still_be_replaced(
+    make_table: Make, size: int
+) -> None:
+    table = make_table(100_000, bytes_per_aor=1)
+    stored = fill(table, b"x" * size)
+    for payload in (b"y" * size, b"y" * (size - 20), b"z"):
+        for number in range(stored):
+            put(table, b"%d" % number, payload)
+        assert table.count == stored
+    report = examine(table)
+    assert (report.ok, report.leaked) == (True, 0)
+
+
+def test_pages_that_have_become_empty_serve_other_sizes(make_table: Make) -> None:
+    table = make_table(1_000)
+    for number in range(fill(table, bytes(5_000))):
+        put(table, b"%d" % number, None)
+    put(table, b"meanwhile", b"a larger slot rather than none")
+    scavenge(table)
+    for number in range(900):
+        put(table, b"n%d" % number, bytes(100))
+    assert table.snapshot(b"meanwhile")[0] == b"a larger slot rather than none"
+    report = examine(table)
+    assert (report.ok, report.leaked, table.count) == (True, 0, 901)
+
+
+def test_attaching_empties_pages_as_well(make_table: Make) -> None:
+    table = make_table(1_000)
+    for number in range(fill(table, bytes(5_000))):
+        put(table, b"%d" % number, None)
+    table.close(clean=True)
+    table = LocationTable.attach(table.arena.path)
+    for number in range(1_000):
+        put(table, b"n%d" % number, bytes(100))
+    assert examine(table).ok
+
+
+def test_a_slot_of_a_page_given_anew_has_no_stamp_of_old(make_table: Make) -> None:
+    table = make_table(1_000)
+    stamps = set()
+    for _ in range(5):
+        stored = fill(table, bytes(9_000))
+        stamps |= (fresh := {table.snapshot(b"%d" % number)[1] for number in range(stored)})
+        assert len(fresh) == stored
+        for number in range(stored):
+            put(table, b"%d" % number, None)
+        scavenge(table)
+        assert table.slabs.page_class(0) < 0
+    assert len(stamps) == 5 * stored
+
+
 def test_running_out_of_pages_keeps_what_there_is(make_table: Make) -> None:
     table = make_table(1000, bytes_per_aor=1)
-    for stored in range(64):
-        put(table, b"%d" % stored, bytes(30_000))
+    stored = fill(table, bytes(30_000))
+    assert stored >= 64 - layout.LISTS
     with pytest.raises(TableFull, match="no room for a record of"):
         put(table, b"one more", bytes(30_000))
-    for number in range(64):
+    for number in range(stored):
         assert table.snapshot(b"%d" % number)[0] == bytes(30_000)
     put(table, b"0", None)
     put(table, b"another", bytes(29_000))
@@ -134,8 +197,7 @@ def test_running_out_of_pages_keeps_what_there_is(make_table: Make) -> None:
 
 def test_a_larger_free_slot_serves_when_its_own_size_has_none(make_table: Make) -> None:
     table = make_table(1000, bytes_per_aor=1)
-    for number in range(32):
-        put(table, b"%d" % number, bytes(60_000))
+    fill(table, bytes(60_000))
     put(table, b"0", None)
     put(table, b"small", bytes(50_000))
     assert table.snapshot(b"small")[0] == bytes(50_000)
