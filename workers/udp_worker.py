@@ -26,6 +26,7 @@ from proxy.transaction.states import Stimulus
 from proxy.transaction.timers import TimerConfig
 from workers.child import Child
 from workers.datagrams import DatagramSocket, Handoff
+from workers.memory import Ebb
 from workers.policy import load_policy
 from workers.resolver import Resolver, SocketWatcher
 from workers.tallies import Tallies
@@ -46,6 +47,7 @@ class UdpWorker:
         self.child = child
         self.tables = child.tables
         self.counters = child.tables.slots.counters(child.slot)
+        self.ebb = Ebb()
         self.sockets = [
             DatagramSocket(fd, listener) for listener, fds in enumerate(child.sockets) for fd in fds
         ]
@@ -157,6 +159,7 @@ class UdpWorker:
         if now >= self.tally_at:
             self.tally_at = now + TALLY_SECONDS
             self.tallies.take()
+            self.ebb.watch(self.layer.taken)
 
     def flush(self) -> None:
         """Send the outbox, each listener's part by its own socket."""
@@ -178,7 +181,10 @@ class UdpWorker:
         for _, address, _, transaction in failed:
             self.child.log.warning("send failed", address=address.hostport)
             if transaction is not None:
-                self.layer.drive(transaction, TRANSPORT_ERROR, None, self.node.now)
+                try:
+                    self.layer.drive(transaction, TRANSPORT_ERROR, None, self.node.now)
+                except Exception as error:  # noqa: BLE001 - as in let_time_pass
+                    self.core.survive(error)
 
     def patience(self) -> float:
         """How long the loop may sleep, seconds."""
