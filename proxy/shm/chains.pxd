@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 
-from proxy.shm.arena cimport Arena
+from proxy.shm.arena cimport Arena, fold
 from proxy.shm.slabs cimport Slabs
 
 cdef unsigned long long _LOW
