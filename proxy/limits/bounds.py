@@ -28,5 +28,6 @@ SPIRALS: Final = 8  # times one request may come by here, each time for somebody
 PARAMS: Final = 64  # parameters of one header value or URI
 DNS_RECORDS: Final = 8  # servers of one SRV answer, addresses of one server, that are tried
 DNS_NAME_BYTES: Final = 253
+REMEMBERED_BYTES: Final = 512  # of a text that is kept for the next time it is seen
 DNS_CACHE: Final = 4_096  # answers kept
 LOCATED_TARGETS: Final = 16  # addresses one next hop may be tried at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from proxy.limits.bounds import CONTACTS_PER_REGISTER, EXPIRES_SECONDS, TAG_BYTES
+from proxy.limits.bounds import CONTACTS_PER_REGISTER, EXPIRES_SECONDS, REMEMBERED_BYTES, TAG_BYTES
 from proxy.registrar.methods import methods_mask
 
 PATH_MODES = ("none", "off", "lazy", "strict")
@@ -89,6 +89,8 @@ class RegistrarRules:
         mask = self._masks.get(allow)
         if mask is None:
             mask = methods_mask(allow)
+            if len(allow) > REMEMBERED_BYTES:
+                return mask
             if len(self._masks) >= KNOWN_ALLOWS:
                 self._masks.clear()
             self._masks[allow] = mask

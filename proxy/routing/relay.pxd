@@ -11,6 +11,7 @@ from proxy.sip.uri cimport Uri
 
 cdef int DEFAULT_MAX_FORWARDS
 cdef int DEFAULT_BREADTH, SPIRALS
+cdef Py_ssize_t REMEMBERED_BYTES
 cdef int LITERALS
 cdef bytes FULL_BREADTH
 cdef int BRANCH_BYTES
@@ -43,6 +44,7 @@ cdef class Relay:
     @cython.locals(count=int, via=Via)
     cpdef int visits(self) except -1
     cpdef Address known_address(self, Target target)
+    @cython.locals(text=bytes)
     cpdef remember(self, Target target, Address address)
     cpdef Uri next_hop(self, Target target)
     cpdef bytes branch(self, Target target, int attempt)

@@ -18,6 +18,7 @@ from proxy.sip.uri import Uri, parse_uri
 DEFAULT_MAX_FORWARDS = 70
 LITERALS = 65_536
 DEFAULT_BREADTH = bounds.MAX_BREADTH
+REMEMBERED_BYTES = bounds.REMEMBERED_BYTES
 SPIRALS = bounds.SPIRALS
 FULL_BREADTH = b"Max-Breadth: %d\r\n" % DEFAULT_BREADTH
 
@@ -110,10 +111,11 @@ class Relay:
 
     def remember(self, target: Target, address: Address) -> None:
         """For `known_address`; bounded by forgetting everything now and then."""
-        if not target.path and not self.routes():
+        text = target.received or target.uri
+        if not target.path and not self.routes() and len(text) <= REMEMBERED_BYTES:
             if len(self.node.literals) >= LITERALS:
                 self.node.literals.clear()
-            self.node.literals[target.received or target.uri] = address
+            self.node.literals[text] = address
 
     def next_hop(self, target: Target) -> Uri:
         """Where a branch goes: Path, remaining Route, received address, or the target (§16.6-7)."""

@@ -130,12 +130,19 @@ class Request(ForkUser):
 
     def add_header(self, name: bytes, value: bytes) -> None:
         """Add a header line to what will be relayed."""
-        if b"\r" in value or b"\n" in value or not name or b":" in name:
+        line = name + b": " + value
+        if b"\r" in line or b"\n" in line or not name or b":" in name:
             raise ValueError("a header line holds no line ends, and its name no colon")
-        self.relaying.insert += name + b": " + value + b"\r\n"
+        self.relaying.insert += line + b"\r\n"
 
     def reply(self, status: int, reason: str = "", headers: bytes = b"", body: bytes = b"") -> None:
         """Answer the request; `headers` are whole lines, CRLF included."""
+        if not 100 <= status <= 699:
+            raise ValueError(f"a status is 100 to 699, not {status}")
+        if "\r" in reason or "\n" in reason:
+            raise ValueError("a reason holds no line ends")
+        if headers and not headers.endswith(b"\r\n"):
+            raise ValueError("headers are whole lines, CRLF included")
         phrase = reason.encode() if reason else REASONS.get(status, b"Unknown")
         self.answer(status, phrase, headers, body)
 
@@ -186,6 +193,9 @@ class Request(ForkUser):
 
         While another relay is under way this one joins it.
         """
+        for target in targets or ():
+            if not isinstance(target, Target):
+                raise TypeError(f"relay takes what lookup() or target_for() made, not {target!r}")
         outcome = self.outcome
         if outcome is None or outcome.status:
             outcome = self.outcome = Outcome()
@@ -279,7 +289,7 @@ class Request(ForkUser):
             if isinstance(error, BadUri):
                 self.node.counters.add(ids.BAD_URIS_RCVD, 1)
             self.fail(error.status, error.reason)
-        except Exception as error:  # noqa: BLE001 - a policy is an operator's code: it may raise anything
+        except BaseException as error:  # noqa: BLE001 - a policy may raise anything, or sys.exit()
             self.coroutine = None
             self.mistaken(repr(error))
         else:

@@ -80,6 +80,21 @@ def test_contacts_tried_one_after_the_other(tmp_path: Path, method: str) -> None
     assert explode(world, datagram(method, "u0")) < 4 * PARALLEL * TELEPHONES
 
 
+def test_long_texts_are_not_remembered(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    length = bounds.REMEMBERED_BYTES
+    world.deliver(datagram("REGISTER", "u0", "Contact: <sip:u0@192.0.2.7>"), BOMBER)
+    assert len(world.deliver(datagram("INVITE", "u0"), BOMBER)) == 2
+    assert len(world.node.literals) == 1
+    long_contact = f"Contact: <sip:{'x' * (length - 20)}@192.0.2.7>"
+    world.deliver(datagram("REGISTER", "u1", long_contact), BOMBER)
+    assert len(world.deliver(datagram("INVITE", "u1"), BOMBER)) == 2
+    uri = f"sip:{'x' * length}@192.0.2.8"
+    outbound = datagram("INVITE", "u2").replace(b"sip:u2@example.com SIP", uri.encode() + b" SIP")
+    assert len(world.deliver(outbound, BOMBER)) == 2
+    assert all(len(text) <= length for text in world.node.literals)
+
+
 def test_a_chain_of_contacts_ends(tmp_path: Path) -> None:
     world = World(tmp_path)
     for number in range(60):
