@@ -188,6 +188,8 @@ class UdpWorker:
 
     def patience(self) -> float:
         """How long the loop may sleep, seconds."""
+        if self.layer.outbox:  # what came of a datagram that could not be sent
+            return 0.0
         wait = IDLE_SECONDS
         deadline = self.layer.timers.next_deadline()
         if deadline is not None:

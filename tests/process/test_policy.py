@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 from process_harness import SETTINGS, Server, is_alive, wait_for
-from sip_phone import Phone, phone_of
+from sip_phone import Phone, options, phone_of
 
 Make = Callable[..., Server]
 
@@ -57,3 +57,29 @@ def busy(server: Server) -> bool:
 def answered_now(phone: Phone, call_id: str) -> bool:
     phone.send("known", call_id)
     return phone.is_answered(call_id, 0.02)
+
+
+OUTWARDS = """
+from proxy.registrar.lookup import target_for
+
+
+async def on_request(request):
+    request.relay([target_for(b"sip:bob@127.0.0.1:9")])
+"""
+
+
+def test_what_cannot_be_sent_is_answered_at_once(make_server: Make) -> None:
+    server = make_server(SETTINGS.replace("[log]", '[routing]\nscript = "policy.py"\n[log]'), "sip")
+    (server.folder / "policy.py").write_text(OUTWARDS)
+    server.start()
+    with phone_of(server) as phone:
+        waited = []
+        for number in range(10):
+            message = options("bob", f"large{number}", phone.port)
+            body = b"x" * (65_490 - len(message))  # with our Via it is no datagram any more
+            announced = b"Content-Length: %d" % len(body)
+            sent_at = time.monotonic()
+            phone.client.send(message.replace(b"Content-Length: 0", announced) + body)
+            assert phone.is_answered(f"large{number}", 2)
+            waited.append(time.monotonic() - sent_at)
+    assert sorted(waited)[5] < 0.05
