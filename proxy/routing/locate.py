@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple, TypeAlias, cast
 
+from proxy.constants import SIP_PORT
 from proxy.errors import LocateError
 from proxy.limits.bounds import DNS_NAME_BYTES, DNS_RECORDS, LOCATED_TARGETS
 from proxy.routing.dns_cache import Answer, Naptr, Query, Srv
 from proxy.sip.address import Address, address_of
 from proxy.sip.uri import Uri
 
-SIP_PORT = 5060
 UDP_SERVICE = b"SIP+D2U"
 LABEL_BYTES = 63
 _NAME_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_.")
