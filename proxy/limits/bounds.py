@@ -31,3 +31,6 @@ DNS_NAME_BYTES: Final = 253
 REMEMBERED_BYTES: Final = 512  # of a text that is kept for the next time it is seen
 DNS_CACHE: Final = 4_096  # answers kept
 LOCATED_TARGETS: Final = 16  # addresses one next hop may be tried at
+NONCE_BYTES: Final = 256  # of a nonce or cnonce in credentials
+CREDENTIALS: Final = 8  # Authorization lines of one request
+PASSWORD_BYTES: Final = 256
