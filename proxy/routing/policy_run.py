@@ -1,0 +1,127 @@
+"""A policy at work on a request: run to its next await, resumed, and answered for if it fails.
+
+The policy is a coroutine that nobody but its own request drives. Whatever ends without an answer
+is given one here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from typing import Any
+
+from proxy.constants import reason_phrase
+from proxy.errors import BadMessage, BadUri
+from proxy.limits import counters as ids
+from proxy.routing.exchange import Exchange
+from proxy.routing.node import Node
+from proxy.routing.response_context import ResponseContext
+from proxy.sip.address import Address
+from proxy.sip.header_ids import ROUTE
+from proxy.sip.message import Message
+
+
+class Outcome:
+    """How a relay ended; await it. `status` 0 means: not yet."""
+
+    def __init__(self) -> None:
+        self.status = 0
+
+    def __await__(self) -> Generator[Outcome, None, Outcome]:
+        if not self.status:
+            yield self
+        return self
+
+
+ENDED = Outcome()  # in the place of an awaited outcome: the policy has come to its end
+
+
+class PolicyRun(Exchange):
+    """A request and the policy that decides about it."""
+
+    def __init__(self, node: Node, message: Message, source: Address, listener: int) -> None:
+        super().__init__(node, message, source, listener)
+        self.coroutine: Iterator[Outcome] | None = None
+        self.awaited: Outcome | None = None
+        self.outcome: Outcome | None = None
+
+    def run(self, policy: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+        """Give the request to the policy."""
+        if self.message.has(ROUTE):
+            self.prepare()
+        self.coroutine = policy(self).__await__()
+        self.step()
+
+    def step(self) -> None:
+        """Run the policy to its next await, or to its end."""
+        coroutine = self.coroutine
+        if coroutine is None:
+            return
+        try:
+            # next() with a default and not send(): a StopIteration would cost more than the policy
+            awaited = next(coroutine, ENDED)
+        except BadMessage as error:
+            self.coroutine = None
+            if isinstance(error, BadUri):
+                self.node.counters.add(ids.BAD_URIS_RCVD, 1)
+            self.fail(error.status, error.reason)
+        except BaseException as error:  # noqa: BLE001 - a policy may raise anything, or sys.exit()
+            self.coroutine = None
+            self.mistaken(repr(error))
+        else:
+            if awaited is ENDED:
+                self.coroutine = None
+                self.ended()
+            elif awaited is self.outcome:
+                self.awaited = self.outcome
+            else:
+                self.coroutine = None
+                self.mistaken("it awaited what is no relay under way")
+
+    def fail(self, status: int, reason: str) -> None:
+        """Answer for a policy that could not."""
+        self.answer(status, reason.encode() or reason_phrase(status), b"", b"")
+        if self.context is not None:
+            self.context.end(status, self.node.now)
+
+    def mistaken(self, error: str) -> None:
+        """The policy itself is at fault: 500, and the operator is told."""
+        self.node.counters.add(ids.POLICY_ERRORS, 1)
+        self.node.log.error("policy failed", error=error, method=self.method)
+        self.fail(500, "")
+
+    def ended(self) -> None:
+        """The policy has returned: see that the caller gets an answer."""
+        context = self.context
+        if context is None:
+            if not self.answered and not self.dropped:
+                self.node.log.warning("policy gave no answer", method=self.method)
+                self.refuse(500)
+        elif self.answered:
+            context.end(self.answered, self.node.now)
+        elif self.dropped:
+            context.end(500, self.node.now)
+            if self.server is not None:
+                self.node.layer.abandon(self.server)
+        elif context.open == 0 and not context.final_status:
+            context.forward_best(self.node.now)
+
+    def settled(self, context: ResponseContext, now: float) -> None:
+        """The fork has failed: back to the policy if it waits, else upstream."""
+        outcome = self.outcome
+        if outcome is not None and context.branches:
+            outcome.status = context.best_status()
+        if self.awaited is not None and self.awaited is outcome:
+            self.awaited = None
+            self.step()
+        elif self.coroutine is None:
+            context.forward_best(now)
+
+    def succeeded(self, context: ResponseContext, now: float) -> None:
+        """The fork has a 2xx, which has gone upstream."""
+        self.answered = context.final_status
+        outcome = self.outcome
+        if outcome is not None:
+            outcome.status = context.final_status
+        if self.awaited is not None and self.awaited is outcome:
+            self.awaited = None
+            self.step()
