@@ -34,3 +34,5 @@ LOCATED_TARGETS: Final = 16  # addresses one next hop may be tried at
 NONCE_BYTES: Final = 256  # of a nonce or cnonce in credentials
 CREDENTIALS: Final = 8  # Authorization lines of one request
 PASSWORD_BYTES: Final = 256
+PENDINGS: Final = 10_000  # questions of one worker's policies that wait for an answer
+PENDING_SECONDS: Final = 300  # the longest a policy may wait for one
