@@ -36,3 +36,5 @@ CREDENTIALS: Final = 8  # Authorization lines of one request
 PASSWORD_BYTES: Final = 256
 PENDINGS: Final = 10_000  # questions of one worker's policies that wait for an answer
 PENDING_SECONDS: Final = 300  # the longest a policy may wait for one
+FETCH_SECONDS: Final = 2.0  # a request waits so long for what the database knows of a user
+FETCH_WAITERS: Final = 64  # requests of one worker that wait for the same user
