@@ -2,6 +2,7 @@ cimport cython
 from proxy.registrar.lookup cimport Target, lookup, target_for
 from proxy.registrar.save cimport RegisterResult, save
 from proxy.routing.node cimport Node
+from proxy.routing.pending cimport Pending
 from proxy.routing.relay cimport Relay
 from proxy.routing.response_context cimport ForkUser, ResponseContext
 from proxy.routing.route cimport prepare_routes
@@ -17,8 +18,10 @@ cdef int RELAYED_HEADER_LINES
 cdef int PROXY_REQUIRE, ROUTE, SIP_PORT
 cdef dict REASONS
 
-cdef class Outcome:
+@cython.final
+cdef class Outcome(Pending):
     cdef public int status
+    cpdef end(self, int status)
 
 cdef Outcome ENDED
 
@@ -33,7 +36,7 @@ cdef class Request(ForkUser):
     cdef public Transaction server
     cdef public ResponseContext context
     cdef public object coroutine
-    cdef public Outcome awaited
+    cdef public Pending awaited
     cdef public Outcome outcome
     cdef public int answered
     cdef public bint dropped
@@ -62,6 +65,8 @@ cdef class Request(ForkUser):
     cpdef prepare(self)
     cpdef run(self, object policy)
     cpdef step(self)
+    cpdef bint may_await(self, Pending pending) except *
+    cpdef resume(self, Pending pending)
     cpdef fail(self, int status, str reason)
     cpdef mistaken(self, str error)
     @cython.locals(context=ResponseContext)

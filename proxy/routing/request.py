@@ -7,7 +7,7 @@ again or answer itself; if it does neither, the best response goes upstream.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from proxy.constants import REASONS, SIP_PORT
@@ -27,6 +27,7 @@ from proxy.limits.counters import (
 from proxy.registrar.lookup import Target, lookup, target_for
 from proxy.registrar.save import save
 from proxy.routing.node import Node
+from proxy.routing.pending import Pending
 from proxy.routing.relay import Relay
 from proxy.routing.response_context import ForkUser, ResponseContext
 from proxy.routing.route import prepare_routes
@@ -42,16 +43,22 @@ RELAYED_HEADER_LINES = bounds.HEADER_LINES - 16  # the rest is for what we and t
 Policy = Callable[["Request"], Coroutine[Any, Any, None]]
 
 
-class Outcome:
+class Outcome(Pending):
     """How a relay ended; await it. `status` 0 means: not yet."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.status = 0
+        self.under_way = True
 
-    def __await__(self) -> Generator[Outcome, None, Outcome]:
-        if not self.status:
-            yield self
+    def outcome(self) -> Outcome:
+        """What `await` gives: itself."""
         return self
+
+    def end(self, status: int) -> None:
+        """The relay is over."""
+        self.status = status
+        self.finish(None)
 
 
 ENDED = Outcome()  # in the place of an awaited outcome: the policy has come to its end
@@ -69,8 +76,8 @@ class Request(ForkUser):
         self.method = message.method
         self.server: Transaction | None = None
         self.context: ResponseContext | None = None
-        self.coroutine: Iterator[Outcome] | None = None
-        self.awaited: Outcome | None = None
+        self.coroutine: Iterator[Pending] | None = None
+        self.awaited: Pending | None = None
         self.outcome: Outcome | None = None
         self.answered = 0  # the final status that went upstream
         self.dropped = False
@@ -202,7 +209,7 @@ class Request(ForkUser):
         if self.cancelled:
             self.reply(487)
         if self.answered or self.dropped or not self.may_be_relayed() or not self.hold():
-            outcome.status = self.answered or 500
+            outcome.end(self.answered or 500)
             return outcome
         context = self.context
         if context is None:
@@ -216,7 +223,7 @@ class Request(ForkUser):
             context.start(targets, self.node.now)
         elif not context.open:
             self.reply(480)
-            outcome.status = 480
+            outcome.end(480)
         return outcome
 
     # -- the machinery below a policy ---------------------------------------------------------
@@ -296,11 +303,24 @@ class Request(ForkUser):
             if awaited is ENDED:
                 self.coroutine = None
                 self.ended()
-            elif awaited is self.outcome:
-                self.awaited = self.outcome
+            elif isinstance(awaited, Pending) and self.may_await(awaited):
+                self.awaited = awaited
+                awaited.waiter = self
             else:
                 self.coroutine = None
-                self.mistaken("it awaited what is no relay under way")
+                self.mistaken("it awaited what nobody will ever finish")
+
+    def may_await(self, pending: Pending) -> bool:
+        """Whether what the policy awaits will come, and to nobody else."""
+        if isinstance(pending, Outcome) and pending is not self.outcome:
+            return False
+        return pending.under_way and pending.waiter is None
+
+    def resume(self, pending: Pending) -> None:
+        """What the policy has awaited is there."""
+        if pending is self.awaited:
+            self.awaited = None
+            self.step()
 
     def fail(self, status: int, reason: str) -> None:
         """Answer for a policy that could not."""
@@ -333,12 +353,10 @@ class Request(ForkUser):
     def settled(self, context: ResponseContext, now: float) -> None:
         """The fork has failed: back to the policy if it waits, else upstream."""
         outcome = self.outcome
-        if outcome is not None and context.branches:
-            outcome.status = context.best_status()
-        if self.awaited is not None and self.awaited is outcome:
-            self.awaited = None
-            self.step()
-        elif self.coroutine is None:
+        waited_for = outcome is not None and self.awaited is outcome
+        if outcome is not None:
+            outcome.end(context.best_status() if context.branches else 500)
+        if not waited_for and self.coroutine is None:
             context.forward_best(now)
 
     def succeeded(self, context: ResponseContext, now: float) -> None:
@@ -346,10 +364,7 @@ class Request(ForkUser):
         self.answered = context.final_status
         outcome = self.outcome
         if outcome is not None:
-            outcome.status = context.final_status
-        if self.awaited is not None and self.awaited is outcome:
-            self.awaited = None
-            self.step()
+            outcome.end(context.final_status)
 
     def cancel(self, now: float) -> None:
         """A CANCEL came for this INVITE (§9.2, §16.10)."""
