@@ -31,3 +31,7 @@ DNS_NAME_BYTES: Final = 253
 REMEMBERED_BYTES: Final = 512  # of a text that is kept for the next time it is seen
 DNS_CACHE: Final = 4_096  # answers kept
 LOCATED_TARGETS: Final = 16  # addresses one next hop may be tried at
+PIPE_NAME_BYTES: Final = 64  # of a rate-limit pipe; a longer one is kept as its beginning and a hash
+PIPE_SLOTS: Final = 256  # window_size / slot_period
+PIPE_NODES: Final = 8  # other nodes whose counts one pipe keeps
+PIPE_LIMIT: Final = 2**31 - 1
