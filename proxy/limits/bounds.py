@@ -35,3 +35,5 @@ PIPE_NAME_BYTES: Final = 64  # of a rate-limit pipe; a longer one is kept as its
 PIPE_SLOTS: Final = 256  # window_size / slot_period
 PIPE_NODES: Final = 8  # other nodes whose counts one pipe keeps
 PIPE_LIMIT: Final = 2**31 - 1
+PENDINGS: Final = 10_000  # questions of one worker's policies that wait for an answer
+PENDING_SECONDS: Final = 300  # the longest a policy may wait for one
