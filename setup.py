@@ -20,7 +20,7 @@ SHIPPED = [Path("conf/routing.py"), Path("conf/sipherd.toml")]
 
 
 class BuildPy(build_py):
-    """Builds packages with what `workers/config.py` looks for in workers/conf."""
+    """Builds packages with what `workers/settings.py` looks for in workers/conf."""
 
     def run(self):
         super().run()

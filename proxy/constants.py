@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 SIP_PORT: Final = 5060  # §19.1.2
+INTERNAL_LISTENER: Final = 0xFFFF  # of a message in an inbox that is not SIP
 BRANCH_COOKIE: Final = b"z9hG4bK"  # §8.1.1.7
 BRANCH_BYTES: Final = len(BRANCH_COOKIE) + 32  # of one that we made, see routing/branch.py
 

@@ -18,8 +18,8 @@ from tests.scenarios.telephone import Telephone
 from tests.scenarios.world import World, address, policy_from
 from workers import signals
 from workers.child import ExitCode
-from workers.config import Config, Section
 from workers.policy import load_policy
+from workers.settings import Config, Section
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -92,15 +92,18 @@ def test_snippets_of_configuration_are_right() -> None:
 
 def commands() -> Iterator[tuple[str, str]]:
     """Each command and its parameters as the table of commands writes them."""
-    tree = ast.parse((ROOT / "workers" / "commands.py").read_text())
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.FunctionDef):
-            continue
-        if any(isinstance(each, ast.Name) and each.id == "command" for each in node.decorator_list):
-            names = [argument.arg for argument in node.args.args[1:]]
-            needed = len(names) - len(node.args.defaults)
-            words = [name if i < needed else f"[{name}]" for i, name in enumerate(names)]
-            yield node.name, " ".join(words)
+    for path in sorted((ROOT / "workers" / "commands").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and is_command(node):
+                names = [argument.arg for argument in node.args.args[1:]]
+                needed = len(names) - len(node.args.defaults)
+                words = [name if i < needed else f"[{name}]" for i, name in enumerate(names)]
+                yield node.name, " ".join(words)
+
+
+def is_command(node: ast.FunctionDef) -> bool:
+    """Whether a function is marked as a command."""
+    return any(isinstance(each, ast.Name) and each.id == "command" for each in node.decorator_list)
 
 
 @pytest.mark.parametrize(("name", "takes"), list(commands()))
@@ -138,7 +141,7 @@ def test_the_statistics_that_documents_name_exist() -> None:
 def events() -> set[str]:
     """The phrases of all log lines from level info up."""
     found = set()
-    for path in [*ROOT.glob("proxy/**/*.py"), *ROOT.glob("workers/*.py")]:
+    for path in [*ROOT.glob("proxy/**/*.py"), *ROOT.glob("workers/**/*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue

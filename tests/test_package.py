@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.config import default_script
+from workers.settings import default_script
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,7 +44,7 @@ def test_what_is_installed_checks_an_empty_configuration(installed: Path) -> Non
     found = run(installed, "-m", "workers", "check", "-c", "s.toml")
     assert (found.returncode, found.stdout, found.stderr) == (0, "s.toml: no mistakes.\n", "")
     shown = run(
-        installed, "-c", "from workers.config import DEFAULT_SCRIPT; print(DEFAULT_SCRIPT)"
+        installed, "-c", "from workers.settings import DEFAULT_SCRIPT; print(DEFAULT_SCRIPT)"
     ).stdout
     assert shown == f"{installed}/lib/workers/conf/routing.py\n"
     assert (installed / "lib/workers/conf/sipherd.toml").exists()

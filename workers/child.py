@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from proxy.sip.address import Address
-    from workers.config import Config
     from workers.logs import Log
+    from workers.settings import Config
     from workers.shared_page import SharedPage
     from workers.tables import Tables
 

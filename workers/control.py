@@ -18,7 +18,8 @@ import orjson
 from proxy.errors import SipherdError, TableFull
 from proxy.limits import counters
 from workers.child import Child
-from workers.commands import CommandError, Commands
+from workers.commands import Commands
+from workers.commands.command import CommandError
 from workers.tables import CONTROL_SOCKET
 
 LINE_BYTES: Final = 1 << 20

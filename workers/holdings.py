@@ -21,8 +21,8 @@ from proxy.limits import counters
 from proxy.sip.address import Address
 from workers import priority, signals
 from workers.child import Child, Slot
-from workers.config import Config
 from workers.logs import Log, LogPipe, LogSink, LogStyle
+from workers.settings import Config
 from workers.shared_page import SharedPage
 from workers.sockets import Group, open_group
 from workers.tables import Tables, lock_folder, node_secret, open_tables, prepare_folder

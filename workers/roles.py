@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workers import control, timekeeper, udp_worker
 from workers.child import ChildSpec
-from workers.config import Config
+from workers.settings import Config
 
 
 def child_specs(config: Config) -> list[ChildSpec]:

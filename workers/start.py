@@ -11,8 +11,8 @@ from proxy.errors import SipherdError
 from proxy.sip import message
 from workers import priority, signals
 from workers.child import ChildSpec
-from workers.config import Config
 from workers.holdings import Holdings, Journal
+from workers.settings import Config
 from workers.signals import Waiter
 from workers.supervisor import RealSystem, Supervisor
 

@@ -24,8 +24,8 @@ from proxy.shm.inbox import Inbox
 from proxy.shm.location_table import LocationTable
 from proxy.shm.shards import Shards
 from proxy.shm.slots import ProcessSlots
-from workers.config import Config
 from workers.logs import Log
+from workers.settings import Config
 from workers.shared_page import ROWS
 
 LOCATION: Final = "location.table"

@@ -31,3 +31,5 @@ DNS_NAME_BYTES: Final = 253
 REMEMBERED_BYTES: Final = 512  # of a text that is kept for the next time it is seen
 DNS_CACHE: Final = 4_096  # answers kept
 LOCATED_TARGETS: Final = 16  # addresses one next hop may be tried at
+PENDINGS: Final = 10_000  # questions of one worker's policies that wait for an answer
+PENDING_SECONDS: Final = 300  # the longest a policy may wait for one

@@ -2,176 +2,121 @@
 
 The names are OpenSIPS' (`group:name`, as `get_statistics` prints them), so that what watches an
 OpenSIPS can watch sipherd; the group `sipherd` holds what OpenSIPS has no word for. A column is the
-position in `NAMES`. Add new ones at the end of their group: the process table's file is made anew
-at every start, so the numbers may move between versions. Values that can be derived (table fill,
-uptime) are not counters: the control process computes them when asked.
+position in `NAMES`. The process table's file is made anew at every start, so the numbers may move
+between versions. Values that can be derived (table fill, uptime) are not counters: the control
+process computes them when asked.
 """
 
 from typing import Final
 
+_names: list[str] = []
+
+
+def counter(name: str) -> int:
+    """The column of a new counter."""
+    _names.append(name)
+    return len(_names) - 1
+
+
 # core
-RCV_REQUESTS: Final = 0  # requests received that parsed
-RCV_REPLIES: Final = 1
-FWD_REQUESTS: Final = 2  # branches sent on
-FWD_REPLIES: Final = 3
-DROP_REQUESTS: Final = 4  # dropped on purpose, without an answer
-DROP_REPLIES: Final = 5
-ERR_REQUESTS: Final = 6  # refused as bogus
-ERR_REPLIES: Final = 7
-BAD_URIS_RCVD: Final = 8
-BAD_MSG_HDR: Final = 9
+RCV_REQUESTS: Final = counter("core:rcv_requests")  # requests received that parsed
+RCV_REPLIES: Final = counter("core:rcv_replies")
+FWD_REQUESTS: Final = counter("core:fwd_requests")  # branches sent on
+FWD_REPLIES: Final = counter("core:fwd_replies")
+DROP_REQUESTS: Final = counter("core:drop_requests")  # dropped on purpose, without an answer
+DROP_REPLIES: Final = counter("core:drop_replies")
+ERR_REQUESTS: Final = counter("core:err_requests")  # refused as bogus
+ERR_REPLIES: Final = counter("core:err_replies")
+BAD_URIS_RCVD: Final = counter("core:bad_URIs_rcvd")
+BAD_MSG_HDR: Final = counter("core:bad_msg_hdr")
 
 # sl: answers sent without a transaction
-SL_1XX_REPLIES: Final = 10
-SL_2XX_REPLIES: Final = 11
-SL_3XX_REPLIES: Final = 12
-SL_4XX_REPLIES: Final = 13
-SL_5XX_REPLIES: Final = 14
-SL_6XX_REPLIES: Final = 15
-SL_SENT_REPLIES: Final = 16
-SL_SENT_ERR_REPLIES: Final = 17
-SL_RECEIVED_ACKS: Final = 18
+SL_1XX_REPLIES: Final = counter("sl:1xx_replies")
+SL_2XX_REPLIES: Final = counter("sl:2xx_replies")
+SL_3XX_REPLIES: Final = counter("sl:3xx_replies")
+SL_4XX_REPLIES: Final = counter("sl:4xx_replies")
+SL_5XX_REPLIES: Final = counter("sl:5xx_replies")
+SL_6XX_REPLIES: Final = counter("sl:6xx_replies")
+SL_SENT_REPLIES: Final = counter("sl:sent_replies")
+SL_SENT_ERR_REPLIES: Final = counter("sl:sent_err_replies")
+SL_RECEIVED_ACKS: Final = counter("sl:received_ACKs")
 
 # tm
-TM_RECEIVED_REPLIES: Final = 19
-TM_RELAYED_REPLIES: Final = 20
-TM_LOCAL_REPLIES: Final = 21
-TM_UAS_TRANSACTIONS: Final = 22
-TM_UAC_TRANSACTIONS: Final = 23
-TM_2XX_TRANSACTIONS: Final = 24
-TM_3XX_TRANSACTIONS: Final = 25
-TM_4XX_TRANSACTIONS: Final = 26
-TM_5XX_TRANSACTIONS: Final = 27
-TM_6XX_TRANSACTIONS: Final = 28
-TM_INUSE_TRANSACTIONS: Final = 29  # gauge: each worker keeps its own count
-TM_RETRANSMISSION_REQ_T1_1: Final = 30
-TM_RETRANSMISSION_REQ_T1_2: Final = 31
-TM_RETRANSMISSION_REQ_T1_3: Final = 32
-TM_RETRANSMISSION_REQ_T2: Final = 33
-TM_RETRANSMISSION_RPL_T2: Final = 34
-TM_TIMEOUT_FINALRESPONSE: Final = 35
-TM_TIMEOUT_FINALRESPONSE_INV: Final = 36
+TM_RECEIVED_REPLIES: Final = counter("tm:received_replies")
+TM_RELAYED_REPLIES: Final = counter("tm:relayed_replies")
+TM_LOCAL_REPLIES: Final = counter("tm:local_replies")
+TM_UAS_TRANSACTIONS: Final = counter("tm:UAS_transactions")
+TM_UAC_TRANSACTIONS: Final = counter("tm:UAC_transactions")
+TM_2XX_TRANSACTIONS: Final = counter("tm:2xx_transactions")
+TM_3XX_TRANSACTIONS: Final = counter("tm:3xx_transactions")
+TM_4XX_TRANSACTIONS: Final = counter("tm:4xx_transactions")
+TM_5XX_TRANSACTIONS: Final = counter("tm:5xx_transactions")
+TM_6XX_TRANSACTIONS: Final = counter("tm:6xx_transactions")
+# gauge: each worker keeps its own count
+TM_INUSE_TRANSACTIONS: Final = counter("tm:inuse_transactions")
+TM_RETRANSMISSION_REQ_T1_1: Final = counter("tm:retransmission_req_T1_1")
+TM_RETRANSMISSION_REQ_T1_2: Final = counter("tm:retransmission_req_T1_2")
+TM_RETRANSMISSION_REQ_T1_3: Final = counter("tm:retransmission_req_T1_3")
+TM_RETRANSMISSION_REQ_T2: Final = counter("tm:retransmission_req_T2")
+TM_RETRANSMISSION_RPL_T2: Final = counter("tm:retransmission_rpl_T2")
+TM_TIMEOUT_FINALRESPONSE: Final = counter("tm:timeout_finalresponse")
+TM_TIMEOUT_FINALRESPONSE_INV: Final = counter("tm:timeout_finalresponse_inv")
 
 # registrar, usrloc
-REGISTRAR_ACCEPTED_REGS: Final = 37
-REGISTRAR_REJECTED_REGS: Final = 38
-USRLOC_LOCATION_EXPIRES: Final = 39  # contacts that ran out
+REGISTRAR_ACCEPTED_REGS: Final = counter("registrar:accepted_regs")
+REGISTRAR_REJECTED_REGS: Final = counter("registrar:rejected_regs")
+USRLOC_LOCATION_EXPIRES: Final = counter("usrloc:location-expires")  # contacts that ran out
 
 # sipherd: receiving
-RECEIVED_DATAGRAMS: Final = 40
-SENT_DATAGRAMS: Final = 41
-SEND_ERRORS: Final = 42
-RECEIVE_DROPS: Final = 43  # the kernel's: SO_RXQ_OVFL
-KEEPALIVES: Final = 44
-STUN: Final = 45
-DROPPED_MALFORMED: Final = 46  # no answer possible: responses, ACKs, no Via
-HANDED_OFF: Final = 47  # to the worker that owns the Call-ID
-HANDED_IN: Final = 48
-INBOX_FULL: Final = 49
-INBOX_WAKEUPS: Final = 50
+RECEIVED_DATAGRAMS: Final = counter("sipherd:received_datagrams")
+SENT_DATAGRAMS: Final = counter("sipherd:sent_datagrams")
+SEND_ERRORS: Final = counter("sipherd:send_errors")
+RECEIVE_DROPS: Final = counter("sipherd:receive_drops")  # the kernel's: SO_RXQ_OVFL
+KEEPALIVES: Final = counter("sipherd:keepalives")
+STUN: Final = counter("sipherd:stun")
+# no answer possible: responses, ACKs, no Via
+DROPPED_MALFORMED: Final = counter("sipherd:dropped_malformed")
+HANDED_OFF: Final = counter("sipherd:handed_off")  # to the worker that owns the Call-ID
+HANDED_IN: Final = counter("sipherd:handed_in")
+INBOX_FULL: Final = counter("sipherd:inbox_full")
+INBOX_WAKEUPS: Final = counter("sipherd:inbox_wakeups")
+INTERNAL_MESSAGES: Final = counter("sipherd:internal_messages")  # from other roles
 
 # sipherd: deciding
-STATELESS_REQUESTS: Final = 51  # ACK, CANCEL without a transaction, sent on after the hash check
-STATELESS_RESPONSES: Final = 52
-RETRANSMISSIONS_ABSORBED: Final = 53
-TRANSACTIONS_REFUSED: Final = 54  # the worker holds as many as it may
-LOOPS_DETECTED: Final = 55
-TOO_MANY_HOPS: Final = 56
-TIMER_C_FIRED: Final = 57
-POLICY_ERRORS: Final = 58
-DNS_QUERIES: Final = 59
-DNS_FAILURES: Final = 60
+# ACK, CANCEL without a transaction, sent on after the hash check
+STATELESS_REQUESTS: Final = counter("sipherd:stateless_requests")
+STATELESS_RESPONSES: Final = counter("sipherd:stateless_responses")
+RETRANSMISSIONS_ABSORBED: Final = counter("sipherd:retransmissions_absorbed")
+# the worker holds as many as it may
+TRANSACTIONS_REFUSED: Final = counter("sipherd:transactions_refused")
+LOOPS_DETECTED: Final = counter("sipherd:loops_detected")
+TOO_MANY_HOPS: Final = counter("sipherd:too_many_hops")
+TIMER_C_FIRED: Final = counter("sipherd:timer_c_fired")
+POLICY_ERRORS: Final = counter("sipherd:policy_errors")
+PENDINGS_REFUSED: Final = counter("sipherd:pendings_refused")  # too many questions open at a time
+PENDINGS_LATE: Final = counter("sipherd:pendings_late")  # questions without an answer in time
+DNS_QUERIES: Final = counter("sipherd:dns_queries")
+DNS_FAILURES: Final = counter("sipherd:dns_failures")
 
 # sipherd: tables
-TABLE_FULL: Final = 61
-LOCK_TIMEOUTS: Final = 62
-CORRUPT_RECORDS: Final = 63  # read as absent
-COMMIT_CONFLICTS: Final = 64  # tried again: another process was ahead
-REPAIRS: Final = 65
-SLOTS_SCAVENGED: Final = 66
+TABLE_FULL: Final = counter("sipherd:table_full")
+LOCK_TIMEOUTS: Final = counter("sipherd:lock_timeouts")
+CORRUPT_RECORDS: Final = counter("sipherd:corrupt_records")  # read as absent
+# tried again: another process was ahead
+COMMIT_CONFLICTS: Final = counter("sipherd:commit_conflicts")
+REPAIRS: Final = counter("sipherd:repairs")
+SLOTS_SCAVENGED: Final = counter("sipherd:slots_scavenged")
 
 # sipherd: processes
-RESTARTS: Final = 67
-HANGS: Final = 68
-LOG_LINES_DROPPED: Final = 69
-TURNS: Final = 70  # of a worker's loop: datagrams per turn say how batched it runs
-INTERNAL_ERRORS: Final = 71  # an exception nobody expected; its traceback is in the log
+RESTARTS: Final = counter("sipherd:restarts")
+HANGS: Final = counter("sipherd:hangs")
+LOG_LINES_DROPPED: Final = counter("sipherd:log_lines_dropped")
+# of a worker's loop: datagrams per turn say how batched it runs
+TURNS: Final = counter("sipherd:turns")
+# an exception nobody expected; its traceback is in the log
+INTERNAL_ERRORS: Final = counter("sipherd:internal_errors")
 
-NAMES: Final = (
-    "core:rcv_requests",
-    "core:rcv_replies",
-    "core:fwd_requests",
-    "core:fwd_replies",
-    "core:drop_requests",
-    "core:drop_replies",
-    "core:err_requests",
-    "core:err_replies",
-    "core:bad_URIs_rcvd",
-    "core:bad_msg_hdr",
-    "sl:1xx_replies",
-    "sl:2xx_replies",
-    "sl:3xx_replies",
-    "sl:4xx_replies",
-    "sl:5xx_replies",
-    "sl:6xx_replies",
-    "sl:sent_replies",
-    "sl:sent_err_replies",
-    "sl:received_ACKs",
-    "tm:received_replies",
-    "tm:relayed_replies",
-    "tm:local_replies",
-    "tm:UAS_transactions",
-    "tm:UAC_transactions",
-    "tm:2xx_transactions",
-    "tm:3xx_transactions",
-    "tm:4xx_transactions",
-    "tm:5xx_transactions",
-    "tm:6xx_transactions",
-    "tm:inuse_transactions",
-    "tm:retransmission_req_T1_1",
-    "tm:retransmission_req_T1_2",
-    "tm:retransmission_req_T1_3",
-    "tm:retransmission_req_T2",
-    "tm:retransmission_rpl_T2",
-    "tm:timeout_finalresponse",
-    "tm:timeout_finalresponse_inv",
-    "registrar:accepted_regs",
-    "registrar:rejected_regs",
-    "usrloc:location-expires",
-    "sipherd:received_datagrams",
-    "sipherd:sent_datagrams",
-    "sipherd:send_errors",
-    "sipherd:receive_drops",
-    "sipherd:keepalives",
-    "sipherd:stun",
-    "sipherd:dropped_malformed",
-    "sipherd:handed_off",
-    "sipherd:handed_in",
-    "sipherd:inbox_full",
-    "sipherd:inbox_wakeups",
-    "sipherd:stateless_requests",
-    "sipherd:stateless_responses",
-    "sipherd:retransmissions_absorbed",
-    "sipherd:transactions_refused",
-    "sipherd:loops_detected",
-    "sipherd:too_many_hops",
-    "sipherd:timer_c_fired",
-    "sipherd:policy_errors",
-    "sipherd:dns_queries",
-    "sipherd:dns_failures",
-    "sipherd:table_full",
-    "sipherd:lock_timeouts",
-    "sipherd:corrupt_records",
-    "sipherd:commit_conflicts",
-    "sipherd:repairs",
-    "sipherd:slots_scavenged",
-    "sipherd:restarts",
-    "sipherd:hangs",
-    "sipherd:log_lines_dropped",
-    "sipherd:turns",
-    "sipherd:internal_errors",
-)
-
+NAMES: Final = tuple(_names)
 COUNT: Final = len(NAMES)
 GAUGES: Final = frozenset({TM_INUSE_TRANSACTIONS})  # set to 0 in the row of a process that died
 SL_CLASS_REPLIES: Final = SL_1XX_REPLIES - 1  # + first digit of the status

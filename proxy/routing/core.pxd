@@ -15,6 +15,7 @@ from proxy.transaction.layer cimport Transaction
 cdef int KIND_SIP, KIND_STUN, TAG_BYTES
 cdef int ABSORBED, NEW_REQUEST, STRAY_ACK
 cdef int BAD_MSG_HDR, DROP_REPLIES, DROP_REQUESTS, DROPPED_MALFORMED, ERR_REQUESTS, FWD_REPLIES
+cdef int INTERNAL_LISTENER, INTERNAL_MESSAGES
 cdef int BAD_URIS_RCVD, ERR_REPLIES, INTERNAL_ERRORS, SL_CLASS_REPLIES, SL_SENT_ERR_REPLIES
 cdef int SL_SENT_REPLIES
 cdef int FWD_REQUESTS, KEEPALIVES, RCV_REPLIES, RCV_REQUESTS, RETRANSMISSIONS_ABSORBED
@@ -27,6 +28,7 @@ cdef class ProxyCore:
     cdef public object policy
     @cython.locals(listener=int, sockaddr=bytes, data=bytes)
     cpdef receive_batch(self, list batch)
+    cpdef run_errand(self, bytes data)
     @cython.locals(message=Message, kind=int)
     cpdef receive(self, bytes data, Address source, int listener)
     cpdef answer_keepalive(self, int kind, bytes data, Address source, int listener)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from traceback import format_tb
 
+from proxy.constants import INTERNAL_LISTENER
 from proxy.errors import BadMessage, BadUri, LocateError
 from proxy.limits.counters import (
     BAD_MSG_HDR,
@@ -21,6 +22,7 @@ from proxy.limits.counters import (
     FWD_REPLIES,
     FWD_REQUESTS,
     INTERNAL_ERRORS,
+    INTERNAL_MESSAGES,
     KEEPALIVES,
     RCV_REPLIES,
     RCV_REQUESTS,
@@ -70,9 +72,14 @@ class ProxyCore:
         """Datagrams as a socket or an inbox gives them: (listener, sockaddr, ns, data)."""
         for listener, sockaddr, _, data in batch:
             try:
-                self.receive(data, address_from(sockaddr), listener)
+                if listener == INTERNAL_LISTENER:
+                    self.run_errand(data)
+                else:
+                    self.receive(data, address_from(sockaddr), listener)
             except Exception as error:  # noqa: BLE001 - a datagram must not cost a worker its calls
                 self.survive(error, data[:80].partition(b"\r\n")[0])
+                if listener == INTERNAL_LISTENER:
+                    continue
                 apology = BadMessage("Internal Error", 500)
                 self.answer_without_state(data, apology, address_from(sockaddr), listener)
 
@@ -81,6 +88,13 @@ class ProxyCore:
         self.node.counters.add(INTERNAL_ERRORS, 1)
         trace = "".join(format_tb(error.__traceback__))[-TRACE_CHARACTERS:]
         self.node.log.error("internal error", error=repr(error), message=message, trace=trace)
+
+    def run_errand(self, data: bytes) -> None:
+        """What another process of this node wants of this worker."""
+        self.node.counters.add(INTERNAL_MESSAGES, 1)
+        handler = self.node.errands.get(data[0]) if data else None
+        if handler is not None:
+            handler(data[1:])
 
     def receive(self, data: bytes, source: Address, listener: int) -> None:
         """One datagram from the network."""

@@ -3,6 +3,7 @@ from proxy.cluster.hlc cimport HybridClock
 from proxy.registrar.rules cimport RegistrarRules
 from proxy.routing.branch cimport Signer
 from proxy.routing.identity cimport Identity
+from proxy.routing.pending cimport Pendings
 from proxy.shm.location_table cimport LocationTable
 from proxy.shm.slots cimport Counters
 from proxy.transaction.layer cimport TransactionLayer
@@ -18,6 +19,8 @@ cdef class Node:
     cdef readonly object log
     cdef public object resolve
     cdef readonly double timer_c
+    cdef readonly Pendings pendings
+    cdef readonly dict errands
     cdef readonly HybridClock clock
     cdef readonly object faults
     cdef readonly dict literals

@@ -10,6 +10,7 @@ from proxy.registrar.binding import Faults
 from proxy.registrar.rules import RegistrarRules
 from proxy.routing.branch import Signer
 from proxy.routing.identity import Identity
+from proxy.routing.pending import Pendings
 from proxy.shm.location_table import LocationTable
 from proxy.shm.slots import Counters
 from proxy.sip.address import Address
@@ -57,6 +58,9 @@ class Node:
         self.log = log
         self.resolve = resolve
         self.timer_c = timer_c
+        self.pendings = Pendings(layer.timers, counters)
+        # what other processes of this node tell a worker: the first byte says which of these it is
+        self.errands: dict[int, Callable[[bytes], None]] = {}
         self.clock = HybridClock()
         self.faults = Faults()
         self.literals: dict[bytes, Address] = {}  # URIs and addresses seen as text

@@ -6,7 +6,7 @@ is given one here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from proxy.constants import reason_phrase
@@ -14,22 +14,29 @@ from proxy.errors import BadMessage, BadUri
 from proxy.limits import counters as ids
 from proxy.routing.exchange import Exchange
 from proxy.routing.node import Node
+from proxy.routing.pending import Pending
 from proxy.routing.response_context import ResponseContext
 from proxy.sip.address import Address
 from proxy.sip.header_ids import ROUTE
 from proxy.sip.message import Message
 
 
-class Outcome:
+class Outcome(Pending):
     """How a relay ended; await it. `status` 0 means: not yet."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.status = 0
+        self.under_way = True
 
-    def __await__(self) -> Generator[Outcome, None, Outcome]:
-        if not self.status:
-            yield self
+    def outcome(self) -> Outcome:
+        """What `await` gives: itself."""
         return self
+
+    def end(self, status: int) -> None:
+        """The relay is over."""
+        self.status = status
+        self.finish(None)
 
 
 ENDED = Outcome()  # in the place of an awaited outcome: the policy has come to its end
@@ -40,8 +47,8 @@ class PolicyRun(Exchange):
 
     def __init__(self, node: Node, message: Message, source: Address, listener: int) -> None:
         super().__init__(node, message, source, listener)
-        self.coroutine: Iterator[Outcome] | None = None
-        self.awaited: Outcome | None = None
+        self.coroutine: Iterator[Pending] | None = None
+        self.awaited: Pending | None = None
         self.outcome: Outcome | None = None
 
     def run(self, policy: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
@@ -71,11 +78,24 @@ class PolicyRun(Exchange):
             if awaited is ENDED:
                 self.coroutine = None
                 self.ended()
-            elif awaited is self.outcome:
-                self.awaited = self.outcome
+            elif isinstance(awaited, Pending) and self.may_await(awaited):
+                self.awaited = awaited
+                awaited.waiter = self
             else:
                 self.coroutine = None
-                self.mistaken("it awaited what is no relay under way")
+                self.mistaken("it awaited what nobody will ever finish")
+
+    def may_await(self, pending: Pending) -> bool:
+        """Whether what the policy awaits will come, and to nobody else."""
+        if isinstance(pending, Outcome) and pending is not self.outcome:
+            return False
+        return pending.under_way and pending.waiter is None
+
+    def resume(self, pending: Pending) -> None:
+        """What the policy has awaited is there."""
+        if pending is self.awaited:
+            self.awaited = None
+            self.step()
 
     def fail(self, status: int, reason: str) -> None:
         """Answer for a policy that could not."""
@@ -108,12 +128,10 @@ class PolicyRun(Exchange):
     def settled(self, context: ResponseContext, now: float) -> None:
         """The fork has failed: back to the policy if it waits, else upstream."""
         outcome = self.outcome
-        if outcome is not None and context.branches:
-            outcome.status = context.best_status()
-        if self.awaited is not None and self.awaited is outcome:
-            self.awaited = None
-            self.step()
-        elif self.coroutine is None:
+        waited_for = outcome is not None and self.awaited is outcome
+        if outcome is not None:
+            outcome.end(context.best_status() if context.branches else 500)
+        if not waited_for and self.coroutine is None:
             context.forward_best(now)
 
     def succeeded(self, context: ResponseContext, now: float) -> None:
@@ -121,7 +139,4 @@ class PolicyRun(Exchange):
         self.answered = context.final_status
         outcome = self.outcome
         if outcome is not None:
-            outcome.status = context.final_status
-        if self.awaited is not None and self.awaited is outcome:
-            self.awaited = None
-            self.step()
+            outcome.end(context.final_status)

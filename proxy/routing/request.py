@@ -136,7 +136,7 @@ class Request(PolicyRun):
         if self.cancelled:
             self.reply(487)
         if self.answered or self.dropped or not self.may_be_relayed() or not self.hold():
-            outcome.status = self.answered or 500
+            outcome.end(self.answered or 500)
             return outcome
         context = self.context
         if context is None:
@@ -150,5 +150,5 @@ class Request(PolicyRun):
             context.start(targets, self.node.now)
         elif not context.open:
             self.reply(480)
-            outcome.status = 480
+            outcome.end(480)
         return outcome

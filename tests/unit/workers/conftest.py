@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from workers.child import Child
-from workers.config import Config, Node
 from workers.logs import Log, LogStyle
+from workers.settings import Config, Node
 from workers.shared_page import SharedPage
 from workers.tables import open_tables
 

@@ -11,7 +11,8 @@ import pytest
 from proxy.limits import counters
 from workers import control
 from workers.child import Child
-from workers.commands import CommandError, Commands
+from workers.commands import Commands
+from workers.commands.command import CommandError
 from workers.control import ControlEndpoint
 
 ADD = {"table_name": "location", "aor": "alice@example.com", "contact": "sip:a@192.0.2.1:5070"}
@@ -249,8 +250,7 @@ def test_a_batch_whose_answer_is_too_long(child: Child, monkeypatch: pytest.Monk
 
 def test_a_command_that_breaks_is_an_answer(child: Child, lines: list[str]) -> None:
     endpoint = ControlEndpoint(child)
-    child.tables.slots = None  # type: ignore[assignment]
-    endpoint._commands._slots = None  # type: ignore[assignment]
+    endpoint._commands._commands["ps"] = lambda: 1 / 0
     answer = orjson.loads(endpoint.answer(b'{"jsonrpc":"2.0","id":"x","method":"ps"}'))
     assert answer["error"]["code"] == -32_603
     assert answer["id"] == "x"

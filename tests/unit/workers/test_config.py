@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from proxy.errors import ConfigError
-from workers.config import Config, Endpoint, load, parse_endpoint
+from workers.config import load
+from workers.settings import Config, Endpoint, parse_endpoint
 
 ROOT = Path(__file__).resolve().parents[3]
 

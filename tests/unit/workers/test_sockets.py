@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from workers import sockets
-from workers.config import Endpoint
+from workers.settings import Endpoint
 from workers.sockets import Group, SocketError, open_group
 
 

@@ -7,8 +7,8 @@ from test_resolver import DnsServer
 
 from proxy.sip.address import Address
 from workers.child import Child
-from workers.config import Registrar
-from workers.config import Resolver as Settings
+from workers.settings import Registrar
+from workers.settings import Resolver as Settings
 
 V4, V6 = Address.parse(b"127.0.0.1", 5060), Address.parse(b"::1", 5060)
 

@@ -1,0 +1,34 @@
+"""What one process tells a worker arrives in that worker's inbox, or is refused."""
+
+from __future__ import annotations
+
+import os
+
+from proxy.constants import INTERNAL_LISTENER
+from proxy.sip.scanner import hash_call_id
+from workers.child import Child
+from workers.errands import send_errand, send_to_owner
+
+
+def test_an_errand_wakes_a_sleeping_worker(child: Child) -> None:
+    child.inbox_eventfds = [os.eventfd(0, os.EFD_NONBLOCK) for _ in child.tables.inboxes]
+    assert child.tables.inboxes[1].announce_sleep()
+    assert send_errand(child, 1, 3, b"do it")
+    assert os.eventfd_read(child.inbox_eventfds[1]) == 1
+    assert child.tables.inboxes[1].pop(10) == [(INTERNAL_LISTENER, b"", 0, b"\x03do it")]
+    for fd in child.inbox_eventfds:
+        os.close(fd)
+
+
+def test_a_call_has_one_worker(child: Child) -> None:
+    for call_id in (b"a@b", b"c", b"d-e-f"):
+        owner = child.tables.shards.owner(hash_call_id(call_id))
+        assert send_to_owner(child, call_id, 1, call_id)
+        assert [data for *_, data in child.tables.inboxes[owner].pop(10)] == [b"\x01" + call_id]
+
+
+def test_a_full_inbox_refuses(child: Child) -> None:
+    sent = 0
+    while send_errand(child, 0, 1, b"x" * 60_000):
+        sent += 1
+    assert 60 < sent < 80

@@ -1,0 +1,208 @@
+"""Commands about registered phones: OpenSIPS' `ul_*`."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Any, Final
+
+from proxy.cluster.hlc import HybridClock
+from proxy.errors import BadMessage, CorruptRecord
+from proxy.limits import bounds
+from proxy.registrar import edit
+from proxy.registrar.binding import Binding, decode
+from proxy.registrar.layout import BEHIND_NAT
+from proxy.sip.headers import parse_contacts
+from proxy.sip.uri import aor_key, parse_uri
+from workers.child import Child
+from workers.commands.command import (
+    INVALID_PARAMS,
+    NOT_FOUND,
+    CommandError,
+    Group,
+    command,
+    text,
+)
+from workers.commands.core import program_version
+
+TABLE: Final = "location"
+SCAN_BATCH: Final = 500
+CONTROL_CALL_ID: Final = b"added-by-sipherd-ctl"
+NAT: Final = "NAT"  # the cflag's name in OpenSIPS' default script
+FLAG_SHIFT: Final = 1
+LAST_FLAGS: Final = 0x7FFF
+
+_SCHEME: Final = re.compile(r"(?:sips?|tel|urn):", re.IGNORECASE)
+
+
+class Phones(Group):
+    """The location table."""
+
+    def __init__(self, child: Child) -> None:
+        super().__init__(child)
+        self._table = child.tables.location
+        self._clock = HybridClock()
+
+    @command
+    def ul_dump(self, brief: bool = False, index: int = 0, counter: int = 0) -> dict[str, Any]:
+        """List the registered phones: all, or `counter` of them from number `index` on."""
+        now, phones = int(time.time()), []
+        for number, (key, payload) in enumerate(self._records()):
+            if counter and number >= index + counter:
+                break
+            if number >= index:
+                entry: dict[str, Any] = {"AOR": text(key)}
+                if not brief:
+                    entry["Contacts"] = self._contacts(key, payload, now)
+                phones.append(entry)
+        domain = {"name": TABLE, "hash_size": self._table.capacity, "AORs": phones}
+        paged = {"count": self._table.count} if index or counter else {}
+        return {**paged, "Domains": [domain]}
+
+    @command
+    def ul_show_contact(self, table_name: str, aor: str) -> dict[str, Any]:
+        """Show the contacts of one phone."""
+        key = self._key(table_name, aor)
+        payload, _ = self._table.snapshot(key)
+        if payload is None:
+            raise CommandError(NOT_FOUND, "AOR not found")
+        return {"AOR": text(key), "Contacts": self._contacts(key, payload, int(time.time()))}
+
+    @command
+    def ul_add(
+        self,
+        table_name: str,
+        aor: str,
+        contact: str,
+        expires: int,
+        q: str = "",
+        flags: int = 0,
+        cflags: str = "",
+        methods: int = 0xFFFF_FFFF,
+    ) -> str:
+        """Register a contact, for `expires` seconds or, with 0, for good."""
+        key, now = self._key(table_name, aor), int(time.time())
+        if not 0 <= expires <= bounds.EXPIRES_SECONDS - now or not 0 <= methods <= 0xFFFF_FFFF:
+            raise CommandError(INVALID_PARAMS, "Invalid params: expires or methods out of range")
+        added = Binding(_contact_uri(contact), CONTROL_CALL_ID, 1)
+        added.expires = now + expires if expires else 0
+        added.modified, added.methods, added.q = now, methods, _thousandths(q)
+        added.user_agent = f"sipherd ctl {program_version()}".encode()
+        added.origin = self._child.config.node.id
+        added.flags = _flags(flags, cflags)
+        edit.add(self._table, key, added, now, time.time_ns() // 1_000_000, self._clock)
+        return "OK"
+
+    @command
+    def ul_rm(self, table_name: str, aor: str) -> str:
+        """Remove a phone with all its contacts."""
+        if not edit.remove(self._table, self._key(table_name, aor)):
+            raise CommandError(NOT_FOUND, "AOR not found")
+        return "OK"
+
+    @command
+    def ul_rm_contact(self, table_name: str, aor: str, contact: str) -> str:
+        """Remove one contact of a phone."""
+        key = self._key(table_name, aor)
+        uri = _contact_uri(contact)
+        if not edit.remove_contact(self._table, key, uri, int(time.time())):
+            raise CommandError(NOT_FOUND, "Contact not found")
+        return "OK"
+
+    def _records(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every record; this process goes on giving signs of life meanwhile."""
+        cursor = 0
+        while True:
+            records, cursor = self._table.scan(cursor, SCAN_BATCH)
+            yield from records
+            self._child.beat()
+            if cursor == 0:
+                return
+
+    def _key(self, table_name: str, aor: str) -> bytes:
+        """The key of an AoR: "user@host", a URI, or a user of this node's first domain."""
+        if table_name != TABLE:
+            raise CommandError(NOT_FOUND, "Table not found")
+        uri = aor if _SCHEME.match(aor) else f"sip:{aor}"
+        if "@" not in uri and uri[:4].lower() in {"sip:", "sips"}:
+            uri = f"{uri}@{self._first_domain()}"
+        try:
+            return aor_key(parse_uri(uri.encode()))
+        except BadMessage as error:
+            raise CommandError(INVALID_PARAMS, f"Invalid params: aor: {error.reason}") from None
+
+    def _first_domain(self) -> str:
+        config = self._child.config
+        first = config.listen.udp[0].host
+        return next(iter(config.node.domains), f"[{first}]" if ":" in first else first)
+
+    def _contacts(self, key: bytes, payload: bytes, now: int) -> list[dict[str, Any]]:
+        try:
+            return [contact_shape(key, binding, now) for binding in decode(payload)]
+        except CorruptRecord:
+            return []
+
+
+def contact_shape(key: bytes, binding: Binding, now: int) -> dict[str, Any]:
+    """One contact as OpenSIPS' `ul_show_contact` prints it."""
+    left = binding.expires - now
+    shape: dict[str, Any] = {
+        "Contact": text(binding.contact),
+        "ContactID": _contact_id(key, binding.contact),
+        "Expires": "permanent" if binding.expires == 0 else left if left > 0 else "expired",
+        "Q": "" if binding.q < 0 else f"{binding.q / 1_000:g}",
+        "Callid": text(binding.call_id),
+        "Cseq": binding.cseq,
+        "User-agent": text(binding.user_agent),
+    }
+    if binding.received:
+        shape["Received"] = f"sip:{text(binding.received)}"
+    if binding.path:
+        shape["Path"] = text(binding.path)
+    shape["State"] = "CS_NEW"
+    shape["Flags"] = binding.flags >> FLAG_SHIFT
+    shape["Cflags"] = NAT if binding.flags & BEHIND_NAT else ""
+    shape["Socket"] = f"udp:{text(binding.socket)}" if binding.socket else ""
+    shape["Methods"] = binding.methods
+    if binding.instance:
+        shape["SIP_instance"] = text(binding.instance)
+    return shape
+
+
+def _contact_id(key: bytes, contact: bytes) -> str:
+    """A number that stays while the contact is registered."""
+    digest = blake2b(contact, digest_size=8, key=blake2b(key, digest_size=16).digest())
+    return str(int.from_bytes(digest.digest(), "big"))
+
+
+def _contact_uri(contact: str) -> bytes:
+    """The URI of a contact given bare or as a Contact header value."""
+    try:
+        if "<" in contact:
+            return bytes(parse_contacts([contact.encode()])[0].uri)
+        return bytes(parse_uri(contact.encode()).raw)
+    except (BadMessage, IndexError) as error:
+        raise CommandError(INVALID_PARAMS, f"Invalid params: contact: {error}") from None
+
+
+def _flags(flags: int, cflags: str) -> int:
+    """A binding's flags: the operator's own bits above the one of contacts behind a NAT."""
+    if not 0 <= flags <= LAST_FLAGS:
+        raise CommandError(INVALID_PARAMS, f"Invalid params: flags must be 0 to {LAST_FLAGS}")
+    if cflags.strip() not in {"", "0", NAT}:
+        raise CommandError(INVALID_PARAMS, f"Invalid params: the only cflag is {NAT}")
+    return flags << FLAG_SHIFT | (BEHIND_NAT if cflags.strip() == NAT else 0)
+
+
+def _thousandths(q: str) -> int:
+    if q in {"", "-1"}:
+        return -1
+    try:
+        value = round(float(q) * 1_000)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1_000:
+        raise CommandError(INVALID_PARAMS, "Invalid params: q must be 0 to 1")
+    return value

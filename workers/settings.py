@@ -1,0 +1,244 @@
+"""The settings: one frozen model per section of the configuration file, and what a value may be."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationInfo,
+    model_validator,
+)
+
+SIP_PORT = 5060
+DNS_PORT = 53
+BROADCAST = ipaddress.ip_address("255.255.255.255")
+_DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)*\.?")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address to listen on; `host` is a literal without brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_endpoint(value: object, default_port: int = SIP_PORT) -> Endpoint:
+    """An Endpoint of "192.0.2.1:5060" or "[2001:db8::1]:5060"; the port may be left out."""
+    if isinstance(value, Endpoint):
+        return value
+    if not isinstance(value, str):
+        raise ValueError('must be text such as "192.0.2.1:5060"')
+    host, port = _split_endpoint(value, default_port)
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError(
+            f'is no address: write "192.0.2.1:{default_port}" or "[2001:db8::1]:{default_port}", '
+            "not a name"
+        ) from None
+    if address.is_unspecified and default_port == SIP_PORT:
+        raise ValueError("stands for any address, but Via needs one to name: list the addresses")
+    if address.is_multicast or address == BROADCAST or "%" in host:
+        raise ValueError("must be a unicast address without a zone")
+    return Endpoint(str(address), port)
+
+
+def _split_endpoint(value: str, default_port: int) -> tuple[str, int]:
+    bracketed = re.fullmatch(r"\[([^\[\]]*)\](?::(\d+))?", value)
+    plain = bracketed or re.fullmatch(r"([^:\[\]]*)(?::(\d+))?", value)
+    if plain is None:
+        raise ValueError('is no address: write "192.0.2.1:5060" or "[2001:db8::1]:5060"')
+    port = int(plain[2] or default_port)
+    if not 0 < port < 65_536:
+        raise ValueError("has a port outside 1 to 65535")
+    return plain[1], port
+
+
+def _name_server(value: object) -> Endpoint:
+    return parse_endpoint(value, DNS_PORT)
+
+
+def _domain(value: str) -> str:
+    if not _DOMAIN.fullmatch(value.lower()):
+        raise ValueError("is not a domain name")
+    return value.lower().rstrip(".")
+
+
+def _path(value: object, info: ValidationInfo) -> Path:
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("must be the name of a file or folder")
+    folder: Path = info.context["folder"] if info.context else Path.cwd()
+    return Path(os.path.normpath(folder.joinpath(value).absolute()))
+
+
+def _readable_file(value: Path) -> Path:
+    try:
+        value.open("rb").close()
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    return value
+
+
+def _folder(value: Path) -> Path:
+    try:
+        if value.exists() and not value.is_dir():
+            raise ValueError("is not a folder")
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    return value
+
+
+def default_script(package: Path) -> Path:
+    """The policy shipped with the program: in the package if installed, else in the sources."""
+    installed = package / "conf" / "routing.py"
+    return installed if installed.exists() else package.parent / "conf" / "routing.py"
+
+
+DEFAULT_SCRIPT = default_script(Path(__file__).resolve().parent)
+FilePath = Annotated[Path, BeforeValidator(_path)]
+Domain = Annotated[StrictStr, AfterValidator(_domain)]
+ListenAddress = Annotated[Endpoint, BeforeValidator(parse_endpoint)]
+NameServer = Annotated[Endpoint, BeforeValidator(_name_server)]
+Whole = StrictInt
+Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A table of the file: frozen, unknown keys are mistakes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Node(Section):
+    """Who this node is."""
+
+    id: Annotated[Whole, Field(ge=1, le=65_535)] = 1
+    domains: tuple[Domain, ...] = ()
+    secret: Annotated[StrictStr, Field(min_length=16)] | None = None
+    runtime_dir: Annotated[FilePath, AfterValidator(_folder)] = Path("var")
+
+
+class Listen(Section):
+    """Where datagrams come in."""
+
+    udp: Annotated[tuple[ListenAddress, ...], Field(min_length=1, max_length=64)] = (
+        Endpoint("127.0.0.1", SIP_PORT),
+    )
+    receive_buffer: Annotated[Whole, Field(ge=65_536, le=1 << 30)] = 4 << 20
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Listen:
+        if len(set(self.udp)) != len(self.udp):
+            raise ValueError("udp names an address twice")
+        return self
+
+
+class Workers(Section):
+    """How many processes, and how long they are waited for."""
+
+    udp: Annotated[Whole, Field(ge=1, le=64)] = 2
+    inbox_bytes: Annotated[Whole, Field(ge=262_144, le=1 << 30)] = 4 << 20
+    hang_seconds: Annotated[Fraction, Field(ge=0.5, le=3_600)] = 10.0
+    grace_seconds: Annotated[Fraction, Field(ge=0, le=3_600)] = 5.0
+    pure: StrictBool = False
+
+
+class Location(Section):
+    """The table of registered phones."""
+
+    capacity: Annotated[Whole, Field(ge=16, le=100_000_000)] = 100_000
+
+
+class Registrar(Section):
+    """What a REGISTER may ask for."""
+
+    default_expires: Annotated[Whole, Field(ge=1, le=2**32 - 1)] = 3_600
+    min_expires: Annotated[Whole, Field(ge=0, le=2**32 - 1)] = 60
+    max_expires: Annotated[Whole, Field(ge=1, le=2**32 - 1)] = 7_200
+    max_contacts: Annotated[Whole, Field(ge=1, le=32)] = 10
+    expires_jitter: Annotated[Fraction, Field(ge=0, le=0.5)] = 0.1
+    when_full: Literal["refuse", "replace"] = "refuse"
+    retry_after: Annotated[Whole, Field(ge=0, le=86_400)] = 30
+    short_expires: Literal["refuse", "raise"] = "refuse"
+    path_mode: Literal["lazy", "strict", "off", "none"] = "lazy"
+    cseq_delay: Annotated[Whole, Field(ge=0, le=3_600)] = 20
+    match_call_id: StrictBool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Registrar:
+        if not self.min_expires <= self.default_expires <= self.max_expires:
+            raise ValueError("needs min_expires <= default_expires <= max_expires")
+        return self
+
+
+class Routing(Section):
+    """The policy."""
+
+    script: Annotated[FilePath, AfterValidator(_readable_file)] = DEFAULT_SCRIPT
+
+
+class Resolver(Section):
+    """How host names of next hops are looked up."""
+
+    nameservers: Annotated[tuple[NameServer, ...], Field(max_length=8)] = ()
+    timeout_seconds: Annotated[Fraction, Field(ge=0.1, le=10)] = 1.0
+
+    @model_validator(mode="after")
+    def _one_port(self) -> Resolver:
+        if len({each.port for each in self.nameservers}) > 1:
+            raise ValueError("nameservers must all listen on the same port")
+        return self
+
+
+class Limits(Section):
+    """Bounds on what one worker takes on."""
+
+    transactions: Annotated[Whole, Field(ge=16, le=10_000_000)] = 500_000
+    timer_c_seconds: Annotated[Whole, Field(ge=10, le=86_400)] = 181
+
+
+class LogSettings(Section):
+    """What is written where."""
+
+    level: Literal["debug", "info", "notice", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+    file: FilePath | None = None
+
+
+class Config(Section):
+    """The whole file. `path` is where it was read from."""
+
+    node: Node = Field(default_factory=Node)
+    listen: Listen = Field(default_factory=Listen)
+    workers: Workers = Field(default_factory=Workers)
+    location: Location = Field(default_factory=Location)
+    registrar: Registrar = Field(default_factory=Registrar)
+    routing: Routing = Field(default_factory=Routing)
+    resolver: Resolver = Field(default_factory=Resolver)
+    limits: Limits = Field(default_factory=Limits)
+    log: LogSettings = Field(default_factory=LogSettings)
+    path: Path = Field(default=Path("sipherd.toml"), exclude=True)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths of the file start from."""
+        return self.path.parent
