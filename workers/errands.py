@@ -19,6 +19,9 @@ from workers.child import Child
 class Errand(enum.IntEnum):
     """Which errand it is: the key into a worker's `node.errands`."""
 
+    ANSWERED = 1  # what the database has said: a state and the key of the question
+    RELOAD_LIST = 2  # read a list of the database anew: its number
+
 
 def send_errand(child: Child, worker: int, errand: int, data: bytes) -> bool:
     """Tell worker number `worker`; False when its inbox is full."""

@@ -24,6 +24,8 @@ from proxy.shm.inbox import Inbox
 from proxy.shm.location_table import LocationTable
 from proxy.shm.shards import Shards
 from proxy.shm.slots import ProcessSlots
+from workers.access_tables import AccessTables, open_access
+from workers.aside import put_aside
 from workers.logs import Log
 from workers.settings import Config
 from workers.shared_page import ROWS
@@ -34,7 +36,6 @@ SHARDS: Final = "shards.table"
 LOCK: Final = "sipherd.lock"
 SECRET: Final = "secret"
 CONTROL_SOCKET: Final = "control.sock"
-BAD_FILES: Final = 3
 LOCK_WAIT_S: Final = 2.0  # how long processes of a killed supervisor may take to be gone
 COPY_BATCH: Final = 1_000
 
@@ -47,10 +48,13 @@ class Tables:
     slots: ProcessSlots
     inboxes: list[Inbox]
     shards: Shards
+    access: AccessTables | None = None
 
     def close(self, clean: bool) -> None:
         """Let go of the tables; `clean` when no process was killed inside one."""
         self.location.close(clean=clean)
+        if self.access is not None:
+            self.access.close(clean)
 
 
 def open_tables(config: Config, log: Log) -> Tables:
@@ -69,6 +73,7 @@ def open_tables(config: Config, log: Log) -> Tables:
             for number in range(1, workers + 1)
         ],
         shards=Shards.create(str(folder / SHARDS), workers),
+        access=open_access(config, boot_id, log),
     )
 
 
@@ -133,15 +138,6 @@ def read_boot_id() -> bytes:
     except OSError:
         return b""
     return bytes.fromhex(text.strip().replace("-", ""))
-
-
-def put_aside(path: Path) -> Path:
-    """Rename a file that cannot be trusted to `.bad-1`, older ones to `.bad-2` and `.bad-3`."""
-    for number in range(BAD_FILES, 1, -1):
-        older = Path(f"{path}.bad-{number - 1}")
-        if older.exists():
-            older.rename(f"{path}.bad-{number}")
-    return path.rename(f"{path}.bad-1")
 
 
 def _open_location(path: Path, capacity: int, boot_id: bytes, log: Log) -> LocationTable:

@@ -24,6 +24,7 @@ from proxy.sip.address import Address
 from proxy.transaction.layer import Transaction, TransactionLayer
 from proxy.transaction.states import Stimulus
 from proxy.transaction.timers import TimerConfig
+from workers.access import access_of, no_database
 from workers.child import Child
 from workers.datagrams import DatagramSocket, Handoff
 from workers.memory import Ebb
@@ -79,6 +80,7 @@ class UdpWorker:
             self.resolver.resolve,
             timers.timer_c,
         )
+        self.access = access_of(child, self.node, no_database)
         self.core = ProxyCore(self.node, load_policy(config.routing.script))
         self.tallies = Tallies(
             self.counters, self.layer, self.resolver, self.node.faults, self.sockets
@@ -159,6 +161,8 @@ class UdpWorker:
         if now >= self.tally_at:
             self.tally_at = now + TALLY_SECONDS
             self.tallies.take()
+            if self.access is not None:
+                self.access.turn()
             self.ebb.watch(self.layer.taken)
 
     def flush(self) -> None:

@@ -34,7 +34,7 @@ from proxy.sip.credentials import Credentials, parse_credentials
 from proxy.sip.digest import Verifier, challenge
 from proxy.sip.digest_algorithms import HASH_OF, STRENGTH
 from proxy.sip.header_ids import AUTHORIZATION, PROXY_AUTHORIZATION
-from proxy.sip.uri import Uri, parse_uri, unescape_user, uri_equal
+from proxy.sip.uri import Uri, escape_user, parse_uri, unescape_user, uri_equal
 
 RETRY_AFTER = b"Retry-After: 5\r\n"
 CREDENTIALS = bounds.CREDENTIALS
@@ -102,6 +102,10 @@ class Authentication:
         if self.rules.realm:
             return self.rules.realm
         return uri.host if request.node.identity.serves(uri.host) else self.rules.default_realm
+
+    def realm_about(self, request: Exchange, www: bool) -> bytes:
+        """The realm of the To (as a registrar) or From address."""
+        return self.realm_of(request, address_asked(request, www))
 
     def credentials(self, request: Exchange, header: int, realm: bytes) -> Credentials | None:
         """The credentials for our realm under the strongest algorithm of ours (§22.3)."""
@@ -215,10 +219,28 @@ class Authentication:
             if name == user.name and domain == user.realm:
                 return True
         uris = await self.inquiries.find(UrisQuestion(user.name, user.realm))
-        if uris is not None and uris.state == FOUND and request.node.identity.is_ours(uri):
-            if unescape_user(uri.user) in uris.body.split(b"\0"):
-                return True
+        named = uris is not None and unescape_user(uri.user) in uris.body.split(b"\0")
+        if named and request.node.identity.is_ours(uri):
+            return True
         return None if alias is None or uris is None else False
+
+
+def address_asked(request: Exchange, www: bool) -> Uri:
+    """The address that has to be the user's: To for a registrar, From for a proxy."""
+    message = request.message
+    return parse_uri((message.to_addr if www else message.from_addr).uri)
+
+
+async def behind_alias(auth: Authentication, uri: Uri) -> bytes | None:
+    """The URI of the user whose alias this is; None when it is none, or nobody can tell."""
+    if not uri.is_sip or not uri.user:
+        return None
+    found = await auth.inquiries.find(AliasQuestion(unescape_user(uri.user), uri.host))
+    if found is None or found.state != FOUND:
+        return None
+    name, _, domain = found.body.partition(b"\0")
+    raw = b"sip:" + escape_user(name) + b"@" + domain
+    return parse_uri(raw).raw
 
 
 async def authorize(
@@ -226,18 +248,21 @@ async def authorize(
 ) -> User | None:
     """Who sent the request; None when it has been answered instead (401, 407, 403, 503)."""
     node = request.node
-    uri = parse_uri((request.message.to_addr if www else request.message.from_addr).uri)
+    uri = address_asked(request, www)
     realm = auth.realm_of(request, uri) if realm is None else realm
     header = AUTHORIZATION if www else PROXY_AUTHORIZATION
     given = auth.credentials(request, header, realm)
     if given is None or not auth.is_usable(request, given):
-        return auth.challenge(request, www, realm, False)
+        auth.challenge(request, www, realm, False)
+        return None
     issued_ms = auth.nonces.issued_ms(given.nonce, realm, given.algorithm, request.source.host)
     if issued_ms == 0:
-        return auth.challenge(request, www, realm, False)
+        auth.challenge(request, www, realm, False)
+        return None
     if not auth.nonces.is_fresh(issued_ms, node.wall_ms):
         node.counters.add(AUTH_STALE, 1)
-        return auth.challenge(request, www, realm, True)
+        auth.challenge(request, www, realm, True)
+        return None
     question = auth.question(given)
     answer = auth.inquiries.known(question)
     if answer is None:
@@ -245,23 +270,28 @@ async def authorize(
             return None
         answer = await auth.inquiries.find(question)
         if answer is None:
-            return unavailable(request)
+            unavailable(request)
+            return None
     if not auth.matches(request, given, answer):
         node.counters.add(AUTH_WRONG, 1)
-        return auth.challenge(request, www, realm, False)
+        auth.challenge(request, www, realm, False)
+        return None
     used = auth.use_nonce(request, given, issued_ms)
     if used is None:
-        return unavailable(request)
+        unavailable(request)
+        return None
     if not used:
         node.counters.add(AUTH_REPLAYS, 1)
-        return auth.challenge(request, www, realm, True)
+        auth.challenge(request, www, realm, True)
+        return None
     user = User(given.username, realm)
     if own and not auth.is_own(request, user, uri):
         if not request.hold():
             return None
         owner = await auth.owns(request, user, uri)
         if owner is None:
-            return unavailable(request)
+            unavailable(request)
+            return None
         if not owner:
             node.counters.add(AUTH_NOT_OWNER, 1)
             request.answer(403, b"Forbidden auth ID", b"", b"")

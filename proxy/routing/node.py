@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from proxy.cluster.hlc import HybridClock
 from proxy.registrar.binding import Faults
 from proxy.registrar.rules import RegistrarRules
+from proxy.routing.address_groups import AddressGroups
 from proxy.routing.branch import Signer
 from proxy.routing.identity import Identity
 from proxy.routing.pending import Pendings
@@ -61,6 +62,8 @@ class Node:
         self.pendings = Pendings(layer.timers, counters)
         # what other processes of this node tell a worker: the first byte says which of these it is
         self.errands: dict[int, Callable[[bytes], None]] = {}
+        self.authentication: Any = None  # an Authentication, where [auth] is enabled
+        self.addresses = AddressGroups()
         self.clock = HybridClock()
         self.faults = Faults()
         self.literals: dict[bytes, Address] = {}  # URIs and addresses seen as text
