@@ -77,6 +77,7 @@ class AuthenticationRules:
         self.realm = realm
         self.default_realm = default_realm
         self.qop = qop
+        self.qops = frozenset(qop.split(b","))
         self.use_domain = use_domain
         self.calculate_ha1 = calculate_ha1
         self.check_uri = check_uri
@@ -111,7 +112,8 @@ class Authentication:
         """The credentials for our realm under the strongest algorithm of ours (§22.3)."""
         message = request.message
         best: Credentials | None = None
-        rank = len(self.rules.algorithms)
+        algorithms = self.rules.algorithms
+        rank = len(algorithms)
         index = message.first_of(header)
         count = 0
         while index >= 0:
@@ -120,9 +122,11 @@ class Authentication:
                 raise BadMessage("Too many credentials")
             given = parse_credentials(message.value(index))
             if given is not None and given.realm == realm:
-                for place, algorithm in enumerate(self.rules.algorithms):
-                    if algorithm == given.algorithm and place < rank:
-                        best, rank = given, place
+                for place in range(rank):
+                    if algorithms[place] == given.algorithm:
+                        best = given
+                        rank = place
+                        break
             index = message.next_of(index)
         return best
 
@@ -143,7 +147,7 @@ class Authentication:
         if given.qop == 0:
             if not self.rules.allow_rfc2069 or given.algorithm not in (1, 3, 5):
                 return False
-        elif given.qop_text not in self.rules.qop.split(b","):
+        elif given.qop_text not in self.rules.qops:
             return False
         if not self.rules.check_uri or given.uri == request.message.request_uri:
             return True
@@ -161,20 +165,19 @@ class Authentication:
             return False
         return right and answer.state == FOUND
 
-    def use_nonce(self, request: Exchange, given: Credentials, issued_ms: int) -> bool | None:
-        """Count one use of a nonce: False for a replay, None while that cannot be told."""
-        message = request.message
-        twin = fold(message.data, 0) ^ fold(request.source.hostport, 1)
+    def use_nonce(self, request: Exchange, given: Credentials, issued_ms: int) -> int:
+        """Count one use of a nonce: 1, or 0 for a replay, or -1 while that cannot be told."""
         node = request.node
-        serial = serial_of(given.nonce)
+        twin = fold(request.message.data, 0) ^ fold(request.source.hostport, 1)
+        nc = given.nc if given.nc else 1
         try:
-            verdict = self.used.use(serial, issued_ms, given.nc or 1, twin, node.wall)
+            verdict = self.used.use(serial_of(given.nonce), issued_ms, nc, twin, node.wall)
         except LockTimeout:
             node.counters.add(LOCK_TIMEOUTS, 1)
-            return None
+            return -1
         if verdict == EVICTING:
             node.counters.add(NONCES_EVICTED, 1)
-        return verdict in (ACCEPTED, EVICTING)
+        return 1 if verdict in (ACCEPTED, EVICTING) else 0
 
     def question(self, given: Credentials) -> SubscriberQuestion:
         """What to ask about whoever gave these credentials."""
@@ -277,7 +280,7 @@ async def authorize(
         auth.challenge(request, www, realm, False)
         return None
     used = auth.use_nonce(request, given, issued_ms)
-    if used is None:
+    if used < 0:
         unavailable(request)
         return None
     if not used:

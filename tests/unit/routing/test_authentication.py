@@ -86,7 +86,7 @@ def test_five_hundred_wrong_passwords(here: GuardedWorld) -> None:
     assert len(here.database.asked) == 1
 
 
-# -- nonces ---------------------------------------------------------------------------------------
+# -- nonces -------------------------------------------------------------------------------------
 
 
 def test_a_nonce_may_be_used_again_with_a_higher_nc(here: GuardedWorld, alice: Phone) -> None:
@@ -165,7 +165,7 @@ def test_a_sibling_takes_our_nonce(tmp_path: Path, alice: Phone) -> None:
     assert alice.send(headers=alice.answering(given))[0].status == 200
 
 
-# -- what the credentials are for -------------------------------------------------------------------
+# -- what the credentials are for -----------------------------------------------------------------
 
 
 def test_credentials_for_another_uri(here: GuardedWorld, alice: Phone) -> None:
@@ -234,7 +234,7 @@ def test_calls_from_elsewhere_to_our_users_need_no_password(here: GuardedWorld) 
     assert answers[-1].status == 404
 
 
-# -- several lines, odd lines -----------------------------------------------------------------------
+# -- several lines, odd lines ---------------------------------------------------------------------
 
 
 def test_the_strongest_of_several_lines_for_our_realm_counts(
@@ -293,7 +293,7 @@ def test_what_would_hurt_a_database_reaches_it_as_a_value_or_not_at_all(
     assert here.location.count == 0
 
 
-# -- the database -----------------------------------------------------------------------------------
+# -- the database ---------------------------------------------------------------------------------
 
 
 def test_ha1_columns_serve_as_well_as_a_password(tmp_path: Path) -> None:
