@@ -14,6 +14,7 @@ from libc.string cimport memcmp
 from proxy.shm.inbox cimport Inbox
 from proxy.shm.shards cimport Shards
 from proxy.shm.slots cimport Counters
+from proxy.shm.sources cimport Sources
 from proxy.sip.address cimport Address
 from proxy.sip.scanner cimport call_id_hash
 
@@ -74,6 +75,10 @@ cdef enum:
     SO_MEMINFO = 55  # asm-generic/socket.h
     MEMINFO_DROPS = 8  # linux/sock_diag.h, SK_MEMINFO_DROPS
     MEMINFO_VALUES = 9
+    INET6 = 10  # AF_INET6 of linux/socket.h
+    OVER = 1  # what Sources.note() answers
+    BANNED = 2
+    DISPLACED = 4
 
 
 cdef class Handoff:
@@ -127,6 +132,73 @@ cdef class Handoff:
         self.sleepers.clear()
 
 
+cdef class FloodGuard:
+    """Stops what banned sources send before it is copied, handed off or looked at.
+
+    Takes the table of sources, the counter row with the columns for datagrams stopped and sources
+    displaced, and over(source, now_ms), which is called when a source has just sent more than is
+    allowed and may ban it. Responses are not counted and pass: they were asked for, and a gateway
+    is not to be banned for answering. The worker sets `now_ms` each turn.
+    """
+    cdef Sources sources
+    cdef Counters counters
+    cdef int stopped
+    cdef int displaced
+    cdef object over
+    cdef public uint64_t now_ms
+
+    def __init__(self, Sources sources, Counters counters, int stopped, int displaced, over):
+        self.sources = sources
+        self.counters = counters
+        self.stopped = stopped
+        self.displaced = displaced
+        self.over = over
+        self.now_ms = 0
+
+    cdef bint stops(self, const unsigned char *sockaddr, const char *data, size_t size) except *:
+        """Whether a datagram is to be dropped."""
+        cdef uint64_t source
+        cdef int verdict
+        if size >= 7 and memcmp(data, <const char *>b"SIP/2.0", 7) == 0:
+            return False
+        source = source_number(sockaddr)
+        verdict = self.sources.note(source, self.now_ms)
+        if verdict == 0:
+            return False
+        if verdict & DISPLACED:
+            self.counters.add(self.displaced, 1)
+        if verdict & OVER:
+            self.over(source, self.now_ms)
+        if verdict & BANNED:
+            self.counters.add(self.stopped, 1)
+            return True
+        return False
+
+    def check(self, bytes sockaddr, bytes data):
+        """Whether a datagram is to be dropped."""
+        if PyBytes_GET_SIZE(sockaddr) < 28:
+            sockaddr = sockaddr + bytes(28)
+        return self.stops(<const unsigned char *>PyBytes_AS_STRING(sockaddr),
+                          PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+
+cdef uint64_t source_number(const unsigned char *sockaddr) noexcept:
+    """As proxy.limits.source.source_of, from the sockaddr of a received datagram."""
+    cdef uint64_t number = 0
+    cdef int i
+    cdef int v4_at = 4
+    if (<const uint16_t *>sockaddr)[0] == INET6:
+        for i in range(8, 16):
+            number = number << 8 | sockaddr[i]
+        if number or sockaddr[16] or sockaddr[17] or sockaddr[18] != 255 or sockaddr[19] != 255:
+            return number if number else 1
+        v4_at = 20  # ::ffff:192.0.2.1
+    number = 0xFFFF
+    for i in range(v4_at, v4_at + 4):
+        number = number << 8 | sockaddr[i]
+    return number
+
+
 cdef class DatagramSocket:
     """One bound UDP socket of one worker."""
     cdef readonly int fd
@@ -141,12 +213,14 @@ cdef class DatagramSocket:
     cdef char *overflows
     cdef char *controls
     cdef bytes last_source
+    cdef public FloodGuard guard
 
     def __cinit__(self, int fd, int listener):
         self.fd = fd
         self.listener = listener
         self.segmenting = True
         self.last_source = b""
+        self.guard = None
         self.incoming = <mmsghdr *>calloc(BATCH, sizeof(mmsghdr))
         self.outgoing = <mmsghdr *>calloc(BATCH, sizeof(mmsghdr))
         self.into = <iovec *>calloc(2 * BATCH, sizeof(iovec))
@@ -188,6 +262,7 @@ cdef class DatagramSocket:
         """
         cdef int i, count
         cdef bytes data, source
+        cdef FloodGuard guard = self.guard
         for i in range(BATCH):
             self.incoming[i].msg_hdr.msg_namelen = sizeof(sockaddr_storage)
         with nogil:
@@ -198,6 +273,11 @@ cdef class DatagramSocket:
                 return 0
             raise OSError(errno, os.strerror(errno))
         for i in range(count):
+            if guard is not None and guard.stops(
+                <const unsigned char *>&self.sources[i], self.buffers + i * ROOM,
+                self.incoming[i].msg_len
+            ):
+                continue
             data = self.datagram(i)
             source = self.source_of(i)
             if not handoff.pass_on(self.listener, source, received_ns, data):
