@@ -33,3 +33,7 @@ DNS_CACHE: Final = 4_096  # answers kept
 LOCATED_TARGETS: Final = 16  # addresses one next hop may be tried at
 PENDINGS: Final = 10_000  # questions of one worker's policies that wait for an answer
 PENDING_SECONDS: Final = 300  # the longest a policy may wait for one
+CHANGED_LINES: Final = 12  # header lines that a policy may add to one message
+CHANGED_BYTES: Final = 8_192  # in all those lines
+POLICY_TURNS: Final = 100  # things that one request's policy may relay to, ask for or wait for
+POLICY_FAULTS: Final = 256  # causes of failed policies that a worker tells apart
