@@ -37,3 +37,7 @@ PIPE_NODES: Final = 8  # other nodes whose counts one pipe keeps
 PIPE_LIMIT: Final = 2**31 - 1
 PENDINGS: Final = 10_000  # questions of one worker's policies that wait for an answer
 PENDING_SECONDS: Final = 300  # the longest a policy may wait for one
+CHANGED_LINES: Final = 12  # header lines that a policy may add to one message
+CHANGED_BYTES: Final = 8_192  # in all those lines
+POLICY_TURNS: Final = 100  # things that one request's policy may relay to, ask for or wait for
+POLICY_FAULTS: Final = 256  # causes of failed policies that a worker tells apart
