@@ -56,6 +56,12 @@ class Arena:
     def swap_u32(self, at: int, expected: int, value: int) -> bool:
         """Compare and swap; True when `expected` was there."""
 
+    def claim_u64(self, at: int, amount: int) -> int:
+        """Atomic addition; what was there before it."""
+
+    def swap_u64(self, at: int, expected: int, value: int) -> bool:
+        """Compare and swap; True when `expected` was there."""
+
     def unchanged(self, at: int, value: int) -> bool:
         """After copying: does the word still hold what it held before the copy?"""
 

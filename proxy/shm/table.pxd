@@ -26,6 +26,8 @@ cdef class Table(Chains):
     cpdef uint64_t expires_at(self, bytes key) except? 0
     @cython.locals(bucket="Py_ssize_t", end="Py_ssize_t")
     cpdef tuple scan(self, Py_ssize_t cursor, Py_ssize_t limit)
+    @cython.locals(bucket="uint32_t")
+    cpdef list scan_stripe(self, uint32_t stripe)
     @cython.locals(bucket="Py_ssize_t", end="Py_ssize_t")
     cpdef tuple due(self, uint64_t now, Py_ssize_t cursor, Py_ssize_t limit)
     @cython.locals(at="size_t", stripe_at="size_t", payload="bytes", stamp="uint64_t")

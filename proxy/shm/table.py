@@ -106,6 +106,14 @@ class Table(Chains):
             bucket += 1
         return found, 0 if bucket > self.bucket_mask else bucket
 
+    def scan_stripe(self, stripe: int) -> list[tuple[bytes, bytes]]:
+        """All records of one stripe: what a note of a whole stripe asks its readers to compare."""
+        found: list[tuple[bytes, bytes]] = []
+        for bucket in range(stripe, self.bucket_mask + 1, self.stripe_mask + 1):
+            for row in self._rows(bucket, False, 0):
+                found.append((row[0], row[1]))
+        return found
+
     def due(self, now: int, cursor: int, limit: int) -> tuple[list[bytes], int]:
         """Keys whose record expires at `now` or earlier; cursors as for scan()."""
         found: list[bytes] = []
@@ -195,6 +203,8 @@ class Table(Chains):
             self.arena.put_u32(fresh + _NEXT, self.arena.u32(link_at))
             self.arena.put_u32(fresh + _STATE, _LIVE)
             self.arena.put_u32(link_at, fresh >> 5)  # here the record begins to exist
+            if self.changes is not None:
+                self.changed_at = self.changes.note(self.table_id, key)
             self._tally(hash32, 1, units)
             return True
         if self._stamp(at) != stamp:
@@ -203,6 +213,8 @@ class Table(Chains):
         follows = self.arena.u32(at + _NEXT)
         if payload is None:
             self.arena.put_u32(link_at, follows)  # here it ceases to exist
+            if self.changes is not None:
+                self.changed_at = self.changes.note(self.table_id, key)
             self._tally(hash32, -1, -old_units)
         else:
             old_size = self.slabs.slot_size(at)
@@ -210,6 +222,8 @@ class Table(Chains):
             self.arena.put_u32(fresh + _NEXT, follows)
             self.arena.put_u32(fresh + _STATE, _LIVE)
             self.arena.put_u32(link_at, fresh >> 5)  # here the new one replaces the old
+            if self.changes is not None:
+                self.changed_at = self.changes.note(self.table_id, key)
             if units != old_units:
                 self._tally(hash32, 0, units - old_units)
         self.retire(at, hash32)
