@@ -50,8 +50,17 @@ cdef extern from *:
 
     static inline int shm_swap_u64(uint64_t *p, uint64_t expected, uint64_t value) {
         CRASHPOINT();
-        return __atomic_compare_exchange_n(p, &expected, value, 0, __ATOMIC_ACQ_REL,
-                                           __ATOMIC_ACQUIRE);
+        return __atomic_compare_exchange_n(p, &expected, value, 0, __ATOMIC_SEQ_CST,
+                                           __ATOMIC_SEQ_CST);
+    }
+
+    static inline uint64_t shm_sum_fresh(uint64_t *p, size_t words, uint32_t oldest, uint32_t span) {
+        uint64_t sum = 0;
+        for (size_t i = 0; i < words; i++) {
+            uint64_t word = __atomic_load_n(p + i, __ATOMIC_SEQ_CST);
+            sum += (uint32_t)((uint32_t)(word >> 32) - oldest) <= span ? (uint32_t)word : 0;
+        }
+        return sum;
     }
 
     static inline void shm_put(unsigned char *to, const void *from, size_t length) {
@@ -186,6 +195,7 @@ cdef extern from *:
     void CRASHPOINT() noexcept
     int shm_swap_u32(uint32_t *at, uint32_t expected, uint32_t value) noexcept
     int shm_swap_u64(uint64_t *at, uint64_t expected, uint64_t value) noexcept
+    uint64_t shm_sum_fresh(uint64_t *at, size_t words, uint32_t oldest, uint32_t span) noexcept
     void shm_put(unsigned char *to, const void *source, size_t length) noexcept
     uint64_t shm_fold(const unsigned char *data, size_t length, uint64_t seed) noexcept
     int shm_make_lock(void *at) noexcept
@@ -338,6 +348,11 @@ cdef class Arena:
     cpdef bint swap_u64(self, size_t at, uint64_t expected, uint64_t value) except -1:
         self._within(at, 8, 8)
         return shm_swap_u64(<uint64_t *>(self.base + at), expected, value)
+
+    cpdef uint64_t sum_fresh(self, size_t at, size_t words, uint32_t oldest,
+                             uint32_t span) except? 0:
+        self._within(at, 8 * words, 8)
+        return shm_sum_fresh(<uint64_t *>(self.base + at), words, oldest, span)
 
     cpdef bint unchanged(self, size_t at, uint32_t value) except -1:
         self._within(at, 4, 4)

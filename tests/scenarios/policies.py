@@ -1,7 +1,8 @@
 """Policies for scenarios that want another than conf/routing.py."""
 
 from proxy.registrar.lookup import target_for
-from proxy.routing.request import Outcome, Policy, Request
+from proxy.routing.policy_run import Outcome
+from proxy.routing.request import Policy, Request
 
 ELSEWHERE = b"sip:voicemail@192.0.2.9:5060"
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from proxy.constants import INTERNAL_LISTENER
 from proxy.limits import bounds
 from proxy.routing.pending import LATE, Pending, rounded
-from proxy.routing.request import Outcome, Request
+from proxy.routing.policy_run import Outcome
+from proxy.routing.request import Request
 from tests.scenarios.world import World, address
 
 PHONE = address("192.0.2.1:5060")
