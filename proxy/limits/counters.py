@@ -129,6 +129,13 @@ TURNS: Final = counter("sipherd:turns")
 # an exception nobody expected; its traceback is in the log
 INTERNAL_ERRORS: Final = counter("sipherd:internal_errors")
 
+# sipherd: limits
+PIPE_REFUSALS: Final = counter("sipherd:pipe_refusals")
+PIPES_FULL: Final = counter("sipherd:pipes_full")  # refused: no room for one more pipe
+FLOOD_STOPPED: Final = counter("sipherd:flood_stopped")  # datagrams of banned sources
+FLOOD_BANS: Final = counter("sipherd:flood_bans")
+FLOOD_DISPLACED: Final = counter("sipherd:flood_displaced")  # sources forgotten while they counted
+
 NAMES: Final = tuple(_names)
 COUNT: Final = len(NAMES)
 GAUGES: Final = frozenset({TM_INUSE_TRANSACTIONS})  # set to 0 in the row of a process that died
