@@ -213,7 +213,9 @@ def _realm(value: str) -> str:
     return value
 
 
-Algorithm = Literal["MD5", "MD5-sess", "SHA-256", "SHA-256-sess", "SHA-512-256", "SHA-512-256-sess"]
+DigestAlgorithm = Literal[
+    "MD5", "MD5-sess", "SHA-256", "SHA-256-sess", "SHA-512-256", "SHA-512-256-sess"
+]
 
 
 class Auth(Section):
@@ -221,7 +223,7 @@ class Auth(Section):
 
     enabled: StrictBool = False
     realm: Annotated[StrictStr, Field(max_length=256), AfterValidator(_realm)] = ""
-    algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = ("SHA-256", "MD5")
+    algorithms: Annotated[tuple[DigestAlgorithm, ...], Field(min_length=1)] = ("SHA-256", "MD5")
     qop: Literal["auth", "auth-int", "auth,auth-int"] = "auth"
     allow_rfc2069: StrictBool = False
     check_uri: StrictBool = True

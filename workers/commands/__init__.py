@@ -9,6 +9,7 @@ import inspect
 from typing import Any, Final
 
 from workers.child import Child
+from workers.commands.auth import Access
 from workers.commands.command import (
     METHOD_NOT_FOUND,
     NOT_FOUND,
@@ -21,7 +22,7 @@ from workers.commands.core import Core
 from workers.commands.limits import Limits
 from workers.commands.location import Phones
 
-GROUPS: Final[tuple[type[Group], ...]] = (Core, Limits, Phones)
+GROUPS: Final[tuple[type[Group], ...]] = (Core, Access, Limits, Phones)
 
 
 class Commands(Group):
