@@ -26,6 +26,7 @@ cdef class Pipes:
     cdef uint64_t _interval
     cdef uint64_t _slot_period
     cdef uint64_t _slots
+    cdef uint64_t _ring
     cdef uint64_t _window
     cdef bint _per_interval
 
