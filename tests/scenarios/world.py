@@ -14,8 +14,11 @@ from proxy.routing.core import ProxyCore
 from proxy.routing.identity import Identity
 from proxy.routing.locate import Located
 from proxy.routing.node import Node
+from proxy.routing.ratelimit import Declared, Ratelimit
 from proxy.routing.request import Policy
 from proxy.shm.location_table import LocationTable
+from proxy.shm.pipe_layout import Timing
+from proxy.shm.pipes import Pipes
 from proxy.shm.slots import ProcessSlots
 from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
@@ -72,6 +75,8 @@ class World:
         self.location = LocationTable.create(str(folder / "location.table"), 1000)
         self.slots = ProcessSlots.create(None, 4, ids.COUNT)
         self.counters = self.slots.counters(3)
+        self.pipes = Pipes.create(None, 64, Timing())
+        self.declared: dict[str, Declared] = {}
         self.listeners = [address(text) for text in listeners]
         self.domains = domains
         self.policy = policy or policy_from(DEFAULT_POLICY)
@@ -105,6 +110,7 @@ class World:
             self.resolve,
             181.0,
         )
+        self.node.pipes = Ratelimit(self.pipes, self.declared, "TAILDROP", self.counters)
         self.core = ProxyCore(self.node, self.policy)
         self.tell_time()
 
