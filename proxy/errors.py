@@ -56,6 +56,13 @@ class LocateError(SipherdError):
     """A next hop that cannot be reached from here whatever the DNS says."""
 
 
+class HandedOver(BaseException):
+    """Ends a policy here, whose request begins anew in the worker that owns it.
+
+    Not an Exception, as a policy that catches those is not to go on.
+    """
+
+
 class Refused(BadMessage):
     """A request a rule refuses; `headers` are the lines its answer needs beyond the usual."""
 

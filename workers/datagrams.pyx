@@ -16,7 +16,7 @@ from proxy.shm.inbox cimport Inbox
 from proxy.shm.shards cimport Shards
 from proxy.shm.slots cimport Counters
 from proxy.sip.address cimport Address
-from proxy.sip.scanner cimport call_id_hash
+from proxy.sip.scanner cimport call_id_hash, stands_alone
 
 import os
 
@@ -69,6 +69,7 @@ cdef enum:
     SEGMENT = 1400  # a larger datagram may exceed the path's MTU, which segments must not
     VECTORS = 512
     WINDOW = 256  # entries ordered at a time: what a rank and an index of one byte can tell apart
+    BACKLOG = 3  # full batches in a row: more work than one worker has time for
     CONTROL = 32
     SEND_PATIENCE_MS = 20
     SOL_UDP = 17
@@ -81,6 +82,10 @@ cdef enum:
 
 cdef class Handoff:
     """Who owns a call, and the way to each owner's inbox.
+
+    What most likely needs no state stays where it was received, and is spared the way and a
+    wake-up; if it does need some, `hand_over` sends it after all. Under a backlog it goes to its
+    owner as well, so that the work spreads.
 
     Takes this worker's index, the shard table, every worker's inbox and its eventfd, and the
     counter row with the two columns for messages handed off and inboxes found full.
@@ -104,6 +109,13 @@ cdef class Handoff:
         self.handed_off = handed_off
         self.inbox_full = inbox_full
         self.sleepers = set()
+
+    def hand_over(self, int listener, bytes sockaddr, bytes data):
+        """As pass_on, for a request that turns out to need state; wakes the owner at once."""
+        if not self.pass_on(listener, sockaddr, 0, data):
+            return False
+        self.wake()
+        return True
 
     cdef bint pass_on(self, int listener, bytes sockaddr, uint64_t received_ns, bytes data) except *:
         """True if the datagram belongs to another worker and is no longer ours."""
@@ -177,6 +189,7 @@ cdef class DatagramSocket:
     cdef char *controls
     cdef bytes last_source
     cdef public FloodGuard guard
+    cdef int full_batches
 
     def __cinit__(self, int fd, int listener):
         self.fd = fd
@@ -226,6 +239,7 @@ cdef class DatagramSocket:
         cdef int i, count
         cdef bytes data, source
         cdef FloodGuard guard = self.guard
+        cdef bint spread
         for i in range(BATCH):
             self.incoming[i].msg_hdr.msg_namelen = sizeof(sockaddr_storage)
         with nogil:
@@ -235,13 +249,17 @@ cdef class DatagramSocket:
             if errno in (EAGAIN, EINTR, ECONNREFUSED):
                 return 0
             raise OSError(errno, os.strerror(errno))
+        self.full_batches = self.full_batches + 1 if count == BATCH else 0
+        spread = self.full_batches >= BACKLOG
         for i in range(count):
             if guard is not None and is_stopped(guard, <const unsigned char *>&self.sources[i],
                                                 self.buffers + i * ROOM, self.incoming[i].msg_len):
                 continue
             data = self.datagram(i)
             source = self.source_of(i)
-            if not handoff.pass_on(self.listener, source, received_ns, data):
+            if not spread and stands_alone(data) or not handoff.pass_on(
+                self.listener, source, received_ns, data
+            ):
                 batch.append((self.listener, source, received_ns, data))
         return count
 

@@ -83,6 +83,7 @@ class UdpWorker:
             timers.timer_c,
         )
         self.node.pipes = pipes_of(child)
+        self.node.hand_over = self.handoff.hand_over
         self.guard = flood_guard_of(child)
         for sock in self.sockets:
             sock.guard = self.guard

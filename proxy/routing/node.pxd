@@ -25,6 +25,7 @@ cdef class Node:
     cdef public object on_reply
     cdef readonly dict errands
     cdef public Ratelimit pipes
+    cdef public object hand_over
     cdef readonly HybridClock clock
     cdef readonly object faults
     cdef readonly dict literals

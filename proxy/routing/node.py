@@ -67,6 +67,8 @@ class Node:
         # what other processes of this node tell a worker: the first byte says which of these it is
         self.errands: dict[int, Callable[[bytes], None]] = {}
         self.pipes: Ratelimit | None = None  # the worker's, for policies
+        # hand_over(listener, sockaddr, data): whether it was another worker's and has gone there
+        self.hand_over: Callable[[int, bytes, bytes], bool] | None = None
         self.clock = HybridClock()
         self.faults = Faults()
         self.literals: dict[bytes, Address] = {}  # URIs and addresses seen as text
