@@ -79,7 +79,9 @@ class UdpWorker:
             self.resolver.resolve,
             timers.timer_c,
         )
-        self.core = ProxyCore(self.node, load_policy(config.routing.script))
+        script = load_policy(config.routing.script)
+        self.node.on_reply = script.on_reply
+        self.core = ProxyCore(self.node, script.on_request)
         self.tallies = Tallies(
             self.counters, self.layer, self.resolver, self.node.faults, self.sockets
         )
