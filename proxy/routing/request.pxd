@@ -19,6 +19,7 @@ cdef class Request(PolicyRun):
     cdef Uri _uri
     cdef dict _values
     cpdef list lookup(self, bytes uri=*)
+    cpdef bint pipe(self, str name, object limit=*, str algorithm=*) except *
     cpdef record_route(self)
     cpdef add_header(self, bytes name, bytes value)
     cpdef int remove_header(self, bytes name) except -1
