@@ -46,6 +46,7 @@ class Comparison:
         self.pull: Pull | None = None
         self.serving: Serving | None = None
         self.waiting: dict[int, int] = {}  # who was told to come later, and until when that counts
+        self._asked: tuple[int, SyncAsk] | None = None  # who is served next
         self.last: dict[str, int] = {}  # of the last snapshot taken: peer, records, news, at
         self.started_at = -1
         self._questions = 0
@@ -244,7 +245,7 @@ class Comparison:
     # -- giving ------------------------------------------------------------------------------------
 
     def on_ask(self, link: Link, frame: Frame, now: int, wall: int) -> None:
-        """A peer wants what it lacks."""
+        """A peer wants what it lacks: it gets it from the next turn on, or is told to come later."""
         ask = SyncAsk.decode(frame.body)
         serving = self.serving
         if serving is not None and serving.peer == link.peer:
@@ -252,15 +253,24 @@ class Comparison:
                 self._send_again(link, serving)
                 return
             if ask.question > serving.question:
-                serving = None  # it has given up the one before
-        if serving is not None or not self.replication.is_scanned:
+                self.serving = None  # it has given up the one before
+        busy = self._asked is not None and self._asked[0] != link.peer
+        if self.serving is not None or busy or not self.replication.is_scanned:
             self.waiting[link.peer] = now + 2 * self.settings.pace.hello
             body = SNAPSHOT_HEAD.pack(ask.question)
             self.wire.send(link, Kind.SYNC_LATER, 0, body)
             return
         self.waiting.pop(link.peer, None)
+        self._asked = (link.peer, ask)
+
+    def _begin_serving(self, now: int) -> None:
+        """What differs is judged when all that changed here is in the sums."""
+        if self._asked is None or not self.replication.is_drained:
+            return
+        peer, ask = self._asked
+        self._asked = None
         wanted = self.replication.digests.differing(ask.sums)
-        self.serving = Serving(link.peer, ask.question, wanted, now)
+        self.serving = Serving(peer, ask.question, wanted, now)
 
     def on_sync_ack(self, link: Link, frame: Frame, now: int, wall: int) -> None:
         """How much of it has arrived."""
@@ -276,6 +286,7 @@ class Comparison:
             serving.acknowledged_end = serving.end_sent
 
     def _serve(self, now: int) -> bool:
+        self._begin_serving(now)
         serving = self.serving
         if serving is None:
             return False
@@ -316,6 +327,8 @@ class Comparison:
         """The peer is another incarnation, or gone."""
         if self.serving is not None and self.serving.peer == peer:
             self.serving = None
+        if self._asked is not None and self._asked[0] == peer:
+            self._asked = None
         if self.pull is not None and self.pull.donor == peer:
             self.pull = None
             self.reason = f"node {peer} began anew while it was the donor"

@@ -10,7 +10,9 @@ cpdef unsigned long long part_stamp(
     unsigned long long identity, unsigned long long version, unsigned long long origin
 ) noexcept
 cpdef int bucket_of(unsigned int table, bytes key) except -1
-cpdef unsigned long long record_sum(unsigned long long key_hash, unsigned long long live) noexcept
+cpdef unsigned long long record_sum(
+    unsigned long long key_hash, unsigned long long live, unsigned long long dead
+) noexcept
 
 
 @cython.final

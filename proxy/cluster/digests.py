@@ -1,8 +1,9 @@
 """Digests: what this node holds as 4096 sums, each kept up to date by one addition per change.
 
-The sum of a bucket is over its records' keys and what is live in them, in any order. Two nodes with
-the same sums hold the same; a bucket whose sums differ is sent whole. Tombstones are not in the
-sums, since nodes forget them at different times; beside them they tell whether a record is news.
+The sum of a bucket is over the keys of its records, what is live in them and their tombstones, in
+any order. Two nodes with the same sums hold the same; a bucket whose sums differ is sent whole.
+Tombstones count because a node that lacks one is not safe from what it deletes. Nodes forget them
+at slightly different times, and then send them to each other in vain for a moment.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ def bucket_of(table: int, key: bytes) -> int:
     return hash_bytes(key, table) & _BUCKET_MASK
 
 
-def record_sum(key_hash: int, live: int) -> int:
-    """What a record adds to the sum of its bucket; nothing when nothing of it is live."""
-    return mix(key_hash ^ live) if live else 0
+def record_sum(key_hash: int, live: int, dead: int) -> int:
+    """What a record adds to the sum of its bucket; one that is not there adds nothing."""
+    return mix(key_hash ^ live ^ mix(dead)) if live or dead else 0
 
 
 class Digests:
@@ -76,7 +77,7 @@ class Digests:
             self._dead[name] = dead
         elif old_dead:
             del self._dead[name]
-        change = (record_sum(name, live) - record_sum(name, old_live)) & _ALL
+        change = (record_sum(name, live, dead) - record_sum(name, old_live, old_dead)) & _ALL
         bucket = name & _BUCKET_MASK
         self.sums[bucket] = (self.sums[bucket] + change) & _ALL
         self.root = (self.root + change) & _ALL

@@ -49,6 +49,7 @@ class Replication:
         self.backlog = Backlog(settings.backlog)
         self.disabled: set[int] = set()  # tables an operator took out
         self.scanning = 0  # the next cursor, -1 = all is known
+        self.is_drained = False  # whether every change here is in the sums
         self.stable_ms = 0
         self._marks: deque[tuple[int, int]] = deque(maxlen=MARKS)  # position, moment
         self._bodies: dict[tuple[int, bytes], bytes | None] = {}
@@ -69,6 +70,7 @@ class Replication:
         self._bodies.clear()
         self._batches.clear()
         more = self._take(now)
+        self.is_drained = not more and self.is_scanned
         self._mark(wall)
         for link in self.links.values():
             more |= self._send(link, now)

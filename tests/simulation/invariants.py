@@ -28,6 +28,7 @@ class Invariants:
         self.cuts: dict[tuple[int, int, int], Cut] = {}
         self.cseqs: dict[tuple[int, Part], tuple[int, int]] = {}
         self.tag_actors: dict[int, int] = {}
+        self.tag_epochs: dict[tuple[int, int, str], int] = {}
         self.epochs: dict[tuple[int, int], int] = {}  # highest epoch a node heard of another
         self.log: dict[tuple[int, int], list[Cut]] = {}  # what each change of a node was
 
@@ -131,7 +132,7 @@ class Invariants:
         if state[2]:
             # A tombstone so old that it deletes nothing any more need not arrive.
             wall = node.wall(self.now)
-            return held is not None or state[0] >= node.brain.replication.tombstones_before(wall)
+            return state[0] >= node.brain.replication.tombstones_before(wall)
         return self._outlives(state)
 
     def _outlives(self, state: State) -> bool:
@@ -155,13 +156,18 @@ class Invariants:
         """I8: who says that a snapshot came whole has all that the donor had."""
         seen = self.highest[node.number]
         for part, state in self.cuts.pop((donor, node.number, question), {}).items():
-            if self._is_wanting(node, seen, part, state) and (not state[2] or part in seen):
+            if self._is_wanting(node, seen, part, state):
                 raise Violation(f"I8 node {node.number} took {donor}'s snapshot, lacks {state}")
 
     def looked_at(self, node: Node) -> None:
         """I10 one actor per epoch of a tag; I11 nothing grows without bound."""
         brain = node.brain
         for name in brain.tags.names:
+            known = brain.tags.get(name).epoch
+            place = (node.number, node.incarnation, name)
+            if known < self.tag_epochs.get(place, 0):
+                raise Violation(f"I10 node {node.number} went back to epoch {known} of {name}")
+            self.tag_epochs[place] = known
             if brain.tags.acts(name):
                 epoch = brain.tags.get(name).epoch
                 actor = self.tag_actors.setdefault(epoch, node.number)

@@ -1,4 +1,4 @@
-"""The network between simulated nodes: it loses, repeats, delays, reorders, holds back and divides."""
+"""The network between simulated nodes: loses, repeats, delays, reorders, holds back, divides."""
 
 from __future__ import annotations
 

@@ -158,13 +158,11 @@ class Simulation:
             checks.heard(node, frame.sender, frame.epoch)
             following = link.following
             before = following.position
-            serving, pull = comparison.serving, comparison.pull
+            pull = comparison.pull
             taken = node.brain.wire.tallies["snapshots"]
             handler(link, frame, now, wall)
             if kind == Kind.DATA and following.position > before:
                 checks.moved(node, link.peer, following.epoch, before, following.position)
-            if comparison.serving is not serving and comparison.serving is not None:
-                checks.began_snapshot(node, link.peer, comparison.serving.question)
             if node.brain.wire.tallies["snapshots"] > taken and pull is not None:
                 checks.took_snapshot(node, pull.donor, pull.question)
 
@@ -188,7 +186,12 @@ class Simulation:
         inbox, node.inbox = node.inbox, []
         for data in inbox:
             node.brain.step(data, self.now, wall)
+        comparison = node.brain.comparison
+        serving = comparison.serving
         again = node.brain.tick(self.now, wall)
+        if comparison.serving is not serving and comparison.serving is not None:
+            began = comparison.serving
+            self.invariants.began_snapshot(node, began.peer, began.question)
         for hop, _channel, data in node.brain.ready():
             self.network.send(self.now, node.number, hop, data)
         for event, detail in node.brain.events():
