@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-from collections import deque
-from itertools import islice
+Note = tuple[int, bytes]  # table, key
 
 
 class Backlog:
-    """The last changes; a position is how many came before it, in this incarnation."""
+    """The last `most` changes; a position is how many came before it, in this incarnation."""
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.head = 0
-        self._notes: deque[tuple[int, bytes]] = deque()
+        self.tail = 0  # the oldest position that can still be followed from
+        self._notes: list[Note] = []  # position p lies at p % most
 
-    @property
-    def tail(self) -> int:
-        """The oldest position that can still be followed from."""
-        return self.head - len(self._notes)
-
-    def append(self, table: int, key: bytes) -> None:
+    def append(self, note: Note) -> None:
         """One more; the oldest is forgotten when there are too many."""
-        if len(self._notes) == self.most:
-            self._notes.popleft()
-        self._notes.append((table, key))
+        if len(self._notes) < self.most:
+            self._notes.append(note)
+        else:
+            self._notes[self.head % self.most] = note
         self.head += 1
+        if self.head - self.tail > self.most:
+            self.tail += 1
 
     def skip(self) -> None:
         """Some were never seen: nobody can follow from before this moment."""
-        self._notes.clear()
-        self.head += 1
+        self.append((0, b""))
+        self.tail = self.head
 
-    def since(self, position: int, limit: int) -> list[tuple[int, bytes]]:
+    def since(self, position: int, limit: int) -> list[Note]:
         """Up to `limit` changes from `position` on, which must not be before the tail."""
-        start = position - self.tail
-        if start < 0:
+        if position < self.tail:
             raise IndexError(f"position {position} has left the backlog")
-        return list(islice(self._notes, start, start + limit))
+        end = min(self.head, position + limit)
+        start = position % self.most
+        upto = start + end - position
+        return self._notes[start:upto] + self._notes[: max(0, upto - self.most)]

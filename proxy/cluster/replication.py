@@ -105,7 +105,7 @@ class Replication:
             body = bodies[note] = self.store.fetch(note[0], note[1])
             # What ran out is told to nobody: each node's own clock sees to that.
             if self._learn(note[0], note[1], body) and body is not None:
-                self.backlog.append(note[0], note[1])
+                self.backlog.append(note)
         return len(notes) == TAKEN_AT_ONCE
 
     def _send(self, link: Link, now: int) -> bool:

@@ -37,6 +37,8 @@ class Invariants:
     def booted(self, node: Node, kept: bool) -> None:
         """A node starts; with empty tables it has promised nothing any more."""
         number = node.number
+        # A clock that went back while its node was away is held up by what the tables still have.
+        self.cseqs = {place: last for place, last in self.cseqs.items() if place[0] != number}
         self.epochs = {pair: e for pair, e in self.epochs.items() if pair[0] != number}
         if not kept:
             lost = self.highest[number]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from random import Random
 
+from proxy.cluster.backlog import Note
 from proxy.cluster.frames import Frame, decode
 from proxy.cluster.link import Link
 from proxy.cluster.messages import Kind
@@ -135,13 +136,15 @@ class Simulation:
         skip = replication.backlog.skip
         checks = self.invariants
 
-        def noted(table: int, key: bytes) -> None:
-            checks.noted(node, table, key)
-            append(table, key)
+        def noted(note: Note) -> None:
+            checks.noted(node, *note)
+            append(note)
 
         def skipped() -> None:
             checks.log[node.number, node.incarnation].append({})
+            replication.backlog.append = append  # type: ignore[method-assign]
             skip()
+            replication.backlog.append = noted  # type: ignore[method-assign]
 
         replication.backlog.append = noted  # type: ignore[method-assign]
         replication.backlog.skip = skipped  # type: ignore[method-assign]
