@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import cython
-
 from proxy.dialog.decoded import DialogRecord, decode, encode, listed, pairs
 from proxy.dialog.layout import (
     AT_ANSWERED,
@@ -40,6 +38,7 @@ from proxy.dialog.layout import (
     LEG_STATE,
     PROFILES,
     RACE,
+    REFUSED,
     VARIABLES,
 )
 from proxy.dialog.record import (
@@ -54,7 +53,7 @@ from proxy.dialog.record import (
 )
 from proxy.dialog.route_set import routes_to_callee, target_of
 from proxy.dialog.states import EVENTS, EndReason, Event, State, flatten
-from proxy.dialog.store import REFUSED, DialogStore, version_of
+from proxy.dialog.store import DialogStore, version_of
 from proxy.errors import ShmError, TableFull
 from proxy.limits.bounds import DIALOG_LEGS, DIALOG_PROFILES, DIALOG_VARIABLES_BYTES
 from proxy.limits.counters import (
@@ -63,7 +62,7 @@ from proxy.limits.counters import (
     PROFILE_REFUSALS,
     PROFILES_FULL,
 )
-from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+from proxy.shm.words import get_u32, put_u16, put_u32, put_u64
 from proxy.sip.message import Message
 
 TABLE = flatten()

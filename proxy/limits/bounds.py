@@ -32,11 +32,21 @@ REMEMBERED_BYTES: Final = 512  # of a text that is kept for the next time it is 
 DNS_CACHE: Final = 4_096  # answers kept
 LOCATED_TARGETS: Final = 16  # addresses one next hop may be tried at
 PIPE_NAME_BYTES: Final = 64  # of a rate-limit pipe; of a longer one its beginning and a hash
+NONCE_BYTES: Final = 256  # of a nonce or cnonce in credentials
+CREDENTIALS: Final = 8  # Authorization lines of one request
+PASSWORD_BYTES: Final = 256
+PIPE_NAME_BYTES: Final = (
+    64  # of a rate-limit pipe; a longer one is kept as its beginning and a hash
+)
 PIPE_SLOTS: Final = 256  # window_size / slot_period
 PIPE_NODES: Final = 8  # other nodes whose counts one pipe keeps
 PIPE_LIMIT: Final = 2**31 - 1
 PENDINGS: Final = 10_000  # questions of one worker's policies that wait for an answer
 PENDING_SECONDS: Final = 300  # the longest a policy may wait for one
+CHANGED_LINES: Final = 12  # header lines that a policy may add to one message
+CHANGED_BYTES: Final = 8_192  # in all those lines
+POLICY_TURNS: Final = 100  # things that one request's policy may relay to, ask for or wait for
+POLICY_FAULTS: Final = 256  # causes of failed policies that a worker tells apart
 DIALOG_LEGS: Final = 16  # callees of one INVITE that are told apart
 DIALOG_CONTACT_BYTES: Final = 512  # of a remote target; a longer one is not kept
 DIALOG_ROUTES_BYTES: Final = 2_048  # of a route set
@@ -46,3 +56,5 @@ DIALOG_PROFILES: Final = 8  # that one dialog may be in
 PROFILE_NAME_BYTES: Final = 31
 PROFILE_VALUE_BYTES: Final = 96
 PROFILE_KEY_BYTES: Final = 128  # name and value together
+FETCH_SECONDS: Final = 2.0  # a request waits so long for what the database knows of a user
+FETCH_WAITERS: Final = 64  # requests of one worker that wait for the same user

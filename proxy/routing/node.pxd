@@ -22,6 +22,8 @@ cdef class Node:
     cdef public object resolve
     cdef readonly double timer_c
     cdef readonly Pendings pendings
+    cdef readonly object mistakes
+    cdef public object on_reply
     cdef readonly dict errands
     cdef public Ratelimit pipes
     cdef public Tracker dialogs
