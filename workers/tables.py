@@ -20,8 +20,11 @@ from typing import Final
 
 from proxy.errors import ShmError
 from proxy.limits import counters
+from proxy.shm import table_ids
+from proxy.shm.changes import ChangeRing
 from proxy.shm.inbox import Inbox
 from proxy.shm.location_table import LocationTable
+from proxy.shm.page import Page
 from proxy.shm.shards import Shards
 from proxy.shm.slots import ProcessSlots
 from workers.logs import Log
@@ -31,6 +34,11 @@ from workers.shared_page import ROWS
 LOCATION: Final = "location.table"
 PROCESSES: Final = "processes.table"
 SHARDS: Final = "shards.table"
+CHANGES: Final = "changes.ring"
+QUESTIONS: Final = "questions.ring"
+STORAGE: Final = "storage.state"
+CHANGE_UNITS: Final = 65_536
+QUESTION_BYTES: Final = 4 << 20
 LOCK: Final = "sipherd.lock"
 SECRET: Final = "secret"
 CONTROL_SOCKET: Final = "control.sock"
@@ -47,6 +55,9 @@ class Tables:
     slots: ProcessSlots
     inboxes: list[Inbox]
     shards: Shards
+    changes: ChangeRing
+    questions: Inbox  # what others want of the storage process
+    storage: Page  # what the storage process says of itself
 
     def close(self, clean: bool) -> None:
         """Let go of the tables; `clean` when no process was killed inside one."""
@@ -60,7 +71,11 @@ def open_tables(config: Config, log: Log) -> Tables:
     location = _open_location(folder / LOCATION, config.location.capacity, boot_id, log)
     for old in [*folder.glob("inbox-*.ring"), folder / PROCESSES, folder / SHARDS]:
         old.unlink(missing_ok=True)
+    for name in (CHANGES, QUESTIONS, STORAGE):
+        (folder / name).unlink(missing_ok=True)
     workers = config.workers.udp
+    changes = ChangeRing.create(str(folder / CHANGES), CHANGE_UNITS)
+    location.note_changes(changes, table_ids.LOCATION)
     return Tables(
         location=location,
         slots=ProcessSlots.create(str(folder / PROCESSES), ROWS, counters.COUNT, boot_id=boot_id),
@@ -69,6 +84,9 @@ def open_tables(config: Config, log: Log) -> Tables:
             for number in range(1, workers + 1)
         ],
         shards=Shards.create(str(folder / SHARDS), workers),
+        changes=changes,
+        questions=Inbox.create(str(folder / QUESTIONS), QUESTION_BYTES),
+        storage=Page.create(str(folder / STORAGE)),
     )
 
 

@@ -25,6 +25,7 @@ cdef class Exchange(ForkUser):
     cdef public int answered
     cdef public bint dropped
     cdef public bint cancelled
+    cdef public bint waiting
     cdef public bint own_route
     cpdef prepare(self)
     cpdef bint passes(self) except *

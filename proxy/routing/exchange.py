@@ -44,6 +44,7 @@ class Exchange(ForkUser):
         self.answered = 0  # the final status that went upstream
         self.dropped = False
         self.cancelled = False
+        self.waiting = False  # for the database; the answer will come without the policy
         self.own_route = False
 
     # -- before it goes on ----------------------------------------------------------------------

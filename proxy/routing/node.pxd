@@ -21,6 +21,7 @@ cdef class Node:
     cdef readonly double timer_c
     cdef readonly Pendings pendings
     cdef readonly dict errands
+    cdef public object parking
     cdef readonly HybridClock clock
     cdef readonly object faults
     cdef readonly dict literals

@@ -61,6 +61,7 @@ class Node:
         self.pendings = Pendings(layer.timers, counters)
         # what other processes of this node tell a worker: the first byte says which of these it is
         self.errands: dict[int, Callable[[bytes], None]] = {}
+        self.parking: Any = None  # answers that wait for the database (parking.py)
         self.clock = HybridClock()
         self.faults = Faults()
         self.literals: dict[bytes, Address] = {}  # URIs and addresses seen as text

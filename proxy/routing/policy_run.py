@@ -113,7 +113,7 @@ class PolicyRun(Exchange):
         """The policy has returned: see that the caller gets an answer."""
         context = self.context
         if context is None:
-            if not self.answered and not self.dropped:
+            if not self.answered and not self.dropped and not self.waiting:
                 self.node.log.warning("policy gave no answer", method=self.method)
                 self.refuse(500)
         elif self.answered:
