@@ -125,7 +125,7 @@ DEFAULT_SCRIPT = default_script(Path(__file__).resolve().parent)
 FilePath = Annotated[Path, BeforeValidator(_path)]
 Domain = Annotated[StrictStr, AfterValidator(_domain)]
 ListenAddress = Annotated[Endpoint, BeforeValidator(parse_endpoint)]
-DatabaseUrl = Annotated[StrictStr, BeforeValidator(_database_url), Field(repr=False)]
+DatabaseUrl = Annotated[StrictStr, BeforeValidator(_database_url)]
 NameServer = Annotated[Endpoint, BeforeValidator(_name_server)]
 Whole = StrictInt
 Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -228,7 +228,7 @@ class Limits(Section):
 class Storage(Section):
     """Databases: which, and what is written to them when."""
 
-    urls: Annotated[tuple[DatabaseUrl, ...], Field(min_length=1, max_length=8)] = (
+    urls: Annotated[tuple[DatabaseUrl, ...], Field(min_length=1, max_length=8, repr=False)] = (
         "sqlite:///var/sipherd.db",
     )
     mode: Mode = NO_DB

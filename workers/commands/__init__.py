@@ -19,8 +19,9 @@ from workers.commands.command import (
 )
 from workers.commands.core import Core
 from workers.commands.location import Phones
+from workers.commands.storage import Databases
 
-GROUPS: Final[tuple[type[Group], ...]] = (Core, Phones)
+GROUPS: Final[tuple[type[Group], ...]] = (Core, Phones, Databases)
 
 
 class Commands(Group):

@@ -51,6 +51,8 @@ class StorageProcess:
         self.trusted_until = self.table.touched_at
         self.reader = ChangeReader(self.ring)
         self.stores = Stores(child)
+        # One that replaces a dead one: what is not in the table by now has been removed from it.
+        self.stores.loaded = bool(orjson.loads(self.page.read() or b"{}").get("loaded"))
         self.answerer = Answerer(child, self.stores)
         self.handlers: dict[int, Callable[[Question], None]] = {
             Kind.FLUSH: self.flush_now,
@@ -62,6 +64,7 @@ class StorageProcess:
         self.choose_at = 0.0
         self.status_at = 0.0
         self.flushes = 0
+        self.report()
 
     def serve(self) -> int:
         """Turn after turn until asked to stop; then the last changes are written."""
