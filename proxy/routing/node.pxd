@@ -28,6 +28,7 @@ cdef class Node:
     cdef public Ratelimit pipes
     cdef public object hand_over
     cdef public Tracker dialogs
+    cdef public object parking
     cdef readonly HybridClock clock
     cdef readonly object faults
     cdef readonly dict literals

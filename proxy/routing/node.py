@@ -71,6 +71,7 @@ class Node:
         # hand_over(listener, sockaddr, data): whether it was another worker's and has gone there
         self.hand_over: Callable[[int, bytes, bytes], bool] | None = None
         self.dialogs: Tracker | None = None  # the worker's, unless calls are not tracked
+        self.parking: Any = None  # answers that wait for the database (parking.py)
         self.clock = HybridClock()
         self.faults = Faults()
         self.literals: dict[bytes, Address] = {}  # URIs and addresses seen as text

@@ -236,7 +236,13 @@ class Request(PolicyRun):
         )
         accepted = result.status < 300
         node.counters.add(REGISTRAR_ACCEPTED_REGS if accepted else REGISTRAR_REJECTED_REGS, 1)
-        self.answer(result.status, result.reason, result.headers, b"")
+        parking = node.parking
+        if (
+            parking is None
+            or not accepted
+            or not parking.hold(self, result, node.location, node.now)
+        ):
+            self.answer(result.status, result.reason, result.headers, b"")
 
     def drop(self) -> None:
         """Do not answer at all."""
