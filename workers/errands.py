@@ -21,6 +21,8 @@ class Errand(enum.IntEnum):
 
     DURABLE = 1  # the database has what was committed up to ring.done(READER_STORAGE)
     ANSWER = 2  # a part of what the storage process was asked for (proxy/storage/kinds.py)
+    CREDENTIALS = 3  # what the database has said: a state and the key of the question
+    RELOAD_LIST = 4  # read a list of the database anew: its number
 
 
 def send_errand(child: Child, worker: int, errand: int, data: bytes) -> bool:

@@ -212,6 +212,45 @@ class Registrar(Section):
         return self
 
 
+_PLAIN_TEXT = re.compile(r"[^\x00-\x1f\x7f\"\\]*")
+
+
+def _realm(value: str) -> str:
+    if not _PLAIN_TEXT.fullmatch(value):
+        raise ValueError("must have no quotes, backslashes or control characters")
+    return value
+
+
+Algorithm = Literal["MD5", "MD5-sess", "SHA-256", "SHA-256-sess", "SHA-512-256", "SHA-512-256-sess"]
+
+
+class Auth(Section):
+    """Digest authentication, and what is kept of the database's answers."""
+
+    enabled: StrictBool = False
+    realm: Annotated[StrictStr, Field(max_length=256), AfterValidator(_realm)] = ""
+    algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = ("SHA-256", "MD5")
+    qop: Literal["auth", "auth-int", "auth,auth-int"] = "auth"
+    allow_rfc2069: StrictBool = False
+    check_uri: StrictBool = True
+    nonce_lifetime: Annotated[Whole, Field(ge=5, le=86_400)] = 300
+    bind_source: StrictBool = False
+    nonces: Annotated[Whole, Field(ge=100, le=100_000_000)] = 100_000
+    use_domain: StrictBool = True
+    calculate_ha1: StrictBool = False
+    cache: Annotated[Whole, Field(ge=64, le=100_000_000)] = 100_000
+    cache_ttl: Annotated[Whole, Field(ge=1, le=86_400)] = 600
+    negative_ttl: Annotated[Whole, Field(ge=1, le=86_400)] = 30
+    stale_seconds: Annotated[Whole, Field(ge=1, le=31_536_000)] = 604_800
+    list_bytes: Annotated[Whole, Field(ge=4_096, le=1 << 30)] = 1 << 20
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Auth:
+        if self.stale_seconds < self.cache_ttl:
+            raise ValueError("needs cache_ttl <= stale_seconds")
+        return self
+
+
 class Routing(Section):
     """The policy."""
 
@@ -326,6 +365,7 @@ class Config(Section):
     workers: Workers = Field(default_factory=Workers)
     location: Location = Field(default_factory=Location)
     registrar: Registrar = Field(default_factory=Registrar)
+    auth: Auth = Field(default_factory=Auth)
     routing: Routing = Field(default_factory=Routing)
     resolver: Resolver = Field(default_factory=Resolver)
     limits: Limits = Field(default_factory=Limits)

@@ -32,6 +32,8 @@ from proxy.shm.pipes import Pipes
 from proxy.shm.shards import Shards
 from proxy.shm.slots import ProcessSlots
 from proxy.shm.sources import Sources
+from workers.access_tables import AccessTables, open_access
+from workers.aside import put_aside
 from workers.logs import Log
 from workers.settings import Config
 from workers.shared_page import ROWS
@@ -50,7 +52,6 @@ QUESTION_BYTES: Final = 4 << 20
 LOCK: Final = "sipherd.lock"
 SECRET: Final = "secret"
 CONTROL_SOCKET: Final = "control.sock"
-BAD_FILES: Final = 3
 LOCK_WAIT_S: Final = 2.0  # how long processes of a killed supervisor may take to be gone
 COPY_BATCH: Final = 1_000
 
@@ -68,10 +69,13 @@ class Tables:
     changes: ChangeRing
     questions: Inbox  # what others want of the storage process
     storage: Page  # what the storage process says of itself
+    access: AccessTables | None = None  # None: nobody is asked who they are
 
     def close(self, clean: bool) -> None:
         """Let go of the tables; `clean` when no process was killed inside one."""
         self.location.close(clean=clean)
+        if self.access is not None:
+            self.access.close(clean)
 
 
 def open_tables(config: Config, log: Log) -> Tables:
@@ -92,6 +96,7 @@ def open_tables(config: Config, log: Log) -> Tables:
             for number in range(1, workers + 1)
         ],
         shards=Shards.create(str(folder / SHARDS), workers),
+        access=open_access(config, boot_id, log),
         pipes=create_pipes(folder / LIMITS, config),
         sources=create_sources(folder / SOURCES, config),
         changes=changes,
@@ -193,15 +198,6 @@ def read_boot_id() -> bytes:
     except OSError:
         return b""
     return bytes.fromhex(text.strip().replace("-", ""))
-
-
-def put_aside(path: Path) -> Path:
-    """Rename a file that cannot be trusted to `.bad-1`, older ones to `.bad-2` and `.bad-3`."""
-    for number in range(BAD_FILES, 1, -1):
-        older = Path(f"{path}.bad-{number - 1}")
-        if older.exists():
-            older.rename(f"{path}.bad-{number}")
-    return path.rename(f"{path}.bad-1")
 
 
 def _open_location(path: Path, capacity: int, boot_id: bytes, log: Log) -> LocationTable:

@@ -29,6 +29,7 @@ from proxy.storage.modes import WRITE_THROUGH
 from proxy.transaction.layer import Transaction, TransactionLayer
 from proxy.transaction.states import Stimulus
 from proxy.transaction.timers import TimerConfig
+from workers.access import access_of, no_database
 from workers.bans import flood_guard_of
 from workers.child import Child
 from workers.datagrams import DatagramSocket, Handoff
@@ -86,6 +87,7 @@ class UdpWorker:
             self.resolver.resolve,
             timers.timer_c,
         )
+        self.access = access_of(child, self.node, no_database)
         self.node.pipes = pipes_of(child)
         self.node.hand_over = self.handoff.hand_over
         self.guard = flood_guard_of(child)
@@ -192,6 +194,8 @@ class UdpWorker:
         if now >= self.tally_at:
             self.tally_at = now + TALLY_SECONDS
             self.tallies.take()
+            if self.access is not None:
+                self.access.turn()
             self.ebb.watch(self.layer.taken)
 
     def flush(self) -> None:

@@ -25,6 +25,8 @@ cdef class Node:
     cdef readonly object mistakes
     cdef public object on_reply
     cdef readonly dict errands
+    cdef public object authentication
+    cdef readonly object addresses
     cdef public Ratelimit pipes
     cdef public object hand_over
     cdef public Tracker dialogs
