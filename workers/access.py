@@ -116,7 +116,7 @@ def access_of(child: Child, node: Node, ask: Ask) -> Lists | None:
         rules_of(child, settings), nonces, tables.nonces, inquiries
     )
     lists = Lists(child, tables, node, ask)
-    node.errands[int(Errand.ANSWERED)] = inquiries.told
+    node.errands[int(Errand.CREDENTIALS)] = inquiries.told
     node.errands[int(Errand.RELOAD_LIST)] = lambda data: lists.load(data[0])
     lists.turn()
     return lists
@@ -147,4 +147,4 @@ def tell_others(child: Child, news: bytes) -> None:
     """Pass on to the other workers what the database has said of a key."""
     for worker in range(child.count):
         if worker != child.index:
-            send_errand(child, worker, Errand.ANSWERED, news)
+            send_errand(child, worker, Errand.CREDENTIALS, news)

@@ -19,8 +19,10 @@ from workers.child import Child
 class Errand(enum.IntEnum):
     """Which errand it is: the key into a worker's `node.errands`."""
 
-    ANSWERED = 1  # what the database has said: a state and the key of the question
-    RELOAD_LIST = 2  # read a list of the database anew: its number
+    DURABLE = 1  # the database has what was committed up to ring.done(READER_STORAGE)
+    ANSWER = 2  # a part of what the storage process was asked for (proxy/storage/kinds.py)
+    CREDENTIALS = 3  # what the database has said: a state and the key of the question
+    RELOAD_LIST = 4  # read a list of the database anew: its number
 
 
 def send_errand(child: Child, worker: int, errand: int, data: bytes) -> bool:

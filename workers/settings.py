@@ -24,6 +24,8 @@ from pydantic import (
 
 from proxy.limits import bounds
 from proxy.limits.source import Network
+from proxy.storage.modes import NO_DB, SQL_ONLY, DialogMode, Mode, Policy
+from workers.database_url import read_url
 
 SIP_PORT = 5060
 DNS_PORT = 53
@@ -102,6 +104,11 @@ def _path(value: object, info: ValidationInfo) -> Path:
     return Path(os.path.normpath(folder.joinpath(value).absolute()))
 
 
+def _database_url(value: object, info: ValidationInfo) -> object:
+    folder: Path = info.context["folder"] if info.context else Path.cwd()
+    return read_url(value, folder) if isinstance(value, str) else value
+
+
 def _readable_file(value: Path) -> Path:
     try:
         value.open("rb").close()
@@ -129,6 +136,7 @@ DEFAULT_SCRIPT = default_script(Path(__file__).resolve().parent)
 FilePath = Annotated[Path, BeforeValidator(_path)]
 Domain = Annotated[StrictStr, AfterValidator(_domain)]
 ListenAddress = Annotated[Endpoint, BeforeValidator(parse_endpoint)]
+DatabaseUrl = Annotated[StrictStr, BeforeValidator(_database_url)]
 NameServer = Annotated[Endpoint, BeforeValidator(_name_server)]
 NetworkAddress = Annotated[Network, BeforeValidator(_network)]
 Algorithm = Literal["TAILDROP", "RED", "SBT", "HISTORY", "NETWORK", "FEEDBACK"]
@@ -316,6 +324,33 @@ class Flood(Section):
     capacity: Annotated[Whole, Field(ge=64, le=16_777_216)] = 65_536
 
 
+class Storage(Section):
+    """Databases: which, and what is written to them when."""
+
+    urls: Annotated[tuple[DatabaseUrl, ...], Field(min_length=1, max_length=8, repr=False)] = (
+        "sqlite:///var/sipherd.db",
+    )
+    mode: Mode = NO_DB
+    policy: Policy = "failover"
+    dialogs: DialogMode = "none"
+    interval_seconds: Annotated[Fraction, Field(ge=0.1, le=3_600)] = 10.0
+    wait_seconds: Annotated[Fraction, Field(ge=0.1, le=30)] = 3.0
+    parked: Annotated[Whole, Field(ge=1, le=1_000_000)] = 20_000
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything is written to a database."""
+        return self.mode != NO_DB or self.dialogs != "none"
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Storage:
+        if len(set(self.urls)) != len(self.urls):
+            raise ValueError("urls names a database twice")
+        if self.mode == SQL_ONLY and self.policy == "parallel":
+            raise ValueError("mode sql-only keeps nothing to bring a second database up to date")
+        return self
+
+
 class LogSettings(Section):
     """What is written where."""
 
@@ -338,6 +373,7 @@ class Config(Section):
     limits: Limits = Field(default_factory=Limits)
     ratelimit: Ratelimit = Field(default_factory=Ratelimit)
     flood: Flood = Field(default_factory=Flood)
+    storage: Storage = Field(default_factory=Storage)
     log: LogSettings = Field(default_factory=LogSettings)
     path: Path = Field(default=Path("sipherd.toml"), exclude=True)
 

@@ -22,9 +22,11 @@ from proxy.errors import ShmError
 from proxy.limits import counters
 from proxy.limits.algorithms import number_of
 from proxy.limits.feedback import Gains
-from proxy.shm import pipe_view
+from proxy.shm import pipe_view, table_ids
+from proxy.shm.changes import ChangeRing
 from proxy.shm.inbox import Inbox
 from proxy.shm.location_table import LocationTable
+from proxy.shm.page import Page
 from proxy.shm.pipe_layout import Timing
 from proxy.shm.pipes import Pipes
 from proxy.shm.shards import Shards
@@ -41,6 +43,12 @@ PROCESSES: Final = "processes.table"
 SHARDS: Final = "shards.table"
 LIMITS: Final = "limits.table"
 SOURCES: Final = "sources.table"
+CHANGES: Final = "changes.ring"
+QUESTIONS: Final = "questions.ring"
+STORAGE: Final = "storage.state"
+MADE_ANEW: Final = (PROCESSES, SHARDS, LIMITS, SOURCES, CHANGES, QUESTIONS, STORAGE)
+CHANGE_UNITS: Final = 65_536
+QUESTION_BYTES: Final = 4 << 20
 LOCK: Final = "sipherd.lock"
 SECRET: Final = "secret"
 CONTROL_SOCKET: Final = "control.sock"
@@ -58,6 +66,9 @@ class Tables:
     shards: Shards
     pipes: Pipes
     sources: Sources | None  # None: no flood guard
+    changes: ChangeRing
+    questions: Inbox  # what others want of the storage process
+    storage: Page  # what the storage process says of itself
     access: AccessTables | None = None  # None: nobody is asked who they are
 
     def close(self, clean: bool) -> None:
@@ -72,10 +83,11 @@ def open_tables(config: Config, log: Log) -> Tables:
     folder = config.node.runtime_dir
     boot_id = read_boot_id()
     location = _open_location(folder / LOCATION, config.location.capacity, boot_id, log)
-    ours = [folder / name for name in (PROCESSES, SHARDS, LIMITS, SOURCES)]
-    for old in [*folder.glob("inbox-*.ring"), *ours]:
+    for old in [*folder.glob("inbox-*.ring"), *(folder / name for name in MADE_ANEW)]:
         old.unlink(missing_ok=True)
     workers = config.workers.udp
+    changes = ChangeRing.create(str(folder / CHANGES), CHANGE_UNITS)
+    location.note_changes(changes, table_ids.LOCATION)
     return Tables(
         location=location,
         slots=ProcessSlots.create(str(folder / PROCESSES), ROWS, counters.COUNT, boot_id=boot_id),
@@ -87,6 +99,9 @@ def open_tables(config: Config, log: Log) -> Tables:
         access=open_access(config, boot_id, log),
         pipes=create_pipes(folder / LIMITS, config),
         sources=create_sources(folder / SOURCES, config),
+        changes=changes,
+        questions=Inbox.create(str(folder / QUESTIONS), QUESTION_BYTES),
+        storage=Page.create(str(folder / STORAGE)),
     )
 
 
