@@ -98,6 +98,19 @@ PENDINGS_LATE: Final = counter("sipherd:pendings_late")  # questions without an 
 DNS_QUERIES: Final = counter("sipherd:dns_queries")
 DNS_FAILURES: Final = counter("sipherd:dns_failures")
 
+# sipherd: authenticating
+AUTH_ACCEPTED: Final = counter("sipherd:auth_accepted")
+AUTH_CHALLENGES: Final = counter("sipherd:auth_challenges")  # 401 and 407
+AUTH_WRONG: Final = counter("sipherd:auth_wrong")  # a wrong response, or no such user
+AUTH_NOT_OWNER: Final = counter("sipherd:auth_not_owner")  # right, but for somebody else's address
+AUTH_STALE: Final = counter("sipherd:auth_stale")  # genuine nonces that had expired
+AUTH_REPLAYS: Final = counter("sipherd:auth_replays")  # a nonce and nc that were used before
+AUTH_UNAVAILABLE: Final = counter("sipherd:auth_unavailable")  # 503: not cached, no database
+AUTH_NO_HASH: Final = counter("sipherd:auth_no_hash")  # the user's row lacks the algorithm's column
+AUTH_FETCHES: Final = counter("sipherd:auth_fetches")
+AUTH_FETCH_FAILURES: Final = counter("sipherd:auth_fetch_failures")
+NONCES_EVICTED: Final = counter("sipherd:nonces_evicted")  # used, alive, and pushed out
+
 # sipherd: tables
 TABLE_FULL: Final = counter("sipherd:table_full")
 LOCK_TIMEOUTS: Final = counter("sipherd:lock_timeouts")
@@ -115,7 +128,7 @@ STORAGE_FAILURES: Final = counter("storage:failures")  # transactions that came 
 STORAGE_ROWS_REFUSED: Final = counter("storage:rows_refused")  # by a database that is well
 STORAGE_COMPARISONS: Final = counter("storage:comparisons")  # of a whole table with a database
 STORAGE_QUESTIONS: Final = counter("storage:questions")
-STORAGE_PARKED: Final = counter("storage:parked_requests")
+STORAGE_PARKED: Final = counter("storage:parked")
 STORAGE_PARKED_LATE: Final = counter("storage:parked_late")  # answered 503: the database was late
 STORAGE_PARKED_REFUSED: Final = counter("storage:parked_refused")  # too many of them
 
@@ -127,6 +140,13 @@ LOG_LINES_DROPPED: Final = counter("sipherd:log_lines_dropped")
 TURNS: Final = counter("sipherd:turns")
 # an exception nobody expected; its traceback is in the log
 INTERNAL_ERRORS: Final = counter("sipherd:internal_errors")
+
+# sipherd: limits
+PIPE_REFUSALS: Final = counter("sipherd:pipe_refusals")
+PIPES_FULL: Final = counter("sipherd:pipes_full")  # refused: no room for one more pipe
+FLOOD_STOPPED: Final = counter("sipherd:flood_stopped")  # datagrams of banned sources
+FLOOD_BANS: Final = counter("sipherd:flood_bans")
+FLOOD_DISPLACED: Final = counter("sipherd:flood_displaced")  # sources forgotten while they counted
 
 NAMES: Final = tuple(_names)
 COUNT: Final = len(NAMES)

@@ -38,4 +38,5 @@ cdef class Exchange(ForkUser):
     @cython.locals(node=Node, tag=bytes, via=bytes, datagram=bytes)
     cpdef answer(self, int status, bytes reason, bytes headers, bytes body)
     cpdef refuse(self, int status, bytes headers=*)
+    @cython.locals(context=ResponseContext)
     cpdef cancel(self, double now)

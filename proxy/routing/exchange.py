@@ -125,7 +125,11 @@ class Exchange(ForkUser):
     def cancel(self, now: float) -> None:
         """A CANCEL came for this INVITE (§9.2, §16.10)."""
         self.cancelled = True
-        if self.context is not None:
-            self.context.cancel(now)
+        context = self.context
+        if context is not None:
+            context.cancel(now)
+            if context.open == 0 and not context.final_status and not self.answered:
+                self.refuse(487)  # nothing rings, and the policy waits for something else
+                context.end(487, now)
         elif not self.answered:
             self.refuse(487)

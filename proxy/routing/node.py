@@ -10,7 +10,9 @@ from proxy.registrar.binding import Faults
 from proxy.registrar.rules import RegistrarRules
 from proxy.routing.branch import Signer
 from proxy.routing.identity import Identity
+from proxy.routing.mistakes import Mistakes
 from proxy.routing.pending import Pendings
+from proxy.routing.ratelimit import Ratelimit
 from proxy.shm.location_table import LocationTable
 from proxy.shm.slots import Counters
 from proxy.sip.address import Address
@@ -30,6 +32,7 @@ class EventLog(Protocol):
         """Log at level error."""
 
 
+ReplyHandler = Callable[[Any, Any], None]  # (request, reply)
 # resolve(host, port, transport, callback): callback gets a Located, once, perhaps at once
 Resolve = Callable[[bytes, int, bytes, Callable[[Any], None]], None]
 
@@ -59,9 +62,12 @@ class Node:
         self.resolve = resolve
         self.timer_c = timer_c
         self.pendings = Pendings(layer.timers, counters)
+        self.mistakes = Mistakes()
+        self.on_reply: ReplyHandler | None = None  # the policy's, if it has one
         # what other processes of this node tell a worker: the first byte says which of these it is
         self.errands: dict[int, Callable[[bytes], None]] = {}
         self.parking: Any = None  # answers that wait for the database (parking.py)
+        self.pipes: Ratelimit | None = None  # the worker's, for policies
         self.clock = HybridClock()
         self.faults = Faults()
         self.literals: dict[bytes, Address] = {}  # URIs and addresses seen as text

@@ -18,10 +18,11 @@ from workers.commands.command import (
     invoke,
 )
 from workers.commands.core import Core
+from workers.commands.limits import Limits
 from workers.commands.location import Phones
 from workers.commands.storage import Databases
 
-GROUPS: Final[tuple[type[Group], ...]] = (Core, Phones, Databases)
+GROUPS: Final[tuple[type[Group], ...]] = (Core, Databases, Limits, Phones)
 
 
 class Commands(Group):

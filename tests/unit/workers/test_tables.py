@@ -21,13 +21,18 @@ def record(contact: bytes) -> bytes:
 
 def test_the_files(config: Config, log: Log, tmp_path: Path) -> None:
     open_tables(config, log).close(clean=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "inbox-1.ring",
-        "inbox-2.ring",
-        "location.table",
-        "processes.table",
-        "shards.table",
-    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [
+            "inbox-1.ring",
+            "inbox-2.ring",
+            "location.table",
+            "processes.table",
+            "shards.table",
+            "changes.ring",
+            "questions.ring",
+            "storage.state",
+        ]
+    )
 
 
 def test_records_outlive_the_tables(config: Config, log: Log, lines: list[str]) -> None:
