@@ -250,11 +250,6 @@ class Storage(Section):
     wait_seconds: Annotated[Fraction, Field(ge=0.1, le=30)] = 3.0
     parked: Annotated[Whole, Field(ge=1, le=1_000_000)] = 20_000
 
-    @property
-    def is_used(self) -> bool:
-        """Whether anything is written to a database."""
-        return self.mode != NO_DB
-
     @model_validator(mode="after")
     def _sensible(self) -> Storage:
         if len(set(self.urls)) != len(self.urls):
@@ -333,6 +328,11 @@ class Config(Section):
     flood: Flood = Field(default_factory=Flood)
     log: LogSettings = Field(default_factory=LogSettings)
     path: Path = Field(default=Path("sipherd.toml"), exclude=True)
+
+    @property
+    def uses_storage(self) -> bool:
+        """Whether a storage process is needed."""
+        return self.storage.mode != NO_DB
 
     @property
     def folder(self) -> Path:
