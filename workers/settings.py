@@ -378,6 +378,11 @@ class Config(Section):
     path: Path = Field(default=Path("sipherd.toml"), exclude=True)
 
     @property
+    def uses_storage(self) -> bool:
+        """Whether a storage process is needed."""
+        return self.storage.is_used or self.auth.enabled
+
+    @property
     def folder(self) -> Path:
         """The folder that relative paths of the file start from."""
         return self.path.parent

@@ -29,13 +29,14 @@ from proxy.storage.modes import WRITE_THROUGH
 from proxy.transaction.layer import Transaction, TransactionLayer
 from proxy.transaction.states import Stimulus
 from proxy.transaction.timers import TimerConfig
-from workers.access import access_of, no_database
+from workers.access import access_of
 from workers.bans import flood_guard_of
 from workers.child import Child
 from workers.datagrams import DatagramSocket, Handoff
 from workers.errands import Errand
 from workers.memory import Ebb
 from workers.policy import load_policy
+from workers.questions import Questions
 from workers.resolver import Resolver, SocketWatcher
 from workers.tallies import Tallies
 
@@ -87,7 +88,6 @@ class UdpWorker:
             self.resolver.resolve,
             timers.timer_c,
         )
-        self.access = access_of(child, self.node, no_database)
         self.node.pipes = pipes_of(child)
         self.node.hand_over = self.handoff.hand_over
         self.guard = flood_guard_of(child)
@@ -101,6 +101,8 @@ class UdpWorker:
         )
         self.tally_at = 0.0
         self.changed_at = 0
+        self.questions = Questions(child, self.node)
+        self.access = access_of(child, self.node, self.questions.ask)
         self.parking = parking_of(child)
         if self.parking is not None:
             self.node.parking = self.parking
