@@ -103,6 +103,7 @@ AUTH_ACCEPTED: Final = counter("sipherd:auth_accepted")
 AUTH_CHALLENGES: Final = counter("sipherd:auth_challenges")  # 401 and 407
 AUTH_WRONG: Final = counter("sipherd:auth_wrong")  # a wrong response, or no such user
 AUTH_NOT_OWNER: Final = counter("sipherd:auth_not_owner")  # right, but for somebody else's address
+AUTH_OTHER_URI: Final = counter("sipherd:auth_other_uri")  # signed for another Request-URI
 AUTH_STALE: Final = counter("sipherd:auth_stale")  # genuine nonces that had expired
 AUTH_REPLAYS: Final = counter("sipherd:auth_replays")  # a nonce and nc that were used before
 AUTH_UNAVAILABLE: Final = counter("sipherd:auth_unavailable")  # 503: not cached, no database
