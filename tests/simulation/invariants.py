@@ -203,7 +203,7 @@ class Invariants:
                     )
         return ""
 
-    def check_survivors(self, node: Node) -> None:
+    def missing(self, node: Node) -> str:
         """I2, I3: of each part the newest state that was not lost with its node is there."""
         held: Cut = {}
         for (table, key), body in node.store.records.items():
@@ -214,8 +214,8 @@ class Invariants:
             state = held.get(part)
             due = self.issued[part][floor]
             if state is None and not due[2] and self._outlives(due):
-                raise Violation(f"I3 {part} is gone from node {node.number}; it was {due}")
-            if state is not None and state[:2] < floor and not state[2] and due[2]:
-                raise Violation(f"I2 {part} is back on node {node.number} after {due}")
-            if state is not None and state[:2] < floor and self._outlives(due):
-                raise Violation(f"I3 node {node.number} has {state} of {part} and not {due}")
+                return f"I3 {part} is gone from node {node.number}; it was {due}"
+            if state is not None and state[:2] < floor:
+                number = "I2" if due[2] else "I3"
+                return f"{number} node {node.number} has {state} of {part} and not {due}"
+        return ""
