@@ -13,7 +13,7 @@ def child_specs(config: Config) -> list[ChildSpec]:
     """The children of a node, workers last so that their number may grow."""
     grace_s = config.workers.grace_seconds
     databases = []
-    if config.storage.is_used:
+    if config.uses_storage:
         databases.append(ChildSpec("storage", storage.run, grace_s=grace_s + STORAGE_GRACE_S))
     return [
         *databases,

@@ -24,7 +24,7 @@ from pydantic import (
 
 from proxy.limits import bounds
 from proxy.limits.source import Network
-from proxy.storage.modes import NO_DB, SQL_ONLY, DialogMode, Mode, Policy
+from proxy.storage.modes import NO_DB, SQL_ONLY, Mode, Policy
 from workers.database_url import read_url
 
 SIP_PORT = 5060
@@ -332,15 +332,9 @@ class Storage(Section):
     )
     mode: Mode = NO_DB
     policy: Policy = "failover"
-    dialogs: DialogMode = "none"
     interval_seconds: Annotated[Fraction, Field(ge=0.1, le=3_600)] = 10.0
     wait_seconds: Annotated[Fraction, Field(ge=0.1, le=30)] = 3.0
     parked: Annotated[Whole, Field(ge=1, le=1_000_000)] = 20_000
-
-    @property
-    def is_used(self) -> bool:
-        """Whether anything is written to a database."""
-        return self.mode != NO_DB or self.dialogs != "none"
 
     @model_validator(mode="after")
     def _sensible(self) -> Storage:
@@ -376,6 +370,11 @@ class Config(Section):
     storage: Storage = Field(default_factory=Storage)
     log: LogSettings = Field(default_factory=LogSettings)
     path: Path = Field(default=Path("sipherd.toml"), exclude=True)
+
+    @property
+    def uses_storage(self) -> bool:
+        """Whether a storage process is needed."""
+        return self.storage.mode != NO_DB
 
     @property
     def folder(self) -> Path:

@@ -36,6 +36,7 @@ from workers.datagrams import DatagramSocket, Handoff
 from workers.errands import Errand
 from workers.memory import Ebb
 from workers.policy import load_policy
+from workers.questions import Questions
 from workers.resolver import Resolver, SocketWatcher
 from workers.tallies import Tallies
 
@@ -101,6 +102,7 @@ class UdpWorker:
         )
         self.tally_at = 0.0
         self.changed_at = 0
+        self.questions = Questions(child, self.node)
         self.parking = parking_of(child)
         if self.parking is not None:
             self.node.parking = self.parking

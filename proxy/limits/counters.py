@@ -128,7 +128,7 @@ STORAGE_FAILURES: Final = counter("storage:failures")  # transactions that came 
 STORAGE_ROWS_REFUSED: Final = counter("storage:rows_refused")  # by a database that is well
 STORAGE_COMPARISONS: Final = counter("storage:comparisons")  # of a whole table with a database
 STORAGE_QUESTIONS: Final = counter("storage:questions")
-STORAGE_PARKED: Final = counter("storage:parked_requests")
+STORAGE_PARKED: Final = counter("storage:parked")
 STORAGE_PARKED_LATE: Final = counter("storage:parked_late")  # answered 503: the database was late
 STORAGE_PARKED_REFUSED: Final = counter("storage:parked_refused")  # too many of them
 

@@ -74,7 +74,8 @@ def _faults(connection: Connection) -> list[str]:
         faults += [f"column {table.name}.{column.name} is missing" for column in missing]
     if schema.version.name not in have:
         return [*faults, "table version is missing"]
-    told = dict(connection.execute(select(_version.table_name, _version.table_version)).tuples())
+    query = select(_version.table_name, _version.table_version)
+    told = {name: number for name, number in connection.execute(query)}
     for table, number in schema.VERSIONS.items():
         if table.name in have and told.get(table.name) != number:
             faults.append(f"table {table.name} has version {told.get(table.name)}, not {number}")
