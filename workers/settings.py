@@ -374,7 +374,7 @@ class Config(Section):
     @property
     def uses_storage(self) -> bool:
         """Whether a storage process is needed."""
-        return self.storage.mode != NO_DB
+        return self.storage.is_used or self.auth.enabled
 
     @property
     def folder(self) -> Path:

@@ -29,7 +29,7 @@ from proxy.storage.modes import WRITE_THROUGH
 from proxy.transaction.layer import Transaction, TransactionLayer
 from proxy.transaction.states import Stimulus
 from proxy.transaction.timers import TimerConfig
-from workers.access import access_of, no_database
+from workers.access import access_of
 from workers.bans import flood_guard_of
 from workers.child import Child
 from workers.datagrams import DatagramSocket, Handoff
@@ -88,7 +88,6 @@ class UdpWorker:
             self.resolver.resolve,
             timers.timer_c,
         )
-        self.access = access_of(child, self.node, no_database)
         self.node.pipes = pipes_of(child)
         self.node.hand_over = self.handoff.hand_over
         self.guard = flood_guard_of(child)
@@ -103,6 +102,7 @@ class UdpWorker:
         self.tally_at = 0.0
         self.changed_at = 0
         self.questions = Questions(child, self.node)
+        self.access = access_of(child, self.node, self.questions.ask)
         self.parking = parking_of(child)
         if self.parking is not None:
             self.node.parking = self.parking

@@ -135,9 +135,11 @@ class Request(PolicyRun):
         return self.node.pipes.check(name, limit, algorithm, self.node.now)
 
     @property
-    def asks_credentials(self) -> bool:
-        """Whether [auth] is enabled: users have to show who they are."""
-        return self.node.authentication is not None
+    def must_authenticate(self) -> bool:
+        """Whether [auth] wants the sender to show who it is: our users, and who registers."""
+        if self.node.authentication is None:
+            return False
+        return self.method == "REGISTER" or self.is_from_us
 
     def check_source_address(self, group: int, pattern: str = "") -> Entry | None:
         """The row of `address` in a group (0: any) that the source matches."""
