@@ -52,6 +52,10 @@ class ClockExhausted(SipherdError):
     """A hybrid clock has no version left; only a broken clock or peer gets it there."""
 
 
+class BadFrame(SipherdError):
+    """A frame of the cluster's bus that is not what the protocol allows; nothing was changed."""
+
+
 class LocateError(SipherdError):
     """A next hop that cannot be reached from here whatever the DNS says."""
 
@@ -69,3 +73,7 @@ class Refused(BadMessage):
     def __init__(self, reason: str, status: int, headers: bytes = b"") -> None:
         super().__init__(reason, status)
         self.headers = headers
+
+
+class ProfileUnknown(SipherdError):
+    """A profile, or a value of one, that the configuration does not know."""

@@ -11,10 +11,10 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, qsort
 from libc.string cimport memcmp
 
+from proxy.shm.flood_guard cimport FloodGuard
 from proxy.shm.inbox cimport Inbox
 from proxy.shm.shards cimport Shards
 from proxy.shm.slots cimport Counters
-from proxy.shm.sources cimport Sources
 from proxy.sip.address cimport Address
 from proxy.sip.scanner cimport call_id_hash, stands_alone
 
@@ -78,9 +78,6 @@ cdef enum:
     MEMINFO_DROPS = 8  # linux/sock_diag.h, SK_MEMINFO_DROPS
     MEMINFO_VALUES = 9
     INET6 = 10  # AF_INET6 of linux/socket.h
-    OVER = 1  # what Sources.note() answers
-    BANNED = 2
-    DISPLACED = 4
 
 
 cdef class Handoff:
@@ -145,54 +142,19 @@ cdef class Handoff:
         self.sleepers.clear()
 
 
-cdef class FloodGuard:
-    """Stops what banned sources send before it is copied, handed off or looked at.
-
-    Takes the table of sources, the counter row with the columns for datagrams stopped and sources
-    displaced, and over(source, now_ms), which is called when a source has just sent more than is
-    allowed and may ban it. Responses are not counted and pass: they were asked for, and a gateway
-    is not to be banned for answering. The worker sets `now_ms` each turn.
-    """
-    cdef Sources sources
-    cdef Counters counters
-    cdef int stopped
-    cdef int displaced
-    cdef object over
-    cdef public uint64_t now_ms
-
-    def __init__(self, Sources sources, Counters counters, int stopped, int displaced, over):
-        self.sources = sources
-        self.counters = counters
-        self.stopped = stopped
-        self.displaced = displaced
-        self.over = over
-        self.now_ms = 0
-
-    cdef bint stops(self, const unsigned char *sockaddr, const char *data, size_t size) except *:
-        """Whether a datagram is to be dropped."""
-        cdef uint64_t source
-        cdef int verdict
-        if size >= 7 and memcmp(data, <const char *>b"SIP/2.0", 7) == 0:
-            return False
-        source = source_number(sockaddr)
-        verdict = self.sources.note(source, self.now_ms)
-        if verdict == 0:
-            return False
-        if verdict & DISPLACED:
-            self.counters.add(self.displaced, 1)
-        if verdict & OVER:
-            self.over(source, self.now_ms)
-        if verdict & BANNED:
-            self.counters.add(self.stopped, 1)
-            return True
+cdef bint is_stopped(FloodGuard guard, const unsigned char *sockaddr, const char *data,
+                     size_t size) except *:
+    """Whether the flood guard drops a datagram. Responses were asked for: they are not counted."""
+    if size >= 7 and memcmp(data, <const char *>b"SIP/2.0", 7) == 0:
         return False
+    return guard.stops(source_number(sockaddr))
 
-    def check(self, bytes sockaddr, bytes data):
-        """Whether a datagram is to be dropped."""
-        if PyBytes_GET_SIZE(sockaddr) < 28:
-            sockaddr = sockaddr + bytes(28)
-        return self.stops(<const unsigned char *>PyBytes_AS_STRING(sockaddr),
-                          PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+def stops(FloodGuard guard, bytes sockaddr, bytes data):
+    """Whether `guard` drops a datagram of this sender."""
+    cdef bytes padded = sockaddr + bytes(28)
+    return is_stopped(guard, <const unsigned char *>PyBytes_AS_STRING(padded),
+                      PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
 
 cdef uint64_t source_number(const unsigned char *sockaddr) noexcept:
@@ -290,10 +252,8 @@ cdef class DatagramSocket:
         self.full_batches = self.full_batches + 1 if count == BATCH else 0
         spread = self.full_batches >= BACKLOG
         for i in range(count):
-            if guard is not None and guard.stops(
-                <const unsigned char *>&self.sources[i], self.buffers + i * ROOM,
-                self.incoming[i].msg_len
-            ):
+            if guard is not None and is_stopped(guard, <const unsigned char *>&self.sources[i],
+                                                self.buffers + i * ROOM, self.incoming[i].msg_len):
                 continue
             data = self.datagram(i)
             source = self.source_of(i)

@@ -18,6 +18,7 @@ from proxy.routing.mistakes import is_told
 from proxy.routing.node import Node
 from proxy.routing.pending import Pending
 from proxy.routing.response_context import ResponseContext
+from proxy.routing.tracking import leave_off
 from proxy.sip.address import Address
 from proxy.sip.header_ids import ROUTE
 from proxy.sip.message import Message
@@ -145,6 +146,8 @@ class PolicyRun(Exchange):
         self.answer(status, reason.encode() or reason_phrase(status), headers, b"")
         if self.context is not None:
             self.context.end(status, self.node.now)
+        elif self.tracked is not None:
+            leave_off(self, status)
 
     def mistaken(self, error: BaseException) -> None:
         """The policy itself is at fault: 500, and the operator is told."""
@@ -168,9 +171,11 @@ class PolicyRun(Exchange):
         if context is None:
             if self.dropped and self.server is not None:
                 self.node.layer.abandon(self.server)
-            elif not self.answered and not self.dropped:
+            elif not self.answered and not self.dropped and not self.waiting:
                 self.node.log.warning("policy gave no answer", method=self.method)
                 self.refuse(500)
+            if self.tracked is not None:
+                leave_off(self, self.answered)
         elif self.answered:
             context.end(self.answered, self.node.now)
         elif self.dropped:
