@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers import control, timekeeper, udp_worker
+from workers import control, lookups, timekeeper, udp_worker
 from workers.child import ChildSpec
 from workers.settings import Config
 
@@ -13,6 +13,7 @@ def child_specs(config: Config) -> list[ChildSpec]:
     return [
         ChildSpec("timekeeper", timekeeper.run, grace_s=grace_s),
         ChildSpec("control", control.run, grace_s=grace_s),
+        *([ChildSpec("lookups", lookups.run, grace_s=grace_s)] if config.lookups.enabled else []),
         ChildSpec(
             "udp worker",
             udp_worker.run,

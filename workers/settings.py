@@ -6,6 +6,7 @@ import ipaddress
 import os
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -223,6 +224,20 @@ class Resolver(Section):
         return self
 
 
+def _needs_aiohttp(value: bool) -> bool:
+    if value and find_spec("aiohttp") is None:
+        raise ValueError("needs the package aiohttp: pip install 'sipherd[lookups]'")
+    return value
+
+
+class Lookups(Section):
+    """The process that asks web servers for the policy."""
+
+    enabled: Annotated[StrictBool, AfterValidator(_needs_aiohttp)] = False
+    at_once: Annotated[Whole, Field(ge=1, le=10_000)] = 100
+    answer_bytes: Annotated[Whole, Field(ge=256, le=65_536)] = 16_384
+
+
 class Limits(Section):
     """Bounds on what one worker takes on."""
 
@@ -293,6 +308,7 @@ class Config(Section):
     registrar: Registrar = Field(default_factory=Registrar)
     routing: Routing = Field(default_factory=Routing)
     resolver: Resolver = Field(default_factory=Resolver)
+    lookups: Lookups = Field(default_factory=Lookups)
     limits: Limits = Field(default_factory=Limits)
     ratelimit: Ratelimit = Field(default_factory=Ratelimit)
     flood: Flood = Field(default_factory=Flood)

@@ -22,6 +22,7 @@ from proxy.routing.core import ProxyCore
 from proxy.routing.identity import Identity
 from proxy.routing.node import Node
 from proxy.routing.ratelimit import Declared, Ratelimit
+from proxy.routing.web import Lookups
 from proxy.sip.address import Address
 from proxy.transaction.layer import Transaction, TransactionLayer
 from proxy.transaction.states import Stimulus
@@ -29,6 +30,8 @@ from proxy.transaction.timers import TimerConfig
 from workers.bans import flood_guard_of
 from workers.child import Child
 from workers.datagrams import DatagramSocket, Handoff
+from workers.errands import Errand
+from workers.mailbox import Mailbox
 from workers.memory import Ebb
 from workers.policy import load_policy
 from workers.resolver import Resolver, SocketWatcher
@@ -86,6 +89,8 @@ class UdpWorker:
         self.guard = flood_guard_of(child)
         for sock in self.sockets:
             sock.guard = self.guard
+        if child.lookups is not None:
+            self.node.lookups = lookups_of(child, child.lookups, self.node)
         script = load_policy(config.routing.script)
         self.node.on_reply = script.on_reply
         self.core = ProxyCore(self.node, script.on_request)
@@ -259,6 +264,14 @@ def pipes_of(child: Child) -> Ratelimit:
     }
     counters = child.tables.slots.counters(child.slot)
     return Ratelimit(child.tables.pipes, declared, settings.default_algorithm, counters)
+
+
+def lookups_of(child: Child, mailbox: Mailbox, node: Node) -> Lookups:
+    """The way to the process that asks web servers, and back."""
+    first = os.getpid() << 32
+    lookups = Lookups(child.index, first, mailbox.put, node.pendings, node.counters)
+    node.errands[int(Errand.HTTP_ANSWER)] = lookups.answered
+    return lookups
 
 
 def resolver_of(child: Child, watch: SocketWatcher) -> Resolver:

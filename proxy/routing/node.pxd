@@ -23,6 +23,7 @@ cdef class Node:
     cdef readonly Pendings pendings
     cdef readonly object mistakes
     cdef public object on_reply
+    cdef public object lookups
     cdef readonly dict errands
     cdef public Ratelimit pipes
     cdef readonly HybridClock clock
