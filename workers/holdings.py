@@ -18,6 +18,7 @@ from typing import Final
 from setproctitle import setproctitle
 
 from proxy.limits import counters
+from proxy.shm.changes import READERS
 from proxy.sip.address import Address
 from workers import priority, signals
 from workers.child import Child, Slot
@@ -82,6 +83,7 @@ class Holdings:
     listeners: list[Address]
     inbox_eventfds: list[int]
     lookups: Mailbox | None
+    reader_eventfds: list[int]
     tables: Tables
     secret: bytes
     life: tuple[int, int]  # a pipe nobody writes to: its end of file is the supervisor's end
@@ -106,6 +108,7 @@ class Holdings:
             listeners=[Address.parse(e.host.encode(), e.port) for e in config.listen.udp],
             inbox_eventfds=[_eventfd() for _ in range(config.workers.udp)],
             lookups=Mailbox.open(LOOKUPS_BYTES) if config.lookups.enabled else None,
+            reader_eventfds=[_eventfd() for _ in range(READERS)],
             tables=tables,
             secret=node_secret(config),
             life=os.pipe2(os.O_CLOEXEC),
@@ -151,6 +154,7 @@ class Holdings:
             listeners=self.listeners,
             inbox_eventfds=self.inbox_eventfds,
             lookups=self.lookups,
+            reader_eventfds=self.reader_eventfds,
             tables=self.tables,
             stop_fd=slot.stop_fd,
             parent_fd=self.life[0],

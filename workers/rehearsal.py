@@ -17,7 +17,10 @@ from proxy.routing.core import ProxyCore
 from proxy.routing.identity import Identity
 from proxy.routing.locate import Located
 from proxy.routing.node import Node
+from proxy.routing.ratelimit import Declared, Ratelimit
 from proxy.shm.location_table import LocationTable
+from proxy.shm.pipe_layout import Timing
+from proxy.shm.pipes import Pipes
 from proxy.shm.slots import ProcessSlots
 from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
@@ -69,6 +72,8 @@ class Rehearsal:
         self.location = LocationTable.create(str(folder / "location.table"), 1000)
         self.slots = ProcessSlots.create(None, 4, ids.COUNT)
         self.counters = self.slots.counters(3)
+        self.pipes = Pipes.create(None, 64, Timing())
+        self.declared: dict[str, Declared] = {}
         self.listeners = [address(text) for text in listeners]
         self.domains = domains
         self.script = script
@@ -105,6 +110,7 @@ class Rehearsal:
             self.resolve,
             181.0,
         )
+        self.node.pipes = Ratelimit(self.pipes, self.declared, "TAILDROP", self.counters)
         self.node.on_reply = self.script.on_reply
         self.tell_time()
         return ProxyCore(self.node, self.script.on_request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from proxy.dialog import layout as at
-from proxy.dialog.record import did_text, is_sound, leg_string, string
+from proxy.dialog.record import is_sound, leg_string, string
 from proxy.dialog.states import END_WORDS, EndReason, State
 from proxy.errors import CorruptRecord
 from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
@@ -22,6 +22,7 @@ class Leg:
     routes: bytes = b""  # Route values from us to it, in sending order, ours left out
     socket: bytes = b""  # our listener on its side
     state: int = State.UNCONFIRMED
+    flags: int = 0
     cseq: int = 0  # last CSeq it sent, 0 none
     caller_cseq: int = 0  # last CSeq the caller sent to it
     generated: int = 0  # last CSeq we made towards it
@@ -139,7 +140,7 @@ def decode(key: bytes, payload: bytes) -> DialogRecord:
         variables=dict(pairs(string(p, at.VARIABLES))),
         profiles=pairs(string(p, at.PROFILES)),
         caller=Leg(
-            tag=(key.split(b"\0", 2) + [b""])[1],
+            tag=[*key.split(b"\0", 2), b""][1],
             contact=string(p, at.CONTACT),
             routes=string(p, at.ROUTES),
             socket=string(p, at.SOCKET),
@@ -156,6 +157,7 @@ def _decode_leg(p: bytes, leg: int) -> Leg:
         routes=leg_string(p, leg, at.LEG_ROUTES),
         socket=leg_string(p, leg, at.LEG_SOCKET),
         state=p[leg + at.LEG_STATE],
+        flags=p[leg + at.LEG_FLAGS],
         cseq=get_u32(p, leg + at.LEG_CSEQ),
         caller_cseq=get_u32(p, leg + at.LEG_CALLER_CSEQ),
         generated=get_u32(p, leg + at.LEG_GENERATED),
@@ -220,6 +222,7 @@ def encode(record: DialogRecord) -> bytes:
 def _encode_leg(leg: Leg, offset: int) -> bytes:
     head = bytearray(at.LEG)
     head[at.LEG_STATE] = leg.state
+    head[at.LEG_FLAGS] = leg.flags
     for where, value in (
         (at.LEG_CSEQ, leg.cseq),
         (at.LEG_CALLER_CSEQ, leg.caller_cseq),

@@ -15,7 +15,7 @@ ms and s are milliseconds and seconds since 1970; 0 stands for "not yet".
             variables, profiles
     104 u64 zero
     112 56 bytes per callee leg:
-        0   u8 state        1   u8 zero             2   u16 end code        4   u16 end reason
+        0   u8 state        1   u8 flags            2   u16 end code        4   u16 end reason
         6   u16 zero        8   u32 its last CSeq   12  u32 the caller's last CSeq towards it
         16  u32 last CSeq we made towards it        20  u32 last CSeq we made towards the caller
         24  u64 answered ms                         32  u64 ended ms
@@ -68,6 +68,7 @@ PROFILES: Final = 7
 STRINGS: Final = 8
 
 LEG_STATE: Final = 0
+LEG_FLAGS: Final = 1
 LEG_END_CODE: Final = 2
 LEG_END_REASON: Final = 4
 LEG_CSEQ: Final = 8
@@ -100,11 +101,14 @@ LETTERS: Final = {
     "r": REINVITE_PING_CALLEE,
     "E": END_ON_RACE,
 }
-HAS_BYE: Final = 256  # somebody hung up before there was an answer, or after
 RACE: Final = 512  # a CANCEL and a 2xx crossed
 CANCELLED: Final = 1024
 CDR_WRITTEN: Final = 2048
 
+LEG_HAS_BYE: Final = 1  # of a leg: somebody has hung up, perhaps before there was an answer
+
 # What a record counts for in the table's sum of units: early in the low half, active in the high.
 UNITS_EARLY: Final = 1
 UNITS_ACTIVE: Final = 1 << 16
+
+REFUSED: Final = 1  # in the place of a stamp: the table could not be written to

@@ -122,6 +122,18 @@ COMMIT_CONFLICTS: Final = counter("sipherd:commit_conflicts")
 REPAIRS: Final = counter("sipherd:repairs")
 SLOTS_SCAVENGED: Final = counter("sipherd:slots_scavenged")
 
+# storage
+STORAGE_ROWS_WRITTEN: Final = counter("storage:rows_written")
+STORAGE_ROWS_DELETED: Final = counter("storage:rows_deleted")
+STORAGE_TRANSACTIONS: Final = counter("storage:transactions")
+STORAGE_FAILURES: Final = counter("storage:failures")  # transactions that came to nothing
+STORAGE_ROWS_REFUSED: Final = counter("storage:rows_refused")  # by a database that is well
+STORAGE_COMPARISONS: Final = counter("storage:comparisons")  # of a whole table with a database
+STORAGE_QUESTIONS: Final = counter("storage:questions")
+STORAGE_PARKED: Final = counter("storage:parked_requests")
+STORAGE_PARKED_LATE: Final = counter("storage:parked_late")  # answered 503: the database was late
+STORAGE_PARKED_REFUSED: Final = counter("storage:parked_refused")  # too many of them
+
 # sipherd: processes
 RESTARTS: Final = counter("sipherd:restarts")
 HANGS: Final = counter("sipherd:hangs")
@@ -137,6 +149,19 @@ PIPES_FULL: Final = counter("sipherd:pipes_full")  # refused: no room for one mo
 FLOOD_STOPPED: Final = counter("sipherd:flood_stopped")  # datagrams of banned sources
 FLOOD_BANS: Final = counter("sipherd:flood_bans")
 FLOOD_DISPLACED: Final = counter("sipherd:flood_displaced")  # sources forgotten while they counted
+
+# dialog
+DIALOGS_PROCESSED: Final = counter("dialog:processed_dialogs")
+DIALOGS_EXPIRED: Final = counter("dialog:expired_dialogs")
+DIALOGS_FAILED: Final = counter("dialog:failed_dialogs")  # never answered
+
+# sipherd: dialogs
+DIALOGS_UNTRACKED: Final = counter("sipherd:dialogs_untracked")  # calls that went on without
+# a change of a dialog's record for which there was no room
+DIALOG_COMMITS_REFUSED: Final = counter("sipherd:dialog_commits_refused")
+PROFILES_FULL: Final = counter("sipherd:profiles_full")  # no room for one more member
+PROFILE_REFUSALS: Final = counter("sipherd:profile_refusals")  # as many members as there may be
+PROFILE_MEMBERS_SWEPT: Final = counter("sipherd:profile_members_swept")
 
 NAMES: Final = tuple(_names)
 COUNT: Final = len(NAMES)

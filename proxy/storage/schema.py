@@ -38,9 +38,7 @@ UNSIGNED: Final = Integer().with_variant(mysql.INTEGER(unsigned=True), *MYSQL)
 UNSIGNED_SMALL: Final = SmallInteger().with_variant(mysql.SMALLINT(unsigned=True), *MYSQL)
 # SQLite counts up only in a column that is called INTEGER, and takes 63 bits in it.
 UNSIGNED_BIG: Final = (
-    BigInteger()
-    .with_variant(mysql.BIGINT(unsigned=True), *MYSQL)
-    .with_variant(Integer(), "sqlite")
+    BigInteger().with_variant(mysql.BIGINT(unsigned=True), *MYSQL).with_variant(Integer(), "sqlite")
 )
 HUNDREDTHS: Final = Float().with_variant(mysql.FLOAT(10, 2), *MYSQL)
 
