@@ -140,6 +140,7 @@ class Slot:
     ever_up: bool = False
     heartbeat: int = 0
     heartbeat_at: float = 0.0
+    found_slow: bool = False  # and said so, since it last gave a sign of life
     aborted_at: float | None = None
     respawn_at: float | None = None
     failures: deque[float] = field(default_factory=lambda: deque(maxlen=64))

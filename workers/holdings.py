@@ -135,6 +135,7 @@ class Holdings:
         setproctitle(f"sipherd: {slot.title}")
         signals.enter_child()
         faulthandler.enable(all_threads=False)
+        faulthandler.register(signals.TRACE, all_threads=False)
         os.close(self.life[1])
         os.close(self.ready[0])
         self.journal.pipe.enter_child()

@@ -180,7 +180,9 @@ class Workers(Section):
 
     udp: Annotated[Whole, Field(ge=1, le=64)] = 2
     inbox_bytes: Annotated[Whole, Field(ge=262_144, le=1 << 30)] = 4 << 20
+    slow_seconds: Annotated[Fraction, Field(ge=0.5, le=3_600)] = 2.0
     hang_seconds: Annotated[Fraction, Field(ge=0.5, le=3_600)] = 10.0
+    memory_mb: Annotated[Whole, Field(ge=64, le=1_048_576)] = 4_096
     grace_seconds: Annotated[Fraction, Field(ge=0, le=3_600)] = 5.0
     pure: StrictBool = False
 

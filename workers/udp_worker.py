@@ -30,6 +30,7 @@ from proxy.storage.modes import WRITE_THROUGH
 from proxy.transaction.layer import Transaction, TransactionLayer
 from proxy.transaction.states import Stimulus
 from proxy.transaction.timers import TimerConfig
+from workers import memory
 from workers.access import access_of, no_database
 from workers.bans import flood_guard_of
 from workers.child import Child
@@ -327,6 +328,7 @@ def resolver_of(child: Child, watch: SocketWatcher) -> Resolver:
 
 def run(child: Child) -> int:
     """The entry point of a UDP worker."""
+    memory.bound(child.config.workers.memory_mb)
     worker = UdpWorker(child)
     gc.freeze()
     gc.disable()  # the core's objects hang together only while a transaction lives
