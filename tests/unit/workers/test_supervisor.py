@@ -46,7 +46,7 @@ class Machine:
 
     def kill(self, pid: int, number: int) -> None:
         self.sent.append((pid, number))
-        if number == signal.SIGKILL or not self.deaf:
+        if number == signal.SIGKILL or (not self.deaf and number != signals.TRACE):
             self.end(pid, None, number)
 
     def end(self, pid: int, code: int | None, number: int | None = None) -> None:
