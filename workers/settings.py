@@ -6,6 +6,7 @@ import ipaddress
 import os
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -179,7 +180,9 @@ class Workers(Section):
 
     udp: Annotated[Whole, Field(ge=1, le=64)] = 2
     inbox_bytes: Annotated[Whole, Field(ge=262_144, le=1 << 30)] = 4 << 20
+    slow_seconds: Annotated[Fraction, Field(ge=0.5, le=3_600)] = 2.0
     hang_seconds: Annotated[Fraction, Field(ge=0.5, le=3_600)] = 10.0
+    memory_mb: Annotated[Whole, Field(ge=64, le=1_048_576)] = 4_096
     grace_seconds: Annotated[Fraction, Field(ge=0, le=3_600)] = 5.0
     pure: StrictBool = False
 
@@ -270,6 +273,20 @@ class Resolver(Section):
         if len({each.port for each in self.nameservers}) > 1:
             raise ValueError("nameservers must all listen on the same port")
         return self
+
+
+def _needs_aiohttp(value: bool) -> bool:
+    if value and find_spec("aiohttp") is None:
+        raise ValueError("needs the package aiohttp: pip install 'sipherd[lookups]'")
+    return value
+
+
+class Lookups(Section):
+    """The process that asks web servers for the policy."""
+
+    enabled: Annotated[StrictBool, AfterValidator(_needs_aiohttp)] = False
+    at_once: Annotated[Whole, Field(ge=1, le=10_000)] = 100
+    answer_bytes: Annotated[Whole, Field(ge=256, le=65_536)] = 16_384
 
 
 class Limits(Section):
@@ -364,6 +381,7 @@ class Config(Section):
     auth: Auth = Field(default_factory=Auth)
     routing: Routing = Field(default_factory=Routing)
     resolver: Resolver = Field(default_factory=Resolver)
+    lookups: Lookups = Field(default_factory=Lookups)
     limits: Limits = Field(default_factory=Limits)
     ratelimit: Ratelimit = Field(default_factory=Ratelimit)
     flood: Flood = Field(default_factory=Flood)
@@ -374,7 +392,7 @@ class Config(Section):
     @property
     def uses_storage(self) -> bool:
         """Whether a storage process is needed."""
-        return self.storage.is_used or self.auth.enabled
+        return self.storage.mode != NO_DB or self.auth.enabled
 
     @property
     def folder(self) -> Path:
