@@ -14,9 +14,7 @@ from proxy.shm import layout
 from proxy.shm.arena import Arena, fold
 
 KIND = b"profiles"
-LAYOUT = (
-    "stripe 64: lock op group member before; index u32; group 256: generation count key; member 32"
-)
+LAYOUT = "stripe 64: lock op group member before; index 4; group 256: count key remotes; member 32"
 _LOW = 0xFFFFFFFF  # a literal as large would be a Python number when compiled
 _LINE = layout.LINE
 _STRIPES = 256
