@@ -26,6 +26,7 @@ cdef class Node:
     cdef public object on_reply
     cdef readonly dict errands
     cdef public Ratelimit pipes
+    cdef public object hand_over
     cdef public Tracker dialogs
     cdef readonly HybridClock clock
     cdef readonly object faults

@@ -68,6 +68,8 @@ class Node:
         # what other processes of this node tell a worker: the first byte says which of these it is
         self.errands: dict[int, Callable[[bytes], None]] = {}
         self.pipes: Ratelimit | None = None  # the worker's, for policies
+        # hand_over(listener, sockaddr, data): whether it was another worker's and has gone there
+        self.hand_over: Callable[[int, bytes, bytes], bool] | None = None
         self.dialogs: Tracker | None = None  # the worker's, unless calls are not tracked
         self.clock = HybridClock()
         self.faults = Faults()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from proxy.constants import reason_phrase
-from proxy.errors import BadMessage, BadUri, Refused
+from proxy.errors import BadMessage, BadUri, HandedOver, Refused
 from proxy.limits import counters as ids
 from proxy.limits.bounds import POLICY_TURNS
 from proxy.routing.exchange import Exchange
@@ -96,6 +96,8 @@ class PolicyRun(Exchange):
                 self.node.counters.add(ids.BAD_URIS_RCVD, 1)
             headers = error.headers if isinstance(error, Refused) else b""
             self.fail(error.status, error.reason, headers)
+        except HandedOver:
+            self.coroutine = None
         except BaseException as error:  # noqa: BLE001 - a policy may raise anything, or sys.exit()
             self.coroutine = None
             self.mistaken(error)
@@ -107,7 +109,9 @@ class PolicyRun(Exchange):
                 self.coroutine = None
                 self.mistaken(TypeError("it awaited what nobody will ever finish"))
             elif self.server is None and not self.answered and not self.dropped and not self.hold():
-                self.coroutine = None  # refused: nothing could absorb what is sent again meanwhile
+                self.coroutine = (
+                    None  # refused or handed over: what is sent again would not end here
+                )
             else:
                 self.awaited = awaited
                 awaited.waiter = self

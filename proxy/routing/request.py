@@ -15,7 +15,7 @@ from proxy.dialog.dialog import Dialog
 from proxy.dialog.layout import LETTERS
 from proxy.dialog.tracker import Tracker
 from proxy.dialog.validation import Validity
-from proxy.errors import BadMessage
+from proxy.errors import BadMessage, HandedOver
 from proxy.limits.counters import REGISTRAR_ACCEPTED_REGS, REGISTRAR_REJECTED_REGS
 from proxy.registrar.lookup import Target, lookup, target_for
 from proxy.registrar.save import save
@@ -258,6 +258,8 @@ class Request(PolicyRun):
         if self.cancelled:
             self.reply(487)
         if self.answered or self.dropped or not self.may_be_relayed() or not self.hold():
+            if self.elsewhere:
+                raise HandedOver
             outcome.end(self.answered or 500)
             return outcome
         context = self.context

@@ -295,7 +295,8 @@ class ResponseContext(Upstream):
         status = message.status
         if status > 100:
             branch.timer_c_at = now + self.node.timer_c
-            if self.invite and not self.final_status:  # other requests: RFC 4320 §4.1
+            # other requests: RFC 4320 §4.1
+            if self.invite and not self.final_status and not branch.written_off:
                 dialog = self.dialog
                 if dialog is not None and dialog.leg < 0:
                     dialog.provisional(message, self.socket_of(branch))
