@@ -42,6 +42,7 @@ from workers.policy import load_policy
 from workers.questions import Questions
 from workers.resolver import Resolver, SocketWatcher
 from workers.tallies import Tallies
+from workers.tracking import tracker_of
 
 Outgoing = tuple[bytes, Address, int, Transaction | None]
 
@@ -92,6 +93,7 @@ class UdpWorker:
             timers.timer_c,
         )
         self.node.pipes = pipes_of(child)
+        self.node.dialogs = tracker_of(child, self.node.clock)
         self.node.hand_over = self.handoff.hand_over
         self.guard = flood_guard_of(child)
         for sock in self.sockets:
