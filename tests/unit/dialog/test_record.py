@@ -71,7 +71,9 @@ def test_what_is_encoded_is_decoded() -> None:
 
 
 def test_a_new_record_is_the_encoded_one() -> None:
-    strings = (b"sip:alice@example.com", b"sip:bob@example.com", b"sip:a@h", b"", b"s:1") + (b"",) * 3
+    strings = (b"sip:alice@example.com", b"sip:bob@example.com", b"sip:a@h", b"", b"s:1") + (
+        b"",
+    ) * 3
     payload = begin(bytes(range(14)) + b"\0\0", 11, 3, 12, 13, 14, 15, 16, strings)
     record = decode(KEY, payload)
     assert encode(record) == payload
