@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import orjson
 
 TAIL_BYTES: Final = 1 << 20  # more than may be written before a dialog is removed
+REMEMBERED: Final = 20_000
 BLOCK_BYTES: Final = 65_536
 MODE: Final = 0o640
 
@@ -26,15 +28,11 @@ class CdrFile:
         self.path = path
         self.failure = ""  # why the last line could not be written
         self._fd = -1
-        self._written: set[str] = set()
+        self._written: dict[str, None] = {}  # the last ones, oldest first
 
     def has(self, did: str) -> bool:
-        """Whether the record of a dialog was written, and its dialog perhaps not removed."""
+        """Whether the record of a dialog has been written lately."""
         return did in self._written
-
-    def forget(self, did: str) -> None:
-        """The dialog has been removed."""
-        self._written.discard(did)
 
     def open(self) -> bool:
         """Have the file open that is now called so; False, and `failure`, when it cannot be."""
@@ -71,7 +69,7 @@ class CdrFile:
             self.close()
             return False
         self.failure = ""
-        self._written.update(str(detail["did"]) for detail in details)
+        self._remember(str(detail["did"]) for detail in details)
         return True
 
     def close(self) -> None:
@@ -97,19 +95,24 @@ class CdrFile:
             if path.is_file()
         ]
         recent = [path for _, path in sorted(beside, reverse=True)[:1]]
-        for path in (self.path, *recent):
-            self._written |= dids_at_end(path)
+        for path in (*recent, self.path):
+            self._remember(dids_at_end(path))
+
+    def _remember(self, dids: Iterable[str]) -> None:
+        self._written.update(dict.fromkeys(dids))
+        while len(self._written) > REMEMBERED:
+            del self._written[next(iter(self._written))]
 
 
-def dids_at_end(path: Path) -> set[str]:
+def dids_at_end(path: Path) -> list[str]:
     """The dids of the last lines of a file; lines that are none are passed over."""
     with path.open("rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
         lines = file.read(TAIL_BYTES).split(b"\n")
-    found: set[str] = set()
+    found: list[str] = []
     for line in lines:
         with contextlib.suppress(orjson.JSONDecodeError, KeyError, TypeError):
-            found.add(str(orjson.loads(line)["did"]))
+            found.append(str(orjson.loads(line)["did"]))
     return found
 
 

@@ -10,8 +10,8 @@ from proxy.dialog.states import EndReason
 Detail = dict[str, object]
 
 HUNG_UP = {
-    EndReason.UPSTREAM_BYE: "caller",
-    EndReason.DOWNSTREAM_BYE: "callee",
+    EndReason.DOWNSTREAM_BYE: "caller",  # OpenSIPS names the way that the BYE takes
+    EndReason.UPSTREAM_BYE: "callee",
     EndReason.CANCELLED: "caller",
     EndReason.FAILED: "callee",
 }

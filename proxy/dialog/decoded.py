@@ -172,7 +172,7 @@ def _decode_leg(p: bytes, leg: int) -> Leg:
         socket=leg_string(p, leg, at.LEG_SOCKET),
         destination=leg_string(p, leg, at.LEG_DESTINATION),
         sdp=leg_string(p, leg, at.LEG_SDP),
-        flags=get_u16(p, leg + at.LEG_FLAGS),
+        flags=p[leg + at.LEG_FLAGS],
         since=get_u32(p, leg + at.LEG_SINCE),
         before=get_u32(p, leg + at.LEG_BEFORE),
         caller_since=get_u32(p, leg + at.LEG_CALLER_SINCE),
@@ -244,6 +244,7 @@ def encode(record: DialogRecord) -> bytes:
 def _encode_leg(leg: Leg, offset: int) -> bytes:
     head = bytearray(at.LEG)
     head[at.LEG_STATE] = leg.state
+    head[at.LEG_FLAGS] = leg.flags
     for where, value in (
         (at.LEG_CSEQ, leg.cseq),
         (at.LEG_CALLER_CSEQ, leg.caller_cseq),
@@ -260,7 +261,6 @@ def _encode_leg(leg: Leg, offset: int) -> bytes:
     put_u64(head, at.LEG_ENDED, leg.ended_ms)
     put_u16(head, at.LEG_END_REASON, leg.end_reason)
     put_u16(head, at.LEG_END_CODE, leg.end_code)
-    put_u16(head, at.LEG_FLAGS, leg.flags)
     _put_lengths(head, at.LEG_LENGTHS, leg_strings(leg))
     return bytes(head)
 

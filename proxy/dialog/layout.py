@@ -15,16 +15,16 @@ ms and s are milliseconds and seconds since 1970; 0 stands for "not yet".
             variables, profiles, source address, caller's SDP
     108 u32 zero
     112 72 bytes per callee leg:
-        0   u8 state        1   u8 zero             2   u16 end code        4   u16 end reason
-        6   u16 flags       8   u32 its last CSeq   12  u32 the caller's last CSeq towards it
+        0   u8 state        1   u8 flags            2   u16 end code        4   u16 end reason
+        6   u16 zero        8   u32 its last CSeq   12  u32 the caller's last CSeq towards it
         16  u32 last CSeq we made towards it        20  u32 last CSeq we made towards the caller
         24  u64 answered ms                         32  u64 ended ms
         40  u32 offset of its strings behind the last leg
         44  u16 lengths of: tag, contact, routes, socket, destination address, SDP
-        56  u32 the caller's last CSeq, and          60  u32 how far CSeqs up to that one are shifted,
-                when we last made a request towards the callee
-        64  u32 its last CSeq, and                   68  u32 how far CSeqs up to that one are shifted,
-                when we last made a request towards the caller (numbering.py)
+        56  when we last made a request towards the callee: u32 the caller's last CSeq,
+            60 u32 how far CSeqs up to that one are shifted (numbering.py)
+        64  when we last made a request towards the caller: u32 the callee's last CSeq,
+            68 u32 how far CSeqs up to that one are shifted
     …   the strings: the dialog's, in that order, then those of the legs
 
 Routes are Route values from us to that side, in the order they are sent, joined by commas, our own
@@ -74,9 +74,9 @@ SDP: Final = 9
 STRINGS: Final = 10
 
 LEG_STATE: Final = 0
+LEG_FLAGS: Final = 1
 LEG_END_CODE: Final = 2
 LEG_END_REASON: Final = 4
-LEG_FLAGS: Final = 6
 LEG_CSEQ: Final = 8
 LEG_CALLER_CSEQ: Final = 12
 LEG_GENERATED: Final = 16
@@ -118,10 +118,11 @@ RACE: Final = 512  # a CANCEL and a 2xx crossed
 CANCELLED: Final = 1024
 END_WANTED: Final = 2048  # somebody wants it ended, for the end reason that is set
 BYES_OPEN: Final = 4096  # it has ended by us, and a BYE of ours may not have arrived yet
+SEALED: Final = 8192  # its call detail record is being written: it has ended for good
 
 # Flags of a leg: the BYE of ours that has no final response yet.
-BYE_TO_CALLEE: Final = 1
-BYE_TO_CALLER: Final = 2
+BYE_TO_CALLEE: Final = 2
+BYE_TO_CALLER: Final = 4
 
 # What a record counts for in the table's sum of units: early in the low half, active in the high.
 UNITS_EARLY: Final = 1

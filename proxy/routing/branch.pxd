@@ -2,6 +2,7 @@ cimport cython
 from proxy.sip.message cimport Message
 
 cdef unsigned long long MASK, LOW, SIP0, SIP1, SIP2, SIP3, ROUTE_COOKIE, OWN_TAG
+cdef unsigned long long OWN_BRANCH
 cdef Py_ssize_t BRANCH_BYTES
 cdef bytes COOKIE
 cdef bytes HEX
@@ -34,3 +35,4 @@ cdef class Signer:
     ) except? 0
     cpdef bytes route_cookie(self, bytes call_id, bytes caller_tag)
     cpdef bytes own_tag(self, Message request)
+    cpdef bytes own_branch(self, bytes request)
