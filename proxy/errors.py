@@ -62,3 +62,7 @@ class Refused(BadMessage):
     def __init__(self, reason: str, status: int, headers: bytes = b"") -> None:
         super().__init__(reason, status)
         self.headers = headers
+
+
+class ProfileUnknown(SipherdError):
+    """A profile, or a value of one, that the configuration does not know."""

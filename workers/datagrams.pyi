@@ -1,6 +1,9 @@
+from collections.abc import Callable
+
 from proxy.shm.inbox import Inbox
 from proxy.shm.shards import Shards
 from proxy.shm.slots import Counters
+from proxy.shm.sources import Sources
 from proxy.sip.address import Address
 from proxy.transaction.layer import Transaction
 
@@ -21,8 +24,21 @@ class Handoff:
     ) -> None: ...
     def wake(self) -> None: ...
 
+class FloodGuard:
+    now_ms: int
+    def __init__(
+        self,
+        sources: Sources,
+        counters: Counters,
+        stopped: int,
+        displaced: int,
+        over: Callable[[int, int], object],
+    ) -> None: ...
+    def check(self, sockaddr: bytes, data: bytes) -> bool: ...
+
 class DatagramSocket:
     fd: int
+    guard: FloodGuard | None
     listener: int
     segmenting: bool
     def __init__(self, fd: int, listener: int) -> None: ...

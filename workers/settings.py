@@ -22,6 +22,9 @@ from pydantic import (
     model_validator,
 )
 
+from proxy.limits import bounds
+from proxy.limits.source import Network
+
 SIP_PORT = 5060
 DNS_PORT = 53
 BROADCAST = ipaddress.ip_address("255.255.255.255")
@@ -75,6 +78,15 @@ def _name_server(value: object) -> Endpoint:
     return parse_endpoint(value, DNS_PORT)
 
 
+def _network(value: object) -> Network:
+    if isinstance(value, (ipaddress.IPv4Network, ipaddress.IPv6Network)):
+        return value
+    try:
+        return ipaddress.ip_network(value if isinstance(value, str) else "")
+    except ValueError:
+        raise ValueError('is no network: write "10.0.0.0/8" or "2001:db8::/32"') from None
+
+
 def _domain(value: str) -> str:
     if not _DOMAIN.fullmatch(value.lower()):
         raise ValueError("is not a domain name")
@@ -118,6 +130,8 @@ FilePath = Annotated[Path, BeforeValidator(_path)]
 Domain = Annotated[StrictStr, AfterValidator(_domain)]
 ListenAddress = Annotated[Endpoint, BeforeValidator(parse_endpoint)]
 NameServer = Annotated[Endpoint, BeforeValidator(_name_server)]
+NetworkAddress = Annotated[Network, BeforeValidator(_network)]
+Algorithm = Literal["TAILDROP", "RED", "SBT", "HISTORY", "NETWORK", "FEEDBACK"]
 Whole = StrictInt
 Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
@@ -216,6 +230,51 @@ class Limits(Section):
     timer_c_seconds: Annotated[Whole, Field(ge=10, le=86_400)] = 181
 
 
+class Pipe(Section):
+    """A rate limit with a name."""
+
+    name: Annotated[StrictStr, Field(min_length=1, max_length=bounds.PIPE_NAME_BYTES)]
+    limit: Annotated[Whole, Field(ge=0, le=bounds.PIPE_LIMIT)]
+    algorithm: Algorithm | None = None
+
+
+class Ratelimit(Section):
+    """Pipes: how many requests may pass in how much time."""
+
+    capacity: Annotated[Whole, Field(ge=16, le=65_536)] = 1_024
+    timer_interval: Annotated[Whole, Field(ge=1, le=3_600)] = 10
+    limit_per_interval: StrictBool = False
+    window_size: Annotated[Whole, Field(ge=1, le=3_600)] = 10
+    slot_period: Annotated[Whole, Field(ge=10, le=60_000)] = 200
+    expire_time: Annotated[Whole, Field(ge=1, le=86_400)] = 3_600
+    default_algorithm: Algorithm = "TAILDROP"
+    pipes: tuple[Pipe, ...] = ()
+
+    @model_validator(mode="after")
+    def _possible(self) -> Ratelimit:
+        window_ms = self.window_size * 1_000
+        if window_ms % self.slot_period or window_ms == self.slot_period:
+            raise ValueError("needs a window_size of two or more whole slot_periods")
+        if window_ms // self.slot_period > bounds.PIPE_SLOTS:
+            raise ValueError(f"needs at most {bounds.PIPE_SLOTS} slot_periods in a window_size")
+        if len({each.name for each in self.pipes}) != len(self.pipes):
+            raise ValueError("pipes names a pipe twice")
+        if len(self.pipes) > self.capacity:
+            raise ValueError("declares more pipes than its capacity")
+        return self
+
+
+class Flood(Section):
+    """The guard against floods from one source."""
+
+    enabled: StrictBool = False
+    sampling_time_unit: Annotated[Whole, Field(ge=1, le=60)] = 2
+    reqs_density_per_unit: Annotated[Whole, Field(ge=1, le=10_000_000)] = 400
+    remove_latency: Annotated[Whole, Field(ge=1, le=86_400)] = 120
+    trusted: Annotated[tuple[NetworkAddress, ...], Field(max_length=256)] = ()
+    capacity: Annotated[Whole, Field(ge=64, le=16_777_216)] = 65_536
+
+
 class LogSettings(Section):
     """What is written where."""
 
@@ -235,6 +294,8 @@ class Config(Section):
     routing: Routing = Field(default_factory=Routing)
     resolver: Resolver = Field(default_factory=Resolver)
     limits: Limits = Field(default_factory=Limits)
+    ratelimit: Ratelimit = Field(default_factory=Ratelimit)
+    flood: Flood = Field(default_factory=Flood)
     log: LogSettings = Field(default_factory=LogSettings)
     path: Path = Field(default=Path("sipherd.toml"), exclude=True)
 

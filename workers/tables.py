@@ -20,10 +20,16 @@ from typing import Final
 
 from proxy.errors import ShmError
 from proxy.limits import counters
+from proxy.limits.algorithms import number_of
+from proxy.limits.feedback import Gains
+from proxy.shm import pipe_view
 from proxy.shm.inbox import Inbox
 from proxy.shm.location_table import LocationTable
+from proxy.shm.pipe_layout import Timing
+from proxy.shm.pipes import Pipes
 from proxy.shm.shards import Shards
 from proxy.shm.slots import ProcessSlots
+from proxy.shm.sources import Sources
 from workers.logs import Log
 from workers.settings import Config
 from workers.shared_page import ROWS
@@ -31,6 +37,8 @@ from workers.shared_page import ROWS
 LOCATION: Final = "location.table"
 PROCESSES: Final = "processes.table"
 SHARDS: Final = "shards.table"
+LIMITS: Final = "limits.table"
+SOURCES: Final = "sources.table"
 LOCK: Final = "sipherd.lock"
 SECRET: Final = "secret"
 CONTROL_SOCKET: Final = "control.sock"
@@ -47,6 +55,8 @@ class Tables:
     slots: ProcessSlots
     inboxes: list[Inbox]
     shards: Shards
+    pipes: Pipes
+    sources: Sources | None  # None: no flood guard
 
     def close(self, clean: bool) -> None:
         """Let go of the tables; `clean` when no process was killed inside one."""
@@ -58,7 +68,8 @@ def open_tables(config: Config, log: Log) -> Tables:
     folder = config.node.runtime_dir
     boot_id = read_boot_id()
     location = _open_location(folder / LOCATION, config.location.capacity, boot_id, log)
-    for old in [*folder.glob("inbox-*.ring"), folder / PROCESSES, folder / SHARDS]:
+    ours = [folder / name for name in (PROCESSES, SHARDS, LIMITS, SOURCES)]
+    for old in [*folder.glob("inbox-*.ring"), *ours]:
         old.unlink(missing_ok=True)
     workers = config.workers.udp
     return Tables(
@@ -69,6 +80,40 @@ def open_tables(config: Config, log: Log) -> Tables:
             for number in range(1, workers + 1)
         ],
         shards=Shards.create(str(folder / SHARDS), workers),
+        pipes=create_pipes(folder / LIMITS, config),
+        sources=create_sources(folder / SOURCES, config),
+    )
+
+
+def create_pipes(path: Path, config: Config) -> Pipes:
+    """The rate-limit pipes, with those that the configuration declares."""
+    settings = config.ratelimit
+    timing = Timing(
+        timer_interval=settings.timer_interval * 1_000,
+        window_size=settings.window_size * 1_000,
+        slot_period=settings.slot_period,
+        limit_per_interval=settings.limit_per_interval,
+        expire_time=settings.expire_time * 1_000,
+    )
+    pipes = Pipes.create(str(path), settings.capacity, timing, seed=secrets.randbits(63))
+    pipe_view.set_gains(pipes, Gains())
+    for pipe in settings.pipes:
+        algorithm = number_of(pipe.algorithm or settings.default_algorithm)
+        pipe_view.declare(pipes, pipe.name.encode(), pipe.limit, algorithm, 0)
+    return pipes
+
+
+def create_sources(path: Path, config: Config) -> Sources | None:
+    """The flood guard's table, if there is to be a guard."""
+    settings = config.flood
+    if not settings.enabled:
+        return None
+    return Sources.create(
+        str(path),
+        settings.capacity,
+        unit=settings.sampling_time_unit * 1_000,
+        density=settings.reqs_density_per_unit,
+        seed=secrets.randbits(63),
     )
 
 

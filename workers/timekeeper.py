@@ -18,6 +18,7 @@ from proxy.registrar.expire import expire
 from proxy.shm.location_table import LocationTable
 from proxy.shm.repair import scavenge
 from workers.child import Child
+from workers.load import SAMPLE_S, LoadGauge
 
 TURN_S: Final = 1.0
 SWEEP_BATCH: Final = 500  # keys between two heartbeats
@@ -33,12 +34,18 @@ def run(child: Child) -> int:
     poll.register(child.stop_fd, select.POLLIN)
     poll.register(child.parent_fd, select.POLLIN)
     sweeper = Sweeper(child)
+    gauge = LoadGauge(child)
+    next_turn = time.monotonic() + TURN_S
     child.log.debug("timekeeper is up")
     while True:
         child.beat()
-        if poll.poll(TURN_S * 1_000):
+        if poll.poll(SAMPLE_S * 1_000):
             return 0
-        sweeper.turn(time.monotonic(), int(time.time()))
+        now = time.monotonic()
+        gauge.turn(now)
+        if now >= next_turn:
+            next_turn = now + TURN_S
+            sweeper.turn(now, int(time.time()))
 
 
 class Sweeper:
@@ -101,6 +108,7 @@ class Alarms:
                 counters.INBOX_FULL,
                 counters.RECEIVE_DROPS,
                 counters.CORRUPT_RECORDS,
+                counters.PIPES_FULL,
             )
         }
 
@@ -118,6 +126,9 @@ class Alarms:
             log.error("receive queue full", lost=lost)
         if damaged := self._news(counters.CORRUPT_RECORDS, now):
             log.error("record unreadable", times=damaged)
+
+        if refused := self._news(counters.PIPES_FULL, now):
+            log.error("pipe table full", refused=refused)
 
     def _news(self, column: int, now: float) -> int:
         """How much a counter has risen; 0 as long as the last line about it is fresh."""

@@ -15,15 +15,18 @@ import time
 from contextlib import suppress
 
 from proxy.limits import counters as ids
+from proxy.limits.algorithms import number_of
 from proxy.registrar.rules import RegistrarRules
 from proxy.routing.branch import Signer
 from proxy.routing.core import ProxyCore
 from proxy.routing.identity import Identity
 from proxy.routing.node import Node
+from proxy.routing.ratelimit import Declared, Ratelimit
 from proxy.sip.address import Address
 from proxy.transaction.layer import Transaction, TransactionLayer
 from proxy.transaction.states import Stimulus
 from proxy.transaction.timers import TimerConfig
+from workers.bans import flood_guard_of
 from workers.child import Child
 from workers.datagrams import DatagramSocket, Handoff
 from workers.memory import Ebb
@@ -79,6 +82,10 @@ class UdpWorker:
             self.resolver.resolve,
             timers.timer_c,
         )
+        self.node.pipes = pipes_of(child)
+        self.guard = flood_guard_of(child)
+        for sock in self.sockets:
+            sock.guard = self.guard
         self.core = ProxyCore(self.node, load_policy(config.routing.script))
         self.tallies = Tallies(
             self.counters, self.layer, self.resolver, self.node.faults, self.sockets
@@ -127,6 +134,8 @@ class UdpWorker:
         """Take in what is there, decide, fire timers, send; whether a batch was full."""
         received_ns = time.time_ns()
         self.node.set_time(time.monotonic(), received_ns // 1_000_000)
+        if self.guard is not None:
+            self.guard.now_ms = int(self.node.now * 1_000)
         batch: list[tuple[int, bytes, int, bytes]] = []
         count = 0
         more = False
@@ -237,6 +246,17 @@ def rules_of(child: Child) -> RegistrarRules:
         match_call_id=registrar.match_call_id,
         node=child.config.node.id,
     )
+
+
+def pipes_of(child: Child) -> Ratelimit:
+    """The shared pipes, and what the configuration says about those it names."""
+    settings = child.config.ratelimit
+    declared = {
+        pipe.name: Declared(pipe.limit, number_of(pipe.algorithm or settings.default_algorithm))
+        for pipe in settings.pipes
+    }
+    counters = child.tables.slots.counters(child.slot)
+    return Ratelimit(child.tables.pipes, declared, settings.default_algorithm, counters)
 
 
 def resolver_of(child: Child, watch: SocketWatcher) -> Resolver:

@@ -22,6 +22,7 @@ class Leg:
     routes: bytes = b""  # Route values from us to it, in sending order, ours left out
     socket: bytes = b""  # our listener on its side
     state: int = State.UNCONFIRMED
+    flags: int = 0
     cseq: int = 0  # last CSeq it sent, 0 none
     caller_cseq: int = 0  # last CSeq the caller sent to it
     generated: int = 0  # last CSeq we made towards it
@@ -36,7 +37,6 @@ class Leg:
     caller_before: int = 0
     destination: bytes = b""  # the address that it answered from
     sdp: bytes = b""  # the last it sent, while re-INVITE pings need it
-    flags: int = 0
 
     @property
     def is_confirmed(self) -> bool:
@@ -172,12 +172,12 @@ def _decode_leg(p: bytes, leg: int) -> Leg:
         socket=leg_string(p, leg, at.LEG_SOCKET),
         destination=leg_string(p, leg, at.LEG_DESTINATION),
         sdp=leg_string(p, leg, at.LEG_SDP),
-        flags=p[leg + at.LEG_FLAGS],
         since=get_u32(p, leg + at.LEG_SINCE),
         before=get_u32(p, leg + at.LEG_BEFORE),
         caller_since=get_u32(p, leg + at.LEG_CALLER_SINCE),
         caller_before=get_u32(p, leg + at.LEG_CALLER_BEFORE),
         state=p[leg + at.LEG_STATE],
+        flags=p[leg + at.LEG_FLAGS],
         cseq=get_u32(p, leg + at.LEG_CSEQ),
         caller_cseq=get_u32(p, leg + at.LEG_CALLER_CSEQ),
         generated=get_u32(p, leg + at.LEG_GENERATED),

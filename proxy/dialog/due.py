@@ -16,6 +16,8 @@ BYE_PATIENCE_S = 40  # an ended dialog waits so long for answers to BYEs: 64*T1 
 BYE_AGAIN_S = 3  # after so long somebody looks whether the BYEs are still under way
 OPTIONS_PING = at.PING_CALLER | at.PING_CALLEE
 REINVITE_PING = at.REINVITE_PING_CALLER | at.REINVITE_PING_CALLEE
+# What makes somebody look at a call before its lifetime is over.
+WATCHED = OPTIONS_PING | REINVITE_PING | at.END_ON_RACE | at.END_WANTED
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,15 +113,15 @@ LETTERS: Final = {
     "r": REINVITE_PING_CALLEE,
     "E": END_ON_RACE,
 }
-HAS_BYE: Final = 256  # somebody hung up before there was an answer, or after
 RACE: Final = 512  # a CANCEL and a 2xx crossed
 CANCELLED: Final = 1024
 END_WANTED: Final = 2048  # somebody wants it ended, for the end reason that is set
 BYES_OPEN: Final = 4096  # it has ended by us, and a BYE of ours may not have arrived yet
 SEALED: Final = 8192  # its call detail record is being written: it has ended for good
 
-# Flags of a leg: the BYE of ours that has no final response yet.
-BYE_TO_CALLEE: Final = 2
+# Flags of a leg.
+LEG_HAS_BYE: Final = 1  # somebody has hung up, perhaps before there was an answer
+BYE_TO_CALLEE: Final = 2  # a BYE of ours has no final response yet
 BYE_TO_CALLER: Final = 4
 
 # What a record counts for in the table's sum of units: early in the low half, active in the high.

@@ -1,4 +1,4 @@
-"""The algorithms of rate-limit pipes by OpenSIPS' names. docs/limits.md says what each guarantees."""
+"""The algorithms of rate-limit pipes, named as OpenSIPS does; docs/limits.md tells them apart."""
 
 from typing import Final
 

@@ -116,6 +116,31 @@ TURNS: Final = counter("sipherd:turns")
 # an exception nobody expected; its traceback is in the log
 INTERNAL_ERRORS: Final = counter("sipherd:internal_errors")
 
+# sipherd: limits
+PIPE_REFUSALS: Final = counter("sipherd:pipe_refusals")
+PIPES_FULL: Final = counter("sipherd:pipes_full")  # refused: no room for one more pipe
+FLOOD_STOPPED: Final = counter("sipherd:flood_stopped")  # datagrams of banned sources
+FLOOD_BANS: Final = counter("sipherd:flood_bans")
+FLOOD_DISPLACED: Final = counter("sipherd:flood_displaced")  # sources forgotten while they counted
+
+# dialog
+DIALOGS_PROCESSED: Final = counter("dialog:processed_dialogs")
+DIALOGS_EXPIRED: Final = counter("dialog:expired_dialogs")
+DIALOGS_FAILED: Final = counter("dialog:failed_dialogs")  # never answered
+
+# sipherd: dialogs
+DIALOGS_UNTRACKED: Final = counter("sipherd:dialogs_untracked")  # calls that went on without
+# a change of a dialog's record for which there was no room
+DIALOG_COMMITS_REFUSED: Final = counter("sipherd:dialog_commits_refused")
+PROFILES_FULL: Final = counter("sipherd:profiles_full")  # no room for one more member
+PROFILE_REFUSALS: Final = counter("sipherd:profile_refusals")  # as many members as there may be
+PROFILE_MEMBERS_SWEPT: Final = counter("sipherd:profile_members_swept")
+DIALOG_BYES: Final = counter("sipherd:dialog_byes")  # of our own
+DIALOG_PINGS: Final = counter("sipherd:dialog_pings")
+CDR_WRITTEN: Final = counter("sipherd:cdr_written")
+# the file could not be written: the dialogs wait
+CDR_FAILURES: Final = counter("sipherd:cdr_failures")
+
 NAMES: Final = tuple(_names)
 COUNT: Final = len(NAMES)
 GAUGES: Final = frozenset({TM_INUSE_TRANSACTIONS})  # set to 0 in the row of a process that died

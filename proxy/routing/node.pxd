@@ -4,6 +4,7 @@ from proxy.registrar.rules cimport RegistrarRules
 from proxy.routing.branch cimport Signer
 from proxy.routing.identity cimport Identity
 from proxy.routing.pending cimport Pendings
+from proxy.routing.ratelimit cimport Ratelimit
 from proxy.shm.location_table cimport LocationTable
 from proxy.shm.slots cimport Counters
 from proxy.transaction.layer cimport TransactionLayer
@@ -21,6 +22,7 @@ cdef class Node:
     cdef readonly double timer_c
     cdef readonly Pendings pendings
     cdef readonly dict errands
+    cdef public Ratelimit pipes
     cdef readonly HybridClock clock
     cdef readonly object faults
     cdef readonly dict literals

@@ -11,6 +11,7 @@ from proxy.registrar.rules import RegistrarRules
 from proxy.routing.branch import Signer
 from proxy.routing.identity import Identity
 from proxy.routing.pending import Pendings
+from proxy.routing.ratelimit import Ratelimit
 from proxy.shm.location_table import LocationTable
 from proxy.shm.slots import Counters
 from proxy.sip.address import Address
@@ -61,6 +62,7 @@ class Node:
         self.pendings = Pendings(layer.timers, counters)
         # what other processes of this node tell a worker: the first byte says which of these it is
         self.errands: dict[int, Callable[[bytes], None]] = {}
+        self.pipes: Ratelimit | None = None  # the worker's, for policies
         self.clock = HybridClock()
         self.faults = Faults()
         self.literals: dict[bytes, Address] = {}  # URIs and addresses seen as text

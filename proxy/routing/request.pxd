@@ -14,6 +14,7 @@ cdef int REGISTRAR_ACCEPTED_REGS, REGISTRAR_REJECTED_REGS
 cdef class Request(PolicyRun):
     cdef Uri _uri
     cpdef list lookup(self)
+    cpdef bint pipe(self, str name, object limit=*, str algorithm=*) except *
     cpdef record_route(self)
     cpdef add_header(self, bytes name, bytes value)
     @cython.locals(phrase=bytes)

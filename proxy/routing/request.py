@@ -75,6 +75,12 @@ class Request(PolicyRun):
         node = self.node
         return lookup(node.location, aor_key(self.uri), self.method, node.wall, node.faults)
 
+    def pipe(self, name: str, limit: int | None = None, algorithm: str | None = None) -> bool:
+        """Whether one more may pass this pipe now; asking counts what is let pass."""
+        if self.node.pipes is None:
+            raise RuntimeError("this node has no pipes")
+        return self.node.pipes.check(name, limit, algorithm, self.node.now)
+
     # -- what a policy does -------------------------------------------------------------------
 
     def record_route(self) -> None:

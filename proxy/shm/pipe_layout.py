@@ -36,7 +36,7 @@ NAME: Final = 40
 OFFERED: Final = NAME + bounds.PIPE_NAME_BYTES  # two slots of (u32 interval, u32 count)
 ADMITTED: Final = OFFERED + 16
 REMOTE: Final = ADMITTED + 16
-REMOTE_BYTES: Final = 24  # u32 node, u32 0, u64 incarnation, u64 (u32 tenths of a second, u32 count)
+REMOTE_BYTES: Final = 24  # u32 node, u64 incarnation, u32 told at in 0.1 s, u32 count
 SLOTS: Final = REMOTE + bounds.PIPE_NODES * REMOTE_BYTES
 
 LAYOUT: Final = (

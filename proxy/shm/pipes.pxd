@@ -55,7 +55,7 @@ cdef class Pipes:
     cdef uint64_t _recent(self, size_t pair, uint64_t now_ms) except? 0
     @cython.locals(word="uint64_t")
     cdef uint64_t _read(self, size_t at, uint64_t epoch) except? 0
-    @cython.locals(word="uint64_t", changed="uint64_t", _=int)
+    @cython.locals(word="uint64_t", changed="uint64_t", current="bint", _=int)
     cdef uint64_t _add(self, size_t at, uint64_t epoch) except? 0
     @cython.locals(word="uint64_t", _=int)
     cdef int _take_back(self, size_t at, uint64_t epoch) except -1
@@ -82,3 +82,5 @@ cdef class Pipes:
     cdef bint _lock(self) except *
     @cython.locals(live="uint32_t", number="uint64_t", index="size_t")
     cdef int _repair(self) except -1
+    @cython.locals(number="uint64_t", index="size_t", found="list")
+    cpdef list entries(self)

@@ -1,7 +1,7 @@
 """Rate-limit pipes, counted by all processes together.
 
-A count is one word of (u32 epoch, u32 count), changed by compare-and-swap alone: there is no lock in
-a check, nothing to repair after a death, and a word of an epoch long past counts as nothing. Who
+A count is one word of (u32 epoch, u32 count), changed by compare-and-swap alone: there is no lock
+in a check, nothing to repair after a death, and a word of an epoch long past counts as nothing. Who
 admits counts first and looks at the sum afterwards: of those that count at the same time the last
 one sees them all, so that together they never admit too many; one too many takes its count back.
 Only making and removing a pipe takes the robust lock.
@@ -216,10 +216,8 @@ class Pipes:
     def _add(self, at: int, epoch: int) -> int:
         for _ in range(_TRIES):
             word = self.arena.u64(at)
-            if ((word >> 32) - epoch) & _LOW <= _AHEAD:
-                changed = word + 1
-            else:
-                changed = (epoch << 32) | 1
+            current = ((word >> 32) - epoch) & _LOW <= _AHEAD
+            changed = word + 1 if current else (epoch << 32) | 1
             if self.arena.swap_u64(at, word, changed):
                 return changed & _LOW
         raise LockTimeout(f"{self.arena.path}: a counter was changed by others all the time")
@@ -314,7 +312,7 @@ class Pipes:
         return at
 
     def _free_entry(self, now_ms: int) -> int:
-        """A free entry, if need be that of a pipe whose counts are all past; -1 if there is none."""
+        """A free entry, if need be that of a pipe whose counts are past; -1 if there is none."""
         rover = self.arena.u32(_ROVER)
         number = -1
         if self.arena.u32(_LIVE) >= self.capacity:
@@ -397,6 +395,15 @@ class Pipes:
         self.arena.put_u32(_LIVE, live)
         self.arena.add_u64(pipe_layout.REPAIRS, 1)
         return 0
+
+    def entries(self) -> list[int]:
+        """Where the entries of all pipes are."""
+        found = []
+        for index in range(self.tags):
+            number = self.arena.u64(_TAGS + 8 * index) & _LOW
+            if 0 < number <= self.capacity:
+                found.append(self._entry(number - 1))
+        return found
 
     @property
     def count(self) -> int:

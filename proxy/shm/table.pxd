@@ -15,6 +15,7 @@ cdef int _RETRIES
 cdef class Table(Chains):
     cdef public object loaded
     cdef public size_t scavenge_cursor
+    cdef readonly uint64_t committed
 
     @cython.locals(hash32="uint32_t", at="size_t", epoch_at="size_t", epoch="uint32_t",
                    attempt="int", key_length="size_t", length="size_t", payload="bytes",

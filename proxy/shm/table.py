@@ -46,6 +46,7 @@ class Table(Chains):
         super().__init__(arena, geometry, seed)
         self.loaded: layout.Loaded | None = None
         self.scavenge_cursor = 0
+        self.committed = 0  # the stamp of the record that the last commit wrote
 
     # -- records ---------------------------------------------------------------------------------
 
@@ -203,6 +204,7 @@ class Table(Chains):
             self.arena.put_u32(fresh + _NEXT, self.arena.u32(link_at))
             self.arena.put_u32(fresh + _STATE, _LIVE)
             self.arena.put_u32(link_at, fresh >> 5)  # here the record begins to exist
+            self.committed = self._stamp(fresh)
             if self.changes is not None:
                 self.changed_at = self.changes.note(self.table_id, key)
             self._tally(hash32, 1, units)
@@ -222,6 +224,7 @@ class Table(Chains):
             self.arena.put_u32(fresh + _NEXT, follows)
             self.arena.put_u32(fresh + _STATE, _LIVE)
             self.arena.put_u32(link_at, fresh >> 5)  # here the new one replaces the old
+            self.committed = self._stamp(fresh)
             if self.changes is not None:
                 self.changed_at = self.changes.note(self.table_id, key)
             if units != old_units:

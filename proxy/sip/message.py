@@ -211,6 +211,16 @@ class Message:
         return self._uri
 
     @property
+    def from_uri(self) -> bytes:
+        """The URI of the From header."""
+        return cut(self.data, self.from_at[2], self.from_at[3])
+
+    @property
+    def to_uri(self) -> bytes:
+        """The URI of the To header."""
+        return cut(self.data, self.to_at[2], self.to_at[3])
+
+    @property
     def from_addr(self) -> NameAddr:
         """The From header."""
         return parse_name_addr(self.value(self._first[FROM] - 1))

@@ -18,9 +18,10 @@ from workers.commands.command import (
     invoke,
 )
 from workers.commands.core import Core
+from workers.commands.limits import Limits
 from workers.commands.location import Phones
 
-GROUPS: Final[tuple[type[Group], ...]] = (Core, Phones)
+GROUPS: Final[tuple[type[Group], ...]] = (Core, Limits, Phones)
 
 
 class Commands(Group):
