@@ -4,7 +4,6 @@ from proxy.dialog.record cimport (
     did_of, did_text, find_leg, leg_string, string, with_leg, with_leg_string, with_string,
 )
 from proxy.dialog.route_set cimport routes_to_callee, target_of
-from proxy.dialog.rules cimport DialogRules
 from proxy.dialog.store cimport DialogStore, version_of
 from proxy.shm.words cimport get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
 from proxy.sip.message cimport Message
@@ -12,7 +11,7 @@ from proxy.sip.message cimport Message
 cdef bytes TABLE
 cdef int EVENTS, EARLY, CONFIRMED_NA, CONFIRMED, DELETED
 cdef int PROVISIONAL, SUCCESS, SUCCESS_AFTER_BYE, ACK, BYE, FAILURE, GONE, TIMEOUT
-cdef int UPSTREAM_BYE, DOWNSTREAM_BYE, FAILED, BY_CANCEL, ATTEMPTS
+cdef int UPSTREAM_BYE, DOWNSTREAM_BYE, FAILED, BY_CANCEL, ATTEMPTS, SIGN_OF_LIFE_S
 cdef int AT_ANSWERED, AT_DUE, AT_END_CODE, AT_END_REASON, AT_ENDED, AT_FLAGS, AT_INVITE_CSEQ
 cdef int AT_LEGS, AT_LIFETIME, AT_PROFILES, AT_STATE, AT_TIMEOUT, CONTACT, HEAD, LEG
 cdef int LEG_ANSWERED, LEG_CALLER_CSEQ, LEG_CONTACT, LEG_CSEQ, LEG_END_REASON, LEG_ENDED
@@ -33,7 +32,8 @@ cdef class Dialog:
     cdef public Py_ssize_t leg
     cdef public bint from_caller, cancelled
 
-    cpdef bint has_left(self, long long until) except *
+    @cython.locals(rest="long long")
+    cpdef bint has_left(self) except *
     @cython.locals(draft=bytearray, _=int)
     cpdef provisional(self, Message response, bytes socket)
     @cython.locals(draft=bytearray, _=int, revived=bint)
@@ -48,8 +48,7 @@ cdef class Dialog:
     cpdef refreshed(self, Message request, Message response)
     @cython.locals(reason=int)
     cpdef bint failed(self, int status) except *
-    @cython.locals(draft=bytearray, _=int, until="long long", p="const unsigned char *",
-                   rules=DialogRules)
+    @cython.locals(draft=bytearray, _=int, p="const unsigned char *")
     cpdef keep(self)
     @cython.locals(draft=bytearray, _=int, state=int, p="const unsigned char *", at=Py_ssize_t)
     cpdef bint end(self, int event, int reason, int code, unsigned int flags=*) except *

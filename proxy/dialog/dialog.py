@@ -87,6 +87,7 @@ UPSTREAM_BYE = int(EndReason.UPSTREAM_BYE)
 DOWNSTREAM_BYE = int(EndReason.DOWNSTREAM_BYE)
 FAILED = int(EndReason.FAILED)
 BY_CANCEL = int(EndReason.CANCELLED)
+SIGN_OF_LIFE_S = 60  # so often at most an early dialog's record is written only to keep it
 ATTEMPTS = 8  # commits lost in a row to other processes
 
 
@@ -132,9 +133,10 @@ class Dialog:
         """The profiles it is in, with their values."""
         return pairs(string(self.payload, PROFILES))
 
-    def has_left(self, until: int) -> bool:
-        """Whether its next look is further off than `until`."""
-        return get_u32(self.payload, AT_DUE) > until
+    def has_left(self) -> bool:
+        """Whether it need not yet be said again that its INVITE is being worked on."""
+        rest = self.store.rules.setup_seconds - SIGN_OF_LIFE_S
+        return get_u32(self.payload, AT_DUE) > self.store.wall + rest
 
     # -- what messages do to it ---------------------------------------------------------------
 
@@ -222,14 +224,12 @@ class Dialog:
 
     def keep(self) -> None:
         """The INVITE is still being worked on: nobody need think that its worker died."""
-        rules = self.store.rules
-        until = self.store.wall + rules.setup_seconds
         for _ in range(ATTEMPTS):
             p = self.payload
-            if p[AT_STATE] > EARLY or get_u32(p, AT_DUE) >= until:
+            if p[AT_STATE] > EARLY or self.has_left():
                 return
             draft = bytearray(self.payload)
-            put_u32(draft, AT_DUE, until)
+            put_u32(draft, AT_DUE, self.store.wall + self.store.rules.setup_seconds)
             if self._commit(draft):
                 return
 
@@ -374,7 +374,7 @@ class Dialog:
                 routes_to_callee(response, self.did),
                 socket,
             )
-        elif to == state and self.has_left(self.store.wall + self.store.rules.setup_seconds // 2):
+        elif to == state and self.has_left():
             return None
         draft = bytearray(payload)
         draft[AT_STATE] = to

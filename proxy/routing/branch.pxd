@@ -33,6 +33,7 @@ cdef class Signer:
     cdef unsigned long long _mac(
         self, bytes branch, bytes origin, Message message, unsigned long long suffix
     ) except? 0
-    cpdef bytes route_cookie(self, bytes call_id, bytes caller_tag)
+    @cython.locals(signed=bytes)
+    cpdef bytes route_cookie(self, bytes call_id, bytes caller_tag, bytes did=*)
     cpdef bytes own_tag(self, Message request)
     cpdef bytes own_branch(self, bytes request)

@@ -139,9 +139,14 @@ class Signer:
         inner = siphash(self.key1, self.key0, message.cseq, message.call_id)
         return siphash(self.key0 ^ inner, self.key1, suffix, branch + b"\0" + origin)
 
-    def route_cookie(self, call_id: bytes, caller_tag: bytes) -> bytes:
-        """What our Record-Route carries, so that only members of the dialog may use it."""
+    def route_cookie(self, call_id: bytes, caller_tag: bytes, did: bytes = b"") -> bytes:
+        """What our Record-Route carries, so that only members of the dialog may use it.
+
+        It vouches for the did beside it as well.
+        """
         signed = call_id + b"\0" + caller_tag
+        if did:
+            signed += b"\0" + did
         return hex_digits(siphash(self.key1, self.key0, ROUTE_COOKIE, signed), 16)
 
     def own_tag(self, request: Message) -> bytes:

@@ -40,6 +40,7 @@ from proxy.registrar.lookup import Target, lookup, target_for
 from proxy.routing.locate import Located, literal, next_hop
 from proxy.routing.node import Node
 from proxy.routing.request import Policy, Request
+from proxy.routing.tracking import acknowledge, pass_by
 from proxy.sip import scanner
 from proxy.sip.address import Address, address_from
 from proxy.sip.header_ids import ROUTE, VIA
@@ -187,6 +188,8 @@ class ProxyCore:
             ):
                 towards = node.identity.listener_towards(address, listener)
                 if towards >= 0:
+                    if node.dialogs is not None:
+                        pass_by(node, message, listener)
                     node.layer.send(forwarded_response(message, (), b""), address, towards)
                     node.counters.add(STATELESS_RESPONSES, 1)
                     node.counters.add(FWD_REPLIES, 1)
@@ -200,7 +203,8 @@ class ProxyCore:
         if len(message.to_tag) == TAG_BYTES and message.to_tag == node.signer.own_tag(message):
             node.counters.add(SL_RECEIVED_ACKS, 1)  # to our own stateless refusal
             return
-        self.send_on(request)
+        if self.send_on(request) and node.dialogs is not None:
+            acknowledge(request)
 
     def cancel(self, request: Request) -> None:
         """§9.2 and §16.10: answer it and cancel the INVITE, or send it after one we forgot."""

@@ -1,4 +1,5 @@
 cimport cython
+from proxy.dialog.dialog cimport Dialog
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
 from proxy.routing.response_context cimport ForkUser, ResponseContext
@@ -26,6 +27,7 @@ cdef class Exchange(ForkUser):
     cdef public bint dropped
     cdef public bint cancelled
     cdef public bint own_route
+    cdef public Dialog tracked
     cpdef prepare(self)
     cpdef bint passes(self) except *
     @cython.locals(message=Message)

@@ -7,6 +7,7 @@ transaction when state has to be kept. Who decides stands above: policy_run.py, 
 from __future__ import annotations
 
 from proxy.constants import SIP_PORT, reason_phrase
+from proxy.dialog.dialog import Dialog
 from proxy.limits import bounds
 from proxy.limits.counters import (
     LOOPS_DETECTED,
@@ -45,6 +46,7 @@ class Exchange(ForkUser):
         self.dropped = False
         self.cancelled = False
         self.own_route = False
+        self.tracked: Dialog | None = None  # what an INVITE sets up, or what a request belongs to
 
     # -- before it goes on ----------------------------------------------------------------------
 
@@ -124,6 +126,8 @@ class Exchange(ForkUser):
     def cancel(self, now: float) -> None:
         """A CANCEL came for this INVITE (§9.2, §16.10)."""
         self.cancelled = True
+        if self.tracked is not None:
+            self.tracked.cancelled = True
         if self.context is not None:
             self.context.cancel(now)
         elif not self.answered:

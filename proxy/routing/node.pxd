@@ -1,5 +1,6 @@
 cimport cython
 from proxy.cluster.hlc cimport HybridClock
+from proxy.dialog.tracker cimport Tracker
 from proxy.registrar.rules cimport RegistrarRules
 from proxy.routing.branch cimport Signer
 from proxy.routing.identity cimport Identity
@@ -23,6 +24,7 @@ cdef class Node:
     cdef readonly Pendings pendings
     cdef readonly dict errands
     cdef public Ratelimit pipes
+    cdef public Tracker dialogs
     cdef readonly HybridClock clock
     cdef readonly object faults
     cdef readonly dict literals

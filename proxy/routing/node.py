@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from proxy.cluster.hlc import HybridClock
+from proxy.dialog.tracker import Tracker
 from proxy.registrar.binding import Faults
 from proxy.registrar.rules import RegistrarRules
 from proxy.routing.branch import Signer
@@ -63,6 +64,7 @@ class Node:
         # what other processes of this node tell a worker: the first byte says which of these it is
         self.errands: dict[int, Callable[[bytes], None]] = {}
         self.pipes: Ratelimit | None = None  # the worker's, for policies
+        self.dialogs: Tracker | None = None  # the worker's, unless calls are not tracked
         self.clock = HybridClock()
         self.faults = Faults()
         self.literals: dict[bytes, Address] = {}  # URIs and addresses seen as text
@@ -75,3 +77,5 @@ class Node:
         self.now = monotonic
         self.wall_ms = wall_ms
         self.wall = wall_ms // 1000
+        if self.dialogs is not None:
+            self.dialogs.store.set_time(wall_ms)

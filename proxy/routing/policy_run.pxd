@@ -2,6 +2,7 @@ cimport cython
 from proxy.routing.exchange cimport Exchange
 from proxy.routing.pending cimport Pending
 from proxy.routing.response_context cimport ResponseContext
+from proxy.routing.tracking cimport leave_off
 
 cdef int ROUTE
 

@@ -16,6 +16,7 @@ from proxy.routing.exchange import Exchange
 from proxy.routing.node import Node
 from proxy.routing.pending import Pending
 from proxy.routing.response_context import ResponseContext
+from proxy.routing.tracking import leave_off
 from proxy.sip.address import Address
 from proxy.sip.header_ids import ROUTE
 from proxy.sip.message import Message
@@ -102,6 +103,8 @@ class PolicyRun(Exchange):
         self.answer(status, reason.encode() or reason_phrase(status), b"", b"")
         if self.context is not None:
             self.context.end(status, self.node.now)
+        elif self.tracked is not None:
+            leave_off(self, status)
 
     def mistaken(self, error: str) -> None:
         """The policy itself is at fault: 500, and the operator is told."""
@@ -116,6 +119,8 @@ class PolicyRun(Exchange):
             if not self.answered and not self.dropped:
                 self.node.log.warning("policy gave no answer", method=self.method)
                 self.refuse(500)
+            if self.tracked is not None:
+                leave_off(self, self.answered)
         elif self.answered:
             context.end(self.answered, self.node.now)
         elif self.dropped:

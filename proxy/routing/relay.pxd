@@ -34,6 +34,7 @@ cdef class Relay:
     cdef public int leave_by
     cdef public long long loop
     cdef public list left
+    cdef public bytes did
     cpdef bytes fix_via(self, Address source)
     @cython.locals(values=list)
     cpdef list routes(self)
@@ -55,5 +56,5 @@ cdef class Relay:
     cdef tuple limit_breadth(self, tuple edits, bytes insert, int breadth)
     @cython.locals(value=bytes)
     cpdef int breadth(self) except -1
-    @cython.locals(cookie=bytes, routes=tuple)
+    @cython.locals(cookie=bytes, routes=tuple, did=bytes, ours=bytes)
     cdef bytes record_routes(self, int listener)

@@ -3,7 +3,11 @@ from proxy.registrar.lookup cimport Target, lookup, target_for
 from proxy.registrar.save cimport RegisterResult, save
 from proxy.routing.node cimport Node
 from proxy.routing.policy_run cimport Outcome, PolicyRun
+from proxy.dialog.dialog cimport Dialog
+from proxy.dialog.rules cimport DialogRules
+from proxy.dialog.tracker cimport Tracker
 from proxy.routing.response_context cimport ResponseContext
+from proxy.routing.tracking cimport begin, dialog_of, follow
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
 from proxy.sip.uri cimport Uri, aor_key, parse_uri
@@ -15,6 +19,15 @@ cdef class Request(PolicyRun):
     cdef Uri _uri
     cpdef list lookup(self)
     cpdef bint pipe(self, str name, object limit=*, str algorithm=*) except *
+    cpdef bint create_dialog(self, str flags=*, int timeout=*) except *
+    @cython.locals(dialog=Dialog)
+    cpdef bint join_profile(self, str name, str value=*, object limit=*) except *
+    @cython.locals(dialog=Dialog)
+    cpdef bint leave_profile(self, str name, str value=*) except *
+    cpdef bint fix_route(self) except *
+    cpdef Tracker tracker(self)
+    @cython.locals(rules=DialogRules)
+    cpdef bint may_be_tracked(self) except *
     cpdef record_route(self)
     cpdef add_header(self, bytes name, bytes value)
     @cython.locals(phrase=bytes)

@@ -11,17 +11,39 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from proxy.constants import reason_phrase
+from proxy.dialog.dialog import Dialog
+from proxy.dialog.layout import LETTERS
+from proxy.dialog.tracker import Tracker
+from proxy.dialog.validation import Validity
 from proxy.limits.counters import REGISTRAR_ACCEPTED_REGS, REGISTRAR_REJECTED_REGS
 from proxy.registrar.lookup import Target, lookup, target_for
 from proxy.registrar.save import save
 from proxy.routing.node import Node
 from proxy.routing.policy_run import Outcome, PolicyRun
 from proxy.routing.response_context import ResponseContext
+from proxy.routing.tracking import (
+    begin,
+    dialog_of,
+    follow,
+    judge,
+    repair_route,
+)
 from proxy.sip.address import Address
 from proxy.sip.message import Message
 from proxy.sip.uri import Uri, aor_key, parse_uri
 
 Policy = Callable[["Request"], Coroutine[Any, Any, None]]
+
+
+def flag_bits(letters: str) -> int:
+    """OpenSIPS' flags of create_dialog as they are stored."""
+    unknown = set(letters) - set(LETTERS)
+    if unknown:
+        raise ValueError(f"a dialog has the flags {''.join(LETTERS)}, not {''.join(unknown)}")
+    bits = 0
+    for letter in letters:
+        bits |= LETTERS[letter]
+    return bits
 
 
 class Request(PolicyRun):
@@ -75,6 +97,20 @@ class Request(PolicyRun):
         node = self.node
         return lookup(node.location, aor_key(self.uri), self.method, node.wall, node.faults)
 
+    @property
+    def dialog(self) -> Dialog | None:
+        """The tracked dialog that this request belongs to, or sets up; None if there is none."""
+        return dialog_of(self)
+
+    def validate_dialog(self) -> Validity:
+        """Whether CSeq, Request-URI and Route are what the sender may send in its dialog."""
+        return judge(self)
+
+    def profile_size(self, name: str, value: str = "") -> int:
+        """How many dialogs are in a profile; without a value in all values of it together."""
+        store = self.tracker().store
+        return store.profiles.size(name.encode(), value.encode(), self.node.wall)
+
     def pipe(self, name: str, limit: int | None = None, algorithm: str | None = None) -> bool:
         """Whether one more may pass this pipe now; asking counts what is let pass."""
         if self.node.pipes is None:
@@ -86,6 +122,49 @@ class Request(PolicyRun):
     def record_route(self) -> None:
         """Stay in the path of the dialog's later requests (§16.6 step 4)."""
         self.relaying.record_route = True
+
+    def create_dialog(self, flags: str = "", timeout: int = 0) -> bool:
+        """Track the calls that this INVITE sets up, with OpenSIPS' flags; False: there is no room.
+
+        `timeout` is how long they may last, in seconds, instead of `[dialog] default_timeout`.
+        """
+        if self.method != "INVITE" or self.in_dialog:
+            raise ValueError("only an INVITE outside a dialog sets one up")
+        self.tracker()
+        self.record_route()
+        return begin(self, flag_bits(flags), timeout)
+
+    def join_profile(self, name: str, value: str = "", limit: int | None = None) -> bool:
+        """Put the dialog into a profile, unless `limit` dialogs are in it already.
+
+        Asking and entering are one step for all workers. Without a dialog yet, it makes one.
+        """
+        dialog = self.dialog
+        if dialog is None:
+            if not self.create_dialog():
+                return False
+            dialog = self.dialog
+        if dialog is None or (limit is not None and limit < 1):
+            return False
+        return dialog.join(name.encode(), value.encode(), limit or 0)
+
+    def leave_profile(self, name: str, value: str = "") -> bool:
+        """Take the dialog out of a profile before it ends."""
+        dialog = self.dialog
+        return dialog is not None and dialog.leave(name.encode(), value.encode())
+
+    def fix_route(self) -> bool:
+        """Give the request the Request-URI and Route that its dialog has stored."""
+        fixed = repair_route(self)
+        self._uri = None
+        return fixed
+
+    def tracker(self) -> Tracker:
+        """What tracks dialogs here; an error where nothing does."""
+        tracker = self.node.dialogs
+        if tracker is None:
+            raise RuntimeError("[dialog] is not enabled")
+        return tracker
 
     def add_header(self, name: bytes, value: bytes) -> None:
         """Add a header line to what will be relayed."""
@@ -146,8 +225,14 @@ class Request(PolicyRun):
             return outcome
         context = self.context
         if context is None:
+            if self.node.dialogs is not None and not self.may_be_tracked():
+                self.reply(503, headers=b"Retry-After: 5\r\n")
+                outcome.end(503)
+                return outcome
             assert self.server is not None
             context = self.context = ResponseContext(self.node, self.relaying, self.server, self)
+            if self.method in ("INVITE", "UPDATE"):  # others change no dialog by their answers
+                context.dialog = self.tracked
         if targets is None:
             context.start_one(target_for(self.relaying.request_uri), self.node.now)
         elif len(targets) == 1:
@@ -158,3 +243,15 @@ class Request(PolicyRun):
             self.reply(480)
             outcome.end(480)
         return outcome
+
+    def may_be_tracked(self) -> bool:
+        """Tell the tracker that this request goes on; False if the call may not go on without."""
+        if self.in_dialog:
+            follow(self)
+            return True
+        if self.method != "INVITE" or not self.relaying.record_route:
+            return True
+        rules = self.tracker().store.rules
+        if self.tracked is None and not rules.automatic:
+            return True
+        return begin(self, 0, 0) or not rules.refuse_when_full
