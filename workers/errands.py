@@ -19,6 +19,8 @@ from workers.child import Child
 class Errand(enum.IntEnum):
     """Which errand it is: the key into a worker's `node.errands`."""
 
+    DIALOG = 1  # look at the dialog of this key: something is due in it
+
 
 def send_errand(child: Child, worker: int, errand: int, data: bytes) -> bool:
     """Tell worker number `worker`; False when its inbox is full."""

@@ -7,6 +7,7 @@ set-up nobody works on any more has ended. An ended one is removed once its reco
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from proxy.dialog import layout as at
@@ -15,7 +16,6 @@ from proxy.dialog.decoded import DialogRecord
 from proxy.dialog.dialog import Dialog
 from proxy.dialog.due import may_be_removed
 from proxy.dialog.states import EndReason, Event, State
-from proxy.dialog.store import REFUSED
 from proxy.dialog.tracker import Tracker
 from proxy.errors import CorruptRecord
 from proxy.limits import counters
@@ -32,14 +32,15 @@ REQUEST_TIMEOUT: Final = 408
 class Lifetimes:
     """What one timekeeper does about dialogs."""
 
-    def __init__(self, child: Child, tracker: Tracker) -> None:
-        settings = child.config.dialog
+    def __init__(
+        self, child: Child, tracker: Tracker, file: CdrFile | None, variables: Iterable[str] = ()
+    ) -> None:
         self._child = child
         self._tracker = tracker
         self._store = tracker.store
         self._counters = child.tables.slots.counters(child.slot)
-        self._file = CdrFile(settings.cdr_file) if settings.cdr_file else None
-        self._variables = [name.encode() for name in settings.cdr_variables]
+        self._file = file
+        self._variables = [name.encode() for name in variables]
         self._write_at = 0
 
     def turn(self, now: int) -> None:
@@ -50,7 +51,7 @@ class Lifetimes:
             ended: list[tuple[Dialog, DialogRecord]] = []
             for key in keys:
                 dialog = self._tracker.open(key)
-                if dialog is not None and not dialog.has_left(now):
+                if dialog is not None and get_u32(dialog.payload, at.AT_DUE) <= now:
                     self._see_to(dialog, now, ended)
             if ended and now >= self._write_at and not self._close(ended):
                 self._write_at = now + AGAIN_S
@@ -114,7 +115,7 @@ class Lifetimes:
         draft = bytearray(dialog.payload)
         put_u32(draft, at.AT_FLAGS, flags | at.SEALED)
         stamp = self._store.write(dialog.key, dialog.stamp, bytes(draft))
-        if stamp <= REFUSED:
+        if stamp <= at.REFUSED:
             return False
         dialog.payload, dialog.stamp = bytes(draft), stamp
         return True

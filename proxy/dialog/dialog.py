@@ -43,6 +43,7 @@ from proxy.dialog.layout import (
     LEG_STATE,
     PROFILES,
     RACE,
+    REFUSED,
     SEALED,
     VARIABLES,
 )
@@ -58,7 +59,7 @@ from proxy.dialog.record import (
 )
 from proxy.dialog.route_set import routes_to_callee, target_of
 from proxy.dialog.states import EVENTS, EndReason, Event, State, flatten
-from proxy.dialog.store import REFUSED, DialogStore, version_of
+from proxy.dialog.store import DialogStore, version_of
 from proxy.errors import ShmError, TableFull
 from proxy.limits.bounds import DIALOG_LEGS, DIALOG_PROFILES, DIALOG_VARIABLES_BYTES
 from proxy.limits.counters import (

@@ -127,3 +127,5 @@ BYE_TO_CALLER: Final = 4
 # What a record counts for in the table's sum of units: early in the low half, active in the high.
 UNITS_EARLY: Final = 1
 UNITS_ACTIVE: Final = 1 << 16
+
+REFUSED: Final = 1  # in the place of a stamp: the table could not be written to

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from proxy.cluster.hlc import HybridClock
-from proxy.dialog.layout import (
-    AT_DUE,
-    AT_STATE,
-    AT_VERSION,
-)
+from proxy.dialog.layout import AT_DUE, AT_STATE, AT_VERSION, REFUSED
 from proxy.dialog.profiles import Profiles
 from proxy.dialog.record import is_sound, units_of
 from proxy.dialog.rules import DialogRules
@@ -108,5 +104,3 @@ def version_of(payload: bytes) -> int:
     """The version of a record."""
     return get_u64(payload, AT_VERSION)
 
-
-REFUSED = 1  # no record has this stamp: its lower half is a place behind the header

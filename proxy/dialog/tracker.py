@@ -7,11 +7,11 @@ came by Record-Route says whether it is really that one. (OpenSIPS: DID_FALLBACK
 from __future__ import annotations
 
 from proxy.dialog.dialog import Dialog, make_dialog
-from proxy.dialog.layout import AT_INVITE_CSEQ, AT_STATE
+from proxy.dialog.layout import AT_INVITE_CSEQ, AT_STATE, REFUSED
 from proxy.dialog.record import begin, did_of, find_leg, key_of
 from proxy.dialog.route_set import routes_to_caller, target_of
 from proxy.dialog.states import EndReason, Event, State
-from proxy.dialog.store import REFUSED, DialogStore
+from proxy.dialog.store import DialogStore
 from proxy.limits.bounds import DIALOG_URI_BYTES
 from proxy.limits.counters import DIALOGS_PROCESSED, DIALOGS_UNTRACKED
 from proxy.shm.words import get_u32
