@@ -16,7 +16,8 @@ from typing import Final
 import orjson
 
 TAIL_BYTES: Final = 1 << 20  # more than may be written before a dialog is removed
-REMEMBERED: Final = 20_000
+RENAMED: Final = 3  # files that are looked into beside the one that is written
+REMEMBERED: Final = 20_000  # dids
 BLOCK_BYTES: Final = 65_536
 MODE: Final = 0o640
 
@@ -88,13 +89,13 @@ class CdrFile:
         return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
 
     def _read_tails(self) -> None:
-        """Learn what the process before us wrote last, here or in the file it was renamed to."""
+        """Learn what the process before us wrote last, here or in files renamed since."""
         beside = [
             (path.stat().st_mtime_ns, path)
             for path in self.path.parent.glob(f"{self.path.name}?*")
             if path.is_file()
         ]
-        recent = [path for _, path in sorted(beside, reverse=True)[:1]]
+        recent = [path for _, path in sorted(beside)[-RENAMED:]]
         for path in (*recent, self.path):
             self._remember(dids_at_end(path))
 

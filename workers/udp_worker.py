@@ -83,10 +83,13 @@ class UdpWorker:
             timers.timer_c,
         )
         self.node.pipes = pipes_of(child)
+        self.node.hand_over = self.handoff.hand_over
         self.guard = flood_guard_of(child)
         for sock in self.sockets:
             sock.guard = self.guard
-        self.core = ProxyCore(self.node, load_policy(config.routing.script))
+        script = load_policy(config.routing.script)
+        self.node.on_reply = script.on_reply
+        self.core = ProxyCore(self.node, script.on_request)
         self.tallies = Tallies(
             self.counters, self.layer, self.resolver, self.node.faults, self.sockets
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from proxy.dialog import layout as at
-from proxy.dialog.record import did_text, is_sound, leg_string, string
+from proxy.dialog.record import is_sound, leg_string, string
 from proxy.dialog.states import END_WORDS, EndReason, State
 from proxy.errors import CorruptRecord
 from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
@@ -153,7 +153,7 @@ def decode(key: bytes, payload: bytes) -> DialogRecord:
         variables=dict(pairs(string(p, at.VARIABLES))),
         profiles=pairs(string(p, at.PROFILES)),
         caller=Leg(
-            tag=(key.split(b"\0", 2) + [b""])[1],
+            tag=[*key.split(b"\0", 2), b""][1],
             contact=string(p, at.CONTACT),
             routes=string(p, at.ROUTES),
             socket=string(p, at.SOCKET),

@@ -75,9 +75,7 @@ class Profiles:
         now: int,
     ) -> bool:
         """What another node says it has; it holds until `expires_at` or until it says otherwise."""
-        return self.table.accept(
-            self.key(name, value), node, incarnation, count, expires_at, now
-        )
+        return self.table.accept(self.key(name, value), node, incarnation, count, expires_at, now)
 
 
 def did_words(did: bytes) -> str:

@@ -50,7 +50,7 @@ def key_of(call_id: bytes, caller_tag: bytes) -> bytes:
 
 def units_of(state: int) -> int:
     """What a record in a state counts for in the table's gauges."""
-    if state == CONFIRMED or state == CONFIRMED_NA:
+    if state in (CONFIRMED, CONFIRMED_NA):
         return UNITS_ACTIVE
     return UNITS_EARLY if state == EARLY else 0
 

@@ -137,4 +137,3 @@ class Tracker:
                 return False
         store.write(b"\0".join((key, old.did)), 0, old.payload)
         return store.remove(key, old.stamp)
-

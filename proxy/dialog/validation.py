@@ -42,9 +42,7 @@ def other_side(dialog: Dialog) -> tuple[bytes, list[bytes]]:
     return target, split_commas(routes)
 
 
-def validate(
-    dialog: Dialog, request: Message, request_uri: bytes, routes: list[bytes]
-) -> Validity:
+def validate(dialog: Dialog, request: Message, request_uri: bytes, routes: list[bytes]) -> Validity:
     """Judge a request by CSeq, Request-URI and the Route that is left behind us."""
     if dialog.leg < 0:
         return Validity.NO_DIALOG

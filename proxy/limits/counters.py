@@ -98,6 +98,19 @@ PENDINGS_LATE: Final = counter("sipherd:pendings_late")  # questions without an 
 DNS_QUERIES: Final = counter("sipherd:dns_queries")
 DNS_FAILURES: Final = counter("sipherd:dns_failures")
 
+# sipherd: authenticating
+AUTH_ACCEPTED: Final = counter("sipherd:auth_accepted")
+AUTH_CHALLENGES: Final = counter("sipherd:auth_challenges")  # 401 and 407
+AUTH_WRONG: Final = counter("sipherd:auth_wrong")  # a wrong response, or no such user
+AUTH_NOT_OWNER: Final = counter("sipherd:auth_not_owner")  # right, but for somebody else's address
+AUTH_STALE: Final = counter("sipherd:auth_stale")  # genuine nonces that had expired
+AUTH_REPLAYS: Final = counter("sipherd:auth_replays")  # a nonce and nc that were used before
+AUTH_UNAVAILABLE: Final = counter("sipherd:auth_unavailable")  # 503: not cached, no database
+AUTH_NO_HASH: Final = counter("sipherd:auth_no_hash")  # the user's row lacks the algorithm's column
+AUTH_FETCHES: Final = counter("sipherd:auth_fetches")
+AUTH_FETCH_FAILURES: Final = counter("sipherd:auth_fetch_failures")
+NONCES_EVICTED: Final = counter("sipherd:nonces_evicted")  # used, alive, and pushed out
+
 # sipherd: tables
 TABLE_FULL: Final = counter("sipherd:table_full")
 LOCK_TIMEOUTS: Final = counter("sipherd:lock_timeouts")

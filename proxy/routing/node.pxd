@@ -22,8 +22,11 @@ cdef class Node:
     cdef public object resolve
     cdef readonly double timer_c
     cdef readonly Pendings pendings
+    cdef readonly object mistakes
+    cdef public object on_reply
     cdef readonly dict errands
     cdef public Ratelimit pipes
+    cdef public object hand_over
     cdef public Tracker dialogs
     cdef readonly HybridClock clock
     cdef readonly object faults

@@ -11,6 +11,7 @@ from proxy.registrar.binding import Faults
 from proxy.registrar.rules import RegistrarRules
 from proxy.routing.branch import Signer
 from proxy.routing.identity import Identity
+from proxy.routing.mistakes import Mistakes
 from proxy.routing.pending import Pendings
 from proxy.routing.ratelimit import Ratelimit
 from proxy.shm.location_table import LocationTable
@@ -32,6 +33,7 @@ class EventLog(Protocol):
         """Log at level error."""
 
 
+ReplyHandler = Callable[[Any, Any], None]  # (request, reply)
 # resolve(host, port, transport, callback): callback gets a Located, once, perhaps at once
 Resolve = Callable[[bytes, int, bytes, Callable[[Any], None]], None]
 
@@ -61,9 +63,13 @@ class Node:
         self.resolve = resolve
         self.timer_c = timer_c
         self.pendings = Pendings(layer.timers, counters)
+        self.mistakes = Mistakes()
+        self.on_reply: ReplyHandler | None = None  # the policy's, if it has one
         # what other processes of this node tell a worker: the first byte says which of these it is
         self.errands: dict[int, Callable[[bytes], None]] = {}
         self.pipes: Ratelimit | None = None  # the worker's, for policies
+        # hand_over(listener, sockaddr, data): whether it was another worker's and has gone there
+        self.hand_over: Callable[[int, bytes, bytes], bool] | None = None
         self.dialogs: Tracker | None = None  # the worker's, unless calls are not tracked
         self.clock = HybridClock()
         self.faults = Faults()

@@ -15,11 +15,15 @@ from proxy.dialog.dialog import Dialog
 from proxy.dialog.layout import LETTERS
 from proxy.dialog.tracker import Tracker
 from proxy.dialog.validation import Validity
+from proxy.errors import BadMessage, HandedOver
 from proxy.limits.counters import REGISTRAR_ACCEPTED_REGS, REGISTRAR_REJECTED_REGS
 from proxy.registrar.lookup import Target, lookup, target_for
 from proxy.registrar.save import save
+from proxy.routing.header_changes import check_value
 from proxy.routing.node import Node
-from proxy.routing.policy_run import Outcome, PolicyRun
+from proxy.routing.pending import Pending, rounded
+from proxy.routing.policy_run import Outcome, PolicyRun, Sleep
+from proxy.routing.reply import Revision
 from proxy.routing.response_context import ResponseContext
 from proxy.routing.tracking import (
     begin,
@@ -29,8 +33,10 @@ from proxy.routing.tracking import (
     repair_route,
 )
 from proxy.sip.address import Address
+from proxy.sip.header_ids import FROM, TO
+from proxy.sip.headers import NameAddr, renamed
 from proxy.sip.message import Message
-from proxy.sip.uri import Uri, aor_key, parse_uri
+from proxy.sip.uri import Uri, aor_key, parse_uri, uri_with
 
 Policy = Callable[["Request"], Coroutine[Any, Any, None]]
 
@@ -52,6 +58,7 @@ class Request(PolicyRun):
     def __init__(self, node: Node, message: Message, source: Address, listener: int) -> None:
         super().__init__(node, message, source, listener)
         self._uri: Uri | None = None
+        self._values: dict[Any, Any] | None = None
 
     # -- what a policy asks -------------------------------------------------------------------
 
@@ -92,10 +99,18 @@ class Request(PolicyRun):
         """Whether the Route was one of ours, with the cookie of this dialog."""
         return self.own_route
 
-    def lookup(self) -> list[Target]:
-        """The registered contacts of the Request-URI that take this method, best q first."""
+    @property
+    def values(self) -> dict[Any, Any]:
+        """What the policy wants to remember while this request is under way."""
+        if self._values is None:
+            self._values = {}
+        return self._values
+
+    def lookup(self, uri: bytes | None = None) -> list[Target]:
+        """The registered contacts of the Request-URI, or `uri`, that take this method, by q."""
         node = self.node
-        return lookup(node.location, aor_key(self.uri), self.method, node.wall, node.faults)
+        key = aor_key(self.uri if uri is None else parse_uri(uri))
+        return lookup(node.location, key, self.method, node.wall, node.faults)
 
     @property
     def dialog(self) -> Dialog | None:
@@ -168,18 +183,38 @@ class Request(PolicyRun):
 
     def add_header(self, name: bytes, value: bytes) -> None:
         """Add a header line to what will be relayed."""
-        line = name + b": " + value
-        if b"\r" in line or b"\n" in line or not name or b":" in name:
-            raise ValueError("a header line holds no line ends, and its name no colon")
-        self.relaying.insert += line + b"\r\n"
+        self.relaying.amended().add(name, value)
+
+    def remove_header(self, name: bytes) -> int:
+        """Take every line of a header out of what will be relayed; how many there were."""
+        return self.relaying.amended().remove(name)
+
+    def replace_header(self, name: bytes, value: bytes) -> None:
+        """Leave one line of a header in what will be relayed, with this value."""
+        self.relaying.amended().replace(name, value)
+
+    def change_uri(
+        self, user: bytes | None = None, host: bytes | None = None, port: int | None = None
+    ) -> None:
+        """Another user, host or port in the Request-URI: for `lookup` and `relay` from here on."""
+        self.relaying.redirect(uri_with(self.uri, user, host, port))
+        self._uri = None
+
+    def change_from(self, display: bytes | None = None, uri: bytes | None = None) -> None:
+        """Another display name or URI in the From that is relayed; outside a dialog."""
+        self._rename(FROM, self.message.from_addr, display, uri)
+
+    def change_to(self, display: bytes | None = None, uri: bytes | None = None) -> None:
+        """Another display name or URI in the To that is relayed; outside a dialog."""
+        self._rename(TO, self.message.to_addr, display, uri)
 
     def reply(self, status: int, reason: str = "", headers: bytes = b"", body: bytes = b"") -> None:
         """Answer the request; `headers` are whole lines, CRLF included."""
         if not 100 <= status <= 699:
             raise ValueError(f"a status is 100 to 699, not {status}")
-        if "\r" in reason or "\n" in reason:
-            raise ValueError("a reason holds no line ends")
-        if headers and not headers.endswith(b"\r\n"):
+        if not reason.isprintable():
+            raise ValueError("a reason holds no line ends and no control characters")
+        if headers and (not headers.endswith(b"\r\n") or b"\0" in headers):
             raise ValueError("headers are whole lines, CRLF included")
         phrase = reason.encode() if reason else reason_phrase(status)
         self.answer(status, phrase, headers, body)
@@ -207,20 +242,24 @@ class Request(PolicyRun):
         """Do not answer at all."""
         self.dropped = True
 
-    def relay(self, targets: list[Target] | None = None) -> Outcome:
+    def relay(self, targets: list[Target] | None = None, timeout: float | None = None) -> Outcome:
         """Send the request on (§16): to `targets`, else along its Route or to its Request-URI.
 
+        After `timeout` seconds without an answer what rings is cancelled, and the outcome is 408.
         While another relay is under way this one joins it.
         """
         for target in targets or ():
             if not isinstance(target, Target):
                 raise TypeError(f"relay takes what lookup() or target_for() made, not {target!r}")
+        self.take_turn()
         outcome = self.outcome
         if outcome is None or outcome.status:
             outcome = self.outcome = Outcome()
         if self.cancelled:
             self.reply(487)
         if self.answered or self.dropped or not self.may_be_relayed() or not self.hold():
+            if self.elsewhere:
+                raise HandedOver
             outcome.end(self.answered or 500)
             return outcome
         context = self.context
@@ -233,6 +272,11 @@ class Request(PolicyRun):
             context = self.context = ResponseContext(self.node, self.relaying, self.server, self)
             if self.method in ("INVITE", "UPDATE"):  # others change no dialog by their answers
                 context.dialog = self.tracked
+        if context.revision is None and (self.node.on_reply is not None or self.relaying.originals):
+            context.revision = Revision(self, self.node.on_reply)
+        if timeout is not None:
+            outcome.context = context
+            self.node.layer.timers.start(self.node.now, rounded(timeout), outcome, 0)
         if targets is None:
             context.start_one(target_for(self.relaying.request_uri), self.node.now)
         elif len(targets) == 1:
@@ -255,3 +299,22 @@ class Request(PolicyRun):
         if self.tracked is None and not rules.automatic:
             return True
         return begin(self, 0, 0) or not rules.refuse_when_full
+
+    def sleep(self, seconds: float) -> Pending:
+        """Wait; the worker does other things meanwhile. At most five minutes."""
+        return self.wait_for(Sleep(), seconds)
+
+    def _rename(
+        self, header: int, address: NameAddr, display: bytes | None, uri: bytes | None
+    ) -> None:
+        """`change_from` and `change_to`; tags and parameters stay, for dialogs hang on them."""
+        if self.in_dialog:
+            raise ValueError("From and To of a dialog are settled (RFC 3261 §12.2.1.1)")
+        if display is not None:
+            check_value(display)
+        if uri is not None:
+            try:
+                parse_uri(uri)
+            except BadMessage as error:
+                raise ValueError(f"{uri!r} is no URI: {error.reason}") from None
+        self.relaying.rename(header, renamed(address, display, uri))

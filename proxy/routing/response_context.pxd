@@ -27,6 +27,7 @@ cdef class Branch(Attempt):
     cdef public Transaction client
     cdef public bint cancel_wanted
     cdef public bint given_up
+    cdef public bint written_off
     cdef public double timer_c_at
     cdef public tuple addresses
     cdef public int attempt
@@ -73,6 +74,8 @@ cdef class ResponseContext(Upstream):
     cpdef cancel(self, double now)
     cpdef end(self, int status, double now)
     @cython.locals(client=Transaction)
+    @cython.locals(branch=Branch, user=ForkUser)
+    cpdef time_out(self, double now)
     cpdef give_up_on(self, Branch branch, double now)
     @cython.locals(branch=Branch)
     cpdef cancel_open(self, double now)

@@ -65,6 +65,7 @@ class Branch(Attempt):
         self.client: Transaction | None = None
         self.cancel_wanted = False
         self.given_up = False  # nothing new is started for it
+        self.written_off = False  # no longer waited for: it is not among the open ones
         self.timer_c_at = 0.0
         self.addresses: tuple[Address, ...] = ()
         self.attempt = 0
@@ -294,11 +295,12 @@ class ResponseContext(Upstream):
         status = message.status
         if status > 100:
             branch.timer_c_at = now + self.node.timer_c
-            if self.invite and not self.final_status:  # other requests: RFC 4320 §4.1
+            # other requests: RFC 4320 §4.1
+            if self.invite and not self.final_status and not branch.written_off:
                 dialog = self.dialog
                 if dialog is not None and dialog.leg < 0:
                     dialog.provisional(message, self.socket_of(branch))
-                self.forward(status, branch, now)
+                self.forward(message, branch, now)
         if branch.cancel_wanted:
             self.cancel_branch(branch, now)
 
@@ -308,11 +310,12 @@ class ResponseContext(Upstream):
         if self.dialog is not None:
             self.confirm(self.dialog, branch, message)
         if first or self.invite:
-            self.forward(message.status, branch, now)
+            self.forward(message, branch, now)
         if branch.state != FINAL:
             branch.state = FINAL
             branch.status = message.status
-            self.open -= 1
+            if not branch.written_off:
+                self.open -= 1
         if first:
             self.waiting.clear()
             if self.open:
@@ -351,11 +354,13 @@ class ResponseContext(Upstream):
     def close(self, branch: Branch, status: int, message: Message | None, now: float) -> None:
         """A branch has failed with `status`, from the network or (no message) found here."""
         branch.state = FINAL
+        if branch.client is None:
+            branch.context = None
+        if branch.written_off:
+            return
         branch.status = status
         if not self.final_status:
             branch.response = message
-        if branch.client is None:
-            branch.context = None
         self.open -= 1
         if status >= 600:
             self.waiting.clear()
@@ -375,6 +380,7 @@ class ResponseContext(Upstream):
         self.user = None
         if not self.final_status:
             self.send_best(now)
+        self.revision = None
 
     # -- cancelling -------------------------------------------------------------------------
 
@@ -388,13 +394,29 @@ class ResponseContext(Upstream):
 
     def end(self, status: int, now: float) -> None:
         """The request has been answered with `status` by somebody else: nobody need ring on."""
-        self.user = None
+        self.user = self.revision = None
         if not self.final_status:
             self.final_status = status
             self.forget_failures()
             self.waiting.clear()
             self.cancel_open(now)
             self.fall_through()
+
+    def time_out(self, now: float) -> None:
+        """The user has waited long enough: CANCEL what rings, and count it as unanswered."""
+        if self.final_status:
+            return
+        self.waiting.clear()
+        for branch in list(self.branches):
+            if branch.state != FINAL and not branch.written_off:
+                branch.written_off = branch.given_up = True
+                branch.status = 408
+                self.open -= 1
+                if self.invite or branch.state == LOCATING:
+                    self.cancel_branch(branch, now)
+        user = self.user
+        if user is not None:
+            user.settled(self, now)
 
     def give_up_on(self, branch: Branch, now: float) -> None:
         """A branch that a CANCEL did not end (§9.1); a late 2xx is forwarded by its signature."""

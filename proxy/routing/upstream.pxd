@@ -3,6 +3,7 @@ from proxy.dialog.dialog cimport Dialog
 from proxy.registrar.lookup cimport Target
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
+from proxy.routing.reply cimport Revision
 from proxy.sip.message cimport Message
 from proxy.sip.patching cimport forwarded_response, response
 from proxy.transaction.layer cimport Transaction, TransactionUser
@@ -24,16 +25,17 @@ cdef class Upstream:
     cdef public bint cancelled
     cdef readonly bint invite
     cdef public Dialog dialog
+    cdef public Revision revision
     @cython.locals(times=int, target=Target, earlier=Target, other=Attempt)
     cpdef int tried_before(self, Attempt attempt) except -1
     @cython.locals(relay=Relay)
     cpdef assure(self, double now)
-    @cython.locals(datagram=bytes, sent=bint)
-    cpdef forward(self, int status, Attempt attempt, double now)
+    @cython.locals(datagram=bytes, sent=bint, status=int)
+    cpdef forward(self, Message message, Attempt attempt, double now)
     cpdef send_best(self, double now)
     @cython.locals(dialog=Dialog)
     cpdef fall_through(self)
-    @cython.locals(message=Message)
+    @cython.locals(message=Message, datagram=bytes)
     cpdef send_failure(self, Attempt chosen, double now)
     @cython.locals(attempt=Attempt)
     cpdef forget_failures(self)

@@ -13,6 +13,7 @@ from proxy.registrar.lookup import Target
 from proxy.routing.best_response import best, merged_challenges
 from proxy.routing.node import Node
 from proxy.routing.relay import Relay
+from proxy.routing.reply import Revision
 from proxy.sip.message import Message
 from proxy.sip.patching import forwarded_response, response
 from proxy.transaction.layer import Transaction, TransactionUser
@@ -40,6 +41,7 @@ class Upstream:
         self.cancelled = False
         self.invite = relay.message.method == "INVITE"
         self.dialog: Dialog | None = None  # of a tracked call, or the one a re-INVITE may change
+        self.revision: Revision | None = None  # what responses go through, if anything
 
     def tried_before(self, attempt: Attempt) -> int:
         """How often the target of an attempt was tried before: each try has its own branch."""
@@ -64,10 +66,15 @@ class Upstream:
             trying = response(relay.message, 100, b"Trying", b"", b"", b"", relay.top_via, False)
             self.server.respond(100, trying, now)
 
-    def forward(self, status: int, attempt: Attempt, now: float) -> None:
+    def forward(self, message: Message, attempt: Attempt, now: float) -> None:
         """Send a branch's response upstream with our Via taken off (§16.7 steps 3 and 9)."""
         datagram = attempt.datagram
         attempt.datagram = b""
+        status = message.status
+        if self.revision is not None:
+            datagram = self.revision.revised(message, attempt.target, b"")
+            if not datagram:
+                return
         if status >= 200:
             self.final_status = status
         sent = self.server.respond(status, datagram, now)
@@ -99,10 +106,14 @@ class Upstream:
         others = [one.response for one in self.branches if one.response is not None]
         challenges = merged_challenges(message, others) if len(others) > 1 else b""
         if not challenges:
-            self.forward(message.status, chosen, now)
+            self.forward(message, chosen, now)
             return
         self.final_status = message.status
-        self.server.respond(message.status, forwarded_response(message, (), challenges), now)
+        if self.revision is not None:
+            datagram = self.revision.revised(message, chosen.target, challenges)
+        else:
+            datagram = forwarded_response(message, (), challenges)
+        self.server.respond(message.status, datagram, now)
         self.node.counters.add(FWD_REPLIES, 1)
 
     def forget_failures(self) -> None:

@@ -14,7 +14,7 @@ from proxy.shm import layout
 from proxy.shm.arena import Arena, fold
 
 KIND = b"profiles"
-LAYOUT = "stripe 64: lock op group member before; index u32; group 256: generation count key; member 32"
+LAYOUT = "stripe 64: lock op group member before; index 4; group 256: count key remotes; member 32"
 _LOW = 0xFFFFFFFF  # a literal as large would be a Python number when compiled
 _LINE = layout.LINE
 _STRIPES = 256
@@ -314,9 +314,7 @@ class ProfileTable:
             group = (hash32 + step) & mask
             if self.arena.swap_u32(_INDEX_AT + 4 * group, 0, hash32):
                 at = self.groups_at + group * _GROUP
-                self.arena.put_u32(
-                    at + _GENERATION, (self.arena.u32(at + _GENERATION) + 1) & _LOW
-                )
+                self.arena.put_u32(at + _GENERATION, (self.arena.u32(at + _GENERATION) + 1) & _LOW)
                 self.arena.zero(at + _COUNT, _GROUP - _COUNT)
                 self.arena.put(at + _KEY, key)
                 self.arena.put_u32(at + _KEY_LENGTH, len(key))  # here the group begins to exist

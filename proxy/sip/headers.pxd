@@ -65,6 +65,8 @@ cdef class ContactValue(NameAddr):
 @cython.locals(p=Bytes, out="int[24]", end=int, wanted=bytes, i=int)
 cpdef find_param(bytes params, bytes name)
 cpdef bytes unquote(bytes text)
+cpdef bytes quoted(bytes text)
+cpdef bytes renamed(NameAddr addr, bytes display, bytes uri)
 @cython.locals(p=Bytes, out="int[24]")
 cpdef Via parse_via(bytes value)
 cpdef list parse_vias(list values)

@@ -58,6 +58,11 @@ def unquote(text: bytes) -> bytes:
     return b"".join(pieces)
 
 
+def quoted(text: bytes) -> bytes:
+    """Text as a quoted string (§25.1)."""
+    return b'"' + text.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+
+
 class Via:
     """One Via value (§20.42, RFC 3581)."""
 
@@ -183,6 +188,14 @@ class NameAddr:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.raw!r})"
+
+
+def renamed(addr: NameAddr, display: bytes | None, uri: bytes | None) -> bytes:
+    """The address with another display name (b"": none) or URI; its parameters stay."""
+    shown = addr._display.strip() if display is None else quoted(display) if display else b""
+    value = shown + b" " if shown else b""
+    value += b"<" + (addr.uri if uri is None else uri) + b">"
+    return value + b";" + addr.params if addr.params else value
 
 
 class ContactValue(NameAddr):

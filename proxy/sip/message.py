@@ -159,14 +159,21 @@ class Message:
 
     def named(self, name: bytes) -> list[bytes]:
         """The value of each line of any header, by its name in any case."""
-        known = header_id(name)
-        if known:
-            return self.headers(known)
+        return [self.value(index) for index in self.lines_named(name)]
+
+    def lines_named(self, name: bytes) -> list[int]:
+        """The index of each line of any header, by its name in any case."""
+        wanted = header_id(name)
         found = []
         for index in range(self.header_count):
-            own = self.data[self.name_start[index] : self.value_start[index]].rstrip(b": \t\r\n")
-            if own.lower() == name.lower():
-                found.append(self.value(index))
+            if wanted:
+                matches = self.header_id[index] == wanted
+            else:
+                start, end = self.name_start[index], self.value_start[index]
+                own = cut(self.data, start, end).rstrip(b": \t\r\n")
+                matches = own.lower() == name.lower()
+            if matches:
+                found.append(index)
         return found
 
     @property

@@ -24,6 +24,7 @@ def test_the_files(config: Config, log: Log, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "inbox-1.ring",
         "inbox-2.ring",
+        "limits.table",
         "location.table",
         "processes.table",
         "shards.table",

@@ -1,0 +1,1 @@
+"""The storage process: the only one that knows a database driver."""
