@@ -36,6 +36,11 @@ async def on_request(request: Request) -> None:
         request.reply(403, "Preload Route denied")
         return
 
+    # With [auth], our own users show who they are; the answer is given where they do not.
+    ours = method == "REGISTER" or request.is_from_us
+    if ours and request.asks_credentials and await request.authorize() is None:
+        return
+
     if method == "REGISTER":
         request.save()
         return

@@ -60,6 +60,7 @@ class Child:
         "log",
         "page",
         "parent_fd",
+        "reader_eventfds",
         "role",
         "secret",
         "slot",
@@ -76,6 +77,7 @@ class Child:
     sockets: list[list[int]]  # per listener, the descriptors this child reads and sends by
     listeners: list[Address]
     inbox_eventfds: list[int]  # one per UDP worker
+    reader_eventfds: list[int]  # one per reader of the change ring
     tables: Tables
     stop_fd: int  # readable: stop
     parent_fd: int  # end of file: the supervisor is gone

@@ -18,6 +18,7 @@ from typing import Final
 from setproctitle import setproctitle
 
 from proxy.limits import counters
+from proxy.shm.changes import READERS
 from proxy.sip.address import Address
 from workers import priority, signals
 from workers.child import Child, Slot
@@ -79,6 +80,7 @@ class Holdings:
     groups: list[Group]
     listeners: list[Address]
     inbox_eventfds: list[int]
+    reader_eventfds: list[int]
     tables: Tables
     secret: bytes
     life: tuple[int, int]  # a pipe nobody writes to: its end of file is the supervisor's end
@@ -102,6 +104,7 @@ class Holdings:
             groups=groups,
             listeners=[Address.parse(e.host.encode(), e.port) for e in config.listen.udp],
             inbox_eventfds=[_eventfd() for _ in range(config.workers.udp)],
+            reader_eventfds=[_eventfd() for _ in range(READERS)],
             tables=tables,
             secret=node_secret(config),
             life=os.pipe2(os.O_CLOEXEC),
@@ -146,6 +149,7 @@ class Holdings:
             sockets=self._own_sockets(slot),
             listeners=self.listeners,
             inbox_eventfds=self.inbox_eventfds,
+            reader_eventfds=self.reader_eventfds,
             tables=self.tables,
             stop_fd=slot.stop_fd,
             parent_fd=self.life[0],

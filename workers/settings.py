@@ -24,6 +24,8 @@ from pydantic import (
 
 from proxy.limits import bounds
 from proxy.limits.source import Network
+from proxy.storage.modes import NO_DB, SQL_ONLY, DialogMode, Mode, Policy
+from workers.database_url import read_url
 
 SIP_PORT = 5060
 DNS_PORT = 53
@@ -102,6 +104,11 @@ def _path(value: object, info: ValidationInfo) -> Path:
     return Path(os.path.normpath(folder.joinpath(value).absolute()))
 
 
+def _database_url(value: object, info: ValidationInfo) -> object:
+    folder: Path = info.context["folder"] if info.context else Path.cwd()
+    return read_url(value, folder) if isinstance(value, str) else value
+
+
 def _readable_file(value: Path) -> Path:
     try:
         value.open("rb").close()
@@ -129,6 +136,7 @@ DEFAULT_SCRIPT = default_script(Path(__file__).resolve().parent)
 FilePath = Annotated[Path, BeforeValidator(_path)]
 Domain = Annotated[StrictStr, AfterValidator(_domain)]
 ListenAddress = Annotated[Endpoint, BeforeValidator(parse_endpoint)]
+DatabaseUrl = Annotated[StrictStr, BeforeValidator(_database_url)]
 NameServer = Annotated[Endpoint, BeforeValidator(_name_server)]
 NetworkAddress = Annotated[Network, BeforeValidator(_network)]
 Algorithm = Literal["TAILDROP", "RED", "SBT", "HISTORY", "NETWORK", "FEEDBACK"]
@@ -204,6 +212,45 @@ class Registrar(Section):
         return self
 
 
+_PLAIN_TEXT = re.compile(r"[^\x00-\x1f\x7f\"\\]*")
+
+
+def _realm(value: str) -> str:
+    if not _PLAIN_TEXT.fullmatch(value):
+        raise ValueError("must have no quotes, backslashes or control characters")
+    return value
+
+
+Algorithm = Literal["MD5", "MD5-sess", "SHA-256", "SHA-256-sess", "SHA-512-256", "SHA-512-256-sess"]
+
+
+class Auth(Section):
+    """Digest authentication, and what is kept of the database's answers."""
+
+    enabled: StrictBool = False
+    realm: Annotated[StrictStr, Field(max_length=256), AfterValidator(_realm)] = ""
+    algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = ("SHA-256", "MD5")
+    qop: Literal["auth", "auth-int", "auth,auth-int"] = "auth"
+    allow_rfc2069: StrictBool = False
+    check_uri: StrictBool = True
+    nonce_lifetime: Annotated[Whole, Field(ge=5, le=86_400)] = 300
+    bind_source: StrictBool = False
+    nonces: Annotated[Whole, Field(ge=100, le=100_000_000)] = 100_000
+    use_domain: StrictBool = True
+    calculate_ha1: StrictBool = False
+    cache: Annotated[Whole, Field(ge=64, le=100_000_000)] = 100_000
+    cache_ttl: Annotated[Whole, Field(ge=1, le=86_400)] = 600
+    negative_ttl: Annotated[Whole, Field(ge=1, le=86_400)] = 30
+    stale_seconds: Annotated[Whole, Field(ge=1, le=31_536_000)] = 604_800
+    list_bytes: Annotated[Whole, Field(ge=4_096, le=1 << 30)] = 1 << 20
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Auth:
+        if self.stale_seconds < self.cache_ttl:
+            raise ValueError("needs cache_ttl <= stale_seconds")
+        return self
+
+
 class Routing(Section):
     """The policy."""
 
@@ -275,6 +322,33 @@ class Flood(Section):
     capacity: Annotated[Whole, Field(ge=64, le=16_777_216)] = 65_536
 
 
+class Storage(Section):
+    """Databases: which, and what is written to them when."""
+
+    urls: Annotated[tuple[DatabaseUrl, ...], Field(min_length=1, max_length=8, repr=False)] = (
+        "sqlite:///var/sipherd.db",
+    )
+    mode: Mode = NO_DB
+    policy: Policy = "failover"
+    dialogs: DialogMode = "none"
+    interval_seconds: Annotated[Fraction, Field(ge=0.1, le=3_600)] = 10.0
+    wait_seconds: Annotated[Fraction, Field(ge=0.1, le=30)] = 3.0
+    parked: Annotated[Whole, Field(ge=1, le=1_000_000)] = 20_000
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything is written to a database."""
+        return self.mode != NO_DB or self.dialogs != "none"
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Storage:
+        if len(set(self.urls)) != len(self.urls):
+            raise ValueError("urls names a database twice")
+        if self.mode == SQL_ONLY and self.policy == "parallel":
+            raise ValueError("mode sql-only keeps nothing to bring a second database up to date")
+        return self
+
+
 class LogSettings(Section):
     """What is written where."""
 
@@ -291,11 +365,13 @@ class Config(Section):
     workers: Workers = Field(default_factory=Workers)
     location: Location = Field(default_factory=Location)
     registrar: Registrar = Field(default_factory=Registrar)
+    auth: Auth = Field(default_factory=Auth)
     routing: Routing = Field(default_factory=Routing)
     resolver: Resolver = Field(default_factory=Resolver)
     limits: Limits = Field(default_factory=Limits)
     ratelimit: Ratelimit = Field(default_factory=Ratelimit)
     flood: Flood = Field(default_factory=Flood)
+    storage: Storage = Field(default_factory=Storage)
     log: LogSettings = Field(default_factory=LogSettings)
     path: Path = Field(default=Path("sipherd.toml"), exclude=True)
 

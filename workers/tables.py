@@ -22,14 +22,18 @@ from proxy.errors import ShmError
 from proxy.limits import counters
 from proxy.limits.algorithms import number_of
 from proxy.limits.feedback import Gains
-from proxy.shm import pipe_view
+from proxy.shm import pipe_view, table_ids
+from proxy.shm.changes import ChangeRing
 from proxy.shm.inbox import Inbox
 from proxy.shm.location_table import LocationTable
+from proxy.shm.page import Page
 from proxy.shm.pipe_layout import Timing
 from proxy.shm.pipes import Pipes
 from proxy.shm.shards import Shards
 from proxy.shm.slots import ProcessSlots
 from proxy.shm.sources import Sources
+from workers.access_tables import AccessTables, open_access
+from workers.aside import put_aside
 from workers.logs import Log
 from workers.settings import Config
 from workers.shared_page import ROWS
@@ -39,10 +43,15 @@ PROCESSES: Final = "processes.table"
 SHARDS: Final = "shards.table"
 LIMITS: Final = "limits.table"
 SOURCES: Final = "sources.table"
+CHANGES: Final = "changes.ring"
+QUESTIONS: Final = "questions.ring"
+STORAGE: Final = "storage.state"
+MADE_ANEW: Final = (PROCESSES, SHARDS, LIMITS, SOURCES, CHANGES, QUESTIONS, STORAGE)
+CHANGE_UNITS: Final = 65_536
+QUESTION_BYTES: Final = 4 << 20
 LOCK: Final = "sipherd.lock"
 SECRET: Final = "secret"
 CONTROL_SOCKET: Final = "control.sock"
-BAD_FILES: Final = 3
 LOCK_WAIT_S: Final = 2.0  # how long processes of a killed supervisor may take to be gone
 COPY_BATCH: Final = 1_000
 
@@ -57,10 +66,16 @@ class Tables:
     shards: Shards
     pipes: Pipes
     sources: Sources | None  # None: no flood guard
+    changes: ChangeRing
+    questions: Inbox  # what others want of the storage process
+    storage: Page  # what the storage process says of itself
+    access: AccessTables | None = None  # None: nobody is asked who they are
 
     def close(self, clean: bool) -> None:
         """Let go of the tables; `clean` when no process was killed inside one."""
         self.location.close(clean=clean)
+        if self.access is not None:
+            self.access.close(clean)
 
 
 def open_tables(config: Config, log: Log) -> Tables:
@@ -68,10 +83,11 @@ def open_tables(config: Config, log: Log) -> Tables:
     folder = config.node.runtime_dir
     boot_id = read_boot_id()
     location = _open_location(folder / LOCATION, config.location.capacity, boot_id, log)
-    ours = [folder / name for name in (PROCESSES, SHARDS, LIMITS, SOURCES)]
-    for old in [*folder.glob("inbox-*.ring"), *ours]:
+    for old in [*folder.glob("inbox-*.ring"), *(folder / name for name in MADE_ANEW)]:
         old.unlink(missing_ok=True)
     workers = config.workers.udp
+    changes = ChangeRing.create(str(folder / CHANGES), CHANGE_UNITS)
+    location.note_changes(changes, table_ids.LOCATION)
     return Tables(
         location=location,
         slots=ProcessSlots.create(str(folder / PROCESSES), ROWS, counters.COUNT, boot_id=boot_id),
@@ -80,8 +96,12 @@ def open_tables(config: Config, log: Log) -> Tables:
             for number in range(1, workers + 1)
         ],
         shards=Shards.create(str(folder / SHARDS), workers),
+        access=open_access(config, boot_id, log),
         pipes=create_pipes(folder / LIMITS, config),
         sources=create_sources(folder / SOURCES, config),
+        changes=changes,
+        questions=Inbox.create(str(folder / QUESTIONS), QUESTION_BYTES),
+        storage=Page.create(str(folder / STORAGE)),
     )
 
 
@@ -178,15 +198,6 @@ def read_boot_id() -> bytes:
     except OSError:
         return b""
     return bytes.fromhex(text.strip().replace("-", ""))
-
-
-def put_aside(path: Path) -> Path:
-    """Rename a file that cannot be trusted to `.bad-1`, older ones to `.bad-2` and `.bad-3`."""
-    for number in range(BAD_FILES, 1, -1):
-        older = Path(f"{path}.bad-{number - 1}")
-        if older.exists():
-            older.rename(f"{path}.bad-{number}")
-    return path.rename(f"{path}.bad-1")
 
 
 def _open_location(path: Path, capacity: int, boot_id: bytes, log: Log) -> LocationTable:

@@ -21,14 +21,19 @@ from proxy.routing.branch import Signer
 from proxy.routing.core import ProxyCore
 from proxy.routing.identity import Identity
 from proxy.routing.node import Node
+from proxy.routing.parking import Parking
 from proxy.routing.ratelimit import Declared, Ratelimit
+from proxy.shm.table_ids import READER_STORAGE
 from proxy.sip.address import Address
+from proxy.storage.modes import WRITE_THROUGH
 from proxy.transaction.layer import Transaction, TransactionLayer
 from proxy.transaction.states import Stimulus
 from proxy.transaction.timers import TimerConfig
+from workers.access import access_of, no_database
 from workers.bans import flood_guard_of
 from workers.child import Child
 from workers.datagrams import DatagramSocket, Handoff
+from workers.errands import Errand
 from workers.memory import Ebb
 from workers.policy import load_policy
 from workers.resolver import Resolver, SocketWatcher
@@ -82,6 +87,7 @@ class UdpWorker:
             self.resolver.resolve,
             timers.timer_c,
         )
+        self.access = access_of(child, self.node, no_database)
         self.node.pipes = pipes_of(child)
         self.node.hand_over = self.handoff.hand_over
         self.guard = flood_guard_of(child)
@@ -94,6 +100,11 @@ class UdpWorker:
             self.counters, self.layer, self.resolver, self.node.faults, self.sockets
         )
         self.tally_at = 0.0
+        self.changed_at = 0
+        self.parking = parking_of(child)
+        if self.parking is not None:
+            self.node.parking = self.parking
+            self.node.errands[int(Errand.DURABLE)] = self.parking.release
 
     def serve(self) -> int:
         """Turn after turn until asked to stop; 0."""
@@ -154,6 +165,9 @@ class UdpWorker:
         if batch:
             self.core.receive_batch(batch)
         self.let_time_pass(self.node.now)
+        if self.node.location.changed_at != self.changed_at:
+            self.changed_at = self.node.location.changed_at
+            self.wake_readers()
         if self.layer.outbox:
             self.flush()
         if count or handed_in:
@@ -161,16 +175,27 @@ class UdpWorker:
             self.counters.add(ids.TURNS, 1)
         return more
 
+    def wake_readers(self) -> None:
+        """Wake those who follow the change ring and have asked for it."""
+        for reader, fd in enumerate(self.child.reader_eventfds):
+            if self.tables.changes.sleeps(reader):
+                with suppress(BlockingIOError):
+                    os.eventfd_write(fd, 1)
+
     def let_time_pass(self, now: float) -> None:
         """Fire what is due; an exception costs the timer that raised it and no more."""
         try:
             self.layer.timers.fire_due(now)
             self.resolver.expire()
+            if self.parking is not None:
+                self.parking.expire(now)
         except Exception as error:  # noqa: BLE001 - one transaction must not end a worker
             self.core.survive(error)
         if now >= self.tally_at:
             self.tally_at = now + TALLY_SECONDS
             self.tallies.take()
+            if self.access is not None:
+                self.access.turn()
             self.ebb.watch(self.layer.taken)
 
     def flush(self) -> None:
@@ -223,6 +248,21 @@ class UdpWorker:
         else:
             self.resolver_fds.add(fd)
             self.poller.register(fd, mask)
+
+
+def parking_of(child: Child) -> Parking | None:
+    """Where answers wait for the database, when the mode asks for it."""
+    settings = child.config.storage
+    if settings.mode != WRITE_THROUGH:
+        return None
+    return Parking(
+        child.tables.changes,
+        READER_STORAGE,
+        settings.wait_seconds,
+        settings.parked,
+        b"Retry-After: %d\r\n" % max(1, child.config.registrar.retry_after),
+        child.tables.slots.counters(child.slot),
+    )
 
 
 def domains_of(child: Child) -> tuple[bytes, ...]:

@@ -103,4 +103,3 @@ class DialogStore:
 def version_of(payload: bytes) -> int:
     """The version of a record."""
     return get_u64(payload, AT_VERSION)
-

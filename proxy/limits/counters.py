@@ -120,6 +120,18 @@ COMMIT_CONFLICTS: Final = counter("sipherd:commit_conflicts")
 REPAIRS: Final = counter("sipherd:repairs")
 SLOTS_SCAVENGED: Final = counter("sipherd:slots_scavenged")
 
+# storage
+STORAGE_ROWS_WRITTEN: Final = counter("storage:rows_written")
+STORAGE_ROWS_DELETED: Final = counter("storage:rows_deleted")
+STORAGE_TRANSACTIONS: Final = counter("storage:transactions")
+STORAGE_FAILURES: Final = counter("storage:failures")  # transactions that came to nothing
+STORAGE_ROWS_REFUSED: Final = counter("storage:rows_refused")  # by a database that is well
+STORAGE_COMPARISONS: Final = counter("storage:comparisons")  # of a whole table with a database
+STORAGE_QUESTIONS: Final = counter("storage:questions")
+STORAGE_PARKED: Final = counter("storage:parked_requests")
+STORAGE_PARKED_LATE: Final = counter("storage:parked_late")  # answered 503: the database was late
+STORAGE_PARKED_REFUSED: Final = counter("storage:parked_refused")  # too many of them
+
 # sipherd: processes
 RESTARTS: Final = counter("sipherd:restarts")
 HANGS: Final = counter("sipherd:hangs")

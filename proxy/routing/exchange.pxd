@@ -28,6 +28,7 @@ cdef class Exchange(ForkUser):
     cdef public bint dropped
     cdef readonly bint elsewhere
     cdef public bint cancelled
+    cdef public bint waiting
     cdef public bint own_route
     cdef public Dialog tracked
     cpdef prepare(self)

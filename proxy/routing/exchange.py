@@ -47,6 +47,7 @@ class Exchange(ForkUser):
         self.dropped = False
         self.elsewhere = False  # another worker has it
         self.cancelled = False
+        self.waiting = False  # for the database; the answer will come without the policy
         self.own_route = False
         self.tracked: Dialog | None = None  # what an INVITE sets up, or what a request belongs to
 

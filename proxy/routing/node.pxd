@@ -25,9 +25,12 @@ cdef class Node:
     cdef readonly object mistakes
     cdef public object on_reply
     cdef readonly dict errands
+    cdef public object authentication
+    cdef readonly object addresses
     cdef public Ratelimit pipes
     cdef public object hand_over
     cdef public Tracker dialogs
+    cdef public object parking
     cdef readonly HybridClock clock
     cdef readonly object faults
     cdef readonly dict literals

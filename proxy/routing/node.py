@@ -9,6 +9,7 @@ from proxy.cluster.hlc import HybridClock
 from proxy.dialog.tracker import Tracker
 from proxy.registrar.binding import Faults
 from proxy.registrar.rules import RegistrarRules
+from proxy.routing.address_groups import AddressGroups
 from proxy.routing.branch import Signer
 from proxy.routing.identity import Identity
 from proxy.routing.mistakes import Mistakes
@@ -67,10 +68,13 @@ class Node:
         self.on_reply: ReplyHandler | None = None  # the policy's, if it has one
         # what other processes of this node tell a worker: the first byte says which of these it is
         self.errands: dict[int, Callable[[bytes], None]] = {}
+        self.authentication: Any = None  # an Authentication, where [auth] is enabled
+        self.addresses = AddressGroups()
         self.pipes: Ratelimit | None = None  # the worker's, for policies
         # hand_over(listener, sockaddr, data): whether it was another worker's and has gone there
         self.hand_over: Callable[[int, bytes, bytes], bool] | None = None
         self.dialogs: Tracker | None = None  # the worker's, unless calls are not tracked
+        self.parking: Any = None  # answers that wait for the database (parking.py)
         self.clock = HybridClock()
         self.faults = Faults()
         self.literals: dict[bytes, Address] = {}  # URIs and addresses seen as text

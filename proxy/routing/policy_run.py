@@ -171,7 +171,7 @@ class PolicyRun(Exchange):
         if context is None:
             if self.dropped and self.server is not None:
                 self.node.layer.abandon(self.server)
-            elif not self.answered and not self.dropped:
+            elif not self.answered and not self.dropped and not self.waiting:
                 self.node.log.warning("policy gave no answer", method=self.method)
                 self.refuse(500)
             if self.tracked is not None:

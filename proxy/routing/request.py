@@ -19,6 +19,8 @@ from proxy.errors import BadMessage, HandedOver
 from proxy.limits.counters import REGISTRAR_ACCEPTED_REGS, REGISTRAR_REJECTED_REGS
 from proxy.registrar.lookup import Target, lookup, target_for
 from proxy.registrar.save import save
+from proxy.routing.address_groups import Entry
+from proxy.routing.authentication import User, authorize, behind_alias
 from proxy.routing.header_changes import check_value
 from proxy.routing.node import Node
 from proxy.routing.pending import Pending, rounded
@@ -132,6 +134,22 @@ class Request(PolicyRun):
             raise RuntimeError("this node has no pipes")
         return self.node.pipes.check(name, limit, algorithm, self.node.now)
 
+    @property
+    def asks_credentials(self) -> bool:
+        """Whether [auth] is enabled: users have to show who they are."""
+        return self.node.authentication is not None
+
+    def check_source_address(self, group: int, pattern: str = "") -> Entry | None:
+        """The row of `address` in a group (0: any) that the source matches."""
+        source = self.source
+        groups = self.node.addresses
+        return groups.check(group, source.host.decode(), source.port, "udp", pattern)
+
+    @property
+    def source_group(self) -> int:
+        """The group of `address` that the source is in, by the longest prefix; -1: in none."""
+        return self.node.addresses.group_of(self.source.host.decode(), self.source.port)
+
     # -- what a policy does -------------------------------------------------------------------
 
     def record_route(self) -> None:
@@ -219,6 +237,37 @@ class Request(PolicyRun):
         phrase = reason.encode() if reason else reason_phrase(status)
         self.answer(status, phrase, headers, body)
 
+    async def authorize(
+        self, realm: bytes | None = None, www: bool | None = None, own: bool = True
+    ) -> User | None:
+        """Who sent this (RFC 3261 §22); None: it has been answered, with 401, 407, 403 or 503.
+
+        `own` wants the To of a REGISTER, the From of anything else, to be the user's.
+        """
+        auth = self.node.authentication
+        if auth is None:
+            raise RuntimeError("authorize() needs [auth] enabled = true")
+        as_registrar = self.method == "REGISTER" if www is None else www
+        return await authorize(self, auth, realm, as_registrar, own)
+
+    def challenge(self, realm: bytes | None = None, www: bool | None = None) -> None:
+        """Ask for credentials: 401 to a REGISTER, 407 to anything else."""
+        auth = self.node.authentication
+        if auth is None:
+            raise RuntimeError("challenge() needs [auth] enabled = true")
+        as_registrar = self.method == "REGISTER" if www is None else www
+        auth.challenge(self, as_registrar, realm or auth.realm_about(self, as_registrar), False)
+
+    async def alias_lookup(self) -> bool:
+        """Put the user behind an alias (`dbaliases`) into the Request-URI; False: it is none."""
+        auth = self.node.authentication
+        found = None if auth is None else await behind_alias(auth, self.uri)
+        if found is None:
+            return False
+        self.relaying.request_uri = found
+        self._uri = None
+        return True
+
     def save(self) -> None:
         """Register: RFC 3261 §10.3, and answer."""
         node = self.node
@@ -236,7 +285,13 @@ class Request(PolicyRun):
         )
         accepted = result.status < 300
         node.counters.add(REGISTRAR_ACCEPTED_REGS if accepted else REGISTRAR_REJECTED_REGS, 1)
-        self.answer(result.status, result.reason, result.headers, b"")
+        parking = node.parking
+        if (
+            parking is None
+            or not accepted
+            or not parking.hold(self, result, node.location, node.now)
+        ):
+            self.answer(result.status, result.reason, result.headers, b"")
 
     def drop(self) -> None:
         """Do not answer at all."""

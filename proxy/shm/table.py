@@ -33,6 +33,7 @@ _UNITS_SUM = layout.BESIDE_LOCK + 8
 _RECORDS_AT = layout.OWN_WORDS + 8
 _REPAIRS_AT = layout.OWN_WORDS + 16
 _RECOVERED_AT = layout.OWN_WORDS + 24
+_TOUCHED_AT = layout.OWN_WORDS + 32
 _BROKEN = 1  # no slot begins there
 _RETRIES = 100
 
@@ -159,6 +160,22 @@ class Table(Chains):
     def leaks_recovered(self) -> int:
         """How many slots of dead writers the scavenger took back."""
         return self.arena.u64(_RECOVERED_AT)
+
+    @property
+    def touched_at(self) -> int:
+        """Until when, in wall seconds, nothing can have changed without this table knowing.
+
+        0 when the machine has been started since: the newest pages may be lost.
+        """
+        loaded = self.loaded
+        if loaded is None or not (loaded.was_clean or loaded.same_boot):
+            return 0
+        return self.arena.u64(_TOUCHED_AT)
+
+    def touch(self, now: int) -> int:
+        """Say that the table is in use now."""
+        self.arena.put_u64(_TOUCHED_AT, now)
+        return 0
 
     def close(self, clean: bool = False) -> None:
         """Unmap; `clean` when every other process has already left."""

@@ -7,6 +7,7 @@ from typing import Final
 
 FIRST_DELAY_S: Final = 0.25
 LONGEST_DELAY_S: Final = 15.0
+STREAK_S: Final = 60.0  # failures this near to each other are one trouble, whatever was between
 
 
 class Breaker:
@@ -15,6 +16,8 @@ class Breaker:
     def __init__(self, uniform: Callable[[], float]) -> None:
         self._uniform = uniform  # 0 to 1: nodes that lost one database must not come back as one
         self.failures = 0
+        self.streak = 0
+        self.failed_at = 0.0
         self.retry_at = 0.0
         self.allowed = True  # what the operator says (db_set)
 
@@ -33,8 +36,10 @@ class Breaker:
 
     def failed(self, now: float) -> None:
         """It could not be reached, or could not serve anybody."""
-        delay = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(self.failures, 10))
+        self.streak = self.streak + 1 if now - self.failed_at < STREAK_S else 1
+        delay = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(self.streak - 1, 10))
         self.failures += 1
+        self.failed_at = now
         self.retry_at = now + delay * (0.5 + self._uniform() / 2)
 
     def try_again(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import Table, bindparam, delete, select, text
+from sqlalchemy import BindParameter, Table, bindparam, delete, select, text
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.sql import Select
 from sqlalchemy.sql.dml import Delete, Insert
@@ -55,7 +55,7 @@ def upsert(table: Table, dialect: str) -> Insert:
 def delete_known() -> Delete:
     """Delete a location row unless it is newer than the `known` version (16 hex digits)."""
     table = schema.location
-    known = bindparam("known")
+    known: BindParameter[str] = bindparam("known")
     return delete(table).where(
         table.c.contact_id == bindparam("identity"),
         text(

@@ -20,8 +20,9 @@ from workers.commands.command import (
 from workers.commands.core import Core
 from workers.commands.limits import Limits
 from workers.commands.location import Phones
+from workers.commands.storage import Databases
 
-GROUPS: Final[tuple[type[Group], ...]] = (Core, Limits, Phones)
+GROUPS: Final[tuple[type[Group], ...]] = (Core, Databases, Limits, Phones)
 
 
 class Commands(Group):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -11,6 +12,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.expression import Executable
 
 from proxy.storage.breaker import Breaker
@@ -46,14 +48,14 @@ class Database:
         self.dialect = "sqlite" if self.engine.dialect.name == "sqlite" else "mysql"
         self.last_error = ""
         self._connection: Connection | None = None
+        self._probe: bool | None = None  # None: not under way; False: it is; True: it succeeded
 
     def transaction(self, work: Callable[[Connection], Result]) -> Result:
         """Do `work` in one transaction; repeated when it lost against another one.
 
         Unavailable when the database is away, BadStatement when it does not like `work`.
         """
-        now = time.monotonic()
-        if not self.breaker.may_try(now):
+        if not self.is_well():
             raise Unavailable(self.last_error)
         for attempt in range(RETRIES):
             try:
@@ -73,8 +75,29 @@ class Database:
             if self.breaker.failures:
                 self.log.notice("database is back", database=self.name)
             self.breaker.succeeded()
+            self._probe = None
             return result
         raise Unavailable(self.last_error)
+
+    def is_well(self) -> bool:
+        """Whether it may be asked: one that was away is first tried by a thread beside us."""
+        if not self.breaker.failures or self._probe is True:
+            return self.breaker.allowed
+        if self._probe is None and self.breaker.may_try(time.monotonic()):
+            self._probe = False
+            threading.Thread(target=self._try_it, daemon=True).start()
+        return False
+
+    def _try_it(self) -> None:
+        try:
+            with self.engine.connect() as connection:
+                connection.exec_driver_sql("SELECT 1").all()
+        except SQLAlchemyError as error:
+            self.last_error = sentence(error)
+            self.breaker.failed(time.monotonic())
+            self._probe = None
+        else:
+            self._probe = True
 
     def fetch(self, statement: Executable, **values: Any) -> Sequence[Any]:
         """The rows of one query."""
@@ -102,6 +125,7 @@ class Database:
         if not self.breaker.failures:
             self.log.error("database is away", database=self.name, error=self.last_error)
         self._drop_connection()
+        self._probe = None
         self.breaker.failed(time.monotonic())
 
     def _drop_connection(self) -> None:
@@ -119,7 +143,7 @@ def make_engine(url: URL) -> Engine:
     """An engine with one connection whose every call ends, answered or not."""
     dialect = url.get_backend_name()
     if dialect == "sqlite":
-        engine = create_engine(url, isolation_level=None, connect_args={"timeout": 1.0})
+        engine = create_engine(url, poolclass=NullPool)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
         return engine
@@ -129,8 +153,9 @@ def make_engine(url: URL) -> Engine:
         "write_timeout": LONGEST_CALL_S,
         "charset": "utf8mb4",
     }
+    # one connection for the work, one for the thread that tries whether a server is back
     asked = {name: value for name, value in arguments.items() if name not in url.query}
-    return create_engine(url, connect_args=asked, pool_size=1, max_overflow=0, pool_timeout=1)
+    return create_engine(url, connect_args=asked, poolclass=NullPool)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

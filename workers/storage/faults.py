@@ -22,7 +22,7 @@ _AWAY: Final = {
     1040, 1042, 1043, 1044, 1045, 1047, 1049, 1053, 1077, 1079, 1080, 1081, 1129, 1130, 1152, 1153,
     1158, 1159, 1160, 1161, 1184, 1203, 1226, 1290, 1429, 1836, 1927, 2000, 2002, 2003, 2004, 2005,
     2006, 2012, 2013, 2026, 2027, 2055, 3032, 4031,
-    3, 1020 + 1, 1030, 1114, 1037, 1041, 1135, 1205 + 821,  # no room on its disk, no memory
+    3, 1021, 1026, 1030, 1037, 1041, 1114, 1135,  # no room on its disk, no memory
     1142, 1143, 1227, 1698,  # rights that were taken away
 }
 # fmt: on
@@ -49,7 +49,7 @@ def fault_of(error: SQLAlchemyError) -> Fault:
 
 def code_of(error: DBAPIError) -> Any:
     """MySQL's number of an error; None for SQLite's, which has words only."""
-    arguments = getattr(error.orig, "args", ())
+    arguments: tuple[Any, ...] = getattr(error.orig, "args", ())
     return arguments[0] if len(arguments) > 1 and isinstance(arguments[0], int) else None
 
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import IO
 
 USER = "sipherd"
 PASSWORD = "s3cret p@ss/w:rd"
@@ -50,7 +51,20 @@ class MariaDb:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        self.process = subprocess.Popen(
+        with (self.folder / "log").open("ab") as log:
+            self.process = self._launch(log)
+        deadline = time.monotonic() + START_S
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((self.folder / "log").read_text()[-2_000:])
+            time.sleep(0.05)
+        self.sql(
+            f"CREATE USER IF NOT EXISTS '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';"
+            f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1';"
+        )
+
+    def _launch(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             [
                 "mariadbd",
                 "--no-defaults",
@@ -68,16 +82,7 @@ class MariaDb:
                 *self.options,
             ],
             stdout=subprocess.DEVNULL,
-            stderr=(self.folder / "log").open("ab"),
-        )
-        deadline = time.monotonic() + START_S
-        while not self._answers():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError((self.folder / "log").read_text()[-2_000:])
-            time.sleep(0.05)
-        self.sql(
-            f"CREATE USER IF NOT EXISTS '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';"
-            f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1';"
+            stderr=log,
         )
 
     def _answers(self) -> bool:
