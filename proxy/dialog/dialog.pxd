@@ -28,9 +28,9 @@ cdef class Dialog:
     cdef public bint from_caller, cancelled
 
     @cython.locals(draft=bytearray, _=int)
-    cpdef provisional(self, Message response, bytes socket)
+    cpdef provisional(self, Message response, bytes socket, bytes destination)
     @cython.locals(draft=bytearray, _=int, revived=bint)
-    cpdef answered(self, Message response, bytes socket)
+    cpdef answered(self, Message response, bytes socket, bytes destination)
     @cython.locals(draft=bytearray, _=int, leg=Py_ssize_t, p="const unsigned char *")
     cpdef acknowledged(self)
     @cython.locals(draft=bytearray, _=int)

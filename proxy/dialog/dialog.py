@@ -107,19 +107,27 @@ class Dialog:
 
     # -- what messages do to it ---------------------------------------------------------------
 
-    def provisional(self, response: Message, socket: bytes) -> None:
-        """A 1xx other than 100 goes upstream; the callee is on our side behind `socket`."""
+    def provisional(self, response: Message, socket: bytes, destination: bytes) -> None:
+        """A 1xx other than 100 goes upstream; the callee is at `destination`, our side is `socket`."""
         for _ in range(ATTEMPTS):
-            draft = after_provisional(self.payload, self.store, self.did, response, socket)
+            draft = after_provisional(
+                self.payload, self.store, self.did, response, socket, destination
+            )
             if draft is None or self._commit(draft):
                 return
 
-    def answered(self, response: Message, socket: bytes) -> None:
+    def answered(self, response: Message, socket: bytes, destination: bytes) -> None:
         """A 2xx to the INVITE goes upstream."""
         for _ in range(ATTEMPTS):
             revived = self.payload[AT_STATE] == DELETED
             draft = after_success(
-                self.payload, self.store, self.did, response, socket, self.cancelled
+                self.payload,
+                self.store,
+                self.did,
+                response,
+                socket,
+                destination,
+                self.cancelled,
             )
             if draft is None:
                 return

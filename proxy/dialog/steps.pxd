@@ -23,11 +23,11 @@ cpdef bint is_fresh(bytes payload, DialogStore store) except *
 @cython.locals(p="const unsigned char *", state=int, to=int, tag=bytes, leg=Py_ssize_t,
                draft=bytearray)
 cpdef bytearray after_provisional(bytes payload, DialogStore store, bytes did, Message response,
-                                  bytes socket)
+                                  bytes socket, bytes destination)
 @cython.locals(p="const unsigned char *", leg=Py_ssize_t, contact=bytes, routes=bytes, event=int,
                draft=bytearray, to=int, cseq="unsigned int", tag=bytes)
 cpdef bytearray after_success(bytes payload, DialogStore store, bytes did, Message response,
-                              bytes socket, bint cancelled)
+                              bytes socket, bytes destination, bint cancelled)
 @cython.locals(p="unsigned char *", until="long long")
 cdef open_up(bytearray draft, DialogStore store, int status, bint cancelled)
 @cython.locals(p="const unsigned char *", q="unsigned char *", at=Py_ssize_t, ends=bint,

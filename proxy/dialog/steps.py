@@ -74,7 +74,12 @@ def is_fresh(payload: bytes, store: DialogStore) -> bool:
 
 
 def after_provisional(
-    payload: bytes, store: DialogStore, did: bytes, response: Message, socket: bytes
+    payload: bytes,
+    store: DialogStore,
+    did: bytes,
+    response: Message,
+    socket: bytes,
+    destination: bytes,
 ) -> bytearray | None:
     """A 1xx goes upstream: a callee rings, or is known to ring already."""
     p = payload
@@ -94,6 +99,7 @@ def after_provisional(
             target_of(response),
             routes_to_callee(response, did),
             socket,
+            destination,
         )
     elif to == state and is_fresh(payload, store):
         return None
@@ -109,6 +115,7 @@ def after_success(
     did: bytes,
     response: Message,
     socket: bytes,
+    destination: bytes,
     cancelled: bool,
 ) -> bytearray | None:
     """A 2xx goes upstream: one of the dialogs is confirmed."""
@@ -132,7 +139,9 @@ def after_success(
         leg = HEAD + p[AT_LEGS] * LEG
         cseq = get_u32(p, AT_INVITE_CSEQ)
         tag = response.to_tag
-        payload = with_leg(payload, CONFIRMED_NA, cseq, 0, tag, contact, routes, socket)
+        payload = with_leg(
+            payload, CONFIRMED_NA, cseq, 0, tag, contact, routes, socket, destination
+        )
     else:
         return None
     draft = bytearray(payload)
