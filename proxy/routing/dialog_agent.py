@@ -31,7 +31,7 @@ PING_ENDS = {"OPTIONS": EndReason.PING_TIMEOUT, "INVITE": EndReason.REINVITE_PIN
 BYES = ((at.BYE_TO_CALLEE, False), (at.BYE_TO_CALLER, True))
 
 
-class DialogKeeper:
+class DialogAgent:
     """The dialogs of one worker's Call-IDs, looked at when they are due."""
 
     def __init__(self, node: Node, tracker: Tracker, intervals: Intervals) -> None:
