@@ -139,7 +139,7 @@ ListenAddress = Annotated[Endpoint, BeforeValidator(parse_endpoint)]
 DatabaseUrl = Annotated[StrictStr, BeforeValidator(_database_url)]
 NameServer = Annotated[Endpoint, BeforeValidator(_name_server)]
 NetworkAddress = Annotated[Network, BeforeValidator(_network)]
-Algorithm = Literal["TAILDROP", "RED", "SBT", "HISTORY", "NETWORK", "FEEDBACK"]
+PipeAlgorithm = Literal["TAILDROP", "RED", "SBT", "HISTORY", "NETWORK", "FEEDBACK"]
 Whole = StrictInt
 Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
@@ -221,7 +221,9 @@ def _realm(value: str) -> str:
     return value
 
 
-Algorithm = Literal["MD5", "MD5-sess", "SHA-256", "SHA-256-sess", "SHA-512-256", "SHA-512-256-sess"]
+DigestAlgorithm = Literal[
+    "MD5", "MD5-sess", "SHA-256", "SHA-256-sess", "SHA-512-256", "SHA-512-256-sess"
+]
 
 
 class Auth(Section):
@@ -229,7 +231,7 @@ class Auth(Section):
 
     enabled: StrictBool = False
     realm: Annotated[StrictStr, Field(max_length=256), AfterValidator(_realm)] = ""
-    algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = ("SHA-256", "MD5")
+    algorithms: Annotated[tuple[DigestAlgorithm, ...], Field(min_length=1)] = ("SHA-256", "MD5")
     qop: Literal["auth", "auth-int", "auth,auth-int"] = "auth"
     allow_rfc2069: StrictBool = False
     check_uri: StrictBool = True
@@ -282,7 +284,7 @@ class Pipe(Section):
 
     name: Annotated[StrictStr, Field(min_length=1, max_length=bounds.PIPE_NAME_BYTES)]
     limit: Annotated[Whole, Field(ge=0, le=bounds.PIPE_LIMIT)]
-    algorithm: Algorithm | None = None
+    algorithm: PipeAlgorithm | None = None
 
 
 class Ratelimit(Section):
@@ -294,7 +296,7 @@ class Ratelimit(Section):
     window_size: Annotated[Whole, Field(ge=1, le=3_600)] = 10
     slot_period: Annotated[Whole, Field(ge=10, le=60_000)] = 200
     expire_time: Annotated[Whole, Field(ge=1, le=86_400)] = 3_600
-    default_algorithm: Algorithm = "TAILDROP"
+    default_algorithm: PipeAlgorithm = "TAILDROP"
     pipes: tuple[Pipe, ...] = ()
 
     @model_validator(mode="after")

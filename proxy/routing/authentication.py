@@ -197,7 +197,7 @@ class Authentication:
             while index >= 0:
                 given = parse_credentials(message.value(index))
                 if given is not None and given.realm == realm:
-                    request.relaying.edits += ((index, None),)
+                    request.relaying.amended().edit(index, None)
                 index = message.next_of(index)
 
     # -- who may be who -------------------------------------------------------------------------
