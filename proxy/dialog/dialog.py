@@ -12,6 +12,7 @@ from proxy.dialog.decoded import DialogRecord, decode, encode, listed, pairs
 from proxy.dialog.layout import (
     AT_DUE,
     AT_END_CODE,
+    AT_FLAGS,
     AT_LEGS,
     AT_PROFILES,
     AT_STATE,
@@ -36,6 +37,7 @@ from proxy.dialog.steps import (
     close,
     is_fresh,
     moved,
+    watch,
 )
 from proxy.dialog.store import DialogStore, version_of
 from proxy.errors import ShmError, TableFull
@@ -105,19 +107,27 @@ class Dialog:
 
     # -- what messages do to it ---------------------------------------------------------------
 
-    def provisional(self, response: Message, socket: bytes) -> None:
-        """A 1xx other than 100 goes upstream; the callee is on our side behind `socket`."""
+    def provisional(self, response: Message, socket: bytes, destination: bytes) -> None:
+        """A 1xx other than 100 goes upstream; the callee is at `destination`, our side is `socket`."""
         for _ in range(ATTEMPTS):
-            draft = after_provisional(self.payload, self.store, self.did, response, socket)
+            draft = after_provisional(
+                self.payload, self.store, self.did, response, socket, destination
+            )
             if draft is None or self._commit(draft):
                 return
 
-    def answered(self, response: Message, socket: bytes) -> None:
+    def answered(self, response: Message, socket: bytes, destination: bytes) -> None:
         """A 2xx to the INVITE goes upstream."""
         for _ in range(ATTEMPTS):
             revived = self.payload[AT_STATE] == DELETED
             draft = after_success(
-                self.payload, self.store, self.did, response, socket, self.cancelled
+                self.payload,
+                self.store,
+                self.did,
+                response,
+                socket,
+                destination,
+                self.cancelled,
             )
             if draft is None:
                 return
@@ -137,6 +147,7 @@ class Dialog:
             draft[leg + LEG_STATE] = CONFIRMED
             if TABLE[p[AT_STATE] * EVENTS + ACK]:
                 draft[AT_STATE] = CONFIRMED
+                watch(draft, self.store)
             if self._commit(draft):
                 return
 
@@ -203,8 +214,11 @@ class Dialog:
 
     # -- what others do to it -----------------------------------------------------------------
 
-    def end(self, event: int, reason: int, code: int) -> bool:
-        """End all of it; True for the one who did, False for whoever comes too late."""
+    def end(self, event: int, reason: int, code: int, flags: int = 0) -> bool:
+        """End all of it; True for the one who did, False for whoever comes too late.
+
+        `flags` are set in the record by the same commit.
+        """
         for _ in range(ATTEMPTS):
             p = self.payload
             state = p[AT_STATE]
@@ -220,6 +234,7 @@ class Dialog:
                 at += LEG
             if code:
                 put_u16(draft, AT_END_CODE, code)
+            put_u32(draft, AT_FLAGS, get_u32(p, AT_FLAGS) | flags)
             close(draft, self.store, reason, self.cancelled)
             if self._commit(draft):
                 if self.payload[AT_STATE] != DELETED:

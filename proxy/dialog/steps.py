@@ -5,6 +5,8 @@ Each step gives a draft, or None where nothing changes; who commits it stands in
 
 from __future__ import annotations
 
+from proxy.dialog.decoded import decode
+from proxy.dialog.due import BYE_AGAIN_S, WATCHED, next_due
 from proxy.dialog.layout import (
     AT_ANSWERED,
     AT_DUE,
@@ -17,8 +19,10 @@ from proxy.dialog.layout import (
     AT_LIFETIME,
     AT_STATE,
     AT_TIMEOUT,
+    BYES_OPEN,
     CANCELLED,
     CONTACT,
+    END_WANTED,
     HEAD,
     LEG,
     LEG_ANSWERED,
@@ -32,6 +36,7 @@ from proxy.dialog.layout import (
     LEG_ROUTES,
     LEG_STATE,
     RACE,
+    SEALED,
 )
 from proxy.dialog.record import (
     find_leg,
@@ -69,7 +74,12 @@ def is_fresh(payload: bytes, store: DialogStore) -> bool:
 
 
 def after_provisional(
-    payload: bytes, store: DialogStore, did: bytes, response: Message, socket: bytes
+    payload: bytes,
+    store: DialogStore,
+    did: bytes,
+    response: Message,
+    socket: bytes,
+    destination: bytes,
 ) -> bytearray | None:
     """A 1xx goes upstream: a callee rings, or is known to ring already."""
     p = payload
@@ -89,6 +99,7 @@ def after_provisional(
             target_of(response),
             routes_to_callee(response, did),
             socket,
+            destination,
         )
     elif to == state and is_fresh(payload, store):
         return None
@@ -104,6 +115,7 @@ def after_success(
     did: bytes,
     response: Message,
     socket: bytes,
+    destination: bytes,
     cancelled: bool,
 ) -> bytearray | None:
     """A 2xx goes upstream: one of the dialogs is confirmed."""
@@ -112,6 +124,8 @@ def after_success(
     contact = target_of(response)
     routes = routes_to_callee(response, did)
     event = SUCCESS
+    if p[AT_STATE] == DELETED and get_u32(p, AT_FLAGS) & SEALED:
+        return None
     if leg >= 0:
         if p[leg + LEG_FLAGS] & LEG_HAS_BYE:
             event = SUCCESS_AFTER_BYE
@@ -125,7 +139,9 @@ def after_success(
         leg = HEAD + p[AT_LEGS] * LEG
         cseq = get_u32(p, AT_INVITE_CSEQ)
         tag = response.to_tag
-        payload = with_leg(payload, CONFIRMED_NA, cseq, 0, tag, contact, routes, socket)
+        payload = with_leg(
+            payload, CONFIRMED_NA, cseq, 0, tag, contact, routes, socket, destination
+        )
     else:
         return None
     draft = bytearray(payload)
@@ -146,10 +162,19 @@ def open_up(draft: bytearray, store: DialogStore, status: int, cancelled: bool) 
     put_u64(p, AT_ENDED, 0)
     put_u32(p, AT_TIMEOUT, until)
     put_u32(p, AT_DUE, until)
-    put_u16(p, AT_END_REASON, 0)
+    if not get_u32(p, AT_FLAGS) & END_WANTED:
+        put_u16(p, AT_END_REASON, 0)
     put_u16(p, AT_END_CODE, status)
     if cancelled:
         put_u32(p, AT_FLAGS, get_u32(p, AT_FLAGS) | RACE | CANCELLED)
+    watch(draft, store)
+
+
+def watch(draft: bytearray, store: DialogStore) -> None:
+    """Have somebody look before the lifetime is over: for a ping, a race, an end that is wanted."""
+    if get_u32(draft, AT_FLAGS) & WATCHED:
+        record = decode(b"", bytes(draft))
+        put_u32(draft, AT_DUE, next_due(record, store.wall, store.rules.intervals))
 
 
 def after_bye(
@@ -184,7 +209,8 @@ def close(draft: bytearray, store: DialogStore, reason: int, cancelled: bool) ->
     draft[AT_STATE] = DELETED
     put_u64(p, AT_ENDED, store.wall_ms)
     put_u16(p, AT_END_REASON, reason)
-    put_u32(p, AT_DUE, store.wall + store.rules.delete_delay)
+    unanswered = get_u32(p, AT_FLAGS) & BYES_OPEN
+    put_u32(p, AT_DUE, store.wall + (BYE_AGAIN_S if unanswered else store.rules.delete_delay))
     if cancelled:
         put_u32(p, AT_FLAGS, get_u32(p, AT_FLAGS) | CANCELLED)
 

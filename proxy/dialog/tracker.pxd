@@ -21,7 +21,7 @@ cdef class Tracker:
     @cython.locals(store=DialogStore, rules=DialogRules, key=bytes, payload=bytes, made=bytes,
                    stamp="unsigned long long", _=int, cseq="unsigned int")
     cpdef Dialog create(self, Message invite, bytes socket, unsigned int flags=*,
-                        unsigned int lifetime=*)
+                        unsigned int lifetime=*, bytes source=*)
     @cython.locals(found=Dialog)
     cpdef Dialog find(self, Message message)
     @cython.locals(key=bytes, payload=bytes, stamp="unsigned long long")

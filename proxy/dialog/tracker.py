@@ -32,7 +32,12 @@ class Tracker:
         self.store = store
 
     def create(
-        self, invite: Message, socket: bytes, flags: int = 0, lifetime: int = 0
+        self,
+        invite: Message,
+        socket: bytes,
+        flags: int = 0,
+        lifetime: int = 0,
+        source: bytes = b"",
     ) -> Dialog | None:
         """The dialogs that an initial INVITE is about to set up; None when the table is full.
 
@@ -66,6 +71,8 @@ class Tracker:
                     socket,
                     rules.tag,
                     NOTHING,
+                    NOTHING,
+                    source,
                     NOTHING,
                 ),
             )

@@ -163,6 +163,11 @@ DIALOG_COMMITS_REFUSED: Final = counter("sipherd:dialog_commits_refused")
 PROFILES_FULL: Final = counter("sipherd:profiles_full")  # no room for one more member
 PROFILE_REFUSALS: Final = counter("sipherd:profile_refusals")  # as many members as there may be
 PROFILE_MEMBERS_SWEPT: Final = counter("sipherd:profile_members_swept")
+DIALOG_BYES: Final = counter("sipherd:dialog_byes")  # of our own
+DIALOG_PINGS: Final = counter("sipherd:dialog_pings")
+CDR_WRITTEN: Final = counter("sipherd:cdr_written")
+# the file could not be written: the dialogs wait
+CDR_FAILURES: Final = counter("sipherd:cdr_failures")
 
 NAMES: Final = tuple(_names)
 COUNT: Final = len(NAMES)
