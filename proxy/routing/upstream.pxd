@@ -24,6 +24,7 @@ cdef class Upstream:
     cdef public int final_status
     cdef public bint cancelled
     cdef readonly bint invite
+    cdef readonly unsigned int number
     cdef public Dialog dialog
     cdef public Revision revision
     @cython.locals(times=int, target=Target, earlier=Target, other=Attempt)
