@@ -18,7 +18,9 @@ USERS = ("alice", "bob")
 
 
 # Both programs, in the versions that are around, give up when they see an algorithm they do not know.
-SETTINGS = '[auth]\nenabled = true\nalgorithms = ["MD5"]\n[storage]\nurls = ["sqlite:///users.db"]\n'
+SETTINGS = (
+    '[auth]\nenabled = true\nalgorithms = ["MD5"]\n[storage]\nurls = ["sqlite:///users.db"]\n'
+)
 
 
 def add_users(server: Sipherd) -> None:
