@@ -7,6 +7,7 @@ from proxy.routing.tracking cimport leave_off
 from proxy.sip.message cimport Message
 
 cdef int POLICY_TURNS, ROUTE
+cdef int TIMEOUT, SILENCE
 
 @cython.final
 cdef class Outcome(Pending):

@@ -14,9 +14,13 @@ from proxy.routing.best_response import best, merged_challenges
 from proxy.routing.node import Node
 from proxy.routing.relay import Relay
 from proxy.routing.reply import Revision
-from proxy.sip.message import Message
-from proxy.sip.patching import forwarded_response, response
+from proxy.sip.message import Message, parse
+from proxy.sip.patching import cancel_for, forwarded_response, response
 from proxy.transaction.layer import Transaction, TransactionUser
+from proxy.transaction.timers import Timed
+
+CANCEL_PATIENCE = 1  # §9.1: 64*T1 after a CANCEL the branch counts as cancelled, answer or not
+NOBODY = TransactionUser()
 
 
 class Attempt(TransactionUser):
@@ -141,6 +145,15 @@ class Upstream:
         if self.cancelled:
             return 487
         return 500 if status == 503 else status
+
+    def send_cancel(self, client: Transaction, owner: Timed, now: float) -> None:
+        """CANCEL a request that was sent (§9.1), once; the owner is told when patience is over."""
+        layer = self.node.layer
+        datagram = cancel_for(parse(client.datagram))
+        key = (client.key[0], "CANCEL")
+        if key not in layer.clients:
+            layer.send_request(key, datagram, client.address, client.listener, NOBODY, now)
+            layer.timers.start(now, layer.patience, owner, CANCEL_PATIENCE)
 
     def refuse(self, status: int, now: float) -> None:
         """Answer upstream ourselves."""
