@@ -35,7 +35,7 @@ class Exchange(ForkUser):
     """One new request and what has been done about it so far."""
 
     def begin(self, node: Node, message: Message, source: Address, listener: int) -> None:
-        """What `__init__` of the class at the end of the line calls: `super()` is slow, compiled."""
+        """What `__init__` of the last subclass calls: `super()` is slow, compiled."""
         self.node = node
         self.message = message
         self.source = source
