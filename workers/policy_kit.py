@@ -19,6 +19,7 @@ from pathlib import Path
 
 from proxy.errors import SipherdError
 from proxy.registrar.save import save
+from proxy.routing.web import UNREACHABLE, HttpAnswer, HttpLookup, failed
 from proxy.sip.header_ids import FROM, RECORD_ROUTE, TO, VIA
 from proxy.sip.message import parse
 from workers.policy import load_policy
@@ -28,8 +29,29 @@ CALLER = "192.0.2.1:5060"
 Headers = Mapping[str, str]
 
 
+class Web:
+    """The web servers that a script asks: what is not in `answers` cannot be reached."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, bytes]] = {}
+        self.asked: list[tuple[str, bytes | None]] = []
+
+    def ask(
+        self, url: str, body: bytes | None, content_type: str, seconds: float, now: float
+    ) -> HttpLookup:
+        """Answer at once."""
+        self.asked.append((url, body))
+        lookup = HttpLookup()
+        found = self.answers.get(url)
+        lookup.finish(HttpAnswer(*found) if found else failed(UNREACHABLE))
+        return lookup
+
+
 class PolicyKit:
-    """One proxy with a script, and whoever speaks to it."""
+    """One proxy with a script, and whoever speaks to it.
+
+    `web.answers["http://..."] = (200, b"...")` is what a look-up of the script gets.
+    """
 
     def __init__(
         self,
@@ -52,6 +74,8 @@ class PolicyKit:
                 for name, found in (names or {}).items()
             },
         )
+        self.web = Web()
+        self.world.node.lookups = self.web
         self._serial = 0
         self._invites: list[tuple[bytes, str, int]] = []
 

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,13 +25,14 @@ from pydantic import (
 
 from proxy.limits import bounds
 from proxy.limits.source import Network
-from proxy.storage.modes import NO_DB, SQL_ONLY, DialogMode, Mode, Policy
+from proxy.storage.modes import NO_DB, SQL_ONLY, Mode, Policy
 from workers.database_url import read_url
 
 SIP_PORT = 5060
 DNS_PORT = 53
 BROADCAST = ipaddress.ip_address("255.255.255.255")
 _DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)*\.?")
+_PROFILE = re.compile(r"[A-Za-z0-9_.-]{1,31}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,12 @@ def _domain(value: str) -> str:
     return value.lower().rstrip(".")
 
 
+def _profile_name(value: str) -> str:
+    if not _PROFILE.fullmatch(value):
+        raise ValueError("is no name of a profile: 1 to 31 letters, digits, and _ . -")
+    return value
+
+
 def _path(value: object, info: ValidationInfo) -> Path:
     if isinstance(value, Path):
         return value
@@ -139,7 +147,8 @@ ListenAddress = Annotated[Endpoint, BeforeValidator(parse_endpoint)]
 DatabaseUrl = Annotated[StrictStr, BeforeValidator(_database_url)]
 NameServer = Annotated[Endpoint, BeforeValidator(_name_server)]
 NetworkAddress = Annotated[Network, BeforeValidator(_network)]
-Algorithm = Literal["TAILDROP", "RED", "SBT", "HISTORY", "NETWORK", "FEEDBACK"]
+PipeAlgorithm = Literal["TAILDROP", "RED", "SBT", "HISTORY", "NETWORK", "FEEDBACK"]
+ProfileName = Annotated[StrictStr, AfterValidator(_profile_name)]
 Whole = StrictInt
 Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
@@ -179,7 +188,9 @@ class Workers(Section):
 
     udp: Annotated[Whole, Field(ge=1, le=64)] = 2
     inbox_bytes: Annotated[Whole, Field(ge=262_144, le=1 << 30)] = 4 << 20
+    slow_seconds: Annotated[Fraction, Field(ge=0.5, le=3_600)] = 2.0
     hang_seconds: Annotated[Fraction, Field(ge=0.5, le=3_600)] = 10.0
+    memory_mb: Annotated[Whole, Field(ge=64, le=1_048_576)] = 4_096
     grace_seconds: Annotated[Fraction, Field(ge=0, le=3_600)] = 5.0
     pure: StrictBool = False
 
@@ -221,7 +232,9 @@ def _realm(value: str) -> str:
     return value
 
 
-Algorithm = Literal["MD5", "MD5-sess", "SHA-256", "SHA-256-sess", "SHA-512-256", "SHA-512-256-sess"]
+DigestAlgorithm = Literal[
+    "MD5", "MD5-sess", "SHA-256", "SHA-256-sess", "SHA-512-256", "SHA-512-256-sess"
+]
 
 
 class Auth(Section):
@@ -229,7 +242,7 @@ class Auth(Section):
 
     enabled: StrictBool = False
     realm: Annotated[StrictStr, Field(max_length=256), AfterValidator(_realm)] = ""
-    algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = ("SHA-256", "MD5")
+    algorithms: Annotated[tuple[DigestAlgorithm, ...], Field(min_length=1)] = ("SHA-256", "MD5")
     qop: Literal["auth", "auth-int", "auth,auth-int"] = "auth"
     allow_rfc2069: StrictBool = False
     check_uri: StrictBool = True
@@ -270,6 +283,20 @@ class Resolver(Section):
         return self
 
 
+def _needs_aiohttp(value: bool) -> bool:
+    if value and find_spec("aiohttp") is None:
+        raise ValueError("needs the package aiohttp: pip install 'sipherd[lookups]'")
+    return value
+
+
+class Lookups(Section):
+    """The process that asks web servers for the policy."""
+
+    enabled: Annotated[StrictBool, AfterValidator(_needs_aiohttp)] = False
+    at_once: Annotated[Whole, Field(ge=1, le=10_000)] = 100
+    answer_bytes: Annotated[Whole, Field(ge=256, le=65_536)] = 16_384
+
+
 class Limits(Section):
     """Bounds on what one worker takes on."""
 
@@ -282,7 +309,7 @@ class Pipe(Section):
 
     name: Annotated[StrictStr, Field(min_length=1, max_length=bounds.PIPE_NAME_BYTES)]
     limit: Annotated[Whole, Field(ge=0, le=bounds.PIPE_LIMIT)]
-    algorithm: Algorithm | None = None
+    algorithm: PipeAlgorithm | None = None
 
 
 class Ratelimit(Section):
@@ -294,7 +321,7 @@ class Ratelimit(Section):
     window_size: Annotated[Whole, Field(ge=1, le=3_600)] = 10
     slot_period: Annotated[Whole, Field(ge=10, le=60_000)] = 200
     expire_time: Annotated[Whole, Field(ge=1, le=86_400)] = 3_600
-    default_algorithm: Algorithm = "TAILDROP"
+    default_algorithm: PipeAlgorithm = "TAILDROP"
     pipes: tuple[Pipe, ...] = ()
 
     @model_validator(mode="after")
@@ -330,15 +357,9 @@ class Storage(Section):
     )
     mode: Mode = NO_DB
     policy: Policy = "failover"
-    dialogs: DialogMode = "none"
     interval_seconds: Annotated[Fraction, Field(ge=0.1, le=3_600)] = 10.0
     wait_seconds: Annotated[Fraction, Field(ge=0.1, le=30)] = 3.0
     parked: Annotated[Whole, Field(ge=1, le=1_000_000)] = 20_000
-
-    @property
-    def is_used(self) -> bool:
-        """Whether anything is written to a database."""
-        return self.mode != NO_DB or self.dialogs != "none"
 
     @model_validator(mode="after")
     def _sensible(self) -> Storage:
@@ -346,6 +367,26 @@ class Storage(Section):
             raise ValueError("urls names a database twice")
         if self.mode == SQL_ONLY and self.policy == "parallel":
             raise ValueError("mode sql-only keeps nothing to bring a second database up to date")
+        return self
+
+
+class Dialog(Section):
+    """The calls that are tracked."""
+
+    enabled: StrictBool = False
+    automatic: StrictBool = True
+    capacity: Annotated[Whole, Field(ge=16, le=50_000_000)] = 20_000
+    when_full: Literal["relay", "refuse"] = "relay"
+    default_timeout: Annotated[Whole, Field(ge=1, le=31_536_000)] = 43_200
+    delete_delay: Annotated[Whole, Field(ge=0, le=3_600)] = 5
+    profiles: Annotated[tuple[ProfileName, ...], Field(max_length=32)] = ()
+    profiles_no_value: Annotated[tuple[ProfileName, ...], Field(max_length=32)] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Dialog:
+        names = self.profiles + self.profiles_no_value
+        if len(set(names)) != len(names):
+            raise ValueError("profiles and profiles_no_value name a profile twice")
         return self
 
 
@@ -368,12 +409,19 @@ class Config(Section):
     auth: Auth = Field(default_factory=Auth)
     routing: Routing = Field(default_factory=Routing)
     resolver: Resolver = Field(default_factory=Resolver)
+    lookups: Lookups = Field(default_factory=Lookups)
     limits: Limits = Field(default_factory=Limits)
     ratelimit: Ratelimit = Field(default_factory=Ratelimit)
     flood: Flood = Field(default_factory=Flood)
     storage: Storage = Field(default_factory=Storage)
+    dialog: Dialog = Field(default_factory=Dialog)
     log: LogSettings = Field(default_factory=LogSettings)
     path: Path = Field(default=Path("sipherd.toml"), exclude=True)
+
+    @property
+    def uses_storage(self) -> bool:
+        """Whether a storage process is needed."""
+        return self.storage.mode != NO_DB or self.auth.enabled
 
     @property
     def folder(self) -> Path:

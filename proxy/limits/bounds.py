@@ -35,9 +35,6 @@ PIPE_NAME_BYTES: Final = 64  # of a rate-limit pipe; of a longer one its beginni
 NONCE_BYTES: Final = 256  # of a nonce or cnonce in credentials
 CREDENTIALS: Final = 8  # Authorization lines of one request
 PASSWORD_BYTES: Final = 256
-PIPE_NAME_BYTES: Final = (
-    64  # of a rate-limit pipe; a longer one is kept as its beginning and a hash
-)
 PIPE_SLOTS: Final = 256  # window_size / slot_period
 PIPE_NODES: Final = 8  # other nodes whose counts one pipe keeps
 PIPE_LIMIT: Final = 2**31 - 1
@@ -46,6 +43,7 @@ PENDING_SECONDS: Final = 300  # the longest a policy may wait for one
 CHANGED_LINES: Final = 12  # header lines that a policy may add to one message
 CHANGED_BYTES: Final = 8_192  # in all those lines
 POLICY_TURNS: Final = 100  # things that one request's policy may relay to, ask for or wait for
+HTTP_QUESTION_BYTES: Final = 16_384  # of the body that a policy sends to a web server
 POLICY_FAULTS: Final = 256  # causes of failed policies that a worker tells apart
 DIALOG_LEGS: Final = 16  # callees of one INVITE that are told apart
 DIALOG_CONTACT_BYTES: Final = 512  # of a remote target; a longer one is not kept

@@ -24,6 +24,7 @@ cdef class Node:
     cdef readonly Pendings pendings
     cdef readonly object mistakes
     cdef public object on_reply
+    cdef public object lookups
     cdef readonly dict errands
     cdef public object authentication
     cdef readonly object addresses

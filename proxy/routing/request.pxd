@@ -49,4 +49,8 @@ cdef class Request(PolicyRun):
     @cython.locals(outcome=Outcome, context=ResponseContext)
     cpdef Outcome relay(self, list targets=*, object timeout=*)
     cpdef Pending sleep(self, double seconds)
+    cpdef Pending http_get(self, str url, double timeout=*)
+    cpdef Pending http_post(self, str url, bytes body, double timeout=*, str content_type=*)
+    @cython.locals(node=Node)
+    cpdef Pending _look_up(self, str url, bytes body, str content_type, double timeout)
     cpdef _rename(self, int header, NameAddr address, bytes display, bytes uri)

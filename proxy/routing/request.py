@@ -34,6 +34,7 @@ from proxy.routing.tracking import (
     judge,
     repair_route,
 )
+from proxy.routing.web import DISABLED, HttpLookup, check_question, failed
 from proxy.sip.address import Address
 from proxy.sip.header_ids import FROM, TO
 from proxy.sip.headers import NameAddr, renamed
@@ -135,9 +136,11 @@ class Request(PolicyRun):
         return self.node.pipes.check(name, limit, algorithm, self.node.now)
 
     @property
-    def asks_credentials(self) -> bool:
-        """Whether [auth] is enabled: users have to show who they are."""
-        return self.node.authentication is not None
+    def must_authenticate(self) -> bool:
+        """Whether [auth] wants the sender to show who it is: our users, and who registers."""
+        if self.node.authentication is None:
+            return False
+        return self.method == "REGISTER" or self.is_from_us
 
     def check_source_address(self, group: int, pattern: str = "") -> Entry | None:
         """The row of `address` in a group (0: any) that the source matches."""
@@ -358,6 +361,30 @@ class Request(PolicyRun):
     def sleep(self, seconds: float) -> Pending:
         """Wait; the worker does other things meanwhile. At most five minutes."""
         return self.wait_for(Sleep(), seconds)
+
+    def http_get(self, url: str, timeout: float = 1.0) -> Pending:
+        """Ask a web server; awaited, it is an HttpAnswer."""
+        return self._look_up(url, None, "", timeout)
+
+    def http_post(
+        self,
+        url: str,
+        body: bytes,
+        timeout: float = 1.0,
+        content_type: str = "application/json",
+    ) -> Pending:
+        """Tell a web server something; awaited, it is an HttpAnswer."""
+        return self._look_up(url, body, content_type, timeout)
+
+    def _look_up(self, url: str, body: bytes | None, content_type: str, timeout: float) -> Pending:
+        check_question(url, body, content_type)
+        self.take_turn()
+        node = self.node
+        if node.lookups is not None:
+            return node.lookups.ask(url, body, content_type, timeout, node.now)
+        lookup = HttpLookup()
+        lookup.finish(failed(DISABLED))
+        return lookup
 
     def _rename(
         self, header: int, address: NameAddr, display: bytes | None, uri: bytes | None

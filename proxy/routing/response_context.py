@@ -24,6 +24,7 @@ from proxy.registrar.lookup import Target
 from proxy.routing.locate import Located, literal, next_hop
 from proxy.routing.node import Node
 from proxy.routing.relay import Relay
+from proxy.routing.renumbering import answered_as
 from proxy.routing.upstream import Attempt, Upstream
 from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
@@ -269,6 +270,8 @@ class ResponseContext(Upstream):
     def receive(self, branch: Branch, message: Message, now: float) -> None:
         """A response on a branch (§16.7); BadMessage, and no change, if it has but one Via."""
         status = message.status
+        if self.number:
+            message = answered_as(message, self.number)
         if status > 100:
             branch.datagram = forwarded_response(message)
         if status < 200:
@@ -299,7 +302,7 @@ class ResponseContext(Upstream):
             if self.invite and not self.final_status and not branch.written_off:
                 dialog = self.dialog
                 if dialog is not None and dialog.leg < 0:
-                    dialog.provisional(message, self.socket_of(branch))
+                    dialog.provisional(message, self.socket_of(branch), destination_of(branch))
                 self.forward(message, branch, now)
         if branch.cancel_wanted:
             self.cancel_branch(branch, now)
@@ -329,7 +332,7 @@ class ResponseContext(Upstream):
     def confirm(self, dialog: Dialog, branch: Branch, message: Message) -> None:
         """A 2xx confirms what an INVITE sets up, or what changes in a dialog that is up."""
         if dialog.leg < 0:
-            dialog.answered(message, self.socket_of(branch))
+            dialog.answered(message, self.socket_of(branch), destination_of(branch))
         elif self.relay is not SPENT:
             dialog.refreshed(self.relay.message, message)
 
@@ -464,3 +467,9 @@ class ResponseContext(Upstream):
 def wanted(target: Target) -> int:
     """The order in which targets are tried: by q."""
     return target.q
+
+
+def destination_of(branch: Branch) -> bytes:
+    """The address that a branch was sent to."""
+    client = branch.client
+    return b"" if client is None else client.address.hostport

@@ -25,6 +25,7 @@ cdef class Upstream:
     cdef public int final_status
     cdef public bint cancelled
     cdef readonly bint invite
+    cdef readonly unsigned int number
     cdef public Dialog dialog
     cdef public Revision revision
     cdef begin(self, Node node, Relay relay, Transaction server)

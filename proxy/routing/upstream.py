@@ -41,6 +41,7 @@ class Upstream:
         self.branches: list[Attempt] = []
         self.final_status = 0  # what went upstream
         self.cancelled = False
+        self.number = relay.number  # the CSeq of answers, if the request went on with another
         self.invite = relay.message.method == "INVITE"
         self.dialog: Dialog | None = None  # of a tracked call, or the one a re-INVITE may change
         self.revision: Revision | None = None  # what responses go through, if anything

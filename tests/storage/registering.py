@@ -36,7 +36,13 @@ def wait_for(check: Callable[[], Any], timeout_s: float = 10.0) -> Any:
 
 
 def register(
-    user: str, port: int, cseq: int = 1, expires: int = 3600, contact: str = "", call_id: str = ""
+    user: str,
+    port: int,
+    cseq: int = 1,
+    expires: int = 3600,
+    contact: str = "",
+    call_id: str = "",
+    agent: str = "x",
 ) -> bytes:
     contact = contact or f"<sip:{user}@127.0.0.1:{port}>"
     call_id = call_id or f"call-{user}"
@@ -45,7 +51,7 @@ def register(
         f"Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{user}{cseq};rport\r\n"
         f"From: <sip:{user}@example.com>;tag=a\r\nTo: <sip:{user}@example.com>\r\n"
         f"Call-ID: {call_id}\r\nCSeq: {cseq} REGISTER\r\nMax-Forwards: 70\r\n"
-        f"Contact: {contact}\r\nExpires: {expires}\r\nContent-Length: 0\r\n\r\n"
+        f"User-Agent: {agent}\r\nContact: {contact}\r\nExpires: {expires}\r\nContent-Length: 0\r\n\r\n"
     ).encode()
 
 

@@ -29,6 +29,7 @@ NOTES: Final = 5_000  # of one transaction, at most
 QUESTIONS: Final = 50  # answered between two transactions
 IDLE_S: Final = 0.2  # the ring holds some seconds of changes
 RETRY_S: Final = 0.25
+NOTHING_KNOWN: Final = -1  # rows may say that they were modified at 0
 STATUS_S: Final = 1.0
 LAST_WORDS_S: Final = 2.0  # how long workers that are being stopped are followed
 
@@ -48,7 +49,7 @@ class StorageProcess:
         self.mirrors_location = settings.mode in {WRITE_BACK, WRITE_THROUGH}
         self.prompt = settings.mode == WRITE_THROUGH
         self.interval = 0.0 if self.prompt else settings.interval_seconds
-        self.trusted_until = self.table.touched_at
+        self.trusted_until = self.table.touched_at or NOTHING_KNOWN
         self.reader = ChangeReader(self.ring)
         self.stores = Stores(child)
         # One that replaces a dead one: what is not in the table by now has been removed from it.
@@ -108,7 +109,10 @@ class StorageProcess:
             took = self.take_notes(now)
             if now >= self.choose_at or not self.stores.active:
                 self.choose_at = now + RETRY_S
+                before = self.stores.active
                 self.stores.choose(self.trusted_until)
+                if self.stores.active != before:
+                    self.report()
             if now >= self.write_at:
                 self.write_at = now + self.interval
                 self.write()

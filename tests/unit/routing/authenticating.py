@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from proxy.registrar.answers import Answers
 from proxy.registrar.questions import ALIAS, SUBSCRIBER, URIS
 from proxy.routing.authentication import Authentication, AuthenticationRules
+from proxy.routing.core import ProxyCore
 from proxy.routing.inquiries import Inquiries
 from proxy.routing.nonce import Nonces
 from proxy.routing.pending import LATE, Pending
@@ -17,7 +18,8 @@ from proxy.shm.answer_table import AnswerTable
 from proxy.shm.nonce_table import NonceTable
 from proxy.sip.digest_algorithms import MD5, SHA_256
 from proxy.sip.message import Message
-from tests.scenarios.world import SECRET, WALL_MS, World, address
+from tests.scenarios.world import World, address
+from workers.rehearsal import SECRET, WALL_MS
 
 PHONE = address("203.0.113.7:5060")
 THIEF = address("198.51.100.66:5060")
@@ -101,8 +103,8 @@ class GuardedWorld(World):
         self.told: list[bytes] = []
         super().__init__(folder, **options)
 
-    def start_worker(self) -> None:
-        super().start_worker()
+    def begin(self) -> ProxyCore:
+        core = super().begin()
         answers = Answers(self.table, ttl=600, negative_ttl=30, stale_seconds=86_400)
         inquiries = Inquiries(self.node, answers, self.database.ask, self.told.append)
         self.auth = Authentication(
@@ -112,6 +114,7 @@ class GuardedWorld(World):
             inquiries,
         )
         self.node.authentication = self.auth
+        return core
 
 
 class Challenge(NamedTuple):
