@@ -82,8 +82,9 @@ ENDED = Outcome()  # in the place of an awaited outcome: the policy has come to 
 class PolicyRun(Exchange):
     """A request and the policy that decides about it."""
 
-    def __init__(self, node: Node, message: Message, source: Address, listener: int) -> None:
-        super().__init__(node, message, source, listener)
+    def begin(self, node: Node, message: Message, source: Address, listener: int) -> None:
+        """As in Exchange."""
+        Exchange.begin(self, node, message, source, listener)
         self.coroutine: Iterator[Pending] | None = None
         self.awaited: Pending | None = None
         self.outcome: Outcome | None = None

@@ -59,7 +59,7 @@ class Request(PolicyRun):
     """One new request, as a policy sees it."""
 
     def __init__(self, node: Node, message: Message, source: Address, listener: int) -> None:
-        super().__init__(node, message, source, listener)
+        self.begin(node, message, source, listener)
         self._uri: Uri | None = None
         self._values: dict[Any, Any] | None = None
 

@@ -58,7 +58,7 @@ class Branch(Attempt):
     """One branch: a target, the addresses it resolved to, and the client transaction."""
 
     def __init__(self, context: ResponseContext, target: Target, breadth: int) -> None:
-        super().__init__(target)
+        self.aim_at(target)
         self.context: ResponseContext | None = context
         self.breadth = breadth
         self.state = LOCATING
@@ -140,7 +140,7 @@ class ResponseContext(Upstream):
     """All branches of one request, and the server transaction their answers go to."""
 
     def __init__(self, node: Node, relay: Relay, server: Transaction, user: ForkUser) -> None:
-        super().__init__(node, relay, server)
+        self.begin(node, relay, server)
         self.user: ForkUser | None = user
         self.branches: list[Branch] = []  # type: ignore[assignment]
         self.waiting: list[list[Target]] = []  # groups of equal q, the best last

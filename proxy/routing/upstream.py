@@ -26,7 +26,8 @@ NOBODY = TransactionUser()
 class Attempt(TransactionUser):
     """A target that is being tried, and what has come of it."""
 
-    def __init__(self, target: Target) -> None:
+    def aim_at(self, target: Target) -> None:
+        """What `__init__` of a subclass calls: `super()` is slow, compiled."""
         self.target = target
         self.status = 0
         self.response: Message | None = None  # a failure, until one has been chosen
@@ -36,7 +37,8 @@ class Attempt(TransactionUser):
 class Upstream:
     """The server transaction of a forwarded request, and the attempts to get it an answer."""
 
-    def __init__(self, node: Node, relay: Relay, server: Transaction) -> None:
+    def begin(self, node: Node, relay: Relay, server: Transaction) -> None:
+        """What `__init__` of a subclass calls: `super()` is slow, compiled."""
         self.node = node
         self.relay = relay
         self.server = server
