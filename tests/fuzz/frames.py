@@ -37,7 +37,7 @@ def location() -> bytes:
 
 RECORDS = [
     (1, b"alice@example.com", location()),
-    (2, b"call1\0tag", make(WALL << 16, 1, b"payload", 99)),
+    (2, b"call1\0tag", make(WALL << 16, 1, b"payload", WALL // 1000 + 99)),
     (2, b"call2\0tag", tombstone(WALL << 16, 1)),
 ]
 BODIES = {
