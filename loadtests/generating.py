@@ -12,11 +12,13 @@ from loadtests.ports import free_port
 from loadtests.servers import Server, json_line
 
 SOURCE = Path(__file__).with_name("generator.c")
+HEADERS = (Path(__file__).with_name("sha256.h"),)
 
 
 def build() -> Path:
     """The compiled generator, built once per version of its source."""
-    mark = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
+    sources = b"".join(path.read_bytes() for path in (SOURCE, *HEADERS))
+    mark = hashlib.sha256(sources).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / "sipherd-loadtests"
     folder.mkdir(exist_ok=True)
     binary = folder / f"generator-{mark}"

@@ -13,6 +13,7 @@
  * Unanswered requests are sent again after 0.5, 1, 2, 4 s and given up after 8 s.
  * -p PID: processor time (user + system) of PID and all its descendants is read at both ends of the
  *         measured part. Filling is not part of it.
+ * -a PASSWORD: telephones answer challenges (SHA-256, qop auth), each reuses its nonce with the next nc.
  * -i: telephones name a +sip.instance.  -f: first local port (two are used).  -D: domain.
  * Prints one JSON object. Exit status 0: every operation succeeded.
  */
@@ -32,6 +33,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sha256.h"
+
 enum { BATCH = 64, DATAGRAM = 4096, OPERATIONS = 32768, GIVE_UP_MS = 8000, FIRST_RETRY_MS = 500 };
 enum mode { OPTIONS_MODE, FILL_MODE, REFRESH_MODE, CALL_MODE };
 enum state { FREE, ASKED, HANGING_UP };
@@ -39,7 +42,7 @@ enum state { FREE, ASKED, HANGING_UP };
 static struct {
     enum mode mode;
     struct sockaddr_in server;
-    const char *domain;
+    const char *domain, *password;
     int users, window, first_port, root_pid, with_instance;
     double seconds, rate;
 } want = {.domain = "example.com", .users = 1000, .window = 128, .first_port = 23000, .seconds = 5};
@@ -223,7 +226,7 @@ static int status_of(const char *message) {
 struct operation {
     enum state state;
     uint32_t serial;
-    int user;
+    int user, challenged;
     double due, sent, patience;
     char to_tag[128], target[256], routes[1024];
 };
@@ -231,7 +234,7 @@ static struct operation operations[OPERATIONS];
 static int free_list[OPERATIONS], free_count;
 static uint32_t run_id, serial, first_cseq;
 static char prefix = 'u'; /* telephones u0, u1 ...; those that are called b0, b1 ... */
-static struct { long done, resent, gave_up, refused, skipped, errors[700]; } tally;
+static struct { long done, challenged, resent, gave_up, refused, skipped, errors[700]; } tally;
 static struct histogram whole, setup;
 
 static const char SDP[] =
@@ -254,6 +257,49 @@ static int write_options(char *b, int slot) {
                        o->serial, caller.name);
 }
 
+/* What each telephone has been challenged with. */
+static struct credentials { unsigned nc; char ha1[65], nonce[200], realm[64]; } *credentials;
+
+static struct text quoted(struct text value, const char *name) {
+    char start[40];
+    snprintf(start, sizeof start, "%s=\"", name);
+    const char *at = value.at ? memmem(value.at, (size_t)value.length, start, strlen(start)) : NULL;
+    if (!at) return (struct text){NULL, 0};
+    at += strlen(start);
+    const char *end = memchr(at, '"', (size_t)(value.at + value.length - at));
+    return (struct text){at, end ? (int)(end - at) : 0};
+}
+
+/* Of several challenges the one for SHA-256; 0 if there is none. */
+static int take_challenge(int user, const char *answer) {
+    struct credentials *c = &credentials[user];
+    char text[400];
+    for (struct text line = header(answer, "WWW-Authenticate"); line.at; line = header(line.at, "WWW-Authenticate")) {
+        struct text nonce = quoted(line, "nonce"), realm = quoted(line, "realm");
+        if (!memmem(line.at, (size_t)line.length, "SHA-256", 7) || !nonce.at || !realm.at) continue;
+        snprintf(c->nonce, sizeof c->nonce, "%.*s", nonce.length, nonce.at);
+        snprintf(c->realm, sizeof c->realm, "%.*s", realm.length, realm.at);
+        snprintf(text, sizeof text, "%c%d:%s:%s", prefix, user, c->realm, want.password);
+        sha256_hex(text, c->ha1);
+        c->nc = 0;
+        return 1;
+    }
+    return 0;
+}
+
+static int write_authorization(char *b, int user) {
+    struct credentials *c = &credentials[user];
+    char text[600], ha2[65], response[65];
+    if (!c->nonce[0]) return 0;
+    snprintf(text, sizeof text, "REGISTER:sip:%s", want.domain);
+    sha256_hex(text, ha2);
+    snprintf(text, sizeof text, "%s:%s:%08x:%08x:auth:%s", c->ha1, c->nonce, ++c->nc, run_id, ha2);
+    sha256_hex(text, response);
+    return sprintf(b, "Authorization: Digest username=\"%c%d\", realm=\"%s\", nonce=\"%s\", uri=\"sip:%s\", "
+                   "response=\"%s\", algorithm=SHA-256, cnonce=\"%08x\", qop=auth, nc=%08x\r\n",
+                   prefix, user, c->realm, c->nonce, want.domain, response, run_id, c->nc);
+}
+
 static int write_register(char *b, int slot) {
     struct operation *o = &operations[slot];
     const char *contact = want.mode == CALL_MODE ? callee.name : caller.name;
@@ -265,7 +311,9 @@ static int write_register(char *b, int slot) {
                  o->user, caller.name, first_cseq + o->serial, prefix, o->user, contact);
     if (want.with_instance)
         n += sprintf(b + n, ";+sip.instance=\"<urn:uuid:5a0bd0e6-11a5-4b2c-8c55-%012x>\"", o->user);
-    return n + sprintf(b + n, ";expires=3600\r\nUser-Agent: generator\r\n"
+    n += sprintf(b + n, ";expires=3600\r\n");
+    if (want.password) n += write_authorization(b + n, o->user);
+    return n + sprintf(b + n, "User-Agent: generator\r\n"
                        "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, NOTIFY\r\nContent-Length: 0\r\n\r\n");
 }
 
@@ -392,7 +440,12 @@ static void handle_caller(const char *message, double t) {
     int status = status_of(message), slot = slot_of(message, &kind);
     if (slot < 0 || status < 200) return;
     struct operation *o = &operations[slot];
-    if (status >= 300) {
+    if (status == 401 && want.password && !o->challenged && take_challenge(o->user, message)) {
+        *o = (struct operation){.state = ASKED, .serial = ++serial, .user = o->user, .due = o->due, .sent = t,
+                                .patience = FIRST_RETRY_MS * 1e-3, .challenged = 1};
+        tally.challenged++;
+        ask(slot);
+    } else if (status >= 300) {
         tally.refused++;
         tally.errors[status < 700 ? status : 0]++;
         finish(slot);
@@ -485,6 +538,7 @@ static void report(double elapsed, double server_cpu, double own_cpu) {
     if (want.mode == CALL_MODE)
         printf("\"setup_p50_ms\": %.3f, \"setup_p99_ms\": %.3f, ", quantile_ms(&setup, .5),
                quantile_ms(&setup, .99));
+    printf("\"challenged\": %ld, ", tally.challenged);
     printf("\"resent\": %ld, \"gave_up\": %ld, \"refused\": %ld, \"skipped\": %ld, \"statuses\": {",
            tally.resent, tally.gave_up, tally.refused, tally.skipped);
     const char *comma = "";
@@ -503,7 +557,7 @@ static void read_options(int argc, char **argv) {
     want.server = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(5060)};
     want.server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     optind = 2;
-    while ((option = getopt(argc, argv, "t:u:d:w:r:p:f:D:i")) > 0) switch (option) {
+    while ((option = getopt(argc, argv, "t:u:d:w:r:p:f:D:a:i")) > 0) switch (option) {
         case 't': {
             char *colon = strrchr(optarg, ':');
             if (!colon || (port = atoi(colon + 1)) < 1) fail("-t HOST:PORT");
@@ -519,6 +573,7 @@ static void read_options(int argc, char **argv) {
         case 'p': want.root_pid = atoi(optarg); break;
         case 'f': want.first_port = atoi(optarg); break;
         case 'D': want.domain = optarg; break;
+        case 'a': want.password = optarg; break;
         case 'i': want.with_instance = 1; break;
         default: exit(2);
     }
@@ -539,6 +594,7 @@ int main(int argc, char **argv) {
     clock_gettime(CLOCK_REALTIME, &wall);
     run_id = (uint32_t)(wall.tv_sec * 1000 + wall.tv_nsec / 1000000);
     first_cseq = (uint32_t)(wall.tv_sec & 0x3fffffff);
+    if (!(credentials = calloc((size_t)want.users, sizeof *credentials))) fail("too many users");
     open_channel(&caller, want.first_port);
     open_channel(&callee, want.first_port + 1);
     for (int i = OPERATIONS; i--;) free_list[free_count++] = i;

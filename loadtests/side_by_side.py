@@ -1,10 +1,11 @@
 """What an operation costs sipherd and Kamailio, measured in turn on the same machine.
 
-    python -m loadtests.side_by_side [--rounds 5] [--seconds 3] [--json FILE] [--quick]
+    python -m loadtests.side_by_side [--setup lean] [--rounds 5] [--seconds 3] [--json FILE]
 
 Each round starts both servers afresh, one after the other, in alternating order, and measures
-OPTIONS, REGISTER refresh and calls with the closed-loop generator. Medians over the rounds are
-compared. Then both get half of Kamailio's rate, open loop, and the p99 latencies are compared.
+operations with the closed-loop generator. Medians over the rounds are compared. Then both get half
+of Kamailio's rate, open loop, and the p99 latencies are compared. The setup says what both do:
+`lean` nothing but register and relay, `dialogs` track every call as well.
 Exit status 1: a bar is not met.
 """
 
@@ -16,6 +17,7 @@ import os
 import platform
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,24 +25,47 @@ from typing import Any
 from loadtests.generating import generate
 from loadtests.servers import Kamailio, Server, Sipherd
 
-#: mode: (what it is called, bar as a share of Kamailio's cost, generator options)
-MODES: dict[str, tuple[str, float, tuple[object, ...]]] = {
-    "options": ("OPTIONS answered", 0.65, ("-w", 128)),
-    "refresh": ("REGISTER refresh, 10 000 users", 0.55, ("-w", 128, "-u", 10_000)),
-    "call": ("call, record-routed", 0.40, ("-w", 64, "-u", 1_000)),
-}
+Modes = dict[str, tuple[str, float, tuple[object, ...]]]
 Runs = dict[str, dict[str, list[dict[str, Any]]]]
 
 
-def make_server(name: str, directory: Path) -> Server:
-    """A fresh server in a folder of its own."""
-    directory.mkdir()
-    if name == "kamailio":
-        return Kamailio(directory)
-    return Sipherd(directory, capacity=20_000)
+@dataclass(frozen=True)
+class Setup:
+    """What both servers are told to do, and what is then measured."""
+
+    #: mode: (what it is called, bar as a share of Kamailio's cost, generator options)
+    modes: Modes
+    settings: str = ""  # of sipherd, besides the usual ones
+    defines: tuple[str, ...] = ()  # of kamailio.cfg
+
+    def server(self, name: str, directory: Path) -> Server:
+        """A fresh server in a folder of its own."""
+        directory.mkdir()
+        if name == "sipherd":
+            return Sipherd(directory, capacity=20_000, settings=self.settings)
+        kamailio = Kamailio(directory)
+        kamailio.defines = self.defines
+        return kamailio
+
+
+SETUPS = {
+    "lean": Setup(
+        {
+            "options": ("OPTIONS answered", 0.65, ("-w", 128)),
+            "refresh": ("REGISTER refresh, 10 000 users", 0.55, ("-w", 128, "-u", 10_000)),
+            "call": ("call, record-routed", 0.40, ("-w", 64, "-u", 1_000)),
+        }
+    ),
+    "dialogs": Setup(
+        {"call": ("call with its dialog", 0.40, ("-w", 64, "-u", 1_000))},
+        "[dialog]\nenabled = true\ncapacity = 20_000\n",
+        ("DIALOGS",),
+    ),
+}
 
 
 def measure(
+    setup: Setup,
     names: list[str],
     rounds: int,
     folder: Path,
@@ -54,9 +79,9 @@ def measure(
     runs: Runs = {name: {mode: [] for mode in options} for name in names}
     for number in range(rounds):
         for name in names if number % 2 == 0 else reversed(names):
-            with make_server(name, folder / f"{label}-{number}-{name}") as server:
+            with setup.server(name, folder / f"{label}-{number}-{name}") as server:
                 for mode, extra in options.items():
-                    warm = (*MODES[mode][2], "-d", 0.4)
+                    warm = (*setup.modes[mode][2], "-d", 0.4)
                     generate(server, mode, *warm)  # buffers, caches, branch predictors
                     found = generate(server, mode, *extra, strict="-r" not in extra)
                     runs[name][mode].append(found)
@@ -66,10 +91,10 @@ def measure(
     return runs
 
 
-def cost_rows(runs: Runs) -> list[dict[str, Any]]:
+def cost_rows(runs: Runs, modes: Modes) -> list[dict[str, Any]]:
     """One row per mode: both medians, their ratio, the bar."""
     rows = []
-    for mode, (title, bar, _) in MODES.items():
+    for mode, (title, bar, _) in modes.items():
         costs = {name: [run["server_cpu_us"] for run in runs[name][mode]] for name in runs}
         ours, theirs = median(costs["sipherd"]), median(costs["kamailio"])
         rows.append(
@@ -89,7 +114,7 @@ def cost_rows(runs: Runs) -> list[dict[str, Any]]:
     return rows
 
 
-def latency_rows(runs: Runs, rates: dict[str, int]) -> list[dict[str, Any]]:
+def latency_rows(runs: Runs, modes: Modes, rates: dict[str, int]) -> list[dict[str, Any]]:
     """One row per mode: both p99 at the same rate."""
     rows = []
     for mode, rate in rates.items():
@@ -97,7 +122,7 @@ def latency_rows(runs: Runs, rates: dict[str, int]) -> list[dict[str, Any]]:
         theirs = median(run["p99_ms"] for run in runs["kamailio"][mode])
         rows.append(
             {
-                "what": MODES[mode][0],
+                "what": modes[mode][0],
                 "rate": rate,
                 "sipherd_p99_ms": ours,
                 "kamailio_p99_ms": theirs,
@@ -135,6 +160,7 @@ def print_tables(costs: list[dict[str, Any]], latencies: list[dict[str, Any]]) -
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--setup", choices=SETUPS, default="lean")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--json", type=Path, help="write everything measured to this file")
@@ -143,20 +169,21 @@ def main() -> int:
     args = parser.parse_args()
     rounds, seconds = (1, 1.0) if args.quick else (args.rounds, args.seconds)
     names = args.servers.split(",")
+    setup = SETUPS[args.setup]
     with tempfile.TemporaryDirectory(prefix="side-by-side-") as folder:
-        closed = {mode: (*extra, "-d", seconds) for mode, (_, _, extra) in MODES.items()}
-        runs = measure(names, rounds, Path(folder), closed, "cost")
+        closed = {mode: (*extra, "-d", seconds) for mode, (_, _, extra) in setup.modes.items()}
+        runs = measure(setup, names, rounds, Path(folder), closed, "cost")
         if len(names) < 2:
             print(json.dumps(runs))
             return 0
-        costs = cost_rows(runs)
+        costs = cost_rows(runs, setup.modes)
         rates = {
             mode: max(1, int(row["kamailio_per_second"] / 2))
-            for mode, row in zip(MODES, costs, strict=True)
+            for mode, row in zip(setup.modes, costs, strict=True)
         }
-        opened = {mode: (*closed[mode], "-r", rates[mode]) for mode in MODES}
-        paced = measure(names, rounds, Path(folder), opened, "latency")
-        latencies = latency_rows(paced, rates)
+        opened = {mode: (*closed[mode], "-r", rates[mode]) for mode in setup.modes}
+        paced = measure(setup, names, rounds, Path(folder), opened, "latency")
+        latencies = latency_rows(paced, setup.modes, rates)
     print_tables(costs, latencies)
     if args.json:
         args.json.write_text(

@@ -60,9 +60,20 @@ class LocateError(SipherdError):
     """A next hop that cannot be reached from here whatever the DNS says."""
 
 
+class HandedOver(BaseException):
+    """Ends a policy here, whose request begins anew in the worker that owns it.
+
+    Not an Exception, as a policy that catches those is not to go on.
+    """
+
+
 class Refused(BadMessage):
     """A request a rule refuses; `headers` are the lines its answer needs beyond the usual."""
 
     def __init__(self, reason: str, status: int, headers: bytes = b"") -> None:
         super().__init__(reason, status)
         self.headers = headers
+
+
+class ProfileUnknown(SipherdError):
+    """A profile, or a value of one, that the configuration does not know."""

@@ -23,7 +23,7 @@ LONG_FUNCTIONS = {"tests/e2e/sipp_runner.py::Sipp.__init__": 70}
 LONG_MODULES = {"tests/unit/registrar/test_save.py": 571}
 LONG_LINES = {  # what ruff does not read
     "proxy/cluster/hlc.pxd": 1,
-    "proxy/registrar/binding.pxd": 2,
+    "proxy/registrar/binding.pxd": 1,
     "proxy/registrar/record.pxd": 1,
     "proxy/shm/arena.pxd": 1,
     "proxy/shm/arena.pyx": 3,
@@ -42,6 +42,9 @@ LEFTOVERS = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
 
 # Where a process may sleep, and why. Everything else has a deadline in its loop.
 SLEEPERS = {
+    "workers/storage/database.py::transaction": (
+        "in the storage process: milliseconds before a transaction that lost is tried again"
+    ),
     "workers/tables.py::lock_folder": (
         "before the first fork, up to two seconds: the processes of a killed supervisor end first"
     ),

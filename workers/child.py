@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from proxy.sip.address import Address
     from workers.logs import Log
+    from workers.mailbox import Mailbox
     from workers.settings import Config
     from workers.shared_page import SharedPage
     from workers.tables import Tables
@@ -58,8 +59,10 @@ class Child:
         "index",
         "listeners",
         "log",
+        "lookups",
         "page",
         "parent_fd",
+        "reader_eventfds",
         "role",
         "secret",
         "slot",
@@ -76,11 +79,13 @@ class Child:
     sockets: list[list[int]]  # per listener, the descriptors this child reads and sends by
     listeners: list[Address]
     inbox_eventfds: list[int]  # one per UDP worker
+    reader_eventfds: list[int]  # one per reader of the change ring
     tables: Tables
     stop_fd: int  # readable: stop
     parent_fd: int  # end of file: the supervisor is gone
     secret: bytes
     log: Log
+    lookups: Mailbox | None  # of the process that asks web servers
     page: SharedPage  # log levels
 
     def __init__(self, ready: Callable[[], object], **values: object) -> None:
@@ -135,6 +140,7 @@ class Slot:
     ever_up: bool = False
     heartbeat: int = 0
     heartbeat_at: float = 0.0
+    found_slow: bool = False  # and said so, since it last gave a sign of life
     aborted_at: float | None = None
     respawn_at: float | None = None
     failures: deque[float] = field(default_factory=lambda: deque(maxlen=64))

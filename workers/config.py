@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from proxy.errors import ConfigError
-from workers.settings import Config, Section
+from workers.settings import Config, Section, Storage
 from workers.toml_lines import find_lines, line_of
 
 
@@ -52,6 +52,9 @@ def _validated(path: Path, text: str, data: dict[str, Any]) -> Config:
     data.setdefault("node", {})
     if isinstance(data["node"], dict):
         data["node"].setdefault("runtime_dir", "var")
+    data.setdefault("storage", {})
+    if isinstance(data["storage"], dict):
+        data["storage"].setdefault("urls", list(Storage().urls))
     try:
         config = Config.model_validate({**data, "path": path}, context={"folder": path.parent})
     except ValidationError as failure:
@@ -108,7 +111,7 @@ def _sentence(error: ErrorDetails) -> str:
         words = _WORDS[kind].format(**context)
     else:
         words = error["msg"]
-    if isinstance(error["input"], (dict, Section)) or "secret" in error["loc"]:
+    if isinstance(error["input"], (dict, Section)) or {"secret", "urls"} & set(error["loc"]):
         return f"{name} {words}"
     shown = _shown(error["input"])
     return f"{name} {words}, not {shown}" if kind in _WORDS else f"{name} {shown} {words}"

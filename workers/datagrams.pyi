@@ -1,3 +1,4 @@
+from proxy.shm.flood_guard import FloodGuard
 from proxy.shm.inbox import Inbox
 from proxy.shm.shards import Shards
 from proxy.shm.slots import Counters
@@ -19,10 +20,14 @@ class Handoff:
         handed_off: int,
         inbox_full: int,
     ) -> None: ...
+    def hand_over(self, listener: int, sockaddr: bytes, data: bytes) -> bool: ...
     def wake(self) -> None: ...
+
+def stops(guard: FloodGuard, sockaddr: bytes, data: bytes) -> bool: ...
 
 class DatagramSocket:
     fd: int
+    guard: FloodGuard | None
     listener: int
     segmenting: bool
     def __init__(self, fd: int, listener: int) -> None: ...

@@ -1,21 +1,22 @@
 """UDP sockets in batches: recvmmsg and sendmmsg, and the hand-off to the worker that owns a call.
 
-One system call brings in up to BATCH datagrams. What is to be sent is sorted by destination, and
-runs of equal size to one destination - a trunk's, a load balancer's - go through the kernel once
-(UDP_SEGMENT); each still arrives as a datagram of its own. Whoever receives a datagram looks no
-further than its Call-ID: if another worker owns it, the bytes go to that worker's inbox.
+One system call brings in up to BATCH datagrams. What is to be sent is sorted by destination and
+size, and runs of equal size to one destination - a trunk's, a load balancer's - go through the
+kernel once (UDP_SEGMENT); each still arrives as a datagram of its own. Whoever receives a datagram
+looks no further than its Call-ID: if another worker owns it, the bytes go to that worker's inbox.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, ECONNREFUSED, EINTR, errno
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, qsort
 from libc.string cimport memcmp
 
+from proxy.shm.flood_guard cimport FloodGuard
 from proxy.shm.inbox cimport Inbox
 from proxy.shm.shards cimport Shards
 from proxy.shm.slots cimport Counters
 from proxy.sip.address cimport Address
-from proxy.sip.scanner cimport call_id_hash
+from proxy.sip.scanner cimport call_id_hash, stands_alone
 
 import os
 
@@ -67,6 +68,8 @@ cdef enum:
     RUN_BYTES = 60000
     SEGMENT = 1400  # a larger datagram may exceed the path's MTU, which segments must not
     VECTORS = 512
+    WINDOW = 256  # entries ordered at a time: what a rank and an index of one byte can tell apart
+    BACKLOG = 3  # full batches in a row: more work than one worker has time for
     CONTROL = 32
     SEND_PATIENCE_MS = 20
     SOL_UDP = 17
@@ -74,10 +77,15 @@ cdef enum:
     SO_MEMINFO = 55  # asm-generic/socket.h
     MEMINFO_DROPS = 8  # linux/sock_diag.h, SK_MEMINFO_DROPS
     MEMINFO_VALUES = 9
+    INET6 = 10  # AF_INET6 of linux/socket.h
 
 
 cdef class Handoff:
     """Who owns a call, and the way to each owner's inbox.
+
+    What most likely needs no state stays where it was received, and is spared the way and a
+    wake-up; if it does need some, `hand_over` sends it after all. Under a backlog it goes to its
+    owner as well, so that the work spreads.
 
     Takes this worker's index, the shard table, every worker's inbox and its eventfd, and the
     counter row with the two columns for messages handed off and inboxes found full.
@@ -101,6 +109,13 @@ cdef class Handoff:
         self.handed_off = handed_off
         self.inbox_full = inbox_full
         self.sleepers = set()
+
+    def hand_over(self, int listener, bytes sockaddr, bytes data):
+        """As pass_on, for a request that turns out to need state; wakes the owner at once."""
+        if not self.pass_on(listener, sockaddr, 0, data):
+            return False
+        self.wake()
+        return True
 
     cdef bint pass_on(self, int listener, bytes sockaddr, uint64_t received_ns, bytes data) except *:
         """True if the datagram belongs to another worker and is no longer ours."""
@@ -127,6 +142,38 @@ cdef class Handoff:
         self.sleepers.clear()
 
 
+cdef bint is_stopped(FloodGuard guard, const unsigned char *sockaddr, const char *data,
+                     size_t size) except *:
+    """Whether the flood guard drops a datagram. Responses were asked for: they are not counted."""
+    if size >= 7 and memcmp(data, <const char *>b"SIP/2.0", 7) == 0:
+        return False
+    return guard.stops(source_number(sockaddr))
+
+
+def stops(FloodGuard guard, bytes sockaddr, bytes data):
+    """Whether `guard` drops a datagram of this sender."""
+    cdef bytes padded = sockaddr + bytes(28)
+    return is_stopped(guard, <const unsigned char *>PyBytes_AS_STRING(padded),
+                      PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+
+cdef uint64_t source_number(const unsigned char *sockaddr) noexcept:
+    """As proxy.limits.source.source_of, from the sockaddr of a received datagram."""
+    cdef uint64_t number = 0
+    cdef int i
+    cdef int v4_at = 4
+    if (<const uint16_t *>sockaddr)[0] == INET6:
+        for i in range(8, 16):
+            number = number << 8 | sockaddr[i]
+        if number or sockaddr[16] or sockaddr[17] or sockaddr[18] != 255 or sockaddr[19] != 255:
+            return number if number else 1
+        v4_at = 20  # ::ffff:192.0.2.1
+    number = 0xFFFF
+    for i in range(v4_at, v4_at + 4):
+        number = number << 8 | sockaddr[i]
+    return number
+
+
 cdef class DatagramSocket:
     """One bound UDP socket of one worker."""
     cdef readonly int fd
@@ -141,12 +188,15 @@ cdef class DatagramSocket:
     cdef char *overflows
     cdef char *controls
     cdef bytes last_source
+    cdef public FloodGuard guard
+    cdef int full_batches
 
     def __cinit__(self, int fd, int listener):
         self.fd = fd
         self.listener = listener
         self.segmenting = True
         self.last_source = b""
+        self.guard = None
         self.incoming = <mmsghdr *>calloc(BATCH, sizeof(mmsghdr))
         self.outgoing = <mmsghdr *>calloc(BATCH, sizeof(mmsghdr))
         self.into = <iovec *>calloc(2 * BATCH, sizeof(iovec))
@@ -188,6 +238,8 @@ cdef class DatagramSocket:
         """
         cdef int i, count
         cdef bytes data, source
+        cdef FloodGuard guard = self.guard
+        cdef bint spread
         for i in range(BATCH):
             self.incoming[i].msg_hdr.msg_namelen = sizeof(sockaddr_storage)
         with nogil:
@@ -197,10 +249,17 @@ cdef class DatagramSocket:
             if errno in (EAGAIN, EINTR, ECONNREFUSED):
                 return 0
             raise OSError(errno, os.strerror(errno))
+        self.full_batches = self.full_batches + 1 if count == BATCH else 0
+        spread = self.full_batches >= BACKLOG
         for i in range(count):
+            if guard is not None and is_stopped(guard, <const unsigned char *>&self.sources[i],
+                                                self.buffers + i * ROOM, self.incoming[i].msg_len):
+                continue
             data = self.datagram(i)
             source = self.source_of(i)
-            if not handoff.pass_on(self.listener, source, received_ns, data):
+            if not spread and stands_alone(data) or not handoff.pass_on(
+                self.listener, source, received_ns, data
+            ):
                 batch.append((self.listener, source, received_ns, data))
         return count
 
@@ -232,7 +291,7 @@ cdef class DatagramSocket:
         return values[MEMINFO_DROPS]
 
     def send(self, list outbox, list failed):
-        """Send entries (data, address, listener, transaction), in order for each destination.
+        """Send entries (data, address, listener, transaction), those of one call in their order.
 
         What the kernel refuses for good is appended to `failed`; a full send buffer is waited
         for at most SEND_PATIENCE_MS.
@@ -240,7 +299,7 @@ cdef class DatagramSocket:
         cdef Py_ssize_t at = 0
         cdef Py_ssize_t end = len(outbox)
         cdef int messages, sent, i
-        outbox = by_destination(outbox)
+        outbox = in_runs(outbox)
         while at < end:
             messages = self.load(outbox, at, end)
             with nogil:
@@ -277,24 +336,29 @@ cdef class DatagramSocket:
         return messages
 
     cdef int load_run(self, list outbox, Py_ssize_t at, Py_ssize_t end, iovec *pieces) except -1:
-        """How many entries from `at` on can leave as one: same destination, same size."""
+        """How many entries from `at` on can leave as one: same destination, same size.
+
+        The last may be shorter.
+        """
         cdef tuple entry = <tuple>outbox[at]
         cdef bytes data = <bytes>entry[0]
         cdef object address = entry[1]
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t length = size
         cdef Py_ssize_t most = 1
         cdef int run = 1
         pieces[0].iov_base = PyBytes_AS_STRING(data)
         pieces[0].iov_len = size
         if self.segmenting and 0 < size <= SEGMENT:
             most = min(end - at, RUN, RUN_BYTES // size)
-        while run < most:
+        while run < most and length == size:
             entry = <tuple>outbox[at + run]
             data = <bytes>entry[0]
-            if entry[1] is not address or PyBytes_GET_SIZE(data) != size:
+            length = PyBytes_GET_SIZE(data)
+            if entry[1] is not address or length > size or not length:
                 break
             pieces[run].iov_base = PyBytes_AS_STRING(data)
-            pieces[run].iov_len = size
+            pieces[run].iov_len = length
             run += 1
         return run
 
@@ -326,24 +390,47 @@ cdef class DatagramSocket:
             return poll(&waiting, 1, SEND_PATIENCE_MS) > 0
 
 
-cdef list by_destination(list outbox):
-    """The entries with those for one destination together, each destination's in their order."""
-    cdef object last = None
-    cdef int changes = 0
-    cdef dict groups
+cdef list in_runs(list outbox):
+    """The entries with those of one size to one destination together; each call's in their order.
+
+    A datagram's rank is how many of its call stand before it. All of one rank leave before those
+    of the next, and within a rank larger ones first, for a run may end with a shorter one.
+    """
+    cdef Py_ssize_t at
+    cdef list ordered
+    if len(outbox) < 3:
+        return outbox
+    ordered = []
+    for at in range(0, len(outbox), WINDOW):
+        order_window(outbox, at, min(len(outbox) - at, WINDOW), ordered)
+    return ordered
+
+
+cdef order_window(list outbox, Py_ssize_t at, int count, list ordered):
+    """Append `count` entries from `at` on to `ordered`, sorted by what in_runs says."""
+    cdef uint32_t calls[WINDOW]
+    cdef uint64_t keys[WINDOW]
+    cdef uint64_t rank, destination, size
+    cdef int i, before
     cdef tuple entry
-    for entry in outbox:
-        if entry[1] is not last:
-            last = entry[1]
-            changes += 1
-    if changes < 3:
-        return outbox
-    groups = {}
-    for entry in outbox:
-        if entry[1] in groups:
-            (<list>groups[entry[1]]).append(entry)
-        else:
-            groups[entry[1]] = [entry]
-    if len(groups) == changes:
-        return outbox
-    return [entry for group in groups.values() for entry in group]
+    cdef bytes data
+    for i in range(count):
+        entry = <tuple>outbox[at + i]
+        data = <bytes>entry[0]
+        calls[i] = call_id_hash(data)
+        rank = 0
+        for before in range(i):
+            rank += calls[before] == calls[i]
+        destination = (<uint64_t><size_t><void *>entry[1] >> 4) & 0xFFFFFFFFu
+        size = 0xFFFF - min(PyBytes_GET_SIZE(data), 0xFFFF)
+        keys[i] = rank << 56 | destination << 24 | size << 8 | <uint64_t>i
+    qsort(keys, count, sizeof(uint64_t), by_key)
+    for i in range(count):
+        ordered.append(outbox[at + (keys[i] & 0xFF)])
+
+
+cdef int by_key(const void *one, const void *other) noexcept nogil:
+    """Which of two keys of order_window comes first."""
+    cdef uint64_t left = (<const uint64_t *>one)[0]
+    cdef uint64_t right = (<const uint64_t *>other)[0]
+    return (left > right) - (left < right)

@@ -15,21 +15,34 @@ import time
 from contextlib import suppress
 
 from proxy.limits import counters as ids
+from proxy.limits.algorithms import number_of
 from proxy.registrar.rules import RegistrarRules
 from proxy.routing.branch import Signer
 from proxy.routing.core import ProxyCore
 from proxy.routing.identity import Identity
 from proxy.routing.node import Node
+from proxy.routing.parking import Parking
+from proxy.routing.ratelimit import Declared, Ratelimit
+from proxy.routing.web import Lookups
+from proxy.shm.table_ids import READER_STORAGE
 from proxy.sip.address import Address
+from proxy.storage.modes import WRITE_THROUGH
 from proxy.transaction.layer import Transaction, TransactionLayer
 from proxy.transaction.states import Stimulus
 from proxy.transaction.timers import TimerConfig
+from workers import memory
+from workers.access import access_of
+from workers.bans import flood_guard_of
 from workers.child import Child
 from workers.datagrams import DatagramSocket, Handoff
+from workers.errands import Errand
+from workers.mailbox import Mailbox
 from workers.memory import Ebb
 from workers.policy import load_policy
+from workers.questions import Questions
 from workers.resolver import Resolver, SocketWatcher
 from workers.tallies import Tallies
+from workers.tracking import tracker_of
 
 Outgoing = tuple[bytes, Address, int, Transaction | None]
 
@@ -79,11 +92,28 @@ class UdpWorker:
             self.resolver.resolve,
             timers.timer_c,
         )
-        self.core = ProxyCore(self.node, load_policy(config.routing.script))
+        self.node.pipes = pipes_of(child)
+        self.node.dialogs = tracker_of(child, self.node.clock)
+        self.node.hand_over = self.handoff.hand_over
+        self.guard = flood_guard_of(child)
+        for sock in self.sockets:
+            sock.guard = self.guard
+        if child.lookups is not None:
+            self.node.lookups = lookups_of(child, child.lookups, self.node)
+        script = load_policy(config.routing.script)
+        self.node.on_reply = script.on_reply
+        self.core = ProxyCore(self.node, script.on_request)
         self.tallies = Tallies(
             self.counters, self.layer, self.resolver, self.node.faults, self.sockets
         )
         self.tally_at = 0.0
+        self.changed_at = 0
+        self.questions = Questions(child, self.node)
+        self.access = access_of(child, self.node, self.questions.ask)
+        self.parking = parking_of(child)
+        if self.parking is not None:
+            self.node.parking = self.parking
+            self.node.errands[int(Errand.DURABLE)] = self.parking.release
 
     def serve(self) -> int:
         """Turn after turn until asked to stop; 0."""
@@ -127,6 +157,8 @@ class UdpWorker:
         """Take in what is there, decide, fire timers, send; whether a batch was full."""
         received_ns = time.time_ns()
         self.node.set_time(time.monotonic(), received_ns // 1_000_000)
+        if self.guard is not None:
+            self.guard.now_ms = int(self.node.now * 1_000)
         batch: list[tuple[int, bytes, int, bytes]] = []
         count = 0
         more = False
@@ -142,6 +174,9 @@ class UdpWorker:
         if batch:
             self.core.receive_batch(batch)
         self.let_time_pass(self.node.now)
+        if self.node.location.changed_at != self.changed_at:
+            self.changed_at = self.node.location.changed_at
+            self.wake_readers()
         if self.layer.outbox:
             self.flush()
         if count or handed_in:
@@ -149,16 +184,27 @@ class UdpWorker:
             self.counters.add(ids.TURNS, 1)
         return more
 
+    def wake_readers(self) -> None:
+        """Wake those who follow the change ring and have asked for it."""
+        for reader, fd in enumerate(self.child.reader_eventfds):
+            if self.tables.changes.sleeps(reader):
+                with suppress(BlockingIOError):
+                    os.eventfd_write(fd, 1)
+
     def let_time_pass(self, now: float) -> None:
         """Fire what is due; an exception costs the timer that raised it and no more."""
         try:
             self.layer.timers.fire_due(now)
             self.resolver.expire()
+            if self.parking is not None:
+                self.parking.expire(now)
         except Exception as error:  # noqa: BLE001 - one transaction must not end a worker
             self.core.survive(error)
         if now >= self.tally_at:
             self.tally_at = now + TALLY_SECONDS
             self.tallies.take()
+            if self.access is not None:
+                self.access.turn()
             self.ebb.watch(self.layer.taken)
 
     def flush(self) -> None:
@@ -213,6 +259,21 @@ class UdpWorker:
             self.poller.register(fd, mask)
 
 
+def parking_of(child: Child) -> Parking | None:
+    """Where answers wait for the database, when the mode asks for it."""
+    settings = child.config.storage
+    if settings.mode != WRITE_THROUGH:
+        return None
+    return Parking(
+        child.tables.changes,
+        READER_STORAGE,
+        settings.wait_seconds,
+        settings.parked,
+        b"Retry-After: %d\r\n" % max(1, child.config.registrar.retry_after),
+        child.tables.slots.counters(child.slot),
+    )
+
+
 def domains_of(child: Child) -> tuple[bytes, ...]:
     """The configured domains as they stand in URIs."""
     return tuple(domain.lower().encode() for domain in child.config.node.domains)
@@ -239,6 +300,25 @@ def rules_of(child: Child) -> RegistrarRules:
     )
 
 
+def pipes_of(child: Child) -> Ratelimit:
+    """The shared pipes, and what the configuration says about those it names."""
+    settings = child.config.ratelimit
+    declared = {
+        pipe.name: Declared(pipe.limit, number_of(pipe.algorithm or settings.default_algorithm))
+        for pipe in settings.pipes
+    }
+    counters = child.tables.slots.counters(child.slot)
+    return Ratelimit(child.tables.pipes, declared, settings.default_algorithm, counters)
+
+
+def lookups_of(child: Child, mailbox: Mailbox, node: Node) -> Lookups:
+    """The way to the process that asks web servers, and back."""
+    first = os.getpid() << 32
+    lookups = Lookups(child.index, first, mailbox.put, node.pendings, node.counters)
+    node.errands[int(Errand.HTTP_ANSWER)] = lookups.answered
+    return lookups
+
+
 def resolver_of(child: Child, watch: SocketWatcher) -> Resolver:
     """The resolver as configured; it asks for addresses that some listener can send to."""
     settings = child.config.resolver
@@ -252,6 +332,7 @@ def resolver_of(child: Child, watch: SocketWatcher) -> Resolver:
 
 def run(child: Child) -> int:
     """The entry point of a UDP worker."""
+    memory.bound(child.config.workers.memory_mb)
     worker = UdpWorker(child)
     gc.freeze()
     gc.disable()  # the core's objects hang together only while a transaction lives

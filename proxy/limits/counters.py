@@ -93,10 +93,25 @@ LOOPS_DETECTED: Final = counter("sipherd:loops_detected")
 TOO_MANY_HOPS: Final = counter("sipherd:too_many_hops")
 TIMER_C_FIRED: Final = counter("sipherd:timer_c_fired")
 POLICY_ERRORS: Final = counter("sipherd:policy_errors")
+LOOKUPS: Final = counter("sipherd:lookups")  # HTTP questions of policies
+LOOKUP_FAILURES: Final = counter("sipherd:lookup_failures")  # of them, those without an answer
 PENDINGS_REFUSED: Final = counter("sipherd:pendings_refused")  # too many questions open at a time
 PENDINGS_LATE: Final = counter("sipherd:pendings_late")  # questions without an answer in time
 DNS_QUERIES: Final = counter("sipherd:dns_queries")
 DNS_FAILURES: Final = counter("sipherd:dns_failures")
+
+# sipherd: authenticating
+AUTH_ACCEPTED: Final = counter("sipherd:auth_accepted")
+AUTH_CHALLENGES: Final = counter("sipherd:auth_challenges")  # 401 and 407
+AUTH_WRONG: Final = counter("sipherd:auth_wrong")  # a wrong response, or no such user
+AUTH_NOT_OWNER: Final = counter("sipherd:auth_not_owner")  # right, but for somebody else's address
+AUTH_STALE: Final = counter("sipherd:auth_stale")  # genuine nonces that had expired
+AUTH_REPLAYS: Final = counter("sipherd:auth_replays")  # a nonce and nc that were used before
+AUTH_UNAVAILABLE: Final = counter("sipherd:auth_unavailable")  # 503: not cached, no database
+AUTH_NO_HASH: Final = counter("sipherd:auth_no_hash")  # the user's row lacks the algorithm's column
+AUTH_FETCHES: Final = counter("sipherd:auth_fetches")
+AUTH_FETCH_FAILURES: Final = counter("sipherd:auth_fetch_failures")
+NONCES_EVICTED: Final = counter("sipherd:nonces_evicted")  # used, alive, and pushed out
 
 # sipherd: tables
 TABLE_FULL: Final = counter("sipherd:table_full")
@@ -107,14 +122,52 @@ COMMIT_CONFLICTS: Final = counter("sipherd:commit_conflicts")
 REPAIRS: Final = counter("sipherd:repairs")
 SLOTS_SCAVENGED: Final = counter("sipherd:slots_scavenged")
 
+# storage
+STORAGE_ROWS_WRITTEN: Final = counter("storage:rows_written")
+STORAGE_ROWS_DELETED: Final = counter("storage:rows_deleted")
+STORAGE_TRANSACTIONS: Final = counter("storage:transactions")
+STORAGE_FAILURES: Final = counter("storage:failures")  # transactions that came to nothing
+STORAGE_ROWS_REFUSED: Final = counter("storage:rows_refused")  # by a database that is well
+STORAGE_COMPARISONS: Final = counter("storage:comparisons")  # of a whole table with a database
+STORAGE_QUESTIONS: Final = counter("storage:questions")
+STORAGE_PARKED: Final = counter("storage:parked")
+STORAGE_PARKED_LATE: Final = counter("storage:parked_late")  # answered 503: the database was late
+STORAGE_PARKED_REFUSED: Final = counter("storage:parked_refused")  # too many of them
+
 # sipherd: processes
 RESTARTS: Final = counter("sipherd:restarts")
+SLOW_TURNS: Final = counter("sipherd:slow_turns")  # of a worker, so long that it was traced
 HANGS: Final = counter("sipherd:hangs")
 LOG_LINES_DROPPED: Final = counter("sipherd:log_lines_dropped")
 # of a worker's loop: datagrams per turn say how batched it runs
 TURNS: Final = counter("sipherd:turns")
 # an exception nobody expected; its traceback is in the log
 INTERNAL_ERRORS: Final = counter("sipherd:internal_errors")
+
+# sipherd: limits
+PIPE_REFUSALS: Final = counter("sipherd:pipe_refusals")
+PIPES_FULL: Final = counter("sipherd:pipes_full")  # refused: no room for one more pipe
+FLOOD_STOPPED: Final = counter("sipherd:flood_stopped")  # datagrams of banned sources
+FLOOD_BANS: Final = counter("sipherd:flood_bans")
+FLOOD_DISPLACED: Final = counter("sipherd:flood_displaced")  # sources forgotten while they counted
+
+# dialog
+DIALOGS_PROCESSED: Final = counter("dialog:processed_dialogs")
+DIALOGS_EXPIRED: Final = counter("dialog:expired_dialogs")
+DIALOGS_FAILED: Final = counter("dialog:failed_dialogs")  # never answered
+
+# sipherd: dialogs
+DIALOGS_UNTRACKED: Final = counter("sipherd:dialogs_untracked")  # calls that went on without
+# a change of a dialog's record for which there was no room
+DIALOG_COMMITS_REFUSED: Final = counter("sipherd:dialog_commits_refused")
+PROFILES_FULL: Final = counter("sipherd:profiles_full")  # no room for one more member
+PROFILE_REFUSALS: Final = counter("sipherd:profile_refusals")  # as many members as there may be
+PROFILE_MEMBERS_SWEPT: Final = counter("sipherd:profile_members_swept")
+DIALOG_BYES: Final = counter("sipherd:dialog_byes")  # of our own
+DIALOG_PINGS: Final = counter("sipherd:dialog_pings")
+CDR_WRITTEN: Final = counter("sipherd:cdr_written")
+# the file could not be written: the dialogs wait
+CDR_FAILURES: Final = counter("sipherd:cdr_failures")
 
 NAMES: Final = tuple(_names)
 COUNT: Final = len(NAMES)

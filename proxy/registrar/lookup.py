@@ -18,12 +18,11 @@ from proxy.registrar.layout import (
 from proxy.registrar.methods import METHOD_BITS, OTHER_METHOD
 from proxy.registrar.record import (
     binding_count,
-    get_u16,
-    get_u32,
     is_live,
     string,
 )
 from proxy.shm.table import Table
+from proxy.shm.words import get_u16, get_u32
 
 DEFAULT_Q = 1000  # RFC 3261 §20.10 leaves it open; §16.6 wants a place in the order
 

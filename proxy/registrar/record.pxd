@@ -1,18 +1,10 @@
 cimport cython
 
-cdef unsigned long long LOW
+from proxy.shm.words cimport get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+
 cdef int AT_CSEQ, AT_EXPIRES, AT_LENGTHS, AT_METHODS, AT_MODIFIED, AT_ORIGIN, AT_Q, AT_REG_ID, AT_STRINGS, AT_VERSION, BINDING, CONTACT, FORMAT, HEAD, INSTANCE, STRINGS
 cdef unsigned int NEVER, NO_Q
 cdef unsigned long long LAST_VERSION
-
-cpdef unsigned int get_u16(const unsigned char *p, Py_ssize_t at) noexcept
-@cython.locals(value="unsigned int")
-cpdef unsigned int get_u32(const unsigned char *p, Py_ssize_t at) noexcept
-@cython.locals(high="unsigned long long")
-cpdef unsigned long long get_u64(const unsigned char *p, Py_ssize_t at) noexcept
-cpdef void put_u16(unsigned char *p, Py_ssize_t at, unsigned int value) noexcept
-cpdef void put_u32(unsigned char *p, Py_ssize_t at, unsigned int value) noexcept
-cpdef void put_u64(unsigned char *p, Py_ssize_t at, unsigned long long value) noexcept
 
 @cython.locals(p="const unsigned char *", size=Py_ssize_t, count=Py_ssize_t, strings=Py_ssize_t,
                at=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, field=int)

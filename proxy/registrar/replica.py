@@ -23,14 +23,8 @@ from proxy.registrar.layout import (
     REMOVED,
     STRINGS,
 )
-from proxy.registrar.record import (
-    binding_count,
-    get_u16,
-    get_u32,
-    get_u64,
-    put_u32,
-    string,
-)
+from proxy.registrar.record import binding_count, string
+from proxy.shm.words import get_u16, get_u32, get_u64, put_u32
 
 MOST_BINDINGS = 255
 ALL = 0xFFFF_FFFF_FFFF_FFFF  # a literal as large would be a Python number when compiled

@@ -1,11 +1,13 @@
 cimport cython
 
+from proxy.registrar.domains cimport Domains
+
 cdef Py_ssize_t KNOWN_ALLOWS, BRIEF_LIMIT
 
 
 @cython.final
 cdef class RegistrarRules:
-    cdef readonly frozenset domains
+    cdef readonly Domains domains
     cdef readonly long long default_expires, min_expires, max_expires
     cdef readonly double expires_jitter
     cdef readonly object uniform

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from proxy.limits.bounds import CONTACTS_PER_REGISTER, EXPIRES_SECONDS, REMEMBERED_BYTES, TAG_BYTES
+from proxy.registrar.domains import Domains
 from proxy.registrar.methods import methods_mask
 
 PATH_MODES = ("none", "off", "lazy", "strict")
@@ -39,7 +40,7 @@ class RegistrarRules:
         node: int = 1,
         tag: bytes = b"",
     ) -> None:
-        self.domains = frozenset(domain.lower() for domain in domains)
+        self.domains = Domains(domains)
         self.default_expires = default_expires
         self.min_expires = min_expires
         self.max_expires = max_expires or EXPIRES_SECONDS

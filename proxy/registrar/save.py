@@ -22,7 +22,6 @@ from proxy.registrar.record import (
     contact_lines,
     earliest_expiry,
     find_contact,
-    get_u32,
     highest_version,
     is_live,
     live_count,
@@ -32,6 +31,7 @@ from proxy.registrar.record import (
 from proxy.registrar.registration import Registration, read_registration, reg_id_of
 from proxy.registrar.rules import RegistrarRules
 from proxy.shm.table import Table
+from proxy.shm.words import get_u32
 from proxy.sip.address import Address
 from proxy.sip.message import Message
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from proxy.constants import SIP_PORT
+from proxy.registrar.domains import Domains
 from proxy.sip.address import Address
 from proxy.sip.uri import Uri
 
@@ -15,7 +16,7 @@ class Identity:
 
     def __init__(self, listeners: list[Address], domains: tuple[bytes, ...]) -> None:
         self.listeners = tuple(listeners)
-        self.domains = frozenset(domains)
+        self.domains = Domains(domains)
         self.hosts = {(one.host, one.port): i for i, one in enumerate(listeners)}
         self.ports = {listener.port for listener in listeners}
         self.hostports = {listener.hostport: i for i, listener in enumerate(listeners)}
@@ -27,6 +28,10 @@ class Identity:
     def is_listener(self, host: bytes, port: int) -> bool:
         """Whether host and port (0: the default) are one of our listeners."""
         return (host, port or SIP_PORT) in self.hosts
+
+    def serves(self, host: bytes) -> bool:
+        """Whether a host, from a URI, is one of our domains."""
+        return host in self.domains
 
     def is_ours(self, uri: Uri) -> bool:
         """Whether a request for this URI is for us: one of our domains or listeners."""

@@ -1,9 +1,11 @@
 cimport cython
 from proxy.cluster.hlc cimport HybridClock
+from proxy.dialog.tracker cimport Tracker
 from proxy.registrar.rules cimport RegistrarRules
 from proxy.routing.branch cimport Signer
 from proxy.routing.identity cimport Identity
 from proxy.routing.pending cimport Pendings
+from proxy.routing.ratelimit cimport Ratelimit
 from proxy.shm.location_table cimport LocationTable
 from proxy.shm.slots cimport Counters
 from proxy.transaction.layer cimport TransactionLayer
@@ -20,7 +22,16 @@ cdef class Node:
     cdef public object resolve
     cdef readonly double timer_c
     cdef readonly Pendings pendings
+    cdef readonly object mistakes
+    cdef public object on_reply
+    cdef public object lookups
     cdef readonly dict errands
+    cdef public object authentication
+    cdef readonly object addresses
+    cdef public Ratelimit pipes
+    cdef public object hand_over
+    cdef public Tracker dialogs
+    cdef public object parking
     cdef readonly HybridClock clock
     cdef readonly object faults
     cdef readonly dict literals

@@ -1,14 +1,23 @@
 cimport cython
 from proxy.routing.exchange cimport Exchange
+from proxy.routing.node cimport Node
 from proxy.routing.pending cimport Pending
 from proxy.routing.response_context cimport ResponseContext
+from proxy.routing.tracking cimport leave_off
+from proxy.sip.message cimport Message
 
-cdef int ROUTE
+cdef int POLICY_TURNS, ROUTE
 
 @cython.final
 cdef class Outcome(Pending):
     cdef public int status
+    cdef public Message response
+    cdef public ResponseContext context
     cpdef end(self, int status)
+
+@cython.final
+cdef class Sleep(Pending):
+    pass
 
 cdef Outcome ENDED
 
@@ -16,11 +25,16 @@ cdef class PolicyRun(Exchange):
     cdef public object coroutine
     cdef public Pending awaited
     cdef public Outcome outcome
+    cdef public int turns
     cpdef run(self, object policy)
     cpdef step(self)
     cpdef bint may_await(self, Pending pending) except *
     cpdef resume(self, Pending pending)
-    cpdef fail(self, int status, str reason)
-    cpdef mistaken(self, str error)
+    cpdef take_turn(self)
+    cpdef Pending wait_for(self, Pending pending, double seconds)
+    cpdef fail(self, int status, str reason, bytes headers=*)
+    cpdef mistaken(self, object error)
+    @cython.locals(node=Node, times=int)
+    cpdef report_mistake(self, object error)
     @cython.locals(context=ResponseContext)
     cpdef ended(self)

@@ -10,24 +10,32 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from proxy.constants import reason_phrase
-from proxy.errors import BadMessage, BadUri
+from proxy.errors import BadMessage, BadUri, HandedOver, Refused
 from proxy.limits import counters as ids
+from proxy.limits.bounds import POLICY_TURNS
 from proxy.routing.exchange import Exchange
+from proxy.routing.mistakes import is_told
 from proxy.routing.node import Node
 from proxy.routing.pending import Pending
 from proxy.routing.response_context import ResponseContext
+from proxy.routing.tracking import leave_off
 from proxy.sip.address import Address
 from proxy.sip.header_ids import ROUTE
 from proxy.sip.message import Message
 
 
 class Outcome(Pending):
-    """How a relay ended; await it. `status` 0 means: not yet."""
+    """How a relay ended; await it. `status` 0 means: not yet.
+
+    `response` is the best failure as it came, None when nobody said anything.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.status = 0
         self.under_way = True
+        self.response: Message | None = None
+        self.context: ResponseContext | None = None  # of a relay that may take only so long
 
     def outcome(self) -> Outcome:
         """What `await` gives: itself."""
@@ -36,6 +44,21 @@ class Outcome(Pending):
     def end(self, status: int) -> None:
         """The relay is over."""
         self.status = status
+        self.context = None
+        self.finish(None)
+
+    def fire(self, timer: int, now: float) -> None:
+        """The relay has taken as long as it may."""
+        context = self.context
+        if context is not None:
+            context.time_out(now)
+
+
+class Sleep(Pending):
+    """Time that has to pass."""
+
+    def fire(self, timer: int, now: float) -> None:
+        """It has passed."""
         self.finish(None)
 
 
@@ -50,6 +73,7 @@ class PolicyRun(Exchange):
         self.coroutine: Iterator[Pending] | None = None
         self.awaited: Pending | None = None
         self.outcome: Outcome | None = None
+        self.turns = 0
 
     def run(self, policy: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
         """Give the request to the policy."""
@@ -70,20 +94,27 @@ class PolicyRun(Exchange):
             self.coroutine = None
             if isinstance(error, BadUri):
                 self.node.counters.add(ids.BAD_URIS_RCVD, 1)
-            self.fail(error.status, error.reason)
+            headers = error.headers if isinstance(error, Refused) else b""
+            self.fail(error.status, error.reason, headers)
+        except HandedOver:
+            self.coroutine = None
         except BaseException as error:  # noqa: BLE001 - a policy may raise anything, or sys.exit()
             self.coroutine = None
-            self.mistaken(repr(error))
+            self.mistaken(error)
         else:
             if awaited is ENDED:
                 self.coroutine = None
                 self.ended()
-            elif isinstance(awaited, Pending) and self.may_await(awaited):
+            elif not isinstance(awaited, Pending) or not self.may_await(awaited):
+                self.coroutine = None
+                self.mistaken(TypeError("it awaited what nobody will ever finish"))
+            elif self.server is None and not self.answered and not self.dropped and not self.hold():
+                self.coroutine = (
+                    None  # refused or handed over: what is sent again would not end here
+                )
+            else:
                 self.awaited = awaited
                 awaited.waiter = self
-            else:
-                self.coroutine = None
-                self.mistaken("it awaited what nobody will ever finish")
 
     def may_await(self, pending: Pending) -> bool:
         """Whether what the policy awaits will come, and to nobody else."""
@@ -97,25 +128,54 @@ class PolicyRun(Exchange):
             self.awaited = None
             self.step()
 
-    def fail(self, status: int, reason: str) -> None:
+    def take_turn(self) -> None:
+        """One thing more that the policy has to wait for; no request needs many."""
+        self.turns += 1
+        if self.turns > POLICY_TURNS:
+            raise RuntimeError(f"it has relayed, asked and waited {POLICY_TURNS} times")
+
+    def wait_for(self, pending: Pending, seconds: float) -> Pending:
+        """Take on a question for at most `seconds`; 503 to the caller when too many wait."""
+        self.take_turn()
+        if not self.node.pendings.begin(pending, seconds, self.node.now):
+            raise Refused("Too many requests wait", 503, b"Retry-After: 5\r\n")
+        return pending
+
+    def fail(self, status: int, reason: str, headers: bytes = b"") -> None:
         """Answer for a policy that could not."""
-        self.answer(status, reason.encode() or reason_phrase(status), b"", b"")
+        self.answer(status, reason.encode() or reason_phrase(status), headers, b"")
         if self.context is not None:
             self.context.end(status, self.node.now)
+        elif self.tracked is not None:
+            leave_off(self, status)
 
-    def mistaken(self, error: str) -> None:
+    def mistaken(self, error: BaseException) -> None:
         """The policy itself is at fault: 500, and the operator is told."""
-        self.node.counters.add(ids.POLICY_ERRORS, 1)
-        self.node.log.error("policy failed", error=error, method=self.method)
+        self.report_mistake(error)
         self.fail(500, "")
+
+    def report_mistake(self, error: BaseException) -> None:
+        """Count it, and say where it comes from the first time."""
+        node = self.node
+        node.counters.add(ids.POLICY_ERRORS, 1)
+        times, trace = node.mistakes.note(error)
+        if is_told(times):
+            node.log.error(
+                "policy failed", error=repr(error), method=self.method, times=times, trace=trace
+            )
 
     def ended(self) -> None:
         """The policy has returned: see that the caller gets an answer."""
         context = self.context
+        self.outcome = None
         if context is None:
-            if not self.answered and not self.dropped:
+            if self.dropped and self.server is not None:
+                self.node.layer.abandon(self.server)
+            elif not self.answered and not self.dropped and not self.waiting:
                 self.node.log.warning("policy gave no answer", method=self.method)
                 self.refuse(500)
+            if self.tracked is not None:
+                leave_off(self, self.answered)
         elif self.answered:
             context.end(self.answered, self.node.now)
         elif self.dropped:
@@ -130,6 +190,7 @@ class PolicyRun(Exchange):
         outcome = self.outcome
         waited_for = outcome is not None and self.awaited is outcome
         if outcome is not None:
+            outcome.response = context.chosen().response if context.branches else None
             outcome.end(context.best_status() if context.branches else 500)
         if not waited_for and self.coroutine is None:
             context.forward_best(now)
@@ -137,6 +198,7 @@ class PolicyRun(Exchange):
     def succeeded(self, context: ResponseContext, now: float) -> None:
         """The fork has a 2xx, which has gone upstream."""
         self.answered = context.final_status
+        self.context = None  # which holds on to us for what the callee repeats
         outcome = self.outcome
         if outcome is not None:
             outcome.end(context.final_status)

@@ -1,6 +1,7 @@
 cimport cython
 from proxy.registrar.lookup cimport Target
 from proxy.routing.branch cimport hex_digits
+from proxy.routing.header_changes cimport HeaderChanges
 from proxy.routing.identity cimport Identity
 from proxy.routing.node cimport Node
 from proxy.sip.address cimport Address
@@ -14,6 +15,7 @@ cdef int DEFAULT_BREADTH, SPIRALS
 cdef Py_ssize_t REMEMBERED_BYTES
 cdef int LITERALS
 cdef bytes FULL_BREADTH
+cdef dict NO_ORIGINALS
 cdef int BRANCH_BYTES
 cdef int MAX_BREADTH, ROUTE, VIA
 
@@ -29,12 +31,17 @@ cdef class Relay:
     cdef public int drop_routes
     cdef public bint drop_last
     cdef public bint record_route
-    cdef public bytes insert
-    cdef public tuple edits
+    cdef readonly HeaderChanges changes
+    cdef readonly dict originals
     cdef public int leave_by
     cdef public long long loop
     cdef public list left
+    cdef public bytes did
+    cdef public unsigned int number
     cpdef bytes fix_via(self, Address source)
+    cpdef HeaderChanges amended(self)
+    cpdef rename(self, int header, bytes value)
+    cpdef redirect(self, bytes uri)
     @cython.locals(values=list)
     cpdef list routes(self)
     @cython.locals(routes=list, joined=bytes)
@@ -48,12 +55,12 @@ cdef class Relay:
     cpdef remember(self, Target target, Address address)
     cpdef Uri next_hop(self, Target target)
     cpdef bytes branch(self, Target target, int attempt)
-    @cython.locals(identity=Identity, insert=bytes, request_uri=bytes, drop=int, edits=tuple,
-                   message=Message, hops=int, routes=list, strict=bint)
+    @cython.locals(identity=Identity, changes=HeaderChanges, insert=bytes, request_uri=bytes,
+                   drop=int, edits=tuple, message=Message, hops=int, routes=list, strict=bint)
     cpdef bytes build(self, Target target, bytes branch, int listener, int breadth)
     @cython.locals(index=int)
     cdef tuple limit_breadth(self, tuple edits, bytes insert, int breadth)
     @cython.locals(value=bytes)
     cpdef int breadth(self) except -1
-    @cython.locals(cookie=bytes, routes=tuple)
+    @cython.locals(cookie=bytes, routes=tuple, did=bytes, ours=bytes)
     cdef bytes record_routes(self, int listener)

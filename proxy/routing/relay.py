@@ -7,6 +7,7 @@ from proxy.errors import BadMessage
 from proxy.limits import bounds
 from proxy.registrar.lookup import Target
 from proxy.routing.branch import hex_digits
+from proxy.routing.header_changes import HeaderChanges
 from proxy.routing.node import Node
 from proxy.sip.address import Address
 from proxy.sip.header_ids import MAX_BREADTH, ROUTE, VIA
@@ -20,6 +21,7 @@ LITERALS = 65_536
 DEFAULT_BREADTH = bounds.MAX_BREADTH
 REMEMBERED_BYTES = bounds.REMEMBERED_BYTES
 SPIRALS = bounds.SPIRALS
+NO_ORIGINALS: dict[int, bytes] = {}
 FULL_BREADTH = b"Max-Breadth: %d\r\n" % DEFAULT_BREADTH
 
 
@@ -27,8 +29,8 @@ class Relay:
     """One request to be forwarded; `build` makes the datagram of a branch.
 
     `drop_routes` leading Route values are ours and go, and with `drop_last` the last one, which
-    a strict router meant as the Request-URI; `insert` is put behind our Via; `edits` are pairs
-    (header index, new value or None to remove it).
+    a strict router meant as the Request-URI; `changes` are what the policy wants otherwise in the
+    headers, `originals` the From and To that it has changed, as they came.
     """
 
     def __init__(self, node: Node, message: Message, listener: int) -> None:
@@ -41,11 +43,13 @@ class Relay:
         self.drop_routes = 0
         self.drop_last = False
         self.record_route = False
-        self.insert = b""
-        self.edits: tuple[tuple[int, bytes | None], ...] = ()
+        self.changes: HeaderChanges | None = None
+        self.originals: dict[int, bytes] = NO_ORIGINALS
         self.leave_by = listener  # the listener on the other side (RFC 5658)
         self.loop = -1
         self.left: list[bytes] | None = None
+        self.did = b""  # of the dialog this request belongs to, or is to set up
+        self.number = 0  # the CSeq it came with, if it goes on with another
 
     def fix_via(self, source: Address) -> bytes:
         """The request's own top Via with received and rport filled in (§18.2.1, RFC 3581)."""
@@ -53,6 +57,25 @@ class Relay:
             self.top_via = top_via_fixed(self.message, source)
             self.origin = source.host
         return self.top_via
+
+    def amended(self) -> HeaderChanges:
+        """The changes of the headers, made when the first is wanted."""
+        if self.changes is None:
+            self.changes = HeaderChanges(self.message)
+        return self.changes
+
+    def rename(self, header: int, value: bytes) -> None:
+        """Another From or To; `reply.py` sees to it that the caller gets back its own."""
+        index = self.message.first_of(header)
+        if not self.originals:
+            self.originals = {}
+        self.originals[header] = self.message.value(index)
+        self.amended().edit(index, value)
+
+    def redirect(self, uri: bytes) -> None:
+        """Another Request-URI; branches stay those of the request as it came (R4)."""
+        self.sign()
+        self.request_uri = uri
 
     def routes(self) -> list[bytes]:
         """The Route values that are left for those behind us."""
@@ -141,15 +164,16 @@ class Relay:
         """The datagram of one branch, leaving by `listener`; `breadth` 0 says nothing of it."""
         message = self.message
         identity = self.node.identity
-        insert = self.insert
+        changes = self.changes
+        insert = b"" if changes is None else changes.insert()
         if self.record_route:
             insert += self.record_routes(listener)
         request_uri = target.uri
         drop = self.drop_routes
-        edits = self.edits
+        edits: tuple[tuple[int, bytes | None], ...] = () if changes is None else changes.edits
         if target.path:
             insert += b"Route: " + target.path + b"\r\n"
-        elif message.has(ROUTE):
+        elif self.left or message.has(ROUTE):
             routes = list(self.routes())
             strict = len(routes) > 0 and not is_loose(routes[0])
             if strict or self.drop_last:
@@ -200,14 +224,16 @@ class Relay:
         """Our Record-Route; two when the request leaves by another listener (RFC 5658)."""
         message = self.message
         routes = self.node.identity.routes
-        cookie = self.node.signer.route_cookie(message.call_id, message.from_tag)
+        did = self.did
+        cookie = self.node.signer.route_cookie(message.call_id, message.from_tag, did)
+        ours = b";did=" + did + b";k=" + cookie if did else b";k=" + cookie
         if listener == self.listener:
-            return b"".join((b"Record-Route: ", routes[listener], b";k=", cookie, b">\r\n"))
-        return b"Record-Route: %b;r2=on;k=%b>, %b;r2=on;k=%b>\r\n" % (
+            return b"".join((b"Record-Route: ", routes[listener], ours, b">\r\n"))
+        return b"Record-Route: %b;r2=on%b>, %b;r2=on%b>\r\n" % (
             routes[listener],
-            cookie,
+            ours,
             routes[self.listener],
-            cookie,
+            ours,
         )
 
 

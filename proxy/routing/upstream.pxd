@@ -1,7 +1,9 @@
 cimport cython
+from proxy.dialog.dialog cimport Dialog
 from proxy.registrar.lookup cimport Target
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
+from proxy.routing.reply cimport Revision
 from proxy.sip.message cimport Message
 from proxy.sip.patching cimport forwarded_response, response
 from proxy.transaction.layer cimport Transaction, TransactionUser
@@ -22,14 +24,19 @@ cdef class Upstream:
     cdef public int final_status
     cdef public bint cancelled
     cdef readonly bint invite
+    cdef readonly unsigned int number
+    cdef public Dialog dialog
+    cdef public Revision revision
     @cython.locals(times=int, target=Target, earlier=Target, other=Attempt)
     cpdef int tried_before(self, Attempt attempt) except -1
     @cython.locals(relay=Relay)
     cpdef assure(self, double now)
-    @cython.locals(datagram=bytes, sent=bint)
-    cpdef forward(self, int status, Attempt attempt, double now)
+    @cython.locals(datagram=bytes, sent=bint, status=int)
+    cpdef forward(self, Message message, Attempt attempt, double now)
     cpdef send_best(self, double now)
-    @cython.locals(message=Message)
+    @cython.locals(dialog=Dialog)
+    cpdef fall_through(self)
+    @cython.locals(message=Message, datagram=bytes)
     cpdef send_failure(self, Attempt chosen, double now)
     @cython.locals(attempt=Attempt)
     cpdef forget_failures(self)

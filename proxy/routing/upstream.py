@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from proxy.constants import reason_phrase
+from proxy.dialog.dialog import Dialog
 from proxy.limits.counters import (
     FWD_REPLIES,
     TM_LOCAL_REPLIES,
@@ -12,6 +13,7 @@ from proxy.registrar.lookup import Target
 from proxy.routing.best_response import best, merged_challenges
 from proxy.routing.node import Node
 from proxy.routing.relay import Relay
+from proxy.routing.reply import Revision
 from proxy.sip.message import Message
 from proxy.sip.patching import forwarded_response, response
 from proxy.transaction.layer import Transaction, TransactionUser
@@ -37,7 +39,10 @@ class Upstream:
         self.branches: list[Attempt] = []
         self.final_status = 0  # what went upstream
         self.cancelled = False
+        self.number = relay.number  # the CSeq of answers, if the request went on with another
         self.invite = relay.message.method == "INVITE"
+        self.dialog: Dialog | None = None  # of a tracked call, or the one a re-INVITE may change
+        self.revision: Revision | None = None  # what responses go through, if anything
 
     def tried_before(self, attempt: Attempt) -> int:
         """How often the target of an attempt was tried before: each try has its own branch."""
@@ -62,10 +67,15 @@ class Upstream:
             trying = response(relay.message, 100, b"Trying", b"", b"", b"", relay.top_via, False)
             self.server.respond(100, trying, now)
 
-    def forward(self, status: int, attempt: Attempt, now: float) -> None:
+    def forward(self, message: Message, attempt: Attempt, now: float) -> None:
         """Send a branch's response upstream with our Via taken off (§16.7 steps 3 and 9)."""
         datagram = attempt.datagram
         attempt.datagram = b""
+        status = message.status
+        if self.revision is not None:
+            datagram = self.revision.revised(message, attempt.target, b"")
+            if not datagram:
+                return
         if status >= 200:
             self.final_status = status
         sent = self.server.respond(status, datagram, now)
@@ -79,6 +89,13 @@ class Upstream:
         """Send the best of the failures upstream (§16.7 steps 6 to 9)."""
         self.send_failure(self.chosen(), now)
         self.forget_failures()
+        self.fall_through()
+
+    def fall_through(self) -> None:
+        """What the INVITE was to set up will not come about."""
+        dialog = self.dialog
+        if dialog is not None and dialog.leg < 0:
+            dialog.failed(self.final_status)
 
     def send_failure(self, chosen: Attempt, now: float) -> None:
         """Send the failure of one branch upstream, or what it becomes there."""
@@ -90,10 +107,14 @@ class Upstream:
         others = [one.response for one in self.branches if one.response is not None]
         challenges = merged_challenges(message, others) if len(others) > 1 else b""
         if not challenges:
-            self.forward(message.status, chosen, now)
+            self.forward(message, chosen, now)
             return
         self.final_status = message.status
-        self.server.respond(message.status, forwarded_response(message, (), challenges), now)
+        if self.revision is not None:
+            datagram = self.revision.revised(message, chosen.target, challenges)
+        else:
+            datagram = forwarded_response(message, (), challenges)
+        self.server.respond(message.status, datagram, now)
         self.node.counters.add(FWD_REPLIES, 1)
 
     def forget_failures(self) -> None:

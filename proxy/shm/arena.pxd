@@ -23,6 +23,10 @@ cdef class Arena:
     cpdef int put_u64(self, size_t at, uint64_t value) except -1
     cpdef int add_u64(self, size_t at, int64_t amount) except -1
     cpdef bint swap_u32(self, size_t at, uint32_t expected, uint32_t value) except -1
+    cpdef uint64_t claim_u64(self, size_t at, uint64_t amount) except? 18446744073709551615
+    cpdef bint swap_u64(self, size_t at, uint64_t expected, uint64_t value) except -1
+    cpdef uint64_t sum_fresh(self, size_t at, size_t words, uint32_t oldest,
+                             uint32_t span) except? 0
     cpdef bint unchanged(self, size_t at, uint32_t value) except -1
     cpdef int fence(self) except -1
     cpdef int put(self, size_t at, bytes data) except -1

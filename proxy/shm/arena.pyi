@@ -56,6 +56,16 @@ class Arena:
     def swap_u32(self, at: int, expected: int, value: int) -> bool:
         """Compare and swap; True when `expected` was there."""
 
+    def claim_u64(self, at: int, amount: int) -> int:
+        """Atomic addition; what was there before it."""
+
+    def swap_u64(self, at: int, expected: int, value: int) -> bool:
+        """Compare and swap, sequentially consistent; True when `expected` was there."""
+
+    def sum_fresh(self, at: int, words: int, oldest: int, span: int) -> int:
+        """Of words of (u32 epoch, u32 count): the counts whose epoch is `oldest` or up to `span`
+        later, modulo 2**32, added up."""
+
     def unchanged(self, at: int, value: int) -> bool:
         """After copying: does the word still hold what it held before the copy?"""
 

@@ -38,6 +38,7 @@ cdef extern from *:
     #define SHM_LOAD(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
     #define SHM_STORE(p, v) (CRASHPOINT(), __atomic_store_n((p), (v), __ATOMIC_RELEASE))
     #define SHM_ADD(p, v) (CRASHPOINT(), (void)__atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL))
+    #define SHM_CLAIM(p, v) (CRASHPOINT(), __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL))
     #define SHM_FENCE_ACQUIRE() __atomic_thread_fence(__ATOMIC_ACQUIRE)
     #define SHM_FENCE() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 
@@ -45,6 +46,22 @@ cdef extern from *:
         CRASHPOINT();
         return __atomic_compare_exchange_n(p, &expected, value, 0, __ATOMIC_ACQ_REL,
                                            __ATOMIC_ACQUIRE);
+    }
+
+    static inline int shm_swap_u64(uint64_t *p, uint64_t expected, uint64_t value) {
+        CRASHPOINT();
+        return __atomic_compare_exchange_n(p, &expected, value, 0, __ATOMIC_SEQ_CST,
+                                           __ATOMIC_SEQ_CST);
+    }
+
+    static inline uint64_t shm_sum_fresh(uint64_t *p, size_t words, uint32_t oldest,
+                                         uint32_t span) {
+        uint64_t sum = 0;
+        for (size_t i = 0; i < words; i++) {
+            uint64_t word = __atomic_load_n(p + i, __ATOMIC_SEQ_CST);
+            sum += (uint32_t)((uint32_t)(word >> 32) - oldest) <= span ? (uint32_t)word : 0;
+        }
+        return sum;
     }
 
     static inline void shm_put(unsigned char *to, const void *from, size_t length) {
@@ -173,10 +190,13 @@ cdef extern from *:
     void store_u32 "SHM_STORE"(uint32_t *at, uint32_t value) noexcept
     void store_u64 "SHM_STORE"(uint64_t *at, uint64_t value) noexcept
     void SHM_ADD(uint64_t *at, uint64_t amount) noexcept
+    uint64_t SHM_CLAIM(uint64_t *at, uint64_t amount) noexcept
     void SHM_FENCE() noexcept
     void SHM_FENCE_ACQUIRE() noexcept
     void CRASHPOINT() noexcept
     int shm_swap_u32(uint32_t *at, uint32_t expected, uint32_t value) noexcept
+    int shm_swap_u64(uint64_t *at, uint64_t expected, uint64_t value) noexcept
+    uint64_t shm_sum_fresh(uint64_t *at, size_t words, uint32_t oldest, uint32_t span) noexcept
     void shm_put(unsigned char *to, const void *source, size_t length) noexcept
     uint64_t shm_fold(const unsigned char *data, size_t length, uint64_t seed) noexcept
     int shm_make_lock(void *at) noexcept
@@ -321,6 +341,19 @@ cdef class Arena:
     cpdef bint swap_u32(self, size_t at, uint32_t expected, uint32_t value) except -1:
         self._within(at, 4, 4)
         return shm_swap_u32(<uint32_t *>(self.base + at), expected, value)
+
+    cpdef uint64_t claim_u64(self, size_t at, uint64_t amount) except? 18446744073709551615:
+        self._within(at, 8, 8)
+        return SHM_CLAIM(<uint64_t *>(self.base + at), amount)
+
+    cpdef bint swap_u64(self, size_t at, uint64_t expected, uint64_t value) except -1:
+        self._within(at, 8, 8)
+        return shm_swap_u64(<uint64_t *>(self.base + at), expected, value)
+
+    cpdef uint64_t sum_fresh(self, size_t at, size_t words, uint32_t oldest,
+                             uint32_t span) except? 0:
+        self._within(at, 8 * words, 8)
+        return shm_sum_fresh(<uint64_t *>(self.base + at), words, oldest, span)
 
     cpdef bint unchanged(self, size_t at, uint32_t value) except -1:
         self._within(at, 4, 4)

@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 
 from proxy.shm.arena cimport Arena, fold
+from proxy.shm.changes cimport ChangeRing
 from proxy.shm.slabs cimport Slabs
 
 cdef unsigned long long _LOW
@@ -17,6 +18,9 @@ cdef class Chains:
     cdef readonly size_t stripes_at, buckets_at
     cdef readonly uint32_t stripe_mask, bucket_mask, capacity
     cdef readonly uint64_t seed
+    cdef readonly ChangeRing changes
+    cdef readonly uint32_t table_id
+    cdef readonly uint64_t changed_at
     cdef size_t _link_at
     cdef uint32_t _steps
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from proxy.errors import ShmError
 from proxy.shm import layout
 from proxy.shm.arena import Arena, fold
+from proxy.shm.changes import ChangeRing
 from proxy.shm.slabs import Slabs
 
 _LOW = 0xFFFFFFFF  # a literal as large would be a Python number when compiled
@@ -47,8 +48,16 @@ class Chains:
         self.buckets_at = buckets_at
         self.seed = seed
         self.slabs = Slabs(arena, lists_at, table_at, geometry[8], pages)
+        self.changes: ChangeRing | None = None
+        self.table_id = 0
+        self.changed_at = 0
         self._link_at = 0
         self._steps = 0
+
+    def note_changes(self, ring: ChangeRing, table_id: int) -> None:
+        """From now on every commit is noted in `ring`; `changed_at` is where the last one was."""
+        self.changes = ring
+        self.table_id = table_id
 
     def hash_of(self, key: bytes) -> int:
         """The keyed 32-bit hash that chooses stripe and bucket."""
@@ -72,6 +81,8 @@ class Chains:
     def take_over(self, stripe: int) -> int:
         """Repair the stripe whose lock was got from a dead holder."""
         self.repair(stripe)
+        if self.changes is not None:  # the dead holder may have committed and noted nothing
+            self.changes.note_stripe(self.table_id, stripe)
         self.arena.adopt(self.stripes_at + stripe * _LINE)
         self.arena.add_u64(_REPAIRS_AT, 1)
         return 0
@@ -102,6 +113,8 @@ class Chains:
         at = self._find(key, hash32)
         if at == _BROKEN:
             self.repair(hash32 & self.stripe_mask)
+            if self.changes is not None:
+                self.changes.note_stripe(self.table_id, hash32 & self.stripe_mask)
             at = self._find(key, hash32)
             if at == _BROKEN:
                 raise ShmError(f"{self.arena.path}: a bucket is damaged beyond repair")

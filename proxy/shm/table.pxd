@@ -7,7 +7,7 @@ from proxy.shm.chains cimport Chains
 cdef unsigned long long _LOW
 cdef uint32_t _LIVE, _MAX_CHAIN
 cdef size_t _NEXT, _STATE, _CHECKSUM, _PAYLOAD_LENGTH, _UNITS, _KEY_LENGTH, _EXPIRES_AT, _HEADER
-cdef size_t _EPOCH, _COUNT, _UNITS_SUM, _BROKEN, _RECORDS_AT, _REPAIRS_AT, _RECOVERED_AT
+cdef size_t _EPOCH, _COUNT, _UNITS_SUM, _BROKEN, _RECORDS_AT, _REPAIRS_AT, _RECOVERED_AT, _TOUCHED_AT
 cdef size_t _LINE, _PAGE
 cdef int _RETRIES
 
@@ -15,6 +15,7 @@ cdef int _RETRIES
 cdef class Table(Chains):
     cdef public object loaded
     cdef public size_t scavenge_cursor
+    cdef readonly uint64_t committed
 
     @cython.locals(hash32="uint32_t", at="size_t", epoch_at="size_t", epoch="uint32_t",
                    attempt="int", key_length="size_t", length="size_t", payload="bytes",
@@ -23,9 +24,12 @@ cdef class Table(Chains):
     @cython.locals(hash32="uint32_t", stripe_at="size_t")
     cpdef bint commit(self, bytes key, uint64_t stamp, bytes payload, uint64_t expires_at,
                       uint32_t units) except -1
+    cpdef int touch(self, uint64_t now) except -1
     cpdef uint64_t expires_at(self, bytes key) except? 0
     @cython.locals(bucket="Py_ssize_t", end="Py_ssize_t")
     cpdef tuple scan(self, Py_ssize_t cursor, Py_ssize_t limit)
+    @cython.locals(bucket="uint32_t")
+    cpdef list scan_stripe(self, uint32_t stripe)
     @cython.locals(bucket="Py_ssize_t", end="Py_ssize_t")
     cpdef tuple due(self, uint64_t now, Py_ssize_t cursor, Py_ssize_t limit)
     @cython.locals(at="size_t", stripe_at="size_t", payload="bytes", stamp="uint64_t")

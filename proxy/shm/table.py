@@ -33,6 +33,7 @@ _UNITS_SUM = layout.BESIDE_LOCK + 8
 _RECORDS_AT = layout.OWN_WORDS + 8
 _REPAIRS_AT = layout.OWN_WORDS + 16
 _RECOVERED_AT = layout.OWN_WORDS + 24
+_TOUCHED_AT = layout.OWN_WORDS + 32
 _BROKEN = 1  # no slot begins there
 _RETRIES = 100
 
@@ -46,6 +47,7 @@ class Table(Chains):
         super().__init__(arena, geometry, seed)
         self.loaded: layout.Loaded | None = None
         self.scavenge_cursor = 0
+        self.committed = 0  # the stamp of the record that the last commit wrote
 
     # -- records ---------------------------------------------------------------------------------
 
@@ -106,6 +108,14 @@ class Table(Chains):
             bucket += 1
         return found, 0 if bucket > self.bucket_mask else bucket
 
+    def scan_stripe(self, stripe: int) -> list[tuple[bytes, bytes]]:
+        """All records of one stripe: what a note of a whole stripe asks its readers to compare."""
+        found: list[tuple[bytes, bytes]] = []
+        for bucket in range(stripe, self.bucket_mask + 1, self.stripe_mask + 1):
+            for row in self._rows(bucket, False, 0):
+                found.append((row[0], row[1]))
+        return found
+
     def due(self, now: int, cursor: int, limit: int) -> tuple[list[bytes], int]:
         """Keys whose record expires at `now` or earlier; cursors as for scan()."""
         found: list[bytes] = []
@@ -151,6 +161,22 @@ class Table(Chains):
         """How many slots of dead writers the scavenger took back."""
         return self.arena.u64(_RECOVERED_AT)
 
+    @property
+    def touched_at(self) -> int:
+        """Until when, in wall seconds, nothing can have changed without this table knowing.
+
+        0 when the machine has been started since: the newest pages may be lost.
+        """
+        loaded = self.loaded
+        if loaded is None or not (loaded.was_clean or loaded.same_boot):
+            return 0
+        return self.arena.u64(_TOUCHED_AT)
+
+    def touch(self, now: int) -> int:
+        """Say that the table is in use now."""
+        self.arena.put_u64(_TOUCHED_AT, now)
+        return 0
+
     def close(self, clean: bool = False) -> None:
         """Unmap; `clean` when every other process has already left."""
         if clean:
@@ -195,6 +221,9 @@ class Table(Chains):
             self.arena.put_u32(fresh + _NEXT, self.arena.u32(link_at))
             self.arena.put_u32(fresh + _STATE, _LIVE)
             self.arena.put_u32(link_at, fresh >> 5)  # here the record begins to exist
+            self.committed = self._stamp(fresh)
+            if self.changes is not None:
+                self.changed_at = self.changes.note(self.table_id, key)
             self._tally(hash32, 1, units)
             return True
         if self._stamp(at) != stamp:
@@ -203,6 +232,8 @@ class Table(Chains):
         follows = self.arena.u32(at + _NEXT)
         if payload is None:
             self.arena.put_u32(link_at, follows)  # here it ceases to exist
+            if self.changes is not None:
+                self.changed_at = self.changes.note(self.table_id, key)
             self._tally(hash32, -1, -old_units)
         else:
             old_size = self.slabs.slot_size(at)
@@ -210,6 +241,9 @@ class Table(Chains):
             self.arena.put_u32(fresh + _NEXT, follows)
             self.arena.put_u32(fresh + _STATE, _LIVE)
             self.arena.put_u32(link_at, fresh >> 5)  # here the new one replaces the old
+            self.committed = self._stamp(fresh)
+            if self.changes is not None:
+                self.changed_at = self.changes.note(self.table_id, key)
             if units != old_units:
                 self._tally(hash32, 0, units - old_units)
         self.retire(at, hash32)

@@ -58,6 +58,11 @@ def unquote(text: bytes) -> bytes:
     return b"".join(pieces)
 
 
+def quoted(text: bytes) -> bytes:
+    """Text as a quoted string (§25.1)."""
+    return b'"' + text.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+
+
 class Via:
     """One Via value (§20.42, RFC 3581)."""
 
@@ -185,6 +190,14 @@ class NameAddr:
         return f"{type(self).__name__}({self.raw!r})"
 
 
+def renamed(addr: NameAddr, display: bytes | None, uri: bytes | None) -> bytes:
+    """The address with another display name (b"": none) or URI; its parameters stay."""
+    shown = addr._display.strip() if display is None else quoted(display) if display else b""
+    value = shown + b" " if shown else b""
+    value += b"<" + (addr.uri if uri is None else uri) + b">"
+    return value + b";" + addr.params if addr.params else value
+
+
 class ContactValue(NameAddr):
     """One Contact value: `*`, or an address with what a registrar reads of it (§20.10)."""
 
@@ -267,6 +280,19 @@ def parse_contacts(values: list[bytes]) -> list[ContactValue]:
     if star and len(found) > 1:
         raise BadMessage("Contact: * is not alone")
     return found
+
+
+def contact_uri(value: bytes) -> bytes:
+    """The URI of the first Contact value of a line; nothing of one that is malformed or `*`."""
+    p = value
+    if not cython.compiled:
+        p = value + b"\0"
+        out = [0] * 24
+    try:
+        scan_name_addr(p, 0, len(value), out)
+    except BadMessage:
+        return b""
+    return cut(value, out[2], out[3])
 
 
 def _star() -> ContactValue:

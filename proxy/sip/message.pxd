@@ -9,6 +9,7 @@ from proxy.sip.grammar cimport (
     header_id_at,
     same_name,
     scan_number,
+    skip_printable,
 )
 from proxy.sip.headers cimport NameAddr, Via, parse_name_addr, parse_via, split_commas
 from proxy.sip.lines cimport (
@@ -98,8 +99,9 @@ cdef class Message:
     @cython.locals(index=int, found=list)
     cpdef list headers(self, int header_id)
     cpdef list values(self, int header_id)
-    @cython.locals(index=int, own=bytes, known=int, found=list)
     cpdef list named(self, bytes name)
+    @cython.locals(index=int, start=int, end=int, own=bytes, wanted=int, found=list, matches=bint)
+    cpdef list lines_named(self, bytes name)
 
 
 @cython.locals(made=Message, p=Bytes, i=int, end=int)

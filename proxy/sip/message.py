@@ -32,6 +32,7 @@ if not cython.compiled:
         header_id_at,
         same_name,
         scan_number,
+        skip_printable,
     )
     from proxy.sip.lines import (
         check_call_id,
@@ -159,14 +160,21 @@ class Message:
 
     def named(self, name: bytes) -> list[bytes]:
         """The value of each line of any header, by its name in any case."""
-        known = header_id(name)
-        if known:
-            return self.headers(known)
+        return [self.value(index) for index in self.lines_named(name)]
+
+    def lines_named(self, name: bytes) -> list[int]:
+        """The index of each line of any header, by its name in any case."""
+        wanted = header_id(name)
         found = []
         for index in range(self.header_count):
-            own = self.data[self.name_start[index] : self.value_start[index]].rstrip(b": \t\r\n")
-            if own.lower() == name.lower():
-                found.append(self.value(index))
+            if wanted:
+                matches = self.header_id[index] == wanted
+            else:
+                start, end = self.name_start[index], self.value_start[index]
+                own = cut(self.data, start, end).rstrip(b": \t\r\n")
+                matches = own.lower() == name.lower()
+            if matches:
+                found.append(index)
         return found
 
     @property
@@ -209,6 +217,16 @@ class Message:
         if self._uri is None:
             self._uri = parse_uri(self.request_uri)
         return self._uri
+
+    @property
+    def from_uri(self) -> bytes:
+        """The URI of the From header."""
+        return cut(self.data, self.from_at[2], self.from_at[3])
+
+    @property
+    def to_uri(self) -> bytes:
+        """The URI of the To header."""
+        return cut(self.data, self.to_at[2], self.to_at[3])
 
     @property
     def from_addr(self) -> NameAddr:
@@ -295,8 +313,7 @@ def _read_headers(made: Message, p: bytes, i: int, end: int) -> int:
             i += 1
         value = i
         while True:
-            while 32 <= p[i] < 127:
-                i += 1
+            i = skip_printable(p, i, end)
             if p[i] == ord("\r") and p[i + 1] == ord("\n") and p[i + 2] != 32 and p[i + 2] != 9:
                 break
             at = i

@@ -56,6 +56,7 @@ cdef bytes _lower(bytes raw, Bytes p, int start, int end)
 @cython.locals(count=int, at=int, name_end=int, value=int)
 cdef int _read_params(Uri made, Bytes p, int i, int end) except -1
 cpdef bytes unescape_user(bytes user)
+cpdef bytes uri_with(Uri uri, bytes user, bytes host, object port)
 cdef bytes _canonical_host(Uri uri)
 @cython.locals(key=bytes, user=bytes)
 cpdef bytes aor_key(Uri uri)

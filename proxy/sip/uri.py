@@ -233,6 +233,34 @@ def escape_user(text: bytes) -> bytes:
     return b"".join(bytes((c,)) if c in _PLAIN else b"%%%02X" % c for c in text)
 
 
+def uri_with(uri: Uri, user: bytes | None, host: bytes | None, port: int | None) -> bytes:
+    """A SIP URI with other parts, the rest byte for byte; ValueError for what it cannot hold.
+
+    Port 0 takes the port away, and another host goes without the old one's port.
+    """
+    if not uri.is_sip:
+        raise ValueError(f"only sip and sips URIs have parts to change, not {uri.raw!r}")
+    scheme, _, rest = uri.raw.partition(b":")
+    login, at, rest = rest.rpartition(b"@")
+    behind = min([i for i in (rest.find(b";"), rest.find(b"?")) if i >= 0] or [len(rest)])
+    if user is not None:
+        login, at = user, b"@" if user else b""
+    hostport = rest[:behind]
+    if host is not None or port is not None:
+        old = b"[" + uri.host + b"]" if uri.host_is_v6 else uri.host
+        number = (0 if host is not None else uri.port) if port is None else port
+        hostport = (old if host is None else host) + (b":%d" % number if number else b"")
+    made = scheme + b":" + login + at + hostport + rest[behind:]
+    try:
+        parsed = parse_uri(made)
+    except BadMessage as error:
+        raise ValueError(f"{made!r} is no URI: {error.reason}") from None
+    bare = None if host is None else host.lower().strip(b"[]")
+    if (user is not None and parsed.user != user) or (bare is not None and parsed.host != bare):
+        raise ValueError(f"{user or host!r} would be read as something else in {made!r}")
+    return made
+
+
 def _canonical_host(uri: Uri) -> bytes:
     if not uri.host_is_v6:
         return uri.host

@@ -9,6 +9,7 @@ import inspect
 from typing import Any, Final
 
 from workers.child import Child
+from workers.commands.auth import Access
 from workers.commands.command import (
     METHOD_NOT_FOUND,
     NOT_FOUND,
@@ -18,9 +19,11 @@ from workers.commands.command import (
     invoke,
 )
 from workers.commands.core import Core
+from workers.commands.limits import Limits
 from workers.commands.location import Phones
+from workers.commands.storage import Databases
 
-GROUPS: Final[tuple[type[Group], ...]] = (Core, Phones)
+GROUPS: Final[tuple[type[Group], ...]] = (Core, Access, Databases, Limits, Phones)
 
 
 class Commands(Group):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from hashlib import blake2b
 from typing import Any, Final
 
 from proxy.cluster.hlc import HybridClock
@@ -13,6 +12,7 @@ from proxy.errors import BadMessage, CorruptRecord
 from proxy.limits import bounds
 from proxy.registrar import edit
 from proxy.registrar.binding import Binding, decode
+from proxy.registrar.contact_id import contact_id
 from proxy.registrar.layout import BEHIND_NAT
 from proxy.sip.headers import parse_contacts
 from proxy.sip.uri import aor_key, parse_uri
@@ -150,7 +150,7 @@ def contact_shape(key: bytes, binding: Binding, now: int) -> dict[str, Any]:
     left = binding.expires - now
     shape: dict[str, Any] = {
         "Contact": text(binding.contact),
-        "ContactID": _contact_id(key, binding.contact),
+        "ContactID": str(contact_id(key, binding.contact)),
         "Expires": "permanent" if binding.expires == 0 else left if left > 0 else "expired",
         "Q": "" if binding.q < 0 else f"{binding.q / 1_000:g}",
         "Callid": text(binding.call_id),
@@ -169,12 +169,6 @@ def contact_shape(key: bytes, binding: Binding, now: int) -> dict[str, Any]:
     if binding.instance:
         shape["SIP_instance"] = text(binding.instance)
     return shape
-
-
-def _contact_id(key: bytes, contact: bytes) -> str:
-    """A number that stays while the contact is registered."""
-    digest = blake2b(contact, digest_size=8, key=blake2b(key, digest_size=16).digest())
-    return str(int.from_bytes(digest.digest(), "big"))
 
 
 def _contact_uri(contact: str) -> bytes:

@@ -1,0 +1,44 @@
+cimport cython
+
+from proxy.shm.words cimport get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+
+cdef int AT_CREATED, AT_DID, AT_DUE, AT_EPOCH, AT_FLAGS, AT_INVITE_CSEQ, AT_LEGS, AT_LENGTH
+cdef int AT_LENGTHS, AT_LIFETIME, AT_NODE, AT_OWNER, AT_STATE, AT_VERSION, DID_END, FORMAT
+cdef int HEAD, LEG, LEG_ANSWERED, LEG_AT_STRINGS, LEG_CALLER_CSEQ, LEG_LENGTHS
+cdef int LEG_STATE, LEG_STRINGS, LEG_TAG, STRINGS
+cdef int UNITS_ACTIVE, UNITS_EARLY
+cdef int EARLY, CONFIRMED_NA, CONFIRMED, LAST_STATE
+cdef Py_ssize_t LONGEST_STRING
+
+cpdef bytes key_of(bytes call_id, bytes caller_tag)
+cpdef unsigned int units_of(int state) noexcept
+@cython.locals(p="const unsigned char *", size=Py_ssize_t, strings=Py_ssize_t, end=Py_ssize_t,
+               at=Py_ssize_t, field=int)
+cpdef bint is_sound(bytes payload) except -1
+cpdef bytes did_of(bytes payload)
+@cython.locals(p="const unsigned char *")
+cpdef bytes did_text(bytes payload)
+@cython.locals(p="const unsigned char *", start=Py_ssize_t, before=int)
+cpdef bytes string(bytes payload, int field)
+@cython.locals(p="const unsigned char *", start=Py_ssize_t, before=int)
+cpdef bytes leg_string(bytes payload, Py_ssize_t leg, int field)
+@cython.locals(p="const unsigned char *", t="const unsigned char *", length=Py_ssize_t,
+               strings=Py_ssize_t, at=Py_ssize_t, start=Py_ssize_t, index=Py_ssize_t)
+cpdef Py_ssize_t find_leg(bytes payload, bytes tag) except -2
+@cython.locals(head=bytearray, p="unsigned char *", size=Py_ssize_t, at=Py_ssize_t, text=bytes)
+cpdef bytes begin(bytes did, unsigned long long version, unsigned int owner,
+                  unsigned long long now_ms, unsigned int due, unsigned int lifetime,
+                  unsigned int flags, unsigned int cseq, tuple strings)
+@cython.locals(p="const unsigned char *", q="unsigned char *", buffer=bytearray, grown=bytearray,
+               legs=int, old=Py_ssize_t, size=Py_ssize_t)
+cpdef bytes with_leg(bytes payload, int state, unsigned int cseq, unsigned long long answered_ms,
+                     bytes tag, bytes contact, bytes routes, bytes socket,
+                     bytes destination)
+@cython.locals(p="const unsigned char *", start=Py_ssize_t, before=int)
+cpdef bytes with_string(bytes payload, int field, bytes value)
+@cython.locals(p="const unsigned char *", start=Py_ssize_t, before=int)
+cpdef bytes with_leg_string(bytes payload, Py_ssize_t leg, int field, bytes value)
+@cython.locals(p="const unsigned char *", q="unsigned char *", grown=bytearray, old=Py_ssize_t,
+               strings=Py_ssize_t, at=Py_ssize_t, offset="unsigned int")
+cdef bytes _replaced(bytes payload, Py_ssize_t length_at, Py_ssize_t start, bytes value)
+cdef Py_ssize_t checked_length(bytes text) except -1

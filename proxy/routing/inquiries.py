@@ -1,0 +1,152 @@
+"""What a policy wants to know of the database: from the cache, else asked once and awaited.
+
+While the database is away, what was known is good for longer (`stale_seconds`), and what was not
+known is not waited for: UNAVAILABLE, which becomes 503 and never 403.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from proxy.limits import bounds
+from proxy.limits.counters import AUTH_FETCH_FAILURES, AUTH_FETCHES
+from proxy.registrar.answers import ABSENT, FOUND, UNKNOWN, Answer, Answers, answer_of
+from proxy.registrar.questions import Field, Question, Rows
+from proxy.routing.node import Node
+from proxy.routing.pending import Pending
+
+FETCH_SECONDS = bounds.FETCH_SECONDS
+WAITERS = bounds.FETCH_WAITERS
+AWAY_SECONDS = 1.0  # so long nobody else asks a database that did not answer
+
+
+class Fetched(Protocol):
+    """What the storage process answers: `status` 0 and rows, or why there are none."""
+
+    status: int
+    rows: Rows
+
+
+Ask = Callable[[bytes, list[Field], Pending], None]
+Tell = Callable[[bytes], None]
+
+
+class Inquiry:
+    """One question to the database, of one worker; keeps the answer and lets the others know."""
+
+    def __init__(self, inquiries: Inquiries, question: Question) -> None:
+        self.inquiries = inquiries
+        self.question = question
+
+    def resume(self, pending: Pending) -> None:
+        """The answer, or LATE."""
+        fetched = pending.result
+        if not fetched or fetched.status != 0:
+            self.inquiries.failed(self.question.key)
+        else:
+            self.inquiries.answered(self.question.key, self.question.encode(fetched.rows))
+
+
+class Inquiries:
+    """The questions of one worker; `ask` asks storage, `tell` tells the other workers of a key."""
+
+    def __init__(self, node: Node, answers: Answers, ask: Ask, tell: Tell) -> None:
+        self.node = node
+        self.answers = answers
+        self.ask = ask
+        self.tell = tell
+        self.waiting: dict[bytes, list[Pending]] = {}
+        self.away_until = 0.0
+
+    def known(self, question: Question) -> Answer | None:
+        """An answer that holds now, without waiting; None when it has to be asked for."""
+        now = self.node.wall
+        answer = self.answers.look(question.key)
+        if self.answers.is_fresh(answer, now):
+            if self.answers.is_ageing(answer, now) and self.node.now >= self.away_until:
+                self.fetch(question, answer)
+            return answer
+        if self.node.now < self.away_until and self.answers.is_tolerable(answer, now):
+            return answer
+        return None
+
+    async def find(self, question: Question) -> Answer | None:
+        """An answer, waited for if need be; None while the database is away and nothing known."""
+        answer = self.known(question)
+        if answer is not None:
+            return answer
+        if self.node.now >= self.away_until:
+            answer = await self.wait_for(question)
+            if answer is not None:
+                return answer
+        answer = self.answers.look(question.key)
+        return answer if self.answers.is_tolerable(answer, self.node.wall) else None
+
+    async def wait_for(self, question: Question) -> Answer | None:
+        """Wait until a question is answered, by whoever has asked; None when it is too late."""
+        key = question.key
+        waiting = self.waiting.get(key)
+        if waiting is not None and len(waiting) >= WAITERS:
+            return None
+        pending = Pending()
+        if not self.node.pendings.begin(pending, FETCH_SECONDS, self.node.now):
+            return None
+        if waiting is None:
+            waiting = self.waiting[key] = []
+        waiting.append(pending)
+        if len(waiting) == 1:
+            self.fetch(question, self.answers.look(key))
+        answer: Answer | None = (await pending) or None
+        if self.waiting.get(key) is waiting:  # too late; go_on() has taken the list away else
+            waiting.remove(pending)
+            if not waiting:
+                del self.waiting[key]
+        if answer is None:
+            self.is_away()
+        return answer
+
+    def fetch(self, question: Question, answer: Answer) -> None:
+        """Ask, unless somebody on this node does already."""
+        if not self.answers.may_ask(question.key, answer, self.node.wall):
+            return
+        self.node.counters.add(AUTH_FETCHES, 1)
+        pending = Pending()
+        pending.waiter = Inquiry(self, question)
+        self.ask(question.kind, question.fields(), pending)
+
+    def answered(self, key: bytes, body: bytes | None) -> None:
+        """The database has said something: keep it, go on, and let the other workers go on."""
+        self.away_until = 0.0
+        state = ABSENT if body is None else FOUND
+        self.answers.keep(key, state, body or b"", self.node.wall)
+        self.go_on(key, answer_of(state, body or b"", self.node.wall))
+        self.tell(bytes((state,)) + key)
+
+    def failed(self, key: bytes) -> None:
+        """No answer: whoever waits need not wait any longer."""
+        self.node.counters.add(AUTH_FETCH_FAILURES, 1)
+        self.is_away()
+        self.go_on(key, None)
+        self.tell(bytes((UNKNOWN,)) + key)
+
+    def told(self, news: bytes) -> None:
+        """What another worker has found out: a state and the key."""
+        state, key = news[0], news[1:]
+        if state == UNKNOWN:
+            self.is_away()
+            self.go_on(key, None)
+        elif state == ABSENT:
+            self.go_on(key, answer_of(ABSENT, b"", self.node.wall))
+        elif key in self.waiting:
+            answer = self.answers.look(key)
+            self.go_on(key, answer if self.answers.is_fresh(answer, self.node.wall) else None)
+
+    def is_away(self) -> None:
+        """Let a database rest that does not answer."""
+        self.away_until = self.node.now + AWAY_SECONDS
+
+    def go_on(self, key: bytes, answer: Answer | None) -> None:
+        """Resume who waits for a key."""
+        for pending in self.waiting.pop(key, ()):
+            pending.finish(answer)

@@ -1,0 +1,1 @@
+"""OpenSIPS' tables, rows of them, write modes: what is stored, without the storing."""

@@ -1,0 +1,157 @@
+"""A real node with a database, and a phone that registers with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import workers
+from workers.control_client import ask
+
+SOURCES = Path(workers.__file__).parent.parent
+
+
+def free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(check: Callable[[], Any], timeout_s: float = 10.0) -> Any:
+    """The first true value of `check`, looked at every 5 ms."""
+    deadline = time.monotonic() + timeout_s
+    while not (value := check()):
+        assert time.monotonic() < deadline, f"{check} never became true"
+        select.poll().poll(5)
+    return value
+
+
+def register(
+    user: str,
+    port: int,
+    cseq: int = 1,
+    expires: int = 3600,
+    contact: str = "",
+    call_id: str = "",
+    agent: str = "x",
+) -> bytes:
+    contact = contact or f"<sip:{user}@127.0.0.1:{port}>"
+    call_id = call_id or f"call-{user}"
+    return (
+        f"REGISTER sip:example.com SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{user}{cseq};rport\r\n"
+        f"From: <sip:{user}@example.com>;tag=a\r\nTo: <sip:{user}@example.com>\r\n"
+        f"Call-ID: {call_id}\r\nCSeq: {cseq} REGISTER\r\nMax-Forwards: 70\r\n"
+        f"User-Agent: {agent}\r\nContact: {contact}\r\nExpires: {expires}\r\nContent-Length: 0\r\n\r\n"
+    ).encode()
+
+
+class Node:
+    """One sipherd with `[storage]` settings; the same folder may be started again."""
+
+    def __init__(self, folder: Path, storage: str, more: str = "") -> None:
+        self.folder = folder
+        self.port = free_udp_port()
+        self.file = folder / "s.toml"
+        self.log_path = folder / "log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.configure(storage, more)
+
+    def configure(self, storage: str, more: str = "") -> None:
+        self.file.write_text(
+            f'[node]\nruntime_dir = "var"\ndomains = ["example.com"]\n'
+            f'[listen]\nudp = ["127.0.0.1:{self.port}"]\nreceive_buffer = 65536\n'
+            "[workers]\nudp = 2\ninbox_bytes = 262144\n[location]\ncapacity = 2000\n"
+            f"[registrar]\nexpires_jitter = 0\n[storage]\n{storage}\n{more}\n"
+        )
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text() if self.log_path.exists() else ""
+
+    def start(self) -> Node:
+        before = self.log.count(" running ")
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "workers", "run", "-c", str(self.file)],
+                stderr=log,
+                env={**os.environ, "PYTHONPATH": str(SOURCES)},
+            )
+        wait_for(lambda: self.log.count(" running ") > before or self.process.poll() is not None)
+        assert self.process.poll() is None, self.log
+        return self
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+    def kill(self) -> None:
+        """End the supervisor, and all of its children with it, at once."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def cleanup(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+
+    def ctl(self, method: str, **params: Any) -> Any:
+        answer = ask(self.folder / "var", method, params)
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def count(self, name: str) -> int:
+        return int(self.ctl("get_statistics", statistics=[name]).get(name, 0))
+
+    def storage_pid(self) -> int:
+        rows = self.ctl("ps")["Processes"]
+        return next((int(row["PID"]) for row in rows if row["Type"] == "storage"), 0)
+
+    def is_registered(self, user: str) -> bool:
+        answer = ask(
+            self.folder / "var", "ul_show_contact", {"table_name": "location", "aor": user}
+        )
+        return "result" in answer
+
+
+class Phone:
+    """A socket that registers users."""
+
+    def __init__(self, node: Node, timeout_s: float = 8.0) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.connect(("127.0.0.1", node.port))
+        self.socket.settimeout(timeout_s)
+        self.port = int(self.socket.getsockname()[1])
+
+    def send(self, user: str, **more: Any) -> None:
+        self.socket.send(register(user, self.port, **more))
+
+    def receive(self) -> tuple[int, str]:
+        """The status and the Call-ID of the next answer."""
+        answer = self.socket.recv(65_535).decode()
+        head, *lines = answer.split("\r\n")
+        call_id = next(line[9:] for line in lines if line.startswith("Call-ID: "))
+        return int(head.split()[1]), call_id
+
+    def register(self, user: str, **more: Any) -> int:
+        self.send(user, **more)
+        return self.receive()[0]
+
+    def try_register(self, user: str, **more: Any) -> int:
+        """The status, or 0 when there is no answer in time."""
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            return self.register(user, **more)
+        return 0
+
+    def close(self) -> None:
+        self.socket.close()

@@ -1,0 +1,95 @@
+"""Commands about databases: OpenSIPS' `ul_flush`, `ul_sync`, db_virtual's `db_get` and `db_set`."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from contextlib import suppress
+from typing import Any, Final
+
+import orjson
+
+from proxy.constants import INTERNAL_LISTENER
+from proxy.shm.inbox import FULL
+from proxy.shm.table_ids import READER_STORAGE
+from proxy.storage.kinds import Kind, Question, encode_question
+from workers.commands.command import INVALID_PARAMS, CommandError, Group, command
+
+SERVER_ERROR: Final = 500
+PATIENCE_S: Final = 8.0
+LOOK_MS: Final = 10
+
+
+class Databases(Group):
+    """What the storage process does and says."""
+
+    @command
+    def db_status(self) -> dict[str, Any]:
+        """Show the databases: which are up, in use, current, and how much is yet to be written."""
+        text = self._child.tables.storage.read()
+        if not self._child.config.uses_storage or not text:
+            raise CommandError(SERVER_ERROR, "No database is in use")
+        status: dict[str, Any] = orjson.loads(text)
+        return status
+
+    @command
+    def db_get(self) -> dict[str, Any]:
+        """Show the databases as OpenSIPS' db_virtual does."""
+        status = self.db_status()
+        urls = [
+            {"index": number, "flags": 1 if row["state"] == "up" else 0, "may_use": row["allowed"]}
+            | {"name": row["url"]}
+            for number, row in enumerate(status["databases"])
+        ]
+        return {"SET": [{"index": 0, "mode": status["policy"].upper(), "URLS": urls}]}
+
+    @command
+    def db_set(
+        self, set_index: int, db_url_index: int, may_use_db_flag: int, ignore_retries: int = 0
+    ) -> str:
+        """Forbid the use of a database or allow it; `ignore_retries=1` tries it at once."""
+        if set_index != 0 or not 0 <= db_url_index < len(self._child.config.storage.urls):
+            raise CommandError(INVALID_PARAMS, "Invalid params: there is no such database")
+        if may_use_db_flag not in {0, 1} or ignore_retries not in {0, 1}:
+            raise CommandError(INVALID_PARAMS, "Invalid params: flags are 0 or 1")
+        self.db_status()
+        fields: list[bytes | None] = [
+            str(number).encode() for number in (db_url_index, may_use_db_flag, ignore_retries)
+        ]
+        self._tell(Kind.SET_DATABASE, fields)
+        return "OK"
+
+    @command
+    def ul_flush(self) -> str:
+        """Write what has changed to the database now."""
+        return self._await_flush(Kind.FLUSH)
+
+    @command
+    def ul_sync(self, table_name: str = "location", aor: str = "") -> str:
+        """Compare the database with the table and put right what differs."""
+        if table_name != "location":
+            raise CommandError(404, "Table not found")
+        return self._await_flush(Kind.SYNC)
+
+    def _await_flush(self, kind: Kind) -> str:
+        before = self.db_status()["flushes"]
+        self._tell(kind, [])
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            status = self.db_status()
+            if status["flushes"] != before:
+                if status["pending"]:
+                    raise CommandError(SERVER_ERROR, f"{status['pending']} records not written")
+                return "OK"
+            self._child.beat()
+            select.poll().poll(LOOK_MS)
+        raise CommandError(SERVER_ERROR, "The storage process does not answer")
+
+    def _tell(self, kind: Kind, fields: list[bytes | None]) -> None:
+        tables = self._child.tables
+        message = encode_question(Question(kind, 0, 0, fields))
+        if tables.questions.push(INTERNAL_LISTENER, b"", 0, message) == FULL:
+            raise CommandError(SERVER_ERROR, "The storage process has too much to do")
+        with suppress(BlockingIOError):
+            os.eventfd_write(self._child.reader_eventfds[READER_STORAGE], 1)

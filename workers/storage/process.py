@@ -1,0 +1,222 @@
+"""The storage process: follows the change ring, writes in groups, answers what workers ask.
+
+Each turn takes what has gathered and writes it in one transaction; then all who wait for it are
+told at once. While a database is away the notes are still read, so that nothing is lost but time.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import orjson
+
+from proxy.limits import counters as ids
+from proxy.shm.change_reader import ChangeReader
+from proxy.shm.table_ids import LOCATION, READER_STORAGE
+from proxy.storage.kinds import Kind, Question, decode_question
+from proxy.storage.modes import WRITE_BACK, WRITE_THROUGH
+from workers.child import Child
+from workers.errands import Errand, send_errand
+from workers.storage.answers import QUERIES, Answerer
+from workers.storage.stores import Stores
+
+NOTES: Final = 5_000  # of one transaction, at most
+QUESTIONS: Final = 50  # answered between two transactions
+IDLE_S: Final = 0.2  # the ring holds some seconds of changes
+RETRY_S: Final = 0.25
+NOTHING_KNOWN: Final = -1  # rows may say that they were modified at 0
+STATUS_S: Final = 1.0
+LAST_WORDS_S: Final = 2.0  # how long workers that are being stopped are followed
+
+
+class StorageProcess:
+    """The loop, and what is due in it."""
+
+    def __init__(self, child: Child) -> None:
+        settings = child.config.storage
+        self.child = child
+        self.table = child.tables.location
+        self.ring = child.tables.changes
+        self.questions = child.tables.questions
+        self.page = child.tables.storage
+        self.counters = child.tables.slots.counters(child.slot)
+        self.wake_fd = child.reader_eventfds[READER_STORAGE]
+        self.mirrors_location = settings.mode in {WRITE_BACK, WRITE_THROUGH}
+        self.prompt = settings.mode == WRITE_THROUGH
+        self.interval = 0.0 if self.prompt else settings.interval_seconds
+        self.trusted_until = self.table.touched_at or NOTHING_KNOWN
+        self.reader = ChangeReader(self.ring)
+        self.stores = Stores(child)
+        # One that replaces a dead one: what is not in the table by now has been removed from it.
+        self.stores.loaded = bool(orjson.loads(self.page.read() or b"{}").get("loaded"))
+        self.answerer = Answerer(child, self.stores)
+        self.handlers: dict[int, Callable[[Question], None]] = {
+            Kind.FLUSH: self.flush_now,
+            Kind.SYNC: self.sync,
+            Kind.SET_DATABASE: self.set_database,
+            **dict.fromkeys(QUERIES, self.answerer.answer),
+        }
+        self.write_at = 0.0
+        self.choose_at = 0.0
+        self.status_at = 0.0
+        self.flushes = 0
+        self.report()
+
+    def serve(self) -> int:
+        """Turn after turn until asked to stop; then the last changes are written."""
+        child = self.child
+        poll = select.poll()
+        for fd in (child.stop_fd, child.parent_fd, self.wake_fd):
+            poll.register(fd, select.POLLIN)
+        ended = {child.stop_fd, child.parent_fd}
+        child.beat()
+        while True:
+            busy = self.turn(time.monotonic())
+            child.beat()
+            if busy or not self._fall_asleep():
+                ready = poll.poll(0)
+            else:
+                ready = poll.poll(self.patience() * 1_000)
+            self.ring.awake(READER_STORAGE)
+            self.questions.awake()
+            for fd, _ in ready:
+                if fd in ended:
+                    return self.finish()
+                with suppress(BlockingIOError):
+                    os.eventfd_read(fd)
+
+    def _fall_asleep(self) -> bool:
+        if not self.questions.announce_sleep():
+            return False
+        return not self.prompt or self.ring.announce_sleep(READER_STORAGE, self.reader.position)
+
+    def patience(self) -> float:
+        """How long the loop may sleep, seconds."""
+        return RETRY_S if self.prompt and not self.stores.active else IDLE_S
+
+    def turn(self, now: float) -> bool:
+        """Questions, notes, and what is due to be written; whether there may be more at once."""
+        asked = self.questions.pop(QUESTIONS)
+        for _, _, _, data in asked:
+            self.handle(data)
+        took = 0
+        if self.mirrors_location:
+            took = self.take_notes(now)
+            if now >= self.choose_at or not self.stores.active:
+                self.choose_at = now + RETRY_S
+                before = self.stores.active
+                self.stores.choose(self.trusted_until)
+                if self.stores.active != before:
+                    self.report()
+            if now >= self.write_at:
+                self.write_at = now + self.interval
+                self.write()
+        if now >= self.status_at:
+            self.status_at = now + STATUS_S
+            self.table.touch(int(time.time()))
+            self.report()
+        return len(asked) == QUESTIONS or took == NOTES
+
+    def take_notes(self, now: float) -> int:
+        """Read the ring; how many notes there were."""
+        changes = self.reader.take(NOTES, int(now * 1_000))
+        self.stores.note([each for each in changes if each.table == LOCATION])
+        if self.reader.overrun:
+            self.child.log.notice("changes missed", remedy="the whole table is compared")
+            self.reader.resume()
+            self.stores.note_all()
+        return len(changes)
+
+    def write(self) -> bool:
+        """Write what is pending; when all databases have it, tell those who wait for it."""
+        position = self.reader.position
+        if not self.stores.flush():
+            return False
+        self.ring.set_done(READER_STORAGE, position)
+        if self.prompt:
+            for worker in range(self.child.config.workers.udp):
+                send_errand(self.child, worker, Errand.DURABLE, b"")
+        return True
+
+    def finish(self) -> int:
+        """The server stops: follow the workers to their end, then write what is left."""
+        deadline = time.monotonic() + LAST_WORDS_S
+        slots = self.child.tables.slots
+        while time.monotonic() < deadline:
+            self.turn(time.monotonic())
+            self.child.beat()
+            if not any(row.role.startswith("udp worker") for row in slots.live()):
+                break
+            select.select([], [], [], 0.01)
+        if self.mirrors_location:
+            while self.take_notes(time.monotonic()):
+                pass
+            if not self.write() and self.stores.pending:
+                self.child.log.error("changes not written", records=self.stores.pending)
+        self.table.touch(int(time.time()))
+        self.stores.close()
+        return 0
+
+    # -- what others want ------------------------------------------------------------------------
+
+    def handle(self, data: bytes) -> None:
+        """One question."""
+        self.counters.add(ids.STORAGE_QUESTIONS)
+        try:
+            question = decode_question(data)
+            handler = self.handlers.get(question.kind)
+        except ValueError:
+            return
+        if handler is not None:
+            handler(question)
+
+    def flush_now(self, _question: Question) -> None:
+        """`ul_flush`."""
+        while self.take_notes(time.monotonic()) == NOTES:
+            pass
+        self.write()
+        self.flushes += 1
+        self.report()
+
+    def sync(self, question: Question) -> None:
+        """`ul_sync`: find out anew what the databases hold, and write the difference."""
+        for mirror in self.stores.mirrors:
+            mirror.current = False
+        self.stores.active = []
+        self.stores.choose(self.trusted_until)
+        self.flush_now(question)
+
+    def set_database(self, question: Question) -> None:
+        """`db_set`."""
+        index, allowed, again = (int(field or 0) for field in question.fields)
+        breaker = self.stores.databases[index].breaker
+        breaker.allowed = bool(allowed)
+        if again:
+            breaker.try_again()
+        self.choose_at = 0.0
+        self.report()
+
+    def report(self) -> None:
+        """Say how things are, for `db_status`."""
+        self.page.write(
+            orjson.dumps(
+                {
+                    "mode": self.child.config.storage.mode,
+                    "policy": self.stores.policy,
+                    "loaded": self.stores.loaded,
+                    "flushes": self.flushes,
+                    "pending": self.stores.pending,
+                    "databases": self.stores.status(),
+                }
+            )
+        )
+
+
+def serve(child: Child) -> int:
+    """The process, until it is asked to stop."""
+    return StorageProcess(child).serve()
