@@ -49,6 +49,7 @@ SOURCES: Final = "sources.table"
 LOCK: Final = "sipherd.lock"
 SECRET: Final = "secret"
 CONTROL_SOCKET: Final = "control.sock"
+PRIVATE_RECORDS: Final = 4_096
 BAD_FILES: Final = 3
 LOCK_WAIT_S: Final = 2.0  # how long processes of a killed supervisor may take to be gone
 COPY_BATCH: Final = 1_000
@@ -251,6 +252,15 @@ def _resized(
     table.close()
     beside.rename(path)
     return larger
+
+
+def private_location(config: Config, name: str) -> LocationTable:
+    """A small table of one process, gone with it: what it has fetched from a database."""
+    path = config.node.runtime_dir / f"{name}.private"
+    path.unlink(missing_ok=True)
+    table = LocationTable.create(str(path), PRIVATE_RECORDS, bytes_per_aor=2_048)
+    path.unlink()
+    return table
 
 
 def copy_records(

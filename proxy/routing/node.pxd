@@ -25,6 +25,7 @@ cdef class Node:
     cdef public object on_reply
     cdef readonly dict errands
     cdef public object parking
+    cdef public object remote
     cdef public Ratelimit pipes
     cdef readonly HybridClock clock
     cdef readonly object faults

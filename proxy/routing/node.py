@@ -68,6 +68,7 @@ class Node:
         self.errands: dict[int, Callable[[bytes], None]] = {}
         self.parking: Any = None  # answers that wait for the database (parking.py)
         self.pipes: Ratelimit | None = None  # the worker's, for policies
+        self.remote: Any = None  # sql-only: who asks the database instead (remote.py)
         self.clock = HybridClock()
         self.faults = Faults()
         self.literals: dict[bytes, Address] = {}  # URIs and addresses seen as text

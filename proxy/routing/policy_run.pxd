@@ -26,6 +26,7 @@ cdef class PolicyRun(Exchange):
     cdef public Outcome outcome
     cdef public int turns
     cpdef run(self, object policy)
+    cpdef start(self, object policy)
     cpdef step(self)
     cpdef bint may_await(self, Pending pending) except *
     cpdef resume(self, Pending pending)
