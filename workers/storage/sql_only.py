@@ -26,8 +26,9 @@ from proxy.storage.location_rows import WIDTHS, RowReader, split_aor
 from workers.child import Child
 from workers.registrar_rules import rules_of
 from workers.storage.answers import Answerer
-from workers.storage.database import BadStatement, Unavailable, as_seconds, as_time
+from workers.storage.database import BadStatement, Unavailable, as_seconds
 from workers.storage.mirror import default_domain, version_at
+from workers.storage.row_writer import RowWriter, as_time
 from workers.storage.stores import Stores
 from workers.tables import private_location
 
@@ -49,9 +50,7 @@ class SqlOnly:
         self.select = statements.of_aor(lock=False)
         self.select_locked = statements.of_aor(lock=True)
         self.delete = statements.delete_known()
-        self.upserts = {
-            dialect: statements.upsert(schema.location, dialect) for dialect in ("sqlite", "mysql")
-        }
+        self.writers: dict[str, RowWriter] = {}
         self.sweep_at = 0.0
 
     def register(self, question: Question) -> None:
@@ -131,8 +130,10 @@ class SqlOnly:
         if change is None:
             return
         if change.rows:
-            dialect = "sqlite" if connection.dialect.name == "sqlite" else "mysql"
-            connection.execute(self.upserts[dialect], change.rows)
+            dialect = connection.dialect
+            if dialect.name not in self.writers:
+                self.writers[dialect.name] = RowWriter(schema.location, dialect)
+            self.writers[dialect.name].write(connection, change.rows)
         if change.deleted:
             version = f"{known.version:016x}"
             gone = [{"identity": each, "known": version} for each in change.deleted]
