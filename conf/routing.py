@@ -17,8 +17,7 @@ async def on_request(request: Request) -> None:
         request.reply(483, "Too Many Hops")
         return
 
-    # Later requests of a dialog go along the route that the dialog was set up with. Its cookie
-    # says that the route is ours and was made for this dialog.
+    # Later requests of a dialog go along its route, whose cookie says that we made it for them.
     if request.in_dialog:
         if request.came_by_our_route:
             request.relay()
@@ -34,6 +33,10 @@ async def on_request(request: Request) -> None:
     # A new request must not bring a route of its own, except to ourselves (outbound proxy).
     if request.has_route:
         request.reply(403, "Preload Route denied")
+        return
+
+    # With [auth], our own users show who they are; those who do not have got their answer.
+    if request.must_authenticate and await request.authorize() is None:
         return
 
     if method == "REGISTER":
@@ -62,7 +65,7 @@ async def on_request(request: Request) -> None:
         return
 
     targets = request.lookup()
-    if not targets:
+    if targets:
+        request.relay(targets)
+    else:
         request.reply(404, "Not Found")
-        return
-    request.relay(targets)

@@ -2,7 +2,7 @@
 
     python loadtests/durability.py [--deaths 100] [--seed 1]
 
-After each death every REGISTER that got its 200 must be in the table. One that is not: exit status 1.
+After each death every REGISTER that got its 200 must be in the table; else exit status 1.
 """
 
 from __future__ import annotations

@@ -52,8 +52,19 @@ class ClockExhausted(SipherdError):
     """A hybrid clock has no version left; only a broken clock or peer gets it there."""
 
 
+class BadFrame(SipherdError):
+    """A frame of the cluster's bus that is not what the protocol allows; nothing was changed."""
+
+
 class LocateError(SipherdError):
     """A next hop that cannot be reached from here whatever the DNS says."""
+
+
+class HandedOver(BaseException):
+    """Ends a policy here, whose request begins anew in the worker that owns it.
+
+    Not an Exception, as a policy that catches those is not to go on.
+    """
 
 
 class Refused(BadMessage):
@@ -62,3 +73,7 @@ class Refused(BadMessage):
     def __init__(self, reason: str, status: int, headers: bytes = b"") -> None:
         super().__init__(reason, status)
         self.headers = headers
+
+
+class ProfileUnknown(SipherdError):
+    """A profile, or a value of one, that the configuration does not know."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from proxy.limits import counters as ids
 from proxy.limits.source import Trusted, source_text
+from proxy.shm.flood_guard import FloodGuard
 from proxy.shm.slots import Counters
 from proxy.shm.sources import Sources
 from workers.child import Child
-from workers.datagrams import FloodGuard
 from workers.logs import Log
 
 

@@ -134,6 +134,26 @@ def db_check(config: ConfigFile = DEFAULT_FILE) -> None:
         raise SystemExit(1)
 
 
+@db_app.command("add-user")
+def db_add_user(
+    user: Annotated[str, typer.Argument(help="USER@DOMAIN, or USER of the first domain.")],
+    config: ConfigFile = DEFAULT_FILE,
+) -> None:
+    """Add a user, or give one a new password: asked for, or the first line of the input."""
+    from workers.storage import subscribers
+
+    settings = load(config)
+    domains = settings.node.domains or (settings.listen.udp[0].host,)
+    name, domain = subscribers.parse_user(user, domains[0])
+    if sys.stdin.isatty():
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    realm = settings.auth.realm or domain
+    for url in settings.storage.urls:
+        print(f"{subscribers.add_user(url, name, domain, realm, password)}.")
+
+
 def _each_database(config: Path, work: Callable[[str], list[str]]) -> int:
     """Do `work` on each database and print what it says; how much it had to say."""
     said = 0

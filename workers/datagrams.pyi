@@ -1,9 +1,7 @@
-from collections.abc import Callable
-
+from proxy.shm.flood_guard import FloodGuard
 from proxy.shm.inbox import Inbox
 from proxy.shm.shards import Shards
 from proxy.shm.slots import Counters
-from proxy.shm.sources import Sources
 from proxy.sip.address import Address
 from proxy.transaction.layer import Transaction
 
@@ -22,19 +20,10 @@ class Handoff:
         handed_off: int,
         inbox_full: int,
     ) -> None: ...
+    def hand_over(self, listener: int, sockaddr: bytes, data: bytes) -> bool: ...
     def wake(self) -> None: ...
 
-class FloodGuard:
-    now_ms: int
-    def __init__(
-        self,
-        sources: Sources,
-        counters: Counters,
-        stopped: int,
-        displaced: int,
-        over: Callable[[int, int], object],
-    ) -> None: ...
-    def check(self, sockaddr: bytes, data: bytes) -> bool: ...
+def stops(guard: FloodGuard, sockaddr: bytes, data: bytes) -> bool: ...
 
 class DatagramSocket:
     fd: int

@@ -11,12 +11,12 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, qsort
 from libc.string cimport memcmp
 
+from proxy.shm.flood_guard cimport FloodGuard
 from proxy.shm.inbox cimport Inbox
 from proxy.shm.shards cimport Shards
 from proxy.shm.slots cimport Counters
-from proxy.shm.sources cimport Sources
 from proxy.sip.address cimport Address
-from proxy.sip.scanner cimport call_id_hash
+from proxy.sip.scanner cimport call_id_hash, stands_alone
 
 import os
 
@@ -69,6 +69,7 @@ cdef enum:
     SEGMENT = 1400  # a larger datagram may exceed the path's MTU, which segments must not
     VECTORS = 512
     WINDOW = 256  # entries ordered at a time: what a rank and an index of one byte can tell apart
+    BACKLOG = 3  # full batches in a row: more work than one worker has time for
     CONTROL = 32
     SEND_PATIENCE_MS = 20
     SOL_UDP = 17
@@ -77,13 +78,14 @@ cdef enum:
     MEMINFO_DROPS = 8  # linux/sock_diag.h, SK_MEMINFO_DROPS
     MEMINFO_VALUES = 9
     INET6 = 10  # AF_INET6 of linux/socket.h
-    OVER = 1  # what Sources.note() answers
-    BANNED = 2
-    DISPLACED = 4
 
 
 cdef class Handoff:
     """Who owns a call, and the way to each owner's inbox.
+
+    What most likely needs no state stays where it was received, and is spared the way and a
+    wake-up; if it does need some, `hand_over` sends it after all. Under a backlog it goes to its
+    owner as well, so that the work spreads.
 
     Takes this worker's index, the shard table, every worker's inbox and its eventfd, and the
     counter row with the two columns for messages handed off and inboxes found full.
@@ -107,6 +109,13 @@ cdef class Handoff:
         self.handed_off = handed_off
         self.inbox_full = inbox_full
         self.sleepers = set()
+
+    def hand_over(self, int listener, bytes sockaddr, bytes data):
+        """As pass_on, for a request that turns out to need state; wakes the owner at once."""
+        if not self.pass_on(listener, sockaddr, 0, data):
+            return False
+        self.wake()
+        return True
 
     cdef bint pass_on(self, int listener, bytes sockaddr, uint64_t received_ns, bytes data) except *:
         """True if the datagram belongs to another worker and is no longer ours."""
@@ -133,54 +142,19 @@ cdef class Handoff:
         self.sleepers.clear()
 
 
-cdef class FloodGuard:
-    """Stops what banned sources send before it is copied, handed off or looked at.
-
-    Takes the table of sources, the counter row with the columns for datagrams stopped and sources
-    displaced, and over(source, now_ms), which is called when a source has just sent more than is
-    allowed and may ban it. Responses are not counted and pass: they were asked for, and a gateway
-    is not to be banned for answering. The worker sets `now_ms` each turn.
-    """
-    cdef Sources sources
-    cdef Counters counters
-    cdef int stopped
-    cdef int displaced
-    cdef object over
-    cdef public uint64_t now_ms
-
-    def __init__(self, Sources sources, Counters counters, int stopped, int displaced, over):
-        self.sources = sources
-        self.counters = counters
-        self.stopped = stopped
-        self.displaced = displaced
-        self.over = over
-        self.now_ms = 0
-
-    cdef bint stops(self, const unsigned char *sockaddr, const char *data, size_t size) except *:
-        """Whether a datagram is to be dropped."""
-        cdef uint64_t source
-        cdef int verdict
-        if size >= 7 and memcmp(data, <const char *>b"SIP/2.0", 7) == 0:
-            return False
-        source = source_number(sockaddr)
-        verdict = self.sources.note(source, self.now_ms)
-        if verdict == 0:
-            return False
-        if verdict & DISPLACED:
-            self.counters.add(self.displaced, 1)
-        if verdict & OVER:
-            self.over(source, self.now_ms)
-        if verdict & BANNED:
-            self.counters.add(self.stopped, 1)
-            return True
+cdef bint is_stopped(FloodGuard guard, const unsigned char *sockaddr, const char *data,
+                     size_t size) except *:
+    """Whether the flood guard drops a datagram. Responses were asked for: they are not counted."""
+    if size >= 7 and memcmp(data, <const char *>b"SIP/2.0", 7) == 0:
         return False
+    return guard.stops(source_number(sockaddr))
 
-    def check(self, bytes sockaddr, bytes data):
-        """Whether a datagram is to be dropped."""
-        if PyBytes_GET_SIZE(sockaddr) < 28:
-            sockaddr = sockaddr + bytes(28)
-        return self.stops(<const unsigned char *>PyBytes_AS_STRING(sockaddr),
-                          PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+def stops(FloodGuard guard, bytes sockaddr, bytes data):
+    """Whether `guard` drops a datagram of this sender."""
+    cdef bytes padded = sockaddr + bytes(28)
+    return is_stopped(guard, <const unsigned char *>PyBytes_AS_STRING(padded),
+                      PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
 
 cdef uint64_t source_number(const unsigned char *sockaddr) noexcept:
@@ -215,6 +189,7 @@ cdef class DatagramSocket:
     cdef char *controls
     cdef bytes last_source
     cdef public FloodGuard guard
+    cdef int full_batches
 
     def __cinit__(self, int fd, int listener):
         self.fd = fd
@@ -264,6 +239,7 @@ cdef class DatagramSocket:
         cdef int i, count
         cdef bytes data, source
         cdef FloodGuard guard = self.guard
+        cdef bint spread
         for i in range(BATCH):
             self.incoming[i].msg_hdr.msg_namelen = sizeof(sockaddr_storage)
         with nogil:
@@ -273,15 +249,17 @@ cdef class DatagramSocket:
             if errno in (EAGAIN, EINTR, ECONNREFUSED):
                 return 0
             raise OSError(errno, os.strerror(errno))
+        self.full_batches = self.full_batches + 1 if count == BATCH else 0
+        spread = self.full_batches >= BACKLOG
         for i in range(count):
-            if guard is not None and guard.stops(
-                <const unsigned char *>&self.sources[i], self.buffers + i * ROOM,
-                self.incoming[i].msg_len
-            ):
+            if guard is not None and is_stopped(guard, <const unsigned char *>&self.sources[i],
+                                                self.buffers + i * ROOM, self.incoming[i].msg_len):
                 continue
             data = self.datagram(i)
             source = self.source_of(i)
-            if not handoff.pass_on(self.listener, source, received_ns, data):
+            if not spread and stands_alone(data) or not handoff.pass_on(
+                self.listener, source, received_ns, data
+            ):
                 batch.append((self.listener, source, received_ns, data))
         return count
 

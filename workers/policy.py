@@ -1,16 +1,26 @@
-"""Loads the routing script: compiles it, runs it once, takes its `on_request`."""
+"""Loads the routing script: compiles it, runs it once, takes its handlers."""
 
 from __future__ import annotations
 
 import inspect
+from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.errors import ConfigError
+from proxy.routing.node import ReplyHandler
 from proxy.routing.request import Policy
 
 
-def load_policy(path: Path) -> Policy:
-    """The `on_request` of a script. Raises ConfigError with the file, the line and the fault."""
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What a routing script has to say."""
+
+    on_request: Policy
+    on_reply: ReplyHandler | None = None
+
+
+def load_policy(path: Path) -> Script:
+    """The handlers of a script. Raises ConfigError with the file, the line and the fault."""
     try:
         code = compile(path.read_bytes(), str(path), "exec")
     except OSError as error:
@@ -34,4 +44,11 @@ def load_policy(path: Path) -> Policy:
     handler = namespace.get("on_request")
     if not inspect.iscoroutinefunction(handler):
         raise ConfigError([f"{path}: the routing script has no `async def on_request(request)`."])
-    return handler
+    on_reply = namespace.get("on_reply")
+    if on_reply is not None and not inspect.isfunction(on_reply):
+        raise ConfigError([f"{path}: on_reply is no function."])
+    if inspect.iscoroutinefunction(on_reply):
+        raise ConfigError(
+            [f"{path}: on_reply must be a plain `def`: a response cannot wait for anything."]
+        )
+    return Script(handler, on_reply)

@@ -1,8 +1,8 @@
 """The shared files in `runtime_dir`: made, taken over, or refused with a sentence.
 
-`location.table` outlives the server: it is attached and verified, and only a file that cannot be
-trusted is put aside (`.bad-1` the newest, three are kept) and begun anew. The others describe
-processes that are gone and are made anew by every supervisor.
+`location.table` and `dialogs.table` outlive the server: they are attached and verified, and only a
+file that cannot be trusted is put aside (`.bad-1` the newest, three are kept) and begun anew. The
+others describe processes that are gone and are made anew by every supervisor.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -24,14 +23,19 @@ from proxy.limits.algorithms import number_of
 from proxy.limits.feedback import Gains
 from proxy.shm import pipe_view, table_ids
 from proxy.shm.changes import ChangeRing
+from proxy.shm.dialog_table import DialogTable
 from proxy.shm.inbox import Inbox
 from proxy.shm.location_table import LocationTable
 from proxy.shm.page import Page
 from proxy.shm.pipe_layout import Timing
 from proxy.shm.pipes import Pipes
+from proxy.shm.profile_table import ProfileTable
 from proxy.shm.shards import Shards
 from proxy.shm.slots import ProcessSlots
 from proxy.shm.sources import Sources
+from workers.access_tables import AccessTables, open_access
+from workers.dialog_tables import open_dialogs
+from workers.lasting import Lasting
 from workers.logs import Log
 from workers.settings import Config
 from workers.shared_page import ROWS
@@ -39,20 +43,19 @@ from workers.shared_page import ROWS
 LOCATION: Final = "location.table"
 PROCESSES: Final = "processes.table"
 SHARDS: Final = "shards.table"
+LIMITS: Final = "limits.table"
+SOURCES: Final = "sources.table"
 CHANGES: Final = "changes.ring"
 QUESTIONS: Final = "questions.ring"
 STORAGE: Final = "storage.state"
+MADE_ANEW: Final = (PROCESSES, SHARDS, LIMITS, SOURCES, CHANGES, QUESTIONS, STORAGE)
 CHANGE_UNITS: Final = 65_536
 QUESTION_BYTES: Final = 4 << 20
-LIMITS: Final = "limits.table"
-SOURCES: Final = "sources.table"
 LOCK: Final = "sipherd.lock"
 SECRET: Final = "secret"
 CONTROL_SOCKET: Final = "control.sock"
 PRIVATE_RECORDS: Final = 4_096
-BAD_FILES: Final = 3
 LOCK_WAIT_S: Final = 2.0  # how long processes of a killed supervisor may take to be gone
-COPY_BATCH: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -63,28 +66,37 @@ class Tables:
     slots: ProcessSlots
     inboxes: list[Inbox]
     shards: Shards
+    pipes: Pipes
+    sources: Sources | None  # None: no flood guard
     changes: ChangeRing
     questions: Inbox  # what others want of the storage process
     storage: Page  # what the storage process says of itself
-    pipes: Pipes
-    sources: Sources | None  # None: no flood guard
+    dialogs: DialogTable | None  # None: calls are not tracked
+    profiles: ProfileTable | None
+    access: AccessTables | None = None  # None: nobody is asked who they are
 
     def close(self, clean: bool) -> None:
         """Let go of the tables; `clean` when no process was killed inside one."""
         self.location.close(clean=clean)
+        if self.access is not None:
+            self.access.close(clean)
+        if self.dialogs is not None:
+            self.dialogs.close(clean=clean)
 
 
 def open_tables(config: Config, log: Log) -> Tables:
     """Attach or create every shared file of this node."""
     folder = config.node.runtime_dir
     boot_id = read_boot_id()
-    location = _open_location(folder / LOCATION, config.location.capacity, boot_id, log)
-    names = (PROCESSES, SHARDS, LIMITS, SOURCES, CHANGES, QUESTIONS, STORAGE)
-    for old in [*folder.glob("inbox-*.ring"), *(folder / name for name in names)]:
+    location = open_location(folder, config, boot_id, log)
+    dialogs, profiles = open_dialogs(folder, config, boot_id, log)
+    for old in [*folder.glob("inbox-*.ring"), *(folder / name for name in MADE_ANEW)]:
         old.unlink(missing_ok=True)
     workers = config.workers.udp
     changes = ChangeRing.create(str(folder / CHANGES), CHANGE_UNITS)
     location.note_changes(changes, table_ids.LOCATION)
+    if dialogs is not None:
+        dialogs.note_changes(changes, table_ids.DIALOGS)
     return Tables(
         location=location,
         slots=ProcessSlots.create(str(folder / PROCESSES), ROWS, counters.COUNT, boot_id=boot_id),
@@ -93,11 +105,14 @@ def open_tables(config: Config, log: Log) -> Tables:
             for number in range(1, workers + 1)
         ],
         shards=Shards.create(str(folder / SHARDS), workers),
+        access=open_access(config, boot_id, log),
+        pipes=create_pipes(folder / LIMITS, config),
+        sources=create_sources(folder / SOURCES, config),
         changes=changes,
         questions=Inbox.create(str(folder / QUESTIONS), QUESTION_BYTES),
         storage=Page.create(str(folder / STORAGE)),
-        pipes=create_pipes(folder / LIMITS, config),
-        sources=create_sources(folder / SOURCES, config),
+        dialogs=dialogs,
+        profiles=profiles,
     )
 
 
@@ -196,62 +211,23 @@ def read_boot_id() -> bytes:
     return bytes.fromhex(text.strip().replace("-", ""))
 
 
-def put_aside(path: Path) -> Path:
-    """Rename a file that cannot be trusted to `.bad-1`, older ones to `.bad-2` and `.bad-3`."""
-    for number in range(BAD_FILES, 1, -1):
-        older = Path(f"{path}.bad-{number - 1}")
-        if older.exists():
-            older.rename(f"{path}.bad-{number}")
-    return path.rename(f"{path}.bad-1")
+def open_location(folder: Path, config: Config, boot_id: bytes, log: Log) -> LocationTable:
+    """The registered phones."""
+    capacity = config.location.capacity
 
-
-def _open_location(path: Path, capacity: int, boot_id: bytes, log: Log) -> LocationTable:
-    if not path.exists():
-        return _create_location(path, capacity, boot_id)
-    try:
-        table = LocationTable.attach(str(path), boot_id=boot_id)
-    except ShmError as error:
-        bad = put_aside(path)
-        log.error("table file refused", reason=error, kept_as=bad)
-        return _create_location(path, capacity, boot_id)
-    log.info("table attached", file=path, **_loaded(table))
-    if table.capacity == capacity:
-        return table
-    return _resized(table, path, capacity, boot_id, log)
-
-
-def _loaded(table: LocationTable) -> dict[str, object]:
-    loaded = table.loaded
-    return {} if loaded is None else dict(loaded._asdict())
-
-
-def _create_location(path: Path, capacity: int, boot_id: bytes) -> LocationTable:
-    return LocationTable.create(
-        str(path),
-        capacity,
-        seed=secrets.randbits(63),
-        boot_id=boot_id,
-        created_at=int(time.time()),
-    )
-
-
-def _resized(
-    table: LocationTable, path: Path, capacity: int, boot_id: bytes, log: Log
-) -> LocationTable:
-    """The same records in a table of another capacity; unchanged where they would not fit."""
-    if table.count > capacity:
-        log.warning(
-            "capacity kept", reason="more phones are registered", have=table.count, want=capacity
+    def create(path: Path) -> LocationTable:
+        return LocationTable.create(
+            str(path),
+            capacity,
+            seed=secrets.randbits(63),
+            boot_id=boot_id,
+            created_at=int(time.time()),
         )
-        return table
-    beside = Path(f"{path}.new")
-    beside.unlink(missing_ok=True)
-    larger = _create_location(beside, capacity, boot_id)
-    copy_records(table.scan, table.expires_at, larger.commit)
-    log.info("table resized", records=larger.count, capacity=capacity)
-    table.close()
-    beside.rename(path)
-    return larger
+
+    def attach(path: Path) -> LocationTable:
+        return LocationTable.attach(str(path), boot_id=boot_id)
+
+    return Lasting(create, attach, bindings_in).open(folder / LOCATION, capacity, log)
 
 
 def private_location(config: Config, name: str) -> LocationTable:
@@ -263,18 +239,8 @@ def private_location(config: Config, name: str) -> LocationTable:
     return table
 
 
-def copy_records(
-    scan: Callable[[int, int], tuple[list[tuple[bytes, bytes]], int]],
-    expires_at: Callable[[bytes], int],
-    commit: Callable[[bytes, int, bytes | None, int, int], bool],
-) -> None:
-    """Copy every record of one table into an empty one."""
+def bindings_in(payload: bytes) -> int:
+    """How many bindings a stored record holds."""
     from proxy.registrar.binding import decode
 
-    cursor = 0
-    while True:
-        records, cursor = scan(cursor, COPY_BATCH)
-        for key, payload in records:
-            commit(key, 0, payload, expires_at(key), len(decode(payload)))
-        if cursor == 0:
-            return
+    return len(decode(payload))

@@ -22,6 +22,7 @@ from proxy.routing.node import Node
 from proxy.routing.parking import Parking
 from proxy.routing.ratelimit import Declared, Ratelimit
 from proxy.routing.remote import Remote
+from proxy.routing.web import Lookups
 from proxy.shm.location_table import LocationTable
 from proxy.shm.table_ids import READER_STORAGE
 from proxy.sip.address import Address
@@ -29,10 +30,13 @@ from proxy.storage.modes import SQL_ONLY, WRITE_THROUGH
 from proxy.transaction.layer import Transaction, TransactionLayer
 from proxy.transaction.states import Stimulus
 from proxy.transaction.timers import TimerConfig
+from workers import memory
+from workers.access import access_of
 from workers.bans import flood_guard_of
 from workers.child import Child
 from workers.datagrams import DatagramSocket, Handoff
 from workers.errands import Errand
+from workers.mailbox import Mailbox
 from workers.memory import Ebb
 from workers.policy import load_policy
 from workers.questions import Questions
@@ -40,6 +44,7 @@ from workers.registrar_rules import domains_of, rules_of
 from workers.resolver import Resolver, SocketWatcher
 from workers.tables import private_location
 from workers.tallies import Tallies
+from workers.tracking import tracker_of
 
 Outgoing = tuple[bytes, Address, int, Transaction | None]
 
@@ -90,10 +95,16 @@ class UdpWorker:
             timers.timer_c,
         )
         self.node.pipes = pipes_of(child)
+        self.node.dialogs = tracker_of(child, self.node.clock)
+        self.node.hand_over = self.handoff.hand_over
         self.guard = flood_guard_of(child)
         for sock in self.sockets:
             sock.guard = self.guard
-        self.core = ProxyCore(self.node, load_policy(config.routing.script))
+        if child.lookups is not None:
+            self.node.lookups = lookups_of(child, child.lookups, self.node)
+        script = load_policy(config.routing.script)
+        self.node.on_reply = script.on_reply
+        self.core = ProxyCore(self.node, script.on_request)
         self.tallies = Tallies(
             self.counters, self.layer, self.resolver, self.node.faults, self.sockets
         )
@@ -104,6 +115,7 @@ class UdpWorker:
         if config.storage.mode == SQL_ONLY:
             self.remote = Remote(self.node, self.questions.ask, retry_after(child))
             self.node.remote = self.remote
+        self.access = access_of(child, self.node, self.questions.ask)
         self.parking = parking_of(child)
         if self.parking is not None:
             self.node.parking = self.parking
@@ -199,6 +211,8 @@ class UdpWorker:
         if now >= self.tally_at:
             self.tally_at = now + TALLY_SECONDS
             self.tallies.take()
+            if self.access is not None:
+                self.access.turn()
             self.ebb.watch(self.layer.taken)
 
     def flush(self) -> None:
@@ -291,6 +305,14 @@ def pipes_of(child: Child) -> Ratelimit:
     return Ratelimit(child.tables.pipes, declared, settings.default_algorithm, counters)
 
 
+def lookups_of(child: Child, mailbox: Mailbox, node: Node) -> Lookups:
+    """The way to the process that asks web servers, and back."""
+    first = os.getpid() << 32
+    lookups = Lookups(child.index, first, mailbox.put, node.pendings, node.counters)
+    node.errands[int(Errand.HTTP_ANSWER)] = lookups.answered
+    return lookups
+
+
 def resolver_of(child: Child, watch: SocketWatcher) -> Resolver:
     """The resolver as configured; it asks for addresses that some listener can send to."""
     settings = child.config.resolver
@@ -304,6 +326,7 @@ def resolver_of(child: Child, watch: SocketWatcher) -> Resolver:
 
 def run(child: Child) -> int:
     """The entry point of a UDP worker."""
+    memory.bound(child.config.workers.memory_mb)
     worker = UdpWorker(child)
     gc.freeze()
     gc.disable()  # the core's objects hang together only while a transaction lives

@@ -81,7 +81,7 @@ TABLE: dict[State, dict[Event, State | None]] = {
         _E.SUCCESS: _S.CONFIRMED_NA,
         _E.SUCCESS_AFTER_BYE: _S.CONFIRMED_NA,  # the callee answered all the same
         _E.ACK: IGNORE,
-        _E.BYE: IGNORE,  # remembered: HAS_BYE
+        _E.BYE: IGNORE,  # remembered
         _E.REQUEST: IGNORE,
         _E.CANCEL: IGNORE,  # a request; what ends the dialog is the 487
         _E.FAILURE: _S.DELETED,
@@ -94,7 +94,7 @@ TABLE: dict[State, dict[Event, State | None]] = {
         _E.SUCCESS: _S.CONFIRMED_NA,
         _E.SUCCESS_AFTER_BYE: _S.CONFIRMED_NA,
         _E.ACK: IGNORE,
-        _E.BYE: IGNORE,  # a caller may end an early dialog (RFC 3261 §15); remembered: HAS_BYE
+        _E.BYE: IGNORE,  # a caller may end an early dialog (RFC 3261 §15); remembered
         _E.REQUEST: IGNORE,
         _E.CANCEL: IGNORE,
         _E.FAILURE: _S.DELETED,

@@ -93,6 +93,8 @@ LOOPS_DETECTED: Final = counter("sipherd:loops_detected")
 TOO_MANY_HOPS: Final = counter("sipherd:too_many_hops")
 TIMER_C_FIRED: Final = counter("sipherd:timer_c_fired")
 POLICY_ERRORS: Final = counter("sipherd:policy_errors")
+LOOKUPS: Final = counter("sipherd:lookups")  # HTTP questions of policies
+LOOKUP_FAILURES: Final = counter("sipherd:lookup_failures")  # of them, those without an answer
 PENDINGS_REFUSED: Final = counter("sipherd:pendings_refused")  # too many questions open at a time
 PENDINGS_LATE: Final = counter("sipherd:pendings_late")  # questions without an answer in time
 DNS_QUERIES: Final = counter("sipherd:dns_queries")
@@ -134,6 +136,7 @@ STORAGE_PARKED_REFUSED: Final = counter("storage:parked_refused")  # too many of
 
 # sipherd: processes
 RESTARTS: Final = counter("sipherd:restarts")
+SLOW_TURNS: Final = counter("sipherd:slow_turns")  # of a worker, so long that it was traced
 HANGS: Final = counter("sipherd:hangs")
 LOG_LINES_DROPPED: Final = counter("sipherd:log_lines_dropped")
 # of a worker's loop: datagrams per turn say how batched it runs
@@ -147,6 +150,24 @@ PIPES_FULL: Final = counter("sipherd:pipes_full")  # refused: no room for one mo
 FLOOD_STOPPED: Final = counter("sipherd:flood_stopped")  # datagrams of banned sources
 FLOOD_BANS: Final = counter("sipherd:flood_bans")
 FLOOD_DISPLACED: Final = counter("sipherd:flood_displaced")  # sources forgotten while they counted
+
+# dialog
+DIALOGS_PROCESSED: Final = counter("dialog:processed_dialogs")
+DIALOGS_EXPIRED: Final = counter("dialog:expired_dialogs")
+DIALOGS_FAILED: Final = counter("dialog:failed_dialogs")  # never answered
+
+# sipherd: dialogs
+DIALOGS_UNTRACKED: Final = counter("sipherd:dialogs_untracked")  # calls that went on without
+# a change of a dialog's record for which there was no room
+DIALOG_COMMITS_REFUSED: Final = counter("sipherd:dialog_commits_refused")
+PROFILES_FULL: Final = counter("sipherd:profiles_full")  # no room for one more member
+PROFILE_REFUSALS: Final = counter("sipherd:profile_refusals")  # as many members as there may be
+PROFILE_MEMBERS_SWEPT: Final = counter("sipherd:profile_members_swept")
+DIALOG_BYES: Final = counter("sipherd:dialog_byes")  # of our own
+DIALOG_PINGS: Final = counter("sipherd:dialog_pings")
+CDR_WRITTEN: Final = counter("sipherd:cdr_written")
+# the file could not be written: the dialogs wait
+CDR_FAILURES: Final = counter("sipherd:cdr_failures")
 
 NAMES: Final = tuple(_names)
 COUNT: Final = len(NAMES)

@@ -1,4 +1,4 @@
-"""The domains we serve: the configured ones, and those of the `domain` table, its subdomains too."""
+"""The domains we serve: the configured ones, and those of the `domain` table."""
 
 from __future__ import annotations
 

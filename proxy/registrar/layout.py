@@ -46,3 +46,4 @@ NEVER: Final = 0xFFFF_FFFF  # a record without any expiry is due then
 LAST_VERSION: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 BEHIND_NAT = 1  # flag: to be reached where the REGISTER came from; bits above are the operator's
+REMOVED: Final = 0x8000  # flag, the last bit: the tombstone of a binding, see replica.py

@@ -34,7 +34,7 @@ from proxy.sip.credentials import Credentials, parse_credentials
 from proxy.sip.digest import Verifier, challenge
 from proxy.sip.digest_algorithms import HASH_OF, STRENGTH
 from proxy.sip.header_ids import AUTHORIZATION, PROXY_AUTHORIZATION
-from proxy.sip.uri import Uri, parse_uri, unescape_user, uri_equal
+from proxy.sip.uri import Uri, escape_user, parse_uri, unescape_user, uri_equal
 
 RETRY_AFTER = b"Retry-After: 5\r\n"
 CREDENTIALS = bounds.CREDENTIALS
@@ -77,6 +77,7 @@ class AuthenticationRules:
         self.realm = realm
         self.default_realm = default_realm
         self.qop = qop
+        self.qops = frozenset(qop.split(b","))
         self.use_domain = use_domain
         self.calculate_ha1 = calculate_ha1
         self.check_uri = check_uri
@@ -103,11 +104,16 @@ class Authentication:
             return self.rules.realm
         return uri.host if request.node.identity.serves(uri.host) else self.rules.default_realm
 
+    def realm_about(self, request: Exchange, www: bool) -> bytes:
+        """The realm of the To (as a registrar) or From address."""
+        return self.realm_of(request, address_asked(request, www))
+
     def credentials(self, request: Exchange, header: int, realm: bytes) -> Credentials | None:
         """The credentials for our realm under the strongest algorithm of ours (§22.3)."""
         message = request.message
         best: Credentials | None = None
-        rank = len(self.rules.algorithms)
+        algorithms = self.rules.algorithms
+        rank = len(algorithms)
         index = message.first_of(header)
         count = 0
         while index >= 0:
@@ -116,9 +122,11 @@ class Authentication:
                 raise BadMessage("Too many credentials")
             given = parse_credentials(message.value(index))
             if given is not None and given.realm == realm:
-                for place, algorithm in enumerate(self.rules.algorithms):
-                    if algorithm == given.algorithm and place < rank:
-                        best, rank = given, place
+                for place in range(rank):
+                    if algorithms[place] == given.algorithm:
+                        best = given
+                        rank = place
+                        break
             index = message.next_of(index)
         return best
 
@@ -139,7 +147,7 @@ class Authentication:
         if given.qop == 0:
             if not self.rules.allow_rfc2069 or given.algorithm not in (1, 3, 5):
                 return False
-        elif given.qop_text not in self.rules.qop.split(b","):
+        elif given.qop_text not in self.rules.qops:
             return False
         if not self.rules.check_uri or given.uri == request.message.request_uri:
             return True
@@ -157,20 +165,19 @@ class Authentication:
             return False
         return right and answer.state == FOUND
 
-    def use_nonce(self, request: Exchange, given: Credentials, issued_ms: int) -> bool | None:
-        """Count one use of a nonce: False for a replay, None while that cannot be told."""
-        message = request.message
-        twin = fold(message.data, 0) ^ fold(request.source.hostport, 1)
+    def use_nonce(self, request: Exchange, given: Credentials, issued_ms: int) -> int:
+        """Count one use of a nonce: 1, or 0 for a replay, or -1 while that cannot be told."""
         node = request.node
-        serial = serial_of(given.nonce)
+        twin = fold(request.message.data, 0) ^ fold(request.source.hostport, 1)
+        nc = given.nc if given.nc else 1
         try:
-            verdict = self.used.use(serial, issued_ms, given.nc or 1, twin, node.wall)
+            verdict = self.used.use(serial_of(given.nonce), issued_ms, nc, twin, node.wall)
         except LockTimeout:
             node.counters.add(LOCK_TIMEOUTS, 1)
-            return None
+            return -1
         if verdict == EVICTING:
             node.counters.add(NONCES_EVICTED, 1)
-        return verdict in (ACCEPTED, EVICTING)
+        return 1 if verdict in (ACCEPTED, EVICTING) else 0
 
     def question(self, given: Credentials) -> SubscriberQuestion:
         """What to ask about whoever gave these credentials."""
@@ -190,7 +197,7 @@ class Authentication:
             while index >= 0:
                 given = parse_credentials(message.value(index))
                 if given is not None and given.realm == realm:
-                    request.relaying.edits += ((index, None),)
+                    request.relaying.amended().edit(index, None)
                 index = message.next_of(index)
 
     # -- who may be who -------------------------------------------------------------------------
@@ -215,10 +222,28 @@ class Authentication:
             if name == user.name and domain == user.realm:
                 return True
         uris = await self.inquiries.find(UrisQuestion(user.name, user.realm))
-        if uris is not None and uris.state == FOUND and request.node.identity.is_ours(uri):
-            if unescape_user(uri.user) in uris.body.split(b"\0"):
-                return True
+        named = uris is not None and unescape_user(uri.user) in uris.body.split(b"\0")
+        if named and request.node.identity.is_ours(uri):
+            return True
         return None if alias is None or uris is None else False
+
+
+def address_asked(request: Exchange, www: bool) -> Uri:
+    """The address that has to be the user's: To for a registrar, From for a proxy."""
+    message = request.message
+    return parse_uri((message.to_addr if www else message.from_addr).uri)
+
+
+async def behind_alias(auth: Authentication, uri: Uri) -> bytes | None:
+    """The URI of the user whose alias this is; None when it is none, or nobody can tell."""
+    if not uri.is_sip or not uri.user:
+        return None
+    found = await auth.inquiries.find(AliasQuestion(unescape_user(uri.user), uri.host))
+    if found is None or found.state != FOUND:
+        return None
+    name, _, domain = found.body.partition(b"\0")
+    raw = b"sip:" + escape_user(name) + b"@" + domain
+    return parse_uri(raw).raw
 
 
 async def authorize(
@@ -226,18 +251,21 @@ async def authorize(
 ) -> User | None:
     """Who sent the request; None when it has been answered instead (401, 407, 403, 503)."""
     node = request.node
-    uri = parse_uri((request.message.to_addr if www else request.message.from_addr).uri)
+    uri = address_asked(request, www)
     realm = auth.realm_of(request, uri) if realm is None else realm
     header = AUTHORIZATION if www else PROXY_AUTHORIZATION
     given = auth.credentials(request, header, realm)
     if given is None or not auth.is_usable(request, given):
-        return auth.challenge(request, www, realm, False)
+        auth.challenge(request, www, realm, False)
+        return None
     issued_ms = auth.nonces.issued_ms(given.nonce, realm, given.algorithm, request.source.host)
     if issued_ms == 0:
-        return auth.challenge(request, www, realm, False)
+        auth.challenge(request, www, realm, False)
+        return None
     if not auth.nonces.is_fresh(issued_ms, node.wall_ms):
         node.counters.add(AUTH_STALE, 1)
-        return auth.challenge(request, www, realm, True)
+        auth.challenge(request, www, realm, True)
+        return None
     question = auth.question(given)
     answer = auth.inquiries.known(question)
     if answer is None:
@@ -245,23 +273,28 @@ async def authorize(
             return None
         answer = await auth.inquiries.find(question)
         if answer is None:
-            return unavailable(request)
+            unavailable(request)
+            return None
     if not auth.matches(request, given, answer):
         node.counters.add(AUTH_WRONG, 1)
-        return auth.challenge(request, www, realm, False)
+        auth.challenge(request, www, realm, False)
+        return None
     used = auth.use_nonce(request, given, issued_ms)
-    if used is None:
-        return unavailable(request)
+    if used < 0:
+        unavailable(request)
+        return None
     if not used:
         node.counters.add(AUTH_REPLAYS, 1)
-        return auth.challenge(request, www, realm, True)
+        auth.challenge(request, www, realm, True)
+        return None
     user = User(given.username, realm)
     if own and not auth.is_own(request, user, uri):
         if not request.hold():
             return None
         owner = await auth.owns(request, user, uri)
         if owner is None:
-            return unavailable(request)
+            unavailable(request)
+            return None
         if not owner:
             node.counters.add(AUTH_NOT_OWNER, 1)
             request.answer(403, b"Forbidden auth ID", b"", b"")

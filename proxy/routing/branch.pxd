@@ -1,7 +1,9 @@
 cimport cython
+from proxy.sip.grammar cimport word_at
 from proxy.sip.message cimport Message
 
 cdef unsigned long long MASK, LOW, SIP0, SIP1, SIP2, SIP3, ROUTE_COOKIE, OWN_TAG
+cdef unsigned long long OWN_BRANCH
 cdef Py_ssize_t BRANCH_BYTES
 cdef bytes COOKIE
 cdef bytes HEX
@@ -32,5 +34,7 @@ cdef class Signer:
     cdef unsigned long long _mac(
         self, bytes branch, bytes origin, Message message, unsigned long long suffix
     ) except? 0
-    cpdef bytes route_cookie(self, bytes call_id, bytes caller_tag)
+    @cython.locals(signed=bytes)
+    cpdef bytes route_cookie(self, bytes call_id, bytes caller_tag, bytes did=*)
     cpdef bytes own_tag(self, Message request)
+    cpdef bytes own_branch(self, bytes request)

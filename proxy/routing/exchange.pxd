@@ -1,4 +1,5 @@
 cimport cython
+from proxy.dialog.dialog cimport Dialog
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
 from proxy.routing.response_context cimport ForkUser, ResponseContext
@@ -6,6 +7,7 @@ from proxy.routing.route cimport prepare_routes
 from proxy.sip.address cimport Address, address_of
 from proxy.sip.message cimport Message
 from proxy.sip.patching cimport response
+from proxy.sip.scanner cimport stands_alone
 from proxy.transaction.layer cimport Transaction, TransactionLayer
 
 cdef int LOOPS_DETECTED, SL_1XX_REPLIES, SL_SENT_REPLIES, TM_UAS_TRANSACTIONS, TOO_MANY_HOPS
@@ -24,9 +26,11 @@ cdef class Exchange(ForkUser):
     cdef public ResponseContext context
     cdef public int answered
     cdef public bint dropped
+    cdef readonly bint elsewhere
     cdef public bint cancelled
     cdef public bint waiting
     cdef public bint own_route
+    cdef public Dialog tracked
     cpdef prepare(self)
     cpdef bint passes(self) except *
     @cython.locals(message=Message)
@@ -34,6 +38,7 @@ cdef class Exchange(ForkUser):
     @cython.locals(layer=TransactionLayer)
     cpdef bint hold(self) except *
     @cython.locals(port=int)
+    cpdef bint handed_over(self) except *
     cpdef Address reply_address(self)
     @cython.locals(node=Node, tag=bytes, via=bytes, datagram=bytes)
     cpdef answer(self, int status, bytes reason, bytes headers, bytes body)

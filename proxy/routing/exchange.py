@@ -7,6 +7,7 @@ transaction when state has to be kept. Who decides stands above: policy_run.py, 
 from __future__ import annotations
 
 from proxy.constants import SIP_PORT, reason_phrase
+from proxy.dialog.dialog import Dialog
 from proxy.limits import bounds
 from proxy.limits.counters import (
     LOOPS_DETECTED,
@@ -24,6 +25,7 @@ from proxy.sip.address import Address, address_of
 from proxy.sip.header_ids import PROXY_REQUIRE
 from proxy.sip.message import Message
 from proxy.sip.patching import response
+from proxy.sip.scanner import stands_alone
 from proxy.transaction.layer import Transaction
 
 RELAYED_HEADER_LINES = bounds.HEADER_LINES - 16  # the rest is for what we and the policy add
@@ -43,9 +45,11 @@ class Exchange(ForkUser):
         self.context: ResponseContext | None = None
         self.answered = 0  # the final status that went upstream
         self.dropped = False
+        self.elsewhere = False  # another worker has it
         self.cancelled = False
         self.waiting = False  # for the database; the answer will come without the policy
         self.own_route = False
+        self.tracked: Dialog | None = None  # what an INVITE sets up, or what a request belongs to
 
     # -- before it goes on ----------------------------------------------------------------------
 
@@ -75,9 +79,15 @@ class Exchange(ForkUser):
         return False
 
     def hold(self) -> bool:
-        """Make the server transaction, so that retransmissions end here; False if full (503)."""
+        """Make the server transaction, so that retransmissions end here; False if full (503).
+
+        What stood alone until now may have been received by another worker than the owner of its
+        Call-ID (R3). Then the owner gets it, begins anew, and here it is dropped.
+        """
         if self.server is not None:
             return True
+        if stands_alone(self.message.data) and self.handed_over():
+            return False
         layer = self.node.layer
         if layer.crowded():
             self.node.counters.add(TRANSACTIONS_REFUSED, 1)
@@ -89,6 +99,15 @@ class Exchange(ForkUser):
         if self.method == "INVITE":
             self.answer(100, b"Trying", b"", b"")
         return True
+
+    def handed_over(self) -> bool:
+        """Whether the request belongs to another worker, and is there now."""
+        hand_over = self.node.hand_over
+        if hand_over is None:
+            return False
+        self.elsewhere = hand_over(self.listener, self.source.sockaddr, self.message.data)
+        self.dropped = self.elsewhere
+        return self.elsewhere
 
     def reply_address(self) -> Address:
         """Where responses go (§18.2.2, RFC 3581 §4): never further than the source's host."""
@@ -125,6 +144,8 @@ class Exchange(ForkUser):
     def cancel(self, now: float) -> None:
         """A CANCEL came for this INVITE (§9.2, §16.10)."""
         self.cancelled = True
+        if self.tracked is not None:
+            self.tracked.cancelled = True
         context = self.context
         if context is not None:
             context.cancel(now)

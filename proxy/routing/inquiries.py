@@ -98,9 +98,9 @@ class Inquiries:
         if len(waiting) == 1:
             self.fetch(question, self.answers.look(key))
         answer: Answer | None = (await pending) or None
-        if pending in waiting:
+        if self.waiting.get(key) is waiting:  # too late; go_on() has taken the list away else
             waiting.remove(pending)
-            if not waiting and self.waiting.get(key) is waiting:
+            if not waiting:
                 del self.waiting[key]
         if answer is None:
             self.is_away()

@@ -1,5 +1,6 @@
 cimport cython
 from proxy.cluster.hlc cimport HybridClock
+from proxy.dialog.tracker cimport Tracker
 from proxy.registrar.rules cimport RegistrarRules
 from proxy.routing.branch cimport Signer
 from proxy.routing.identity cimport Identity
@@ -23,10 +24,15 @@ cdef class Node:
     cdef readonly Pendings pendings
     cdef readonly object mistakes
     cdef public object on_reply
+    cdef public object lookups
     cdef readonly dict errands
-    cdef public object parking
     cdef public object remote
+    cdef public object authentication
+    cdef readonly object addresses
     cdef public Ratelimit pipes
+    cdef public object hand_over
+    cdef public Tracker dialogs
+    cdef public object parking
     cdef readonly HybridClock clock
     cdef readonly object faults
     cdef readonly dict literals

@@ -3,6 +3,7 @@ from proxy.routing.exchange cimport Exchange
 from proxy.routing.node cimport Node
 from proxy.routing.pending cimport Pending
 from proxy.routing.response_context cimport ResponseContext
+from proxy.routing.tracking cimport leave_off
 from proxy.sip.message cimport Message
 
 cdef int POLICY_TURNS, ROUTE

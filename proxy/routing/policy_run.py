@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from proxy.constants import reason_phrase
-from proxy.errors import BadMessage, BadUri, Refused
+from proxy.errors import BadMessage, BadUri, HandedOver, Refused
 from proxy.limits import counters as ids
 from proxy.limits.bounds import POLICY_TURNS
 from proxy.routing.exchange import Exchange
@@ -18,6 +18,7 @@ from proxy.routing.mistakes import is_told
 from proxy.routing.node import Node
 from proxy.routing.pending import Pending
 from proxy.routing.response_context import ResponseContext
+from proxy.routing.tracking import leave_off
 from proxy.sip.address import Address
 from proxy.sip.header_ids import ROUTE
 from proxy.sip.message import Message
@@ -101,6 +102,8 @@ class PolicyRun(Exchange):
                 self.node.counters.add(ids.BAD_URIS_RCVD, 1)
             headers = error.headers if isinstance(error, Refused) else b""
             self.fail(error.status, error.reason, headers)
+        except HandedOver:
+            self.coroutine = None
         except BaseException as error:  # noqa: BLE001 - a policy may raise anything, or sys.exit()
             self.coroutine = None
             self.mistaken(error)
@@ -112,7 +115,9 @@ class PolicyRun(Exchange):
                 self.coroutine = None
                 self.mistaken(TypeError("it awaited what nobody will ever finish"))
             elif self.server is None and not self.answered and not self.dropped and not self.hold():
-                self.coroutine = None  # refused: nothing could absorb what is sent again meanwhile
+                self.coroutine = (
+                    None  # refused or handed over: what is sent again would not end here
+                )
             else:
                 self.awaited = awaited
                 awaited.waiter = self
@@ -147,6 +152,8 @@ class PolicyRun(Exchange):
         self.answer(status, reason.encode() or reason_phrase(status), headers, b"")
         if self.context is not None:
             self.context.end(status, self.node.now)
+        elif self.tracked is not None:
+            leave_off(self, status)
 
     def mistaken(self, error: BaseException) -> None:
         """The policy itself is at fault: 500, and the operator is told."""
@@ -173,6 +180,8 @@ class PolicyRun(Exchange):
             elif not self.answered and not self.dropped and not self.waiting:
                 self.node.log.warning("policy gave no answer", method=self.method)
                 self.refuse(500)
+            if self.tracked is not None:
+                leave_off(self, self.answered)
         elif self.answered:
             context.end(self.answered, self.node.now)
         elif self.dropped:

@@ -36,6 +36,8 @@ cdef class Relay:
     cdef public int leave_by
     cdef public long long loop
     cdef public list left
+    cdef public bytes did
+    cdef public unsigned int number
     cpdef bytes fix_via(self, Address source)
     cpdef HeaderChanges amended(self)
     cpdef rename(self, int header, bytes value)
@@ -60,5 +62,5 @@ cdef class Relay:
     cdef tuple limit_breadth(self, tuple edits, bytes insert, int breadth)
     @cython.locals(value=bytes)
     cpdef int breadth(self) except -1
-    @cython.locals(cookie=bytes, routes=tuple)
+    @cython.locals(cookie=bytes, routes=tuple, did=bytes, ours=bytes)
     cdef bytes record_routes(self, int listener)

@@ -48,6 +48,8 @@ class Relay:
         self.leave_by = listener  # the listener on the other side (RFC 5658)
         self.loop = -1
         self.left: list[bytes] | None = None
+        self.did = b""  # of the dialog this request belongs to, or is to set up
+        self.number = 0  # the CSeq it came with, if it goes on with another
 
     def fix_via(self, source: Address) -> bytes:
         """The request's own top Via with received and rport filled in (§18.2.1, RFC 3581)."""
@@ -171,7 +173,7 @@ class Relay:
         edits: tuple[tuple[int, bytes | None], ...] = () if changes is None else changes.edits
         if target.path:
             insert += b"Route: " + target.path + b"\r\n"
-        elif message.has(ROUTE):
+        elif self.left or message.has(ROUTE):
             routes = list(self.routes())
             strict = len(routes) > 0 and not is_loose(routes[0])
             if strict or self.drop_last:
@@ -222,14 +224,16 @@ class Relay:
         """Our Record-Route; two when the request leaves by another listener (RFC 5658)."""
         message = self.message
         routes = self.node.identity.routes
-        cookie = self.node.signer.route_cookie(message.call_id, message.from_tag)
+        did = self.did
+        cookie = self.node.signer.route_cookie(message.call_id, message.from_tag, did)
+        ours = b";did=" + did + b";k=" + cookie if did else b";k=" + cookie
         if listener == self.listener:
-            return b"".join((b"Record-Route: ", routes[listener], b";k=", cookie, b">\r\n"))
-        return b"Record-Route: %b;r2=on;k=%b>, %b;r2=on;k=%b>\r\n" % (
+            return b"".join((b"Record-Route: ", routes[listener], ours, b">\r\n"))
+        return b"Record-Route: %b;r2=on%b>, %b;r2=on%b>\r\n" % (
             routes[listener],
-            cookie,
+            ours,
             routes[self.listener],
-            cookie,
+            ours,
         )
 
 

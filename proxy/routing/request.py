@@ -11,16 +11,30 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from proxy.constants import reason_phrase
-from proxy.errors import BadMessage
+from proxy.dialog.dialog import Dialog
+from proxy.dialog.layout import LETTERS
+from proxy.dialog.tracker import Tracker
+from proxy.dialog.validation import Validity
+from proxy.errors import BadMessage, HandedOver
 from proxy.limits.counters import REGISTRAR_ACCEPTED_REGS, REGISTRAR_REJECTED_REGS
 from proxy.registrar.lookup import Target, lookup, target_for
 from proxy.registrar.save import save
+from proxy.routing.address_groups import Entry
+from proxy.routing.authentication import User, authorize, behind_alias
 from proxy.routing.header_changes import check_value
 from proxy.routing.node import Node
 from proxy.routing.pending import Pending, rounded
 from proxy.routing.policy_run import Outcome, PolicyRun, Sleep
 from proxy.routing.reply import Revision
 from proxy.routing.response_context import ResponseContext
+from proxy.routing.tracking import (
+    begin,
+    dialog_of,
+    follow,
+    judge,
+    repair_route,
+)
+from proxy.routing.web import DISABLED, HttpLookup, check_question, failed
 from proxy.sip.address import Address
 from proxy.sip.header_ids import FROM, TO
 from proxy.sip.headers import NameAddr, renamed
@@ -28,6 +42,17 @@ from proxy.sip.message import Message
 from proxy.sip.uri import Uri, aor_key, parse_uri, uri_with
 
 Policy = Callable[["Request"], Coroutine[Any, Any, None]]
+
+
+def flag_bits(letters: str) -> int:
+    """OpenSIPS' flags of create_dialog as they are stored."""
+    unknown = set(letters) - set(LETTERS)
+    if unknown:
+        raise ValueError(f"a dialog has the flags {''.join(LETTERS)}, not {''.join(unknown)}")
+    bits = 0
+    for letter in letters:
+        bits |= LETTERS[letter]
+    return bits
 
 
 class Request(PolicyRun):
@@ -90,17 +115,92 @@ class Request(PolicyRun):
         key = aor_key(self.uri if uri is None else parse_uri(uri))
         return lookup(node.location, key, self.method, node.wall, node.faults)
 
+    @property
+    def dialog(self) -> Dialog | None:
+        """The tracked dialog that this request belongs to, or sets up; None if there is none."""
+        return dialog_of(self)
+
+    def validate_dialog(self) -> Validity:
+        """Whether CSeq, Request-URI and Route are what the sender may send in its dialog."""
+        return judge(self)
+
+    def profile_size(self, name: str, value: str = "") -> int:
+        """How many dialogs are in a profile; without a value in all values of it together."""
+        store = self.tracker().store
+        return store.profiles.size(name.encode(), value.encode(), self.node.wall)
+
     def pipe(self, name: str, limit: int | None = None, algorithm: str | None = None) -> bool:
         """Whether one more may pass this pipe now; asking counts what is let pass."""
         if self.node.pipes is None:
             raise RuntimeError("this node has no pipes")
         return self.node.pipes.check(name, limit, algorithm, self.node.now)
 
+    @property
+    def must_authenticate(self) -> bool:
+        """Whether [auth] wants the sender to show who it is: our users, and who registers."""
+        if self.node.authentication is None:
+            return False
+        return self.method == "REGISTER" or self.is_from_us
+
+    def check_source_address(self, group: int, pattern: str = "") -> Entry | None:
+        """The row of `address` in a group (0: any) that the source matches."""
+        source = self.source
+        groups = self.node.addresses
+        return groups.check(group, source.host.decode(), source.port, "udp", pattern)
+
+    @property
+    def source_group(self) -> int:
+        """The group of `address` that the source is in, by the longest prefix; -1: in none."""
+        return self.node.addresses.group_of(self.source.host.decode(), self.source.port)
+
     # -- what a policy does -------------------------------------------------------------------
 
     def record_route(self) -> None:
         """Stay in the path of the dialog's later requests (§16.6 step 4)."""
         self.relaying.record_route = True
+
+    def create_dialog(self, flags: str = "", timeout: int = 0) -> bool:
+        """Track the calls that this INVITE sets up, with OpenSIPS' flags; False: there is no room.
+
+        `timeout` is how long they may last, in seconds, instead of `[dialog] default_timeout`.
+        """
+        if self.method != "INVITE" or self.in_dialog:
+            raise ValueError("only an INVITE outside a dialog sets one up")
+        self.tracker()
+        self.record_route()
+        return begin(self, flag_bits(flags), timeout)
+
+    def join_profile(self, name: str, value: str = "", limit: int | None = None) -> bool:
+        """Put the dialog into a profile, unless `limit` dialogs are in it already.
+
+        Asking and entering are one step for all workers. Without a dialog yet, it makes one.
+        """
+        dialog = self.dialog
+        if dialog is None:
+            if not self.create_dialog():
+                return False
+            dialog = self.dialog
+        if dialog is None or (limit is not None and limit < 1):
+            return False
+        return dialog.join(name.encode(), value.encode(), limit or 0)
+
+    def leave_profile(self, name: str, value: str = "") -> bool:
+        """Take the dialog out of a profile before it ends."""
+        dialog = self.dialog
+        return dialog is not None and dialog.leave(name.encode(), value.encode())
+
+    def fix_route(self) -> bool:
+        """Give the request the Request-URI and Route that its dialog has stored."""
+        fixed = repair_route(self)
+        self._uri = None
+        return fixed
+
+    def tracker(self) -> Tracker:
+        """What tracks dialogs here; an error where nothing does."""
+        tracker = self.node.dialogs
+        if tracker is None:
+            raise RuntimeError("[dialog] is not enabled")
+        return tracker
 
     def add_header(self, name: bytes, value: bytes) -> None:
         """Add a header line to what will be relayed."""
@@ -139,6 +239,37 @@ class Request(PolicyRun):
             raise ValueError("headers are whole lines, CRLF included")
         phrase = reason.encode() if reason else reason_phrase(status)
         self.answer(status, phrase, headers, body)
+
+    async def authorize(
+        self, realm: bytes | None = None, www: bool | None = None, own: bool = True
+    ) -> User | None:
+        """Who sent this (RFC 3261 §22); None: it has been answered, with 401, 407, 403 or 503.
+
+        `own` wants the To of a REGISTER, the From of anything else, to be the user's.
+        """
+        auth = self.node.authentication
+        if auth is None:
+            raise RuntimeError("authorize() needs [auth] enabled = true")
+        as_registrar = self.method == "REGISTER" if www is None else www
+        return await authorize(self, auth, realm, as_registrar, own)
+
+    def challenge(self, realm: bytes | None = None, www: bool | None = None) -> None:
+        """Ask for credentials: 401 to a REGISTER, 407 to anything else."""
+        auth = self.node.authentication
+        if auth is None:
+            raise RuntimeError("challenge() needs [auth] enabled = true")
+        as_registrar = self.method == "REGISTER" if www is None else www
+        auth.challenge(self, as_registrar, realm or auth.realm_about(self, as_registrar), False)
+
+    async def alias_lookup(self) -> bool:
+        """Put the user behind an alias (`dbaliases`) into the Request-URI; False: it is none."""
+        auth = self.node.authentication
+        found = None if auth is None else await behind_alias(auth, self.uri)
+        if found is None:
+            return False
+        self.relaying.request_uri = found
+        self._uri = None
+        return True
 
     def save(self) -> None:
         """Register: RFC 3261 §10.3, and answer."""
@@ -188,12 +319,20 @@ class Request(PolicyRun):
         if self.cancelled:
             self.reply(487)
         if self.answered or self.dropped or not self.may_be_relayed() or not self.hold():
+            if self.elsewhere:
+                raise HandedOver
             outcome.end(self.answered or 500)
             return outcome
         context = self.context
         if context is None:
+            if self.node.dialogs is not None and not self.may_be_tracked():
+                self.reply(503, headers=b"Retry-After: 5\r\n")
+                outcome.end(503)
+                return outcome
             assert self.server is not None
             context = self.context = ResponseContext(self.node, self.relaying, self.server, self)
+            if self.method in ("INVITE", "UPDATE"):  # others change no dialog by their answers
+                context.dialog = self.tracked
         if context.revision is None and (self.node.on_reply is not None or self.relaying.originals):
             context.revision = Revision(self, self.node.on_reply)
         if timeout is not None:
@@ -210,9 +349,45 @@ class Request(PolicyRun):
             outcome.end(480)
         return outcome
 
+    def may_be_tracked(self) -> bool:
+        """Tell the tracker that this request goes on; False if the call may not go on without."""
+        if self.in_dialog:
+            follow(self)
+            return True
+        if self.method != "INVITE" or not self.relaying.record_route:
+            return True
+        rules = self.tracker().store.rules
+        if self.tracked is None and not rules.automatic:
+            return True
+        return begin(self, 0, 0) or not rules.refuse_when_full
+
     def sleep(self, seconds: float) -> Pending:
         """Wait; the worker does other things meanwhile. At most five minutes."""
         return self.wait_for(Sleep(), seconds)
+
+    def http_get(self, url: str, timeout: float = 1.0) -> Pending:
+        """Ask a web server; awaited, it is an HttpAnswer."""
+        return self._look_up(url, None, "", timeout)
+
+    def http_post(
+        self,
+        url: str,
+        body: bytes,
+        timeout: float = 1.0,
+        content_type: str = "application/json",
+    ) -> Pending:
+        """Tell a web server something; awaited, it is an HttpAnswer."""
+        return self._look_up(url, body, content_type, timeout)
+
+    def _look_up(self, url: str, body: bytes | None, content_type: str, timeout: float) -> Pending:
+        check_question(url, body, content_type)
+        self.take_turn()
+        node = self.node
+        if node.lookups is not None:
+            return node.lookups.ask(url, body, content_type, timeout, node.now)
+        lookup = HttpLookup()
+        lookup.finish(failed(DISABLED))
+        return lookup
 
     def _rename(
         self, header: int, address: NameAddr, display: bytes | None, uri: bytes | None

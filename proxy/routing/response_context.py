@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import cast
 
+from proxy.dialog.dialog import Dialog
 from proxy.errors import BadMessage, LocateError
 from proxy.limits.bounds import BRANCHES, LOCATED_TARGETS
 from proxy.limits.counters import (
@@ -23,6 +24,7 @@ from proxy.registrar.lookup import Target
 from proxy.routing.locate import Located, literal, next_hop
 from proxy.routing.node import Node
 from proxy.routing.relay import Relay
+from proxy.routing.renumbering import answered_as
 from proxy.routing.upstream import Attempt, Upstream
 from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
@@ -245,6 +247,8 @@ class ResponseContext(Upstream):
             node.counters.add(TRANSACTIONS_REFUSED, 1)
             self.close(branch, 503, None, now)
             return
+        if self.dialog is not None and self.dialog.leg < 0:
+            self.dialog.keep()
         attempt = branch.attempt
         if len(self.branches) > 1:
             attempt += LOCATED_TARGETS * self.tried_before(branch)
@@ -266,6 +270,8 @@ class ResponseContext(Upstream):
     def receive(self, branch: Branch, message: Message, now: float) -> None:
         """A response on a branch (§16.7); BadMessage, and no change, if it has but one Via."""
         status = message.status
+        if self.number:
+            message = answered_as(message, self.number)
         if status > 100:
             branch.datagram = forwarded_response(message)
         if status < 200:
@@ -292,7 +298,11 @@ class ResponseContext(Upstream):
         status = message.status
         if status > 100:
             branch.timer_c_at = now + self.node.timer_c
-            if self.invite and not self.final_status:  # other requests: RFC 4320 §4.1
+            # other requests: RFC 4320 §4.1
+            if self.invite and not self.final_status and not branch.written_off:
+                dialog = self.dialog
+                if dialog is not None and dialog.leg < 0:
+                    dialog.provisional(message, self.socket_of(branch), destination_of(branch))
                 self.forward(message, branch, now)
         if branch.cancel_wanted:
             self.cancel_branch(branch, now)
@@ -300,6 +310,8 @@ class ResponseContext(Upstream):
     def succeed(self, branch: Branch, message: Message, now: float) -> None:
         """A 2xx: every one of them goes upstream, and the other branches are cancelled."""
         first = self.final_status == 0
+        if self.dialog is not None:
+            self.confirm(self.dialog, branch, message)
         if first or self.invite:
             self.forward(message, branch, now)
         if branch.state != FINAL:
@@ -316,6 +328,18 @@ class ResponseContext(Upstream):
             if user is not None:
                 user.succeeded(self, now)
             self.relay = SPENT
+
+    def confirm(self, dialog: Dialog, branch: Branch, message: Message) -> None:
+        """A 2xx confirms what an INVITE sets up, or what changes in a dialog that is up."""
+        if dialog.leg < 0:
+            dialog.answered(message, self.socket_of(branch), destination_of(branch))
+        elif self.relay is not SPENT:
+            dialog.refreshed(self.relay.message, message)
+
+    def socket_of(self, branch: Branch) -> bytes:
+        """Our listener on a branch's side."""
+        client = branch.client
+        return b"" if client is None else self.node.identity.listeners[client.listener].hostport
 
     def fail(self, branch: Branch, status: int, now: float) -> None:
         """A branch that did not answer: its next address, or the end of it."""
@@ -379,6 +403,7 @@ class ResponseContext(Upstream):
             self.forget_failures()
             self.waiting.clear()
             self.cancel_open(now)
+            self.fall_through()
 
     def time_out(self, now: float) -> None:
         """The user has waited long enough: CANCEL what rings, and count it as unanswered."""
@@ -442,3 +467,9 @@ class ResponseContext(Upstream):
 def wanted(target: Target) -> int:
     """The order in which targets are tried: by q."""
     return target.q
+
+
+def destination_of(branch: Branch) -> bytes:
+    """The address that a branch was sent to."""
+    client = branch.client
+    return b"" if client is None else client.address.hostport

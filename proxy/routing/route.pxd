@@ -11,9 +11,11 @@ cdef int ROUTE, SIP_PORT
 @cython.locals(routes=list, identity=Identity, request_uri=Uri, uri=Uri, route=NameAddr,
                cookie_seen=bint)
 cpdef bint prepare_routes(Relay relay) except *
-@cython.locals(message=Message, index=int, value=bytes, route=bytes, size=Py_ssize_t, signer=Signer,
-               cookie=bytes)
+@cython.locals(message=Message, index=int, value=bytes, route=bytes, size=Py_ssize_t,
+               at=Py_ssize_t, did=bytes)
 cdef bint took_our_own(Relay relay) except *
 cdef bint is_own_record_route(Identity identity, Uri uri) except *
-@cython.locals(cookie=bytes, message=Message, signer=Signer)
+@cython.locals(cookie=bytes, did=bytes)
 cdef bint has_cookie(Relay relay, Uri uri) except *
+@cython.locals(message=Message, signer=Signer)
+cdef bint is_cookie(Relay relay, bytes cookie, bytes did) except *

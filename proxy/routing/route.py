@@ -47,18 +47,23 @@ def took_our_own(relay: Relay) -> bool:
     value = message.value(index)
     route = relay.node.identity.routes[relay.listener]
     size = len(route)
-    if len(value) != size + 20 or not value.startswith(route):
+    at = len(value) - 20  # ;k=, sixteen digits, >
+    if at < size or not value.startswith(route) or value[at : at + 3] != b";k=":
         return False
-    signer = relay.node.signer
-    cookie = value[size + 3 : size + 19]
-    if value[size : size + 3] != b";k=" or value[size + 19 :] != b">":
+    if value[at + 19 :] != b">":
         return False
-    if cookie != signer.route_cookie(message.call_id, message.from_tag) and (
-        cookie != signer.route_cookie(message.call_id, message.to_tag)
-    ):
+    did = b""
+    if at > size:
+        if value[size : size + 5] != b";did=":
+            return False
+        did = value[size + 5 : at]
+        if did.find(b";") >= 0 or did.find(b">") >= 0:
+            return False
+    if not is_cookie(relay, value[at + 3 : at + 19], did):
         return False
     relay.drop_routes = 1
     relay.left = []
+    relay.did = did
     return True
 
 
@@ -74,8 +79,17 @@ def has_cookie(relay: Relay, uri: Uri) -> bool:
     cookie = uri.param(b"k")
     if not cookie:
         return False
+    did = uri.param(b"did") or b""
+    if not is_cookie(relay, cookie, did):
+        return False
+    relay.did = did
+    return True
+
+
+def is_cookie(relay: Relay, cookie: bytes, did: bytes) -> bool:
+    """Whether a cookie was made for this dialog and this did, seen from either end."""
     message = relay.message
     signer = relay.node.signer
-    if cookie == signer.route_cookie(message.call_id, message.from_tag):
+    if cookie == signer.route_cookie(message.call_id, message.from_tag, did):
         return True
-    return cookie == signer.route_cookie(message.call_id, message.to_tag)
+    return cookie == signer.route_cookie(message.call_id, message.to_tag, did)

@@ -1,4 +1,5 @@
 cimport cython
+from proxy.dialog.dialog cimport Dialog
 from proxy.registrar.lookup cimport Target
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
@@ -23,6 +24,8 @@ cdef class Upstream:
     cdef public int final_status
     cdef public bint cancelled
     cdef readonly bint invite
+    cdef readonly unsigned int number
+    cdef public Dialog dialog
     cdef public Revision revision
     @cython.locals(times=int, target=Target, earlier=Target, other=Attempt)
     cpdef int tried_before(self, Attempt attempt) except -1
@@ -31,6 +34,8 @@ cdef class Upstream:
     @cython.locals(datagram=bytes, sent=bint, status=int)
     cpdef forward(self, Message message, Attempt attempt, double now)
     cpdef send_best(self, double now)
+    @cython.locals(dialog=Dialog)
+    cpdef fall_through(self)
     @cython.locals(message=Message, datagram=bytes)
     cpdef send_failure(self, Attempt chosen, double now)
     @cython.locals(attempt=Attempt)

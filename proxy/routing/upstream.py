@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from proxy.constants import reason_phrase
+from proxy.dialog.dialog import Dialog
 from proxy.limits.counters import (
     FWD_REPLIES,
     TM_LOCAL_REPLIES,
@@ -38,7 +39,9 @@ class Upstream:
         self.branches: list[Attempt] = []
         self.final_status = 0  # what went upstream
         self.cancelled = False
+        self.number = relay.number  # the CSeq of answers, if the request went on with another
         self.invite = relay.message.method == "INVITE"
+        self.dialog: Dialog | None = None  # of a tracked call, or the one a re-INVITE may change
         self.revision: Revision | None = None  # what responses go through, if anything
 
     def tried_before(self, attempt: Attempt) -> int:
@@ -86,6 +89,13 @@ class Upstream:
         """Send the best of the failures upstream (§16.7 steps 6 to 9)."""
         self.send_failure(self.chosen(), now)
         self.forget_failures()
+        self.fall_through()
+
+    def fall_through(self) -> None:
+        """What the INVITE was to set up will not come about."""
+        dialog = self.dialog
+        if dialog is not None and dialog.leg < 0:
+            dialog.failed(self.final_status)
 
     def send_failure(self, chosen: Attempt, now: float) -> None:
         """Send the failure of one branch upstream, or what it becomes there."""

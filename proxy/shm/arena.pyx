@@ -54,7 +54,8 @@ cdef extern from *:
                                            __ATOMIC_SEQ_CST);
     }
 
-    static inline uint64_t shm_sum_fresh(uint64_t *p, size_t words, uint32_t oldest, uint32_t span) {
+    static inline uint64_t shm_sum_fresh(uint64_t *p, size_t words, uint32_t oldest,
+                                         uint32_t span) {
         uint64_t sum = 0;
         for (size_t i = 0; i < words; i++) {
             uint64_t word = __atomic_load_n(p + i, __ATOMIC_SEQ_CST);

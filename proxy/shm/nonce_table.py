@@ -165,9 +165,7 @@ class NonceTable:
             at += _PLACE
         return 0
 
-    def _use(
-        self, set_at: int, serial: int, issued_ms: int, nc: int, twin: int, now_s: int
-    ) -> int:
+    def _use(self, set_at: int, serial: int, issued_ms: int, nc: int, twin: int, now_s: int) -> int:
         at = self._find(set_at, serial)
         if at == 0:
             return self._first_use(set_at, serial, issued_ms, nc, twin, now_s)

@@ -39,6 +39,7 @@ REMOTE: Final = ADMITTED + 16
 REMOTE_BYTES: Final = 24  # u32 node, u64 incarnation, u32 told at in 0.1 s, u32 count
 SLOTS: Final = REMOTE + bounds.PIPE_NODES * REMOTE_BYTES
 
+SPARE_SLOTS: Final = 14
 LAYOUT: Final = (
     f"entry: in_use name_length algorithm drop_rate limit used_at declared remotes name "
     f"offered {OFFERED} admitted {ADMITTED} remote {bounds.PIPE_NODES} x {REMOTE_BYTES} "
@@ -60,6 +61,11 @@ class Timing(NamedTuple):
         """Slots of an SBT window."""
         return self.window_size // self.slot_period
 
+    @property
+    def ring(self) -> int:
+        """Slots that are kept: who was interrupted for a while still finds its window whole."""
+        return self.slots + SPARE_SLOTS
+
 
 class Plan(NamedTuple):
     """Where tags and entries lie, and the size of the file."""
@@ -79,6 +85,6 @@ def plan(capacity: int, timing: Timing) -> Plan:
     tags = 8
     while tags < 2 * capacity:
         tags *= 2
-    stride = (SLOTS + 8 * slots + layout.LINE - 1) // layout.LINE * layout.LINE
+    stride = (SLOTS + 8 * timing.ring + layout.LINE - 1) // layout.LINE * layout.LINE
     entries_at = TAGS + 8 * tags
     return Plan(capacity, tags, entries_at, stride, entries_at + capacity * stride)

@@ -81,11 +81,14 @@ def dump(pipes: Pipes, name: bytes, now_ms: int) -> Dump | None:
 
 
 def _slots(pipes: Pipes, entry: int, now_ms: int) -> list[int]:
-    """The counts of the window, each slot by itself; what has left the window is 0."""
+    """The counts of the window, slot by slot, the oldest first."""
     timing = pipes.timing
-    oldest = now_ms // timing.slot_period - timing.slots + 1
-    words = (pipes.arena.u64(entry + at.SLOTS + 8 * slot) for slot in range(timing.slots))
-    return [word & _LOW if word >> 32 >= oldest else 0 for word in words]
+    newest = now_ms // timing.slot_period
+    counts = []
+    for epoch in range(newest - timing.slots + 1, newest + 1):
+        word = pipes.arena.u64(entry + at.SLOTS + 8 * (epoch % timing.ring))
+        counts.append(word & _LOW if word >> 32 == epoch & _LOW else 0)
+    return counts
 
 
 def reset(pipes: Pipes, name: bytes) -> bool:
@@ -95,7 +98,7 @@ def reset(pipes: Pipes, name: bytes) -> bool:
         return False
     for word in range(at.OFFERED, at.REMOTE, 8):
         pipes.arena.put_u64(entry + word, 0)
-    for slot in range(pipes.timing.slots):
+    for slot in range(pipes.timing.ring):
         pipes.arena.put_u64(entry + at.SLOTS + 8 * slot, 0)
     return True
 

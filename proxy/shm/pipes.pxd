@@ -26,11 +26,13 @@ cdef class Pipes:
     cdef uint64_t _interval
     cdef uint64_t _slot_period
     cdef uint64_t _slots
+    cdef uint64_t _ring
     cdef uint64_t _window
     cdef bint _per_interval
 
     @cython.locals(at="size_t")
-    cpdef int check(self, bytes name, uint64_t limit, uint32_t algorithm, uint64_t now_ms) except -1
+    cpdef int check(self, bytes name, uint64_t limit, uint32_t algorithm,
+                    uint64_t now_ms) except -1
     @cython.locals(most="uint64_t")
     cpdef uint64_t budget(self, uint64_t limit) noexcept
     @cython.locals(epoch="uint64_t", oldest="uint64_t", span="uint64_t", slots="size_t",
@@ -68,7 +70,8 @@ cdef class Pipes:
     cdef size_t _entry(self, size_t number) noexcept
     cdef bytes _shortened(self, bytes name)
     @cython.locals(at="size_t", number="int64_t")
-    cpdef size_t make(self, bytes name, uint64_t limit, uint32_t algorithm, uint64_t now_ms) except? 0
+    cpdef size_t make(self, bytes name, uint64_t limit, uint32_t algorithm,
+                      uint64_t now_ms) except? 0
     @cython.locals(at="size_t", hashed="uint64_t", index="size_t", word="uint64_t", tag="uint64_t")
     cdef size_t _fill(self, size_t number, bytes name, uint64_t limit, uint32_t algorithm,
                       uint64_t now_ms) except? 0

@@ -73,6 +73,7 @@ class Pipes:
         self._interval = timing.timer_interval
         self._slot_period = timing.slot_period
         self._slots = timing.slots
+        self._ring = timing.ring
         self._per_interval = timing.limit_per_interval
         self._window = max(2 * timing.timer_interval, timing.window_size + timing.slot_period)
         arena.lock_wait_ns = _WAIT_NS
@@ -136,11 +137,11 @@ class Pipes:
         oldest = (epoch - self._slots + 1) & _LOW
         span = self._slots - 1 + _AHEAD
         slots = at + _SLOTS
-        if self.arena.sum_fresh(slots, self._slots, oldest, span) >= most:
+        if self.arena.sum_fresh(slots, self._ring, oldest, span) >= most:
             return REFUSED
-        own = slots + 8 * (epoch % self._slots)
+        own = slots + 8 * (epoch % self._ring)
         self._add(own, epoch)
-        if self.arena.sum_fresh(slots, self._slots, oldest, span) > most:
+        if self.arena.sum_fresh(slots, self._ring, oldest, span) > most:
             self._take_back(own, epoch)
             return REFUSED
         return ADMITTED
@@ -175,7 +176,7 @@ class Pipes:
         if algorithm == _SBT:
             oldest = (now_ms // self._slot_period - self._slots + 1) & _LOW
             span = self._slots - 1 + _AHEAD
-            return self.arena.sum_fresh(at + _SLOTS, self._slots, oldest, span)
+            return self.arena.sum_fresh(at + _SLOTS, self._ring, oldest, span)
         return self._recent(at + _ADMITTED, now_ms)
 
     def _left(self, at: int, most: int, now_ms: int) -> int:
@@ -362,6 +363,9 @@ class Pipes:
     def expire(self, now_ms: int) -> int:
         """Forget the pipes that were not used for expire_time; how many. The timekeeper's."""
         removed = 0
+        if not self._lock():  # or repaired, if its last holder has died
+            return 0
+        self.arena.unlock(_LOCK)
         longer = max(self.timing.expire_time, self._window)
         for number in range(self.capacity):
             if self._is_idle(self._entry(number), now_ms, longer) and self._lock():

@@ -282,6 +282,19 @@ def parse_contacts(values: list[bytes]) -> list[ContactValue]:
     return found
 
 
+def contact_uri(value: bytes) -> bytes:
+    """The URI of the first Contact value of a line; nothing of one that is malformed or `*`."""
+    p = value
+    if not cython.compiled:
+        p = value + b"\0"
+        out = [0] * 24
+    try:
+        scan_name_addr(p, 0, len(value), out)
+    except BadMessage:
+        return b""
+    return cut(value, out[2], out[3])
+
+
 def _star() -> ContactValue:
     made = ContactValue.__new__(ContactValue)
     made.raw = b"*"

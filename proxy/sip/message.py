@@ -32,6 +32,7 @@ if not cython.compiled:
         header_id_at,
         same_name,
         scan_number,
+        skip_printable,
     )
     from proxy.sip.lines import (
         check_call_id,
@@ -218,6 +219,16 @@ class Message:
         return self._uri
 
     @property
+    def from_uri(self) -> bytes:
+        """The URI of the From header."""
+        return cut(self.data, self.from_at[2], self.from_at[3])
+
+    @property
+    def to_uri(self) -> bytes:
+        """The URI of the To header."""
+        return cut(self.data, self.to_at[2], self.to_at[3])
+
+    @property
     def from_addr(self) -> NameAddr:
         """The From header."""
         return parse_name_addr(self.value(self._first[FROM] - 1))
@@ -302,8 +313,7 @@ def _read_headers(made: Message, p: bytes, i: int, end: int) -> int:
             i += 1
         value = i
         while True:
-            while 32 <= p[i] < 127:
-                i += 1
+            i = skip_printable(p, i, end)
             if p[i] == ord("\r") and p[i + 1] == ord("\n") and p[i + 2] != 32 and p[i + 2] != 9:
                 break
             at = i

@@ -10,6 +10,8 @@ cdef unsigned int _32_BITS
 
 @cython.locals(p=Bytes, end=int, i=int)
 cpdef int classify(bytes data) except -1
+@cython.locals(p=Bytes, end=int, i=int)
+cpdef bint stands_alone(bytes data) except -1
 @cython.locals(p=Bytes, end=int, i=int, at=int)
 cpdef long long find_call_id(bytes data) except -2
 @cython.locals(at=int)

@@ -41,6 +41,27 @@ def classify(data: bytes) -> int:
     return KEEPALIVE if i == end else SIP
 
 
+def stands_alone(data: bytes) -> bool:
+    """Whether this is most likely a request that its receiver answers without any state.
+
+    REGISTER, and OPTIONS to a host and nobody there: registrations and keep-alives.
+    """
+    p = data
+    end = len(data)
+    if end < 9:
+        return False
+    if p[0] == ord("R"):
+        return data.startswith(b"REGISTER ")
+    if p[0] != ord("O") or not data.startswith(b"OPTIONS "):
+        return False
+    i = 8
+    while i < end and p[i] > 32:
+        if p[i] == ord("@"):
+            return False
+        i += 1
+    return True
+
+
 def find_call_id(data: bytes) -> int:
     """Where the Call-ID's value lies, as start << 16 | end; -1 for none.
 

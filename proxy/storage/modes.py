@@ -16,4 +16,11 @@ Mode = Literal[
     "sql-only",
 ]
 
+# OpenSIPS' db_mode of its dialog module.
+REALTIME: Final = "realtime"
+DELAYED: Final = "delayed"
+SHUTDOWN: Final = "shutdown"
+NONE: Final = "none"
+
+DialogMode = Literal["none", "realtime", "delayed", "shutdown"]
 Policy = Literal["failover", "parallel", "round-robin"]

@@ -12,7 +12,7 @@ from tests.scenarios.flow import Flow, play
 from tests.scenarios.test_scenarios import FILES
 from tests.scenarios.world import World
 
-OURS = ("proxy.", "scenario_policy", "tests.scenarios.policies")
+OURS = ("proxy.", "sipherd_routing", "tests.scenarios.policies")
 
 
 def ours_in_garbage() -> list[str]:

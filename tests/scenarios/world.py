@@ -2,189 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from proxy.limits import counters as ids
-from proxy.registrar.rules import RegistrarRules
-from proxy.routing.branch import Signer
-from proxy.routing.core import ProxyCore
-from proxy.routing.identity import Identity
-from proxy.routing.locate import Located
-from proxy.routing.node import Node
 from proxy.routing.request import Policy
-from proxy.shm.location_table import LocationTable
-from proxy.shm.slots import ProcessSlots
-from proxy.sip.address import Address
-from proxy.sip.message import Message, parse
-from proxy.transaction.layer import TransactionLayer
-from proxy.transaction.states import Stimulus
-from proxy.transaction.timers import TimerConfig
+from workers.policy import Script, load_policy
+from workers.rehearsal import SECRET, WALL_MS, Rehearsal, Sent, address
+
+__all__ = ["SECRET", "WALL_MS", "Sent", "World", "address", "policy_from"]
 
 DEFAULT_POLICY = Path(__file__).resolve().parents[2] / "conf" / "routing.py"
-SECRET = b"sixteen bytes or more"
-TRANSPORT_ERROR = int(Stimulus.TRANSPORT_ERROR)
-WALL_MS = 1_700_000_000_000
 
 
 def policy_from(path: Path) -> Policy:
     """The `on_request` of a script."""
-    spec = importlib.util.spec_from_file_location("scenario_policy", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    handler: Policy = module.on_request
-    return handler
+    return load_policy(path).on_request
 
 
-class SilentLog:
-    """Keeps events for a test to look at."""
+class World(Rehearsal):
+    """A rehearsal of a policy that is a function of the tests, or of the shipped one."""
 
-    def __init__(self) -> None:
-        self.events: list[tuple[str, str, dict[str, object]]] = []
-
-    def debug(self, event: str, **fields: object) -> None:
-        self.events.append(("debug", event, fields))
-
-    def warning(self, event: str, **fields: object) -> None:
-        self.events.append(("warning", event, fields))
-
-    def error(self, event: str, **fields: object) -> None:
-        self.events.append(("error", event, fields))
-
-
-class World:
-    """One node: `deliver` puts a datagram in, what comes out goes to `sent`."""
-
-    def __init__(
-        self,
-        folder: Path,
-        listeners: tuple[str, ...] = ("192.0.2.100:5060",),
-        domains: tuple[bytes, ...] = (b"example.com",),
-        policy: Policy | None = None,
-        capacity: int = 1000,
-        names: dict[bytes, tuple[Address, ...]] | None = None,
-        **rules: Any,
-    ) -> None:
-        self.location = LocationTable.create(str(folder / "location.table"), 1000)
-        self.slots = ProcessSlots.create(None, 4, ids.COUNT)
-        self.counters = self.slots.counters(3)
-        self.listeners = [address(text) for text in listeners]
-        self.domains = domains
-        self.policy = policy or policy_from(DEFAULT_POLICY)
-        self.capacity = capacity
-        self.names = names or {}
-        self.rules = RegistrarRules(
-            [*domains, *(one.host for one in self.listeners)], **{"expires_jitter": 0.0, **rules}
-        )
-        self.log = SilentLog()
-        self.now = self.started = 1000.0
-        self.unreachable: set[Address] = set()
-        self.dns_waits = False
-        self.dead: list[ProxyCore] = []
-        self.questions: list[tuple[bytes, Callable[[Any], None]]] = []
-        self.start_worker()
-
-    def start_worker(self) -> None:
-        """A worker that knows of no transaction, as after a kill -9."""
-        if hasattr(self, "core"):
-            self.dead.append(self.core)  # kept, as its memory was not freed in an orderly way
-        self.layer = TransactionLayer(TimerConfig(), self.capacity)
-        identity = Identity(self.listeners, self.domains)
-        self.node = Node(
-            self.layer,
-            Signer(SECRET),
-            identity,
-            self.location,
-            self.rules,
-            self.counters,
-            self.log,
-            self.resolve,
-            181.0,
-        )
-        self.core = ProxyCore(self.node, self.policy)
-        self.tell_time()
-
-    def tell_time(self) -> None:
-        self.node.set_time(self.now, WALL_MS + round((self.now - 1000.0) * 1000))
-
-    def resolve(
-        self, host: bytes, port: int, transport: bytes, callback: Callable[[Any], None]
-    ) -> None:
-        """The resolver: what `names` says, at once or when `answer_dns` is called."""
-        self.questions.append((host, callback))
-        if not self.dns_waits:
-            self.answer_dns()
-
-    def answer_dns(self) -> None:
-        """Answer what the resolver has been asked."""
-        questions, self.questions = self.questions, []
-        for host, callback in questions:
-            found = self.names.get(host, ())
-            callback(Located(found, "" if found else "no such name"))
-
-    def deliver(self, data: bytes, source: Address, listener: int = 0) -> list[Sent]:
-        """One datagram from the network; what the proxy sends because of it."""
-        self.core.receive(data, source, listener)
-        return self.collect()
-
-    def collect(self) -> list[Sent]:
-        """Empty the outbox; what goes to an unreachable address comes back as a failure."""
-        sent: list[Sent] = []
-        while self.layer.outbox:
-            outbox, self.layer.outbox = self.layer.outbox, []
-            for data, to, listener, transaction in outbox:
-                if to in self.unreachable:
-                    if transaction is not None:
-                        self.layer.drive(transaction, TRANSPORT_ERROR, None, self.now)
-                else:
-                    sent.append(Sent(self.now, data, to, listener))
-        return sent
-
-    def wait(self, seconds: float) -> list[Sent]:
-        """Let time pass, each timer firing at its moment."""
-        end = self.now + seconds
-        sent: list[Sent] = []
-        while True:
-            deadline = self.layer.timers.next_deadline()
-            if deadline is None or deadline > end:
-                break
-            self.now = max(self.now, deadline)
-            self.tell_time()
-            self.layer.timers.fire_due(self.now)
-            sent += self.collect()
-        self.now = end
-        self.tell_time()
-        return sent
-
-    def left(self) -> tuple[int, int, int]:
-        """How many server and client transactions and timers there are."""
-        layer = self.layer
-        return len(layer.servers), len(layer.clients), len(layer.timers)
-
-    def count(self, name: str) -> int:
-        """A statistic by its OpenSIPS name."""
-        return self.slots.total(ids.NAMES.index(name))
-
-
-class Sent:
-    """One datagram that the proxy sent."""
-
-    def __init__(self, at: float, data: bytes, to: Address, listener: int) -> None:
-        self.at = at
-        self.data = data
-        self.to = to
-        self.listener = listener
-
-    @property
-    def message(self) -> Message:
-        return parse(self.data)
-
-
-def address(text: str) -> Address:
-    """An Address from host:port or [host]:port."""
-    host, _, port = text.rpartition(":")
-    return Address.parse(host.encode(), int(port))
+    def __init__(self, folder: Path, policy: Policy | Script | None = None, **options: Any) -> None:
+        if not isinstance(policy, Script):
+            policy = Script(policy or policy_from(DEFAULT_POLICY))
+        super().__init__(folder, policy, **options)

@@ -71,7 +71,9 @@ def test_what_is_encoded_is_decoded() -> None:
 
 
 def test_a_new_record_is_the_encoded_one() -> None:
-    strings = (b"sip:alice@example.com", b"sip:bob@example.com", b"sip:a@h", b"", b"s:1") + (b"",) * 3
+    strings = (b"sip:alice@example.com", b"sip:bob@example.com", b"sip:a@h", b"", b"s:1") + (
+        b"",
+    ) * 3
     payload = begin(bytes(range(14)) + b"\0\0", 11, 3, 12, 13, 14, 15, 16, strings)
     record = decode(KEY, payload)
     assert encode(record) == payload
@@ -84,7 +86,7 @@ def test_legs_are_added_and_found() -> None:
     payload = begin(bytes(16), 1, 1, 1, 1, 1, 0, 1, (b"from", b"to", b"", b"", b"", b"", b"", b""))
     assert find_leg(payload, b"") == -1
     for number in range(5):
-        payload = with_leg(payload, 2, number, number, b"tag%d" % number, b"c", b"", b"s")
+        payload = with_leg(payload, 2, number, number, b"tag%d" % number, b"c", b"", b"s", b"d")
         assert is_sound(payload)
     for number in range(5):
         at = find_leg(payload, b"tag%d" % number)

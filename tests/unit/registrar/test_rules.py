@@ -43,7 +43,7 @@ def test_zero_means_no_limit_of_ours() -> None:
     rules = RegistrarRules([b"Example.COM"], max_expires=0, max_contacts=0)
     assert rules.granted(2**32 - 1) == 2**32 - 1
     assert rules.max_contacts == 32
-    assert rules.domains == frozenset([b"example.com"])
+    assert rules.domains.served == frozenset([b"example.com"])
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_a_response_goes_no_further_than_to_the_host_it_came_from(tmp_path: Path
     ("name", "value"), [(b"X", b"a\r\nVia: x"), (b"X", b"a\nb"), (b"", b"a"), (b"X:", b"a")]
 )
 def test_a_header_that_would_be_two_is_refused(tmp_path: Path, name: bytes, value: bytes) -> None:
-    with pytest.raises(ValueError, match="header name|header value"):
+    with pytest.raises(ValueError, match=r"header (name|value)"):
         seen(world(tmp_path)).add_header(name, value)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from proxy.sip.address import Address
 from proxy.sip.message import parse
-from proxy.sip.scanner import call_id_hash, find_call_id, hash_call_id
+from proxy.sip.scanner import call_id_hash, find_call_id, hash_call_id, stands_alone
 from proxy.sip.stun import stun_binding_response
 from tests.unit.sip.samples import INVITE, REGISTER, RESPONSE
 
@@ -77,3 +77,23 @@ def test_stun_binding(host: bytes) -> None:
 )  # fmt: skip
 def test_other_stun_is_left_alone(data: bytes) -> None:
     assert stun_binding_response(data, Address.parse(b"192.0.2.1", 1)) == b""
+
+
+@pytest.mark.parametrize(
+    ("start", "alone"),
+    [
+        (b"REGISTER sip:a SIP/2.0\r\n", True),
+        (b"OPTIONS sip:a SIP/2.0\r\nTo: <sip:b@a>\r\n", True),
+        (b"OPTIONS sip:b@a SIP/2.0\r\n", False),
+        (b"OPTIONS sip:a", True),
+        (b"INVITE sip:a SIP/2.0\r\n", False),
+        (b"REGISTERS sip:a SIP/2.0\r\n", False),
+        (b"RINGING sip:a SIP/2.0\r\n", False),
+        (b"OPTION sip:a SIP/2.0\r\n", False),
+        (b"\r\nREGISTER sip:a SIP/2.0\r\n", False),
+        (b"REGISTER", False),
+        (b"", False),
+    ],
+)
+def test_what_needs_no_state(start: bytes, alone: bool) -> None:
+    assert stands_alone(start) is alone

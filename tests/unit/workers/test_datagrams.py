@@ -1,5 +1,6 @@
 """What a socket sends: every datagram once and whole, those of a call in their order."""
 
+import os
 import random
 import socket
 from collections import defaultdict
@@ -7,9 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from proxy.limits import counters as ids
+from proxy.shm.inbox import Inbox
+from proxy.shm.shards import Shards
+from proxy.shm.slots import ProcessSlots
 from proxy.sip.address import Address, address_of
+from proxy.sip.scanner import hash_call_id
 from proxy.transaction.layer import Transaction
-from workers.datagrams import DatagramSocket
+from workers.datagrams import DatagramSocket, Handoff
 
 Outgoing = tuple[bytes, Address, int, Transaction | None]
 PEERS = 3
@@ -115,3 +121,74 @@ def test_sizes_that_alternate_leave_in_runs(
     ]
     ours.send(outbox, [])
     assert [len(data) for data in arrived(peers[0], 16)] == [300] * 8 + [200] * 8
+
+
+@pytest.fixture
+def inboxes() -> list[Inbox]:
+    return [Inbox.create(None, 65536) for _ in range(2)]
+
+
+@pytest.fixture
+def handoff(inboxes: list[Inbox]) -> Handoff:
+    """Worker 0 of two; the other one's eventfd is never written to, as it does not sleep."""
+    counters = ProcessSlots.create(None, 1, ids.COUNT).counters(0)
+    shards = Shards.create(None, 2)
+    return Handoff(0, shards, inboxes, [-1, -1], counters, ids.HANDED_OFF, ids.INBOX_FULL)
+
+
+def of_the_other(start: bytes) -> bytes:
+    """A message whose Call-ID belongs to worker 1."""
+    number = next(n for n in range(1000) if hash_call_id(b"%d" % n) & 1)
+    return start + b" SIP/2.0\r\nCall-ID: %d\r\n\r\n" % number
+
+
+def received(
+    ours: DatagramSocket, handoff: Handoff, inboxes: list[Inbox]
+) -> tuple[list[bytes], list[bytes]]:
+    """What one `receive` leaves here, and what goes to the other worker."""
+    batch: list[tuple[int, bytes, int, bytes]] = []
+    ours.receive(handoff, 0, batch)
+    there = inboxes[1].pop(1000)
+    return [entry[3] for entry in batch], [entry[3] for entry in there]
+
+
+def port_of(ours: DatagramSocket) -> tuple[str, int]:
+    with socket.socket(fileno=os.dup(ours.fd)) as sock:
+        name: tuple[str, int] = sock.getsockname()
+    return name
+
+
+def test_what_stands_alone_stays(
+    ours: DatagramSocket, peers: list[socket.socket], handoff: Handoff, inboxes: list[Inbox]
+) -> None:
+    register, invite = of_the_other(b"REGISTER sip:a"), of_the_other(b"INVITE sip:b@a")
+    for data in (register, invite):
+        peers[0].sendto(data, port_of(ours))
+    assert received(ours, handoff, inboxes) == ([register], [invite])
+
+
+def test_a_backlog_spreads(
+    ours: DatagramSocket, peers: list[socket.socket], handoff: Handoff, inboxes: list[Inbox]
+) -> None:
+    register = of_the_other(b"REGISTER sip:a")
+    for _ in range(4 * 64):
+        peers[0].sendto(register, port_of(ours))
+    found = [received(ours, handoff, inboxes) for _ in range(5)]
+    assert [(len(here), len(there)) for here, there in found] == [
+        (64, 0),
+        (64, 0),
+        (0, 64),
+        (0, 64),
+        (0, 0),
+    ]
+
+
+def test_what_needs_state_after_all_is_handed_over(
+    ours: DatagramSocket, peers: list[socket.socket], handoff: Handoff, inboxes: list[Inbox]
+) -> None:
+    sockaddr = to(peers[0]).sockaddr
+    register = of_the_other(b"REGISTER sip:a")
+    assert handoff.hand_over(3, sockaddr, register)
+    assert inboxes[1].pop(9) == [(3, sockaddr, 0, register)]
+    own = next(n for n in range(1000) if not hash_call_id(b"%d" % n) & 1)
+    assert not handoff.hand_over(3, sockaddr, b"REGISTER a\r\nCall-ID: %d\r\n\r\n" % own)

@@ -1,0 +1,105 @@
+"""Digests: what this node holds as 4096 sums, each kept up to date by one addition per change.
+
+The sum of a bucket is over the keys of its records, what is live in them and their tombstones, in
+any order. Two nodes with the same sums hold the same; a bucket whose sums differ is sent whole.
+Tombstones count because a node that lacks one is not safe from what it deletes. Nodes forget them
+at slightly different times, and then send them to each other in vain for a moment.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+BUCKETS = 4096
+_BUCKET_MASK = BUCKETS - 1
+# Compiled, a literal of more than 31 bits would be a Python number.
+_ALL = 0xFFFFFFFFFFFFFFFF
+_OFFSET = 0xCBF29CE484222325
+_PRIME = 0x100000001B3
+_FIRST = 0xFF51AFD7ED558CCD
+_SECOND = 0xC4CEB9FE1A85EC53
+
+
+def mix(value: int) -> int:
+    """Every bit of a 64-bit number spread over all of it (MurmurHash3's end, a bijection)."""
+    value ^= value >> 33
+    value = value * _FIRST & _ALL
+    value ^= value >> 33
+    value = value * _SECOND & _ALL
+    return value ^ value >> 33
+
+
+def hash_bytes(data: bytes, start: int) -> int:
+    """FNV-1a of some bytes behind a number, mixed."""
+    p = data
+    value = _OFFSET ^ start
+    for index in range(len(data)):
+        value = (value ^ p[index]) * _PRIME & _ALL
+    return mix(value)
+
+
+def part_stamp(identity: int, version: int, origin: int) -> int:
+    """The 64-bit stamp of one part of a record: changes whenever its version does."""
+    return mix(mix(version ^ identity) ^ origin ^ identity)
+
+
+def bucket_of(table: int, key: bytes) -> int:
+    """The bucket of a key."""
+    return hash_bytes(key, table) & _BUCKET_MASK
+
+
+def record_sum(key_hash: int, live: int, dead: int) -> int:
+    """What a record adds to the sum of its bucket; one that is not there adds nothing."""
+    return mix(key_hash ^ live ^ mix(dead)) if live or dead else 0
+
+
+class Digests:
+    """The sums of one node's records, with what is known of each."""
+
+    def __init__(self) -> None:
+        self.sums = array("Q", bytes(8 * BUCKETS))
+        self.root = 0
+        self._live: dict[int, int] = {}
+        self._dead: dict[int, int] = {}  # only of records with tombstones
+
+    def note(self, table: int, key: bytes, live: int, dead: int) -> bool:
+        """Take in what a record is now (0, 0: gone); whether that is news."""
+        name = hash_bytes(key, table)
+        old_live = self._live.get(name, 0)
+        old_dead = self._dead.get(name, 0)
+        if old_live == live and old_dead == dead:
+            return False
+        if live:
+            self._live[name] = live
+        else:
+            self._live.pop(name, None)
+        if dead:
+            self._dead[name] = dead
+        elif old_dead:
+            del self._dead[name]
+        change = (record_sum(name, live, dead) - record_sum(name, old_live, old_dead)) & _ALL
+        bucket = name & _BUCKET_MASK
+        self.sums[bucket] = (self.sums[bucket] + change) & _ALL
+        self.root = (self.root + change) & _ALL
+        return True
+
+    @property
+    def count(self) -> int:
+        """How many records have something live."""
+        return len(self._live)
+
+    @property
+    def tombstones(self) -> int:
+        """How many records have a tombstone."""
+        return len(self._dead)
+
+    def differing(self, sums: array[int]) -> bytes:
+        """One byte per bucket: 1 where `sums` are not ours."""
+        return bytes(ours != theirs for ours, theirs in zip(self.sums, sums, strict=True))
+
+    def clear(self) -> None:
+        """Forget everything, before all is read again."""
+        self.sums = array("Q", bytes(8 * BUCKETS))
+        self.root = 0
+        self._live.clear()
+        self._dead.clear()

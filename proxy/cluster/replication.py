@@ -1,0 +1,355 @@
+"""Changes on their way: ours to the peers, theirs into our tables.
+
+Every peer is sent the same batches of current records, each at its own pace. What came from a peer
+is known by its stamp when its own note comes along, and is never sent on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from zlib import crc32
+
+from proxy.cluster.backlog import Backlog
+from proxy.cluster.digests import Digests
+from proxy.cluster.frames import Frame, decode_records, encode_records
+from proxy.cluster.hlc import HybridClock
+from proxy.cluster.link import Event, Link, State
+from proxy.cluster.membership import Membership
+from proxy.cluster.messages import DATA_HEAD, Ack, Hello, Kind, Welcome, unpack
+from proxy.cluster.settings import Settings
+from proxy.cluster.store import Horizon, Record, Store
+from proxy.cluster.wire import Wire
+from proxy.errors import BadFrame, TableFull
+from proxy.limits import bounds
+
+TAKEN_AT_ONCE = 4_096
+SCANNED_AT_ONCE = 1_024
+MARKS = 4_096
+
+
+class Replication:
+    """One cluster's changes on one node."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        clock: HybridClock,
+        wire: Wire,
+        membership: Membership,
+        links: dict[int, Link],
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.clock = clock
+        self.wire = wire
+        self.membership = membership
+        self.links = links
+        self.digests = Digests()
+        self.backlog = Backlog(settings.backlog)
+        self.disabled: set[int] = set()  # tables an operator took out
+        self.scanning = 0  # the next cursor, -1 = all is known
+        self.is_drained = False  # whether every change here is in the sums
+        self.stable_ms = 0
+        self._marks: deque[tuple[int, int]] = deque(maxlen=MARKS)  # position, moment
+        self._bodies: dict[tuple[int, bytes], bytes | None] = {}
+        self._batches: dict[int, tuple[int, bytes, int]] = {}
+        self._greetings = 0
+
+    # -- our changes -------------------------------------------------------------------------------
+
+    @property
+    def is_scanned(self) -> bool:
+        """Whether the sums are those of everything here."""
+        return self.scanning < 0
+
+    def pump(self, now: int, wall: int) -> bool:
+        """Take what changed and send it; whether there is more to do at once."""
+        if self.scanning >= 0:
+            self._scan()
+        self._bodies.clear()
+        self._batches.clear()
+        more = self._take(now)
+        self.is_drained = not more and self.is_scanned
+        self._mark(wall)
+        for link in self.links.values():
+            more |= self._send(link, now)
+        return more or self.scanning >= 0
+
+    def _scan(self) -> None:
+        """Learn what is here: at the start, and when changes were lost on the way to us."""
+        records, cursor = self.store.scan(self.scanning, SCANNED_AT_ONCE)
+        for table, key, body in records:
+            self._learn(table, key, body)
+        self.scanning = cursor if cursor else -1
+
+    def _learn(self, table: int, key: bytes, body: bytes | None) -> bool:
+        if body is None:
+            return self.digests.note(table, key, 0, 0)
+        live, dead = self.store.forms[table].stamps(body)
+        return self.digests.note(table, key, live, dead)
+
+    def _take(self, now: int) -> bool:
+        notes = self.store.take(TAKEN_AT_ONCE, now)
+        if notes is None:
+            self.wire.note("changes lost", "the change ring was overrun: comparing everything")
+            self.wire.tallies["overruns"] += 1
+            self.digests.clear()
+            self.scanning = 0
+            self.backlog.skip()
+            return True
+        bodies = self._bodies
+        for note in notes:
+            if note in bodies or note[0] not in self.store.forms:
+                continue
+            body = bodies[note] = self.store.fetch(note[0], note[1])
+            # What ran out is told to nobody: each node's own clock sees to that.
+            if self._learn(note[0], note[1], body) and body is not None:
+                self.backlog.append(note)
+        return len(notes) == TAKEN_AT_ONCE
+
+    def _send(self, link: Link, now: int) -> bool:
+        """What the peer may get; whether something is left over for the next turn."""
+        sending = link.sending
+        if sending.overdue(now) and link.next_hop:
+            sending.rewind(sending.acked, now)
+            self.wire.tallies["resends"] += 1
+        frames = 0
+        while link.next_hop and sending.may_send(self.backlog.head):
+            if sending.sent < self.backlog.tail:
+                self._skip_ahead(link, now)
+                return True
+            if frames == 8:
+                return True  # the bus and the other peers have their turn
+            upto, body, body_sum = self._batch(sending.sent)
+            self.wire.send(link, Kind.DATA, upto, body, body_sum)
+            sending.note_sent(upto, now)
+            frames += 1
+        return False
+
+    def _skip_ahead(self, link: Link, now: int) -> None:
+        """The peer is further behind than we remember: go on from here, it has to compare."""
+        link.sending.begin(self.backlog.head, now)
+        self.wire.send(link, Kind.WELCOME, 0, Welcome(0, self.backlog.head, False).encode())
+        self.wire.tallies["skips"] += 1
+
+    def _batch(self, after: int) -> tuple[int, bytes, int]:
+        """The changes after a position as the body of a frame: where it ends, the bytes, their sum.
+
+        Of a record that changed several times there is one state, the one it has now.
+        """
+        known = self._batches.get(after)
+        if known is not None:
+            return known
+        records: dict[tuple[int, bytes], Record] = {}
+        upto = after
+        size = 0
+        for note in self.backlog.since(after, bounds.BATCH_RECORDS):
+            upto += 1
+            if note in records or note[0] in self.disabled:
+                continue
+            body = self._body(note)
+            if body is not None:
+                records[note] = (note[0], note[1], body)
+                size += len(note[1]) + len(body)
+                if size >= bounds.BATCH_BYTES:
+                    break
+        data = encode_records(DATA_HEAD.pack(after), list(records.values()))
+        made = self._batches[after] = (upto, data, crc32(data))
+        return made
+
+    def _body(self, note: tuple[int, bytes]) -> bytes | None:
+        if note not in self._bodies:
+            self._bodies[note] = self.store.fetch(note[0], note[1])
+        return self._bodies[note]
+
+    def _mark(self, wall: int) -> None:
+        """Up to which moment every peer has what changed here."""
+        head = self.backlog.head
+        if not self._marks or self._marks[-1][0] < head:
+            self._marks.append((head, wall))
+        links = self.links.values()
+        if not all(link.sending.started and link.sending.whole for link in links):
+            return
+        least = min((link.sending.acked for link in links), default=head)
+        if least >= head:
+            self.stable_ms = max(self.stable_ms, wall)
+            return
+        while len(self._marks) > 1 and self._marks[1][0] <= least:
+            self._marks.popleft()
+        if self._marks[0][0] <= least:
+            self.stable_ms = max(self.stable_ms, self._marks[0][1])
+
+    # -- a peer's greeting -------------------------------------------------------------------------
+
+    def greet(self, link: Link, now: int, wall: int) -> None:
+        """Ask a peer for its changes, until it answers."""
+        following = link.following
+        if following.state != State.GREETING or now < following.ask_at:
+            return
+        self._greetings += 1
+        following.greeting = self._greetings
+        following.ask_at = now + self.settings.pace.hello
+        epoch = following.epoch if following.complete else 0
+        hello = Hello(
+            following.greeting, epoch, following.position, wall, tuple(sorted(self.settings.tables))
+        )
+        self.wire.send(link, Kind.HELLO, 0, hello.encode())
+
+    def on_hello(self, link: Link, frame: Frame, now: int, wall: int) -> None:
+        """A peer asks for ours: from where it is, or from now on."""
+        hello = Hello.decode(frame.body)
+        tables = tuple(sorted(self.settings.tables))
+        if hello.tables != tables:
+            link.trouble = f"it keeps the tables {hello.tables} and we {tables}"
+            self.wire.tallies["mismatches"] += 1
+            return
+        link.trouble = ""
+        backlog = self.backlog
+        resumed = hello.epoch == self.wire.epoch and backlog.tail <= hello.position <= backlog.head
+        start = hello.position if resumed else backlog.head
+        link.sending.begin(start, now)
+        welcome = Welcome(hello.greeting, start, resumed)
+        self.wire.send(link, Kind.WELCOME, 0, welcome.encode())
+
+    def on_welcome(self, link: Link, frame: Frame, now: int, wall: int) -> None:
+        """A peer says where its changes begin."""
+        welcome = Welcome.decode(frame.body)
+        following = link.following
+        if welcome.greeting == 0:
+            if following.takes_changes and welcome.position > following.position:
+                following.position = welcome.position
+                following.compare_at = now
+                following.handle(Event.MISSED)
+                self.wire.tallies["skipped"] += 1
+            return
+        if following.state != State.GREETING or welcome.greeting != following.greeting:
+            return
+        if welcome.resumed and following.complete:
+            following.compare_at = now + self.settings.pace.repair_soon
+            following.handle(Event.RESUMED)
+        else:
+            following.position = welcome.position
+            following.compare_at = now
+            following.handle(Event.FRESH)
+        link.owes_ack = True
+
+    # -- a peer's changes --------------------------------------------------------------------------
+
+    def on_data(self, link: Link, frame: Frame, now: int, wall: int) -> None:
+        """A batch of a peer: taken when it is the next, acknowledged when it is committed."""
+        (after,) = unpack(DATA_HEAD, frame.body, 0)
+        records = decode_records(frame.body, DATA_HEAD.size)
+        self.check(records)
+        following = link.following
+        if not following.takes_changes:
+            return
+        verdict = following.judge(after, frame.sequence)
+        if verdict > 0:
+            if not self.apply(link, records, wall):
+                if following.quarantine:
+                    return  # unacknowledged: it comes again
+                following.handle(Event.MISSED)
+                following.compare_at = now + self.settings.pace.repair
+            following.position = frame.sequence
+        elif verdict < 0:
+            link.gap = True
+            self.wire.tallies["gaps"] += 1
+        link.owes_ack = True
+
+    def check(self, records: list[Record]) -> None:
+        """BadFrame unless every record can be one: before any of them is taken."""
+        forms = self.store.forms
+        for table, _, body in records:
+            form = forms.get(table)
+            if form is None or not form.sound(body):
+                raise BadFrame(f"a record of table {table} that is not sound")
+
+    def apply(self, link: Link, records: list[Record], wall: int) -> int:
+        """Commit what is new in them; 0 when one could not be taken, else 1 + how many were new."""
+        forms = self.store.forms
+        for table, _, body in records:
+            newest = forms[table].newest(body)
+            if not self.clock.observe(newest, wall):
+                self._quarantine(link, newest, wall)
+                return 0
+        link.following.quarantine = 0
+        horizon = self.horizon(wall)
+        done = 1
+        for table, key, body in records:
+            if table in self.disabled:
+                continue
+            try:
+                stored = self.store.apply(table, key, body, horizon)
+            except TableFull as full:
+                self.wire.tallies["refused"] += 1
+                link.trouble = str(full)
+                return 0
+            if stored is not None:
+                self._learn(table, key, stored)
+                done += 1
+        self.wire.tallies["applied"] += len(records)
+        return done
+
+    def _quarantine(self, link: Link, version: int, wall: int) -> None:
+        lead = (version >> 16) - wall
+        if not link.following.quarantine:
+            text = f"node {link.peer} sends versions {lead} ms ahead of our clock"
+            self.wire.note("clock leads", text)
+        link.following.quarantine = version
+        link.trouble = f"its versions lead our clock by {lead} ms"
+        self.wire.tallies["clock_leads"] += 1
+
+    def on_ack(self, link: Link, frame: Frame, now: int, wall: int) -> None:
+        """A peer has committed our changes up to here, or misses what follows."""
+        ack = Ack.decode(frame.body)
+        sending = link.sending
+        position = frame.sequence
+        if ack.epoch != self.wire.epoch or not sending.started or position > self.backlog.head:
+            return
+        credit = min(ack.credit, self.settings.window)
+        if not ack.gap:
+            sending.acknowledge(position, credit, ack.whole, now)
+        elif position >= self.backlog.tail:
+            sending.rewind(position, now)
+        else:
+            self._skip_ahead(link, now)
+
+    def acknowledge(self, link: Link) -> None:
+        """One acknowledgement for everything that came in this turn."""
+        if not link.owes_ack:
+            return
+        following = link.following
+        whole = following.state == State.FOLLOWING and not link.gap
+        ack = Ack(following.epoch, self.settings.window, link.gap, whole)
+        self.wire.send(link, Kind.ACK, following.position, ack.encode())
+        link.owes_ack = link.gap = False
+
+    # -- what is too old ---------------------------------------------------------------------------
+
+    def horizon(self, wall: int) -> Horizon:
+        """What is too old to be taken."""
+        grace = max((self.grace_s(peer) for peer in self.links), default=0)
+        return Horizon(self.settings.node, wall // 1000, grace, self.tombstones_before(wall))
+
+    def grace_s(self, origin: int) -> int:
+        """How long a replica outlives its expiry by our clock: its owner's may be behind."""
+        offset = self.membership.worst_offset_ms(origin)
+        return self.settings.pace.grace_s + (2 * offset + 999) // 1000
+
+    def tombstones_before(self, wall: int) -> int:
+        """Tombstones with lower versions can go.
+
+        Either everything they could still delete has run out by itself, or every node has told that
+        every node has them, and the last frame that was under way then has long arrived.
+        """
+        pace = self.settings.pace
+        lead = self.settings.max_lead_ms
+        moments = [0]
+        if pace.longest_life_s:
+            moments.append(wall - 1000 * (pace.longest_life_s + pace.grace_s) - 2 * lead)
+        stable = self.stable_ms
+        for peer in self.membership.peers.values():
+            stable = min(stable, peer.beat.stable_ms if peer.beat is not None else 0)
+        moments.append(min(stable - lead, wall - 1000 * pace.tombstone_least_s))
+        return max(moments) << 16

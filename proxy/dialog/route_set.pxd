@@ -1,0 +1,15 @@
+cimport cython
+
+from proxy.sip.headers cimport contact_uri
+from proxy.sip.message cimport Message
+
+cdef int CONTACT, RECORD_ROUTE
+cdef Py_ssize_t DIALOG_CONTACT_BYTES, DIALOG_ROUTES_BYTES
+
+@cython.locals(value=bytes, uri=bytes)
+cpdef bytes target_of(Message message)
+cpdef bytes routes_to_caller(Message request)
+@cython.locals(first=int, ours=bytes, value=bytes, end=Py_ssize_t, above=list, each=bytes)
+cpdef bytes routes_to_callee(Message response, bytes did)
+@cython.locals(line=bytes)
+cdef bytes bounded(list values)

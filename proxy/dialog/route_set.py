@@ -1,0 +1,50 @@
+"""Route sets and remote targets as a proxy in the middle sees them (RFC 3261 §12.1, §16.12.1)."""
+
+from __future__ import annotations
+
+from proxy.limits.bounds import DIALOG_CONTACT_BYTES, DIALOG_ROUTES_BYTES
+from proxy.sip.header_ids import CONTACT, RECORD_ROUTE
+from proxy.sip.headers import contact_uri
+from proxy.sip.message import Message
+
+
+def target_of(message: Message) -> bytes:
+    """The remote target that a message's Contact gives; nothing when it gives none to use."""
+    value = message.header(CONTACT)
+    if value is None:
+        return b""
+    uri = contact_uri(value)
+    return uri if len(uri) <= DIALOG_CONTACT_BYTES else b""
+
+
+def routes_to_caller(request: Message) -> bytes:
+    """The Route from us to the caller: the Record-Route that its INVITE came with, as it stands."""
+    if not request.has(RECORD_ROUTE):
+        return b""
+    return bounded(request.values(RECORD_ROUTE))
+
+
+def routes_to_callee(response: Message, did: bytes) -> bytes:
+    """The Route from us to the callee: what was put above our own Record-Route, backwards."""
+    first = response.first_of(RECORD_ROUTE)
+    if first < 0:
+        return b""
+    ours = b";did=" + did
+    value = response.value(first)
+    # nearly always the first value is ours
+    end = value.find(b">")
+    if 0 <= value.find(ours) < end:
+        return b""
+    above: list[bytes] = []
+    for each in response.values(RECORD_ROUTE):
+        if each.find(ours) >= 0:
+            above.reverse()
+            return bounded(above)
+        above.append(each)
+    return b""
+
+
+def bounded(values: list[bytes]) -> bytes:
+    """Route values as one line, if that is not too long to be kept."""
+    line = b", ".join(values)
+    return line if len(line) <= DIALOG_ROUTES_BYTES else b""

@@ -1,0 +1,40 @@
+cimport cython
+
+from proxy.cluster.hlc cimport HybridClock
+from proxy.dialog.profiles cimport Profiles
+from proxy.dialog.record cimport is_sound, units_of
+from proxy.dialog.rules cimport DialogRules
+from proxy.shm.dialog_table cimport DialogTable
+from proxy.shm.slots cimport Counters
+from proxy.shm.words cimport get_u32, get_u64, put_u16, put_u32, put_u64
+
+cdef int AT_DUE, AT_STATE, AT_VERSION
+cdef int CORRUPT_RECORDS, DIALOG_COMMITS_REFUSED, LOCK_TIMEOUTS
+cdef unsigned long long BLOCK, REFUSED
+
+
+@cython.final
+cdef class DialogStore:
+    cdef readonly DialogTable table
+    cdef readonly Profiles profiles
+    cdef readonly DialogRules rules
+    cdef readonly HybridClock clock
+    cdef readonly Counters counters
+    cdef readonly long long wall, wall_ms
+    cdef unsigned long long next_id, ids_end
+
+    cpdef set_time(self, long long wall_ms)
+    @cython.locals(made=bytearray, p="unsigned char *")
+    cpdef bytes new_did(self)
+    @cython.locals(payload=bytes)
+    cpdef tuple read(self, bytes key)
+    @cython.locals(p="unsigned char *")
+    cpdef bytes sealed(self, bytearray draft, unsigned long long floor)
+    @cython.locals(p="const unsigned char *")
+    cpdef unsigned long long write(self, bytes key, unsigned long long stamp,
+                                   bytes payload) except? 2
+    cpdef bint remove(self, bytes key, unsigned long long stamp) except *
+    cpdef count(self, object error)
+
+
+cpdef unsigned long long version_of(bytes payload) except? 0

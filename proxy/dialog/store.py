@@ -1,0 +1,105 @@
+"""Where dialogs are kept, for one process: the table, its ids, and the time."""
+
+from __future__ import annotations
+
+from proxy.cluster.hlc import HybridClock
+from proxy.dialog.layout import AT_DUE, AT_STATE, AT_VERSION, REFUSED
+from proxy.dialog.profiles import Profiles
+from proxy.dialog.record import is_sound, units_of
+from proxy.dialog.rules import DialogRules
+from proxy.errors import LockTimeout, ShmError
+from proxy.limits.counters import (
+    CORRUPT_RECORDS,
+    DIALOG_COMMITS_REFUSED,
+    LOCK_TIMEOUTS,
+)
+from proxy.shm.dialog_table import ID_BLOCK, DialogTable
+from proxy.shm.slots import Counters
+from proxy.shm.words import get_u32, get_u64, put_u16, put_u32, put_u64
+
+BLOCK = ID_BLOCK
+
+
+class DialogStore:
+    """The dialog table and the profiles as one process uses them; it tells the time each turn."""
+
+    def __init__(
+        self,
+        table: DialogTable,
+        profiles: Profiles,
+        rules: DialogRules,
+        clock: HybridClock,
+        counters: Counters,
+    ) -> None:
+        self.table = table
+        self.profiles = profiles
+        self.rules = rules
+        self.clock = clock
+        self.counters = counters
+        self.wall = 0
+        self.wall_ms = 0
+        self.next_id = 0
+        self.ids_end = 0
+
+    def set_time(self, wall_ms: int) -> None:
+        """The time of this turn."""
+        self.wall_ms = wall_ms
+        self.wall = wall_ms // 1000
+
+    def new_did(self) -> bytes:
+        """An id that no dialog ever had: 16 bytes as they stand in a record."""
+        if self.next_id == self.ids_end:
+            self.next_id = self.table.take_ids()
+            self.ids_end = self.next_id + BLOCK
+        made = bytearray(16)
+        p = made
+        put_u64(p, 0, self.next_id)
+        put_u32(p, 8, self.table.id_epoch())
+        put_u16(p, 12, self.rules.node)
+        self.next_id += 1
+        return bytes(made)
+
+    def read(self, key: bytes) -> tuple[bytes | None, int]:
+        """The record of a key and its stamp; (None, 0) when there is none that makes sense."""
+        payload, stamp = self.table.snapshot(key)
+        if payload is not None and not is_sound(payload):
+            self.counters.add(CORRUPT_RECORDS, 1)
+            return None, 0
+        return payload, stamp
+
+    def sealed(self, draft: bytearray, floor: int) -> bytes:
+        """The draft of a record with its version."""
+        p = draft
+        put_u64(p, AT_VERSION, self.clock.tick(self.wall_ms, floor))
+        return bytes(draft)
+
+    def write(self, key: bytes, stamp: int, payload: bytes) -> int:
+        """Commit: the new record's stamp, 0 if another was faster, REFUSED after a fault."""
+        p = payload
+        try:
+            if not self.table.commit(
+                key, stamp, payload, get_u32(p, AT_DUE), units_of(p[AT_STATE])
+            ):
+                return 0
+        except ShmError as error:
+            self.count(error)
+            return REFUSED
+        return self.table.committed
+
+    def remove(self, key: bytes, stamp: int) -> bool:
+        """Take a record out; False if it has changed meanwhile, or just now cannot be."""
+        try:
+            return self.table.commit(key, stamp, None, 0, 0)
+        except ShmError as error:
+            self.count(error)
+            return False
+
+    def count(self, error: ShmError) -> None:
+        """A commit that could not be made."""
+        timeout = isinstance(error, LockTimeout)
+        self.counters.add(LOCK_TIMEOUTS if timeout else DIALOG_COMMITS_REFUSED, 1)
+
+
+def version_of(payload: bytes) -> int:
+    """The version of a record."""
+    return get_u64(payload, AT_VERSION)

@@ -1,0 +1,47 @@
+cimport cython
+
+from proxy.registrar.record cimport binding_count, string
+from proxy.shm.words cimport get_u16, get_u32, get_u64, put_u32
+
+cdef int AT_CSEQ, AT_EXPIRES, AT_FLAGS, AT_LENGTHS, AT_ORIGIN, AT_REG_ID, AT_STRINGS, BINDING, CONTACT
+cdef int FORMAT, HEAD, INSTANCE, STRINGS, REMOVED
+cdef int MOST_BINDINGS
+cdef unsigned long long ALL, OFFSET, PRIME, FIRST, SECOND
+
+cdef unsigned long long mix(unsigned long long value) noexcept
+@cython.locals(reg_id="unsigned int")
+cpdef bytes identity(bytes payload, Py_ssize_t at)
+@cython.locals(name=bytes, p="const unsigned char *", value="unsigned long long",
+               index=Py_ssize_t, version="unsigned long long", told="unsigned long long")
+cpdef unsigned long long binding_stamp(bytes payload, Py_ssize_t at) except? 0
+@cython.locals(left="unsigned long long", right="unsigned long long", origin="unsigned int",
+               our_origin="unsigned int")
+cpdef bint is_newer(bytes theirs, Py_ssize_t at, bytes ours, Py_ssize_t our_at) except *
+cdef tuple _rest(bytes payload, Py_ssize_t at)
+@cython.locals(start=Py_ssize_t, size=Py_ssize_t, field=int)
+cdef bytes _strings(bytes payload, Py_ssize_t at)
+@cython.locals(count=Py_ssize_t, index=Py_ssize_t, news=Py_ssize_t, chosen=dict)
+cpdef bytes merge(bytes ours, bytes theirs)
+@cython.locals(name=bytes, held=tuple)
+cdef bint _choose(dict chosen, bytes payload, Py_ssize_t at) except *
+@cython.locals(count=Py_ssize_t, head=bytearray, pieces=list, size=Py_ssize_t, to=Py_ssize_t,
+               payload=bytes, at=Py_ssize_t, text=bytes)
+cpdef bytes record_of(list bindings)
+@cython.locals(expires="unsigned int")
+cdef bint _is_over(bytes payload, Py_ssize_t at, unsigned int me, unsigned long long now_s,
+                   unsigned long long grace_s, unsigned long long before) except *
+
+
+@cython.final
+cdef class BindingsForm:
+    @cython.locals(count=Py_ssize_t, index=Py_ssize_t, at=Py_ssize_t)
+    cpdef bint sound(self, bytes body) except *
+    @cython.locals(index=Py_ssize_t, highest="unsigned long long", version="unsigned long long")
+    cpdef unsigned long long newest(self, bytes body) except? 0
+    @cython.locals(index=Py_ssize_t, at=Py_ssize_t, live="unsigned long long",
+                   dead="unsigned long long")
+    cpdef tuple stamps(self, bytes body)
+    cpdef bytes merge(self, bytes ours, bytes theirs)
+    @cython.locals(count=Py_ssize_t, index=Py_ssize_t, at=Py_ssize_t, kept=list)
+    cpdef bytes prune(self, bytes body, unsigned int me, unsigned long long now_s,
+                      unsigned long long grace_s, unsigned long long before)

@@ -1,0 +1,222 @@
+"""What two nodes make of one AoR: all bindings of both, and of each binding the newer state (R11).
+
+The record travels as it is stored (layout.py). A binding that was removed stays as its tombstone:
+flag REMOVED, expires 1 so that nobody takes it for live, the strings that name it and no others,
+and the version of its removal.
+"""
+
+from __future__ import annotations
+
+from proxy.registrar.layout import (
+    AT_CSEQ,
+    AT_EXPIRES,
+    AT_FLAGS,
+    AT_LENGTHS,
+    AT_ORIGIN,
+    AT_REG_ID,
+    AT_STRINGS,
+    BINDING,
+    CONTACT,
+    FORMAT,
+    HEAD,
+    INSTANCE,
+    REMOVED,
+    STRINGS,
+)
+from proxy.registrar.record import binding_count, string
+from proxy.shm.words import get_u16, get_u32, get_u64, put_u32
+
+MOST_BINDINGS = 255
+ALL = 0xFFFF_FFFF_FFFF_FFFF  # a literal as large would be a Python number when compiled
+OFFSET = 0xCBF2_9CE4_8422_2325
+PRIME = 0x100_0000_01B3
+FIRST = 0xFF51_AFD7_ED55_8CCD
+SECOND = 0xC4CE_B9FE_1A85_EC53
+
+
+def mix(value: int) -> int:
+    """Every bit of a 64-bit number spread over all of it."""
+    value ^= value >> 33
+    value = value * FIRST & ALL
+    value ^= value >> 33
+    value = value * SECOND & ALL
+    return value ^ value >> 33
+
+
+def identity(payload: bytes, at: int) -> bytes:
+    """What makes two bindings one: the flow (RFC 5626 §6), else the contact (RFC 3261 §10.3-7)."""
+    reg_id = get_u32(payload, at + AT_REG_ID)
+    if reg_id == 0:
+        return string(payload, at, CONTACT)
+    return string(payload, at, INSTANCE).lower() + b"\0%d" % reg_id
+
+
+def binding_stamp(payload: bytes, at: int) -> int:
+    """The stamp of one binding: changes whenever its version does, the same on every node.
+
+    A node that lost its tables and whose clock went back may give a version twice, so the numbers
+    that differ between two REGISTERs are in it as well.
+    """
+    name = identity(payload, at)
+    p = name
+    value = OFFSET
+    for index in range(len(name)):
+        value = (value ^ p[index]) * PRIME & ALL
+    told = get_u32(payload, at + AT_EXPIRES)
+    told = told << 32 | get_u32(payload, at + AT_CSEQ)
+    version = get_u64(payload, at)
+    return mix(mix(version ^ value ^ mix(told)) ^ get_u16(payload, at + AT_ORIGIN) ^ value)
+
+
+def is_newer(theirs: bytes, at: int, ours: bytes, our_at: int) -> bool:
+    """Whether their state of a binding wins over ours."""
+    left = get_u64(theirs, at)
+    right = get_u64(ours, our_at)
+    if left != right:
+        return left > right
+    origin = get_u16(theirs, at + AT_ORIGIN)
+    our_origin = get_u16(ours, our_at + AT_ORIGIN)
+    if origin != our_origin:
+        return origin > our_origin
+    return _rest(theirs, at) > _rest(ours, our_at)
+
+
+def _rest(payload: bytes, at: int) -> tuple[bool, bytes, bytes]:
+    """What decides between two states of one version, which only a fault can have made."""
+    removed = get_u16(payload, at + AT_FLAGS) & REMOVED != 0
+    head = payload[at : at + AT_STRINGS] + payload[at + AT_STRINGS + 4 : at + BINDING]
+    return removed, head, _strings(payload, at)
+
+
+def _strings(payload: bytes, at: int) -> bytes:
+    start = get_u32(payload, at + AT_STRINGS)
+    size = 0
+    for field in range(STRINGS):
+        size += get_u16(payload, at + AT_LENGTHS + 2 * field)
+    return payload[start : start + size]
+
+
+def merge(ours: bytes, theirs: bytes) -> bytes:
+    """Every binding of both records in its newer state; `ours` itself when none of theirs is."""
+    if binding_count(ours) < 0:
+        return theirs
+    count = binding_count(theirs)
+    if count < 0:
+        return ours
+    chosen: dict[bytes, tuple[bytes, int]] = {}
+    for index in range(binding_count(ours)):
+        _choose(chosen, ours, HEAD + index * BINDING)
+    news = 0
+    for index in range(count):
+        news += _choose(chosen, theirs, HEAD + index * BINDING)
+    if news == 0:
+        return ours
+    if news == count == len(chosen):
+        return theirs
+    return _assemble(chosen)
+
+
+def _choose(chosen: dict[bytes, tuple[bytes, int]], payload: bytes, at: int) -> bool:
+    name = identity(payload, at)
+    held = chosen.get(name)
+    if held is not None and not is_newer(payload, at, held[0], held[1]):
+        return False
+    chosen[name] = (payload, at)
+    return True
+
+
+def _assemble(chosen: dict[bytes, tuple[bytes, int]]) -> bytes:
+    """The record of these bindings; of more than a record holds, those that live longest."""
+    names = sorted(chosen)
+    if len(names) > MOST_BINDINGS:
+        names.sort(key=lambda name: _wantedness(*chosen[name]), reverse=True)
+        names = sorted(names[:MOST_BINDINGS])
+    return record_of([chosen[name] for name in names])
+
+
+def _wantedness(payload: bytes, at: int) -> tuple[bool, int, int]:
+    live = get_u16(payload, at + AT_FLAGS) & REMOVED == 0
+    return live, get_u64(payload, at), get_u16(payload, at + AT_ORIGIN)
+
+
+def record_of(bindings: list[tuple[bytes, int]]) -> bytes:
+    """The record of bindings cut from others: (record, where in it)."""
+    count = len(bindings)
+    head = bytearray(HEAD + count * BINDING)
+    pieces = [b""]
+    size = len(head)
+    to = HEAD
+    for payload, at in bindings:
+        head[to : to + BINDING] = payload[at : at + BINDING]
+        text = _strings(payload, at)
+        put_u32(head, to + AT_STRINGS, size)
+        pieces.append(text)
+        size += len(text)
+        to += BINDING
+    head[0] = FORMAT
+    head[1] = count
+    put_u32(head, 4, size)
+    pieces[0] = bytes(head)
+    return b"".join(pieces)
+
+
+class BindingsForm:
+    """How the records of the location table are read and merged between nodes."""
+
+    def sound(self, body: bytes) -> bool:
+        """Whether these bytes can be a record, each of its bindings with a version and a name."""
+        count = binding_count(body)
+        for index in range(count):
+            at = HEAD + index * BINDING
+            if get_u64(body, at) == 0 or not identity(body, at):
+                return False
+        return count > 0
+
+    def newest(self, body: bytes) -> int:
+        """The highest version of its bindings."""
+        highest = 0
+        for index in range(binding_count(body)):
+            version = get_u64(body, HEAD + index * BINDING)
+            if version > highest:
+                highest = version
+        return highest
+
+    def stamps(self, body: bytes) -> tuple[int, int]:
+        """64-bit sums over its live bindings and over its tombstones."""
+        live = 0
+        dead = 0
+        for index in range(binding_count(body)):
+            at = HEAD + index * BINDING
+            if get_u16(body, at + AT_FLAGS) & REMOVED:
+                dead = (dead + binding_stamp(body, at)) & ALL
+            else:
+                live = (live + binding_stamp(body, at)) & ALL
+        return live, dead
+
+    def merge(self, ours: bytes, theirs: bytes) -> bytes:
+        """Every binding of both in its newer state; `ours` itself when none of theirs is."""
+        return merge(ours, theirs)
+
+    def prune(self, body: bytes, me: int, now_s: int, grace_s: int, before: int) -> bytes | None:
+        """The record without bindings that ran out and without tombstones below `before`.
+
+        A binding that another node registered runs out `grace_s` later than by our clock.
+        """
+        count = binding_count(body)
+        kept: list[tuple[bytes, int]] = []
+        for index in range(count):
+            at = HEAD + index * BINDING
+            if not _is_over(body, at, me, now_s, grace_s, before):
+                kept.append((body, at))
+        if len(kept) == count and count > 0:
+            return body
+        return record_of(kept) if kept else None
+
+
+def _is_over(payload: bytes, at: int, me: int, now_s: int, grace_s: int, before: int) -> bool:
+    if get_u16(payload, at + AT_FLAGS) & REMOVED:
+        return get_u64(payload, at) < before
+    expires = get_u32(payload, at + AT_EXPIRES)
+    if expires == 0:
+        return False
+    return expires + (0 if get_u16(payload, at + AT_ORIGIN) == me else grace_s) <= now_s

@@ -1,0 +1,32 @@
+cimport cython
+from proxy.registrar.answers cimport Answer, Answers
+from proxy.registrar.questions cimport Question
+from proxy.routing.node cimport Node
+
+cdef double FETCH_SECONDS, AWAY_SECONDS
+cdef int WAITERS
+
+
+@cython.final
+cdef class Inquiry:
+    cdef readonly Inquiries inquiries
+    cdef readonly Question question
+
+
+@cython.final
+cdef class Inquiries:
+    cdef readonly Node node
+    cdef readonly Answers answers
+    cdef readonly object ask
+    cdef readonly object tell
+    cdef readonly dict waiting
+    cdef readonly double away_until
+
+    @cython.locals(now="long long", answer=Answer)
+    cpdef Answer known(self, Question question)
+    cpdef fetch(self, Question question, Answer answer)
+    cpdef answered(self, bytes key, bytes body)
+    cpdef failed(self, bytes key)
+    cpdef told(self, bytes news)
+    cpdef is_away(self)
+    cpdef go_on(self, bytes key, Answer answer)

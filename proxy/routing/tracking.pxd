@@ -1,0 +1,28 @@
+cimport cython
+
+from proxy.dialog.dialog cimport Dialog
+from proxy.dialog.tracker cimport Tracker
+from proxy.routing.exchange cimport Exchange
+from proxy.routing.node cimport Node
+from proxy.routing.relay cimport Relay
+from proxy.routing.renumbering cimport renumber
+from proxy.sip.address cimport Address
+from proxy.sip.message cimport Message
+
+cdef int GONE, FAILED
+
+@cython.locals(tracker=Tracker, message=Message, relay=Relay, socket=bytes, outer=Dialog,
+               dialog=Dialog, address=Address)
+cpdef bint begin(Exchange exchange, unsigned int flags, unsigned int lifetime) except *
+@cython.locals(tracker=Tracker, found=Dialog, did=bytes)
+cpdef Dialog dialog_of(Exchange exchange)
+@cython.locals(dialog=Dialog)
+cpdef follow(Exchange exchange)
+@cython.locals(dialog=Dialog)
+cpdef find_numbers(Exchange exchange)
+@cython.locals(dialog=Dialog)
+cpdef acknowledge(Exchange exchange)
+@cython.locals(tracker=Tracker, status=int, dialog=Dialog, refreshed=Dialog)
+cpdef pass_by(Node node, Message response, int listener)
+@cython.locals(dialog=Dialog)
+cpdef leave_off(Exchange exchange, int status)

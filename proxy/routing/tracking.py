@@ -1,0 +1,135 @@
+"""Where requests and responses meet the dialogs they belong to.
+
+Whatever carries a call says so here: an INVITE that is sent on, a request inside a dialog, and what
+comes by without a transaction after a worker's death (R4).
+"""
+
+from __future__ import annotations
+
+from proxy.dialog.dialog import Dialog
+from proxy.dialog.states import EndReason, Event
+from proxy.dialog.validation import Validity, other_side, validate
+from proxy.routing.exchange import Exchange
+from proxy.routing.node import Node
+from proxy.routing.renumbering import renumber
+from proxy.sip.message import Message
+
+GONE = int(Event.GONE)
+FAILED = int(EndReason.FAILED)
+
+
+def begin(exchange: Exchange, flags: int, lifetime: int) -> bool:
+    """Track what an initial INVITE will set up; False when there is no room."""
+    tracker = exchange.node.dialogs
+    message = exchange.message
+    relay = exchange.relaying
+    if exchange.tracked is not None or relay.did or tracker is None:
+        return True
+    socket = exchange.node.identity.listeners[exchange.listener].hostport
+    if message.via_count > 1 and relay.visits():
+        # a spiral: who saw the INVITE first tracks it, and what happens out here is part of that
+        outer = tracker.of_response(message)
+        if outer is not None:
+            relay.did = outer.did
+            return True
+    dialog = tracker.create(message, socket, flags, lifetime, exchange.source.hostport)
+    if dialog is None:
+        return False
+    relay.did = dialog.did
+    dialog.cancelled = exchange.cancelled
+    exchange.tracked = dialog
+    return True
+
+
+def dialog_of(exchange: Exchange) -> Dialog | None:
+    """The dialog that a request belongs to; None where none is known, or another than it says."""
+    tracker = exchange.node.dialogs
+    if exchange.tracked is None and tracker is not None:
+        found = tracker.find(exchange.message)
+        did = exchange.relaying.did
+        if found is not None and (not did or found.did == did):
+            exchange.tracked = found
+    return exchange.tracked
+
+
+def follow(exchange: Exchange) -> None:
+    """A request goes on inside its dialog."""
+    dialog = dialog_of(exchange)
+    if dialog is None:
+        return
+    if exchange.method == "BYE":
+        dialog.hung_up(exchange.message)
+    else:
+        dialog.requested(exchange.message)
+    if dialog.leg >= 0:
+        renumber(exchange.relaying, dialog)
+
+
+def find_numbers(exchange: Exchange) -> None:
+    """An ACK or CANCEL is about to be sent on without a transaction."""
+    dialog = dialog_of(exchange)
+    if dialog is not None and dialog.leg >= 0:
+        renumber(exchange.relaying, dialog)
+
+
+def acknowledge(exchange: Exchange) -> None:
+    """An ACK has been sent on: perhaps that of a 2xx."""
+    dialog = dialog_of(exchange)
+    if dialog is not None:
+        dialog.acknowledged()
+
+
+def pass_by(node: Node, response: Message, listener: int) -> None:
+    """A response to an INVITE or UPDATE is sent on without a transaction."""
+    tracker = node.dialogs
+    status = response.status
+    if tracker is None or status == 100 or response.cseq_method not in ("INVITE", "UPDATE"):
+        return
+    dialog = tracker.of_response(response)
+    if dialog is None:
+        refreshed = tracker.find(response)
+        if refreshed is not None and 200 <= status < 300:
+            refreshed.refreshed(None, response)
+        return
+    if status < 200:
+        dialog.provisional(response, node.identity.listeners[listener].hostport, b"")
+    elif status < 300:
+        dialog.answered(response, node.identity.listeners[listener].hostport, b"")
+    else:
+        dialog.failed(status)
+
+
+def leave_off(exchange: Exchange, status: int) -> None:
+    """The policy itself has answered an INVITE that was to set up dialogs, or has dropped it."""
+    dialog = exchange.tracked
+    if dialog is None or exchange.message.to_tag:
+        return
+    if status >= 300:
+        dialog.failed(status)
+    else:
+        dialog.end(GONE, FAILED, status)
+
+
+def judge(exchange: Exchange) -> Validity:
+    """Whether a request is what its sender may send in its dialog."""
+    dialog = dialog_of(exchange)
+    if dialog is None or not exchange.message.to_tag:
+        return Validity.NO_DIALOG
+    relay = exchange.relaying
+    return validate(dialog, exchange.message, relay.request_uri, relay.routes())
+
+
+def repair_route(exchange: Exchange) -> bool:
+    """Give a request the Request-URI and Route that its dialog has stored; False without one."""
+    dialog = dialog_of(exchange)
+    if dialog is None or not exchange.message.to_tag:
+        return False
+    target, routes = other_side(dialog)
+    if not target:
+        return False
+    relay = exchange.relaying
+    relay.request_uri = target
+    relay.left = routes
+    relay.drop_last = True  # whatever stands there: it is written anew
+    relay.loop = -1
+    return True

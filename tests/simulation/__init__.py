@@ -1,0 +1,1 @@
+"""Whole clusters in one process, with every fault there is and no time at all."""

@@ -1,0 +1,52 @@
+"""The faults of one run, drawn before it begins: a list that can be shortened until it is small."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+KINDS = (
+    "loss",
+    "repeat",
+    "reorder",
+    "delay",
+    "partition",
+    "one-way",
+    "isolate",
+    "clog",
+    "crash",
+    "crash-empty",
+    "skew",
+    "far-skew",
+    "corrupt",
+    "pause",
+    "slow",
+    "burst",
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One of them: from `at` until `until`, on a node or on the ways between two."""
+
+    kind: str
+    at: int
+    until: int
+    node: int
+    other: int
+    size: float
+
+    def __str__(self) -> str:
+        return f"{self.at:>6}-{self.until:<6} {self.kind} {self.node},{self.other} {self.size:.2f}"
+
+
+def draw(chance: Random, nodes: list[int], duration_ms: int) -> list[Fault]:
+    """Faults for one run: every fourth run has few kinds, and many of them."""
+    kinds = list(KINDS) if chance.random() < 0.75 else chance.sample(KINDS, 3)
+    found = []
+    for _ in range(chance.randint(2, 14)):
+        at = chance.randint(0, duration_ms - 500)
+        until = min(duration_ms, at + chance.choice((200, 800, 2000, 4500)))
+        node, other = chance.sample(nodes, 2)
+        found.append(Fault(chance.choice(kinds), at, until, node, other, chance.random()))
+    return sorted(found, key=lambda fault: (fault.at, fault.kind, fault.node, fault.other))

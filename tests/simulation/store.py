@@ -1,0 +1,86 @@
+"""A node's tables as the simulator has them: dictionaries, and a change ring that overruns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from proxy.cluster.merge import HEAD, HEAD_BYTES, TOMBSTONE, WholeForm
+from proxy.cluster.store import Form, Horizon, Record, joined
+from proxy.registrar.binding import decode
+from proxy.registrar.layout import REMOVED
+from proxy.registrar.replica import BindingsForm
+
+LOCATION = 1
+DIALOGS = 2
+Part = tuple[int, bytes, bytes]  # table, key, what names it within the record
+State = tuple[int, int, bool, int]  # version, origin, removed, expires
+
+
+def parts_of(table: int, key: bytes, body: bytes | None) -> dict[Part, State]:
+    """The parts of a record, for the checks."""
+    if body is None:
+        return {}
+    if table == LOCATION:
+        return {
+            (table, key, one.contact): (
+                one.version,
+                one.origin,
+                bool(one.flags & REMOVED),
+                0 if one.flags & REMOVED else one.expires,
+            )
+            for one in decode(body)
+        }
+    version, origin, flags, _, expires = HEAD.unpack_from(body[:HEAD_BYTES])
+    return {(table, key, b""): (version, origin, bool(flags & TOMBSTONE), expires)}
+
+
+class MemoryStore:
+    """What adapters do for real tables."""
+
+    def __init__(self, ring: int) -> None:
+        self.forms: dict[int, Form] = {LOCATION: BindingsForm(), DIALOGS: WholeForm()}
+        self.records: dict[tuple[int, bytes], bytes] = {}
+        self.ring = ring
+        self.notes: list[tuple[int, bytes]] = []
+        self.overrun = False
+        self.watch: Callable[[int, bytes, bytes | None, bytes | None, str], None] | None = None
+        self._order: list[tuple[int, bytes]] = []
+
+    def commit(self, table: int, key: bytes, body: bytes | None, why: str) -> None:
+        """Replace or remove a record and note it."""
+        old = self.records.get((table, key))
+        if body is None:
+            self.records.pop((table, key), None)
+        else:
+            self.records[table, key] = body
+        self.notes.append((table, key))
+        if len(self.notes) > self.ring:
+            self.overrun = True
+        if self.watch is not None:
+            self.watch(table, key, old, body, why)
+
+    def take(self, limit: int, now: int) -> list[tuple[int, bytes]] | None:
+        if self.overrun:
+            self.overrun = False
+            self.notes.clear()
+            return None
+        taken = self.notes[:limit]
+        del self.notes[:limit]
+        return taken
+
+    def fetch(self, table: int, key: bytes) -> bytes | None:
+        return self.records.get((table, key))
+
+    def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:
+        merged = joined(self.forms[table], self.records.get((table, key)), body, horizon)
+        if merged is not None:
+            self.commit(table, key, merged, "applied")
+        return merged
+
+    def scan(self, cursor: int, limit: int) -> tuple[list[Record], int]:
+        if cursor == 0:
+            self._order = list(self.records)
+        names = self._order[cursor : cursor + limit]
+        found = [(*name, self.records[name]) for name in names if name in self.records]
+        end = cursor + limit
+        return found, end if end < len(self._order) else 0

@@ -1,0 +1,158 @@
+"""What a worker needs to know of users, domains and addresses; see proxy/routing/authentication.py.
+
+Users are asked for one by one. The lists of domains and addresses are read by the first worker
+and published to all; each takes over what is new once a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from proxy.errors import ShmError
+from proxy.registrar.answers import Answers
+from proxy.registrar.questions import ALIAS, SUBSCRIBER, URIS, Field
+from proxy.routing.authentication import Authentication, AuthenticationRules
+from proxy.routing.inquiries import Inquiries
+from proxy.routing.node import Node
+from proxy.routing.nonce import Nonces
+from proxy.routing.pending import Pending
+from proxy.sip.digest_algorithms import NAMES
+from proxy.storage.kinds import Kind
+from workers.access_tables import ADDRESSES, DOMAINS, AccessTables
+from workers.child import Child
+from workers.errands import Errand, send_errand
+from workers.settings import Auth
+
+WORKERS_PER_NODE: Final = 1_024  # of which the nonces of two nodes never meet
+LIST_KINDS: Final = {DOMAINS: Kind.DOMAINS, ADDRESSES: Kind.ADDRESSES}
+KINDS: Final = {SUBSCRIBER: Kind.SUBSCRIBER, ALIAS: Kind.ALIASES, URIS: Kind.URIS}
+RETRY_SECONDS: Final = 5.0
+
+AskStorage = Callable[[int, list[Field], Pending], None]
+
+
+class Lists:
+    """The lists of the database: loaded by one worker, taken over by all."""
+
+    def __init__(self, child: Child, tables: AccessTables, node: Node, ask: AskStorage) -> None:
+        self.child = child
+        self.page = tables.lists
+        self.node = node
+        self.ask = ask
+        self.seen = dict.fromkeys(LIST_KINDS, 0)
+        self.load_at = dict.fromkeys(LIST_KINDS, 0.0 if child.index == 0 else float("inf"))
+
+    def turn(self) -> None:
+        """Once a second: ask for what is due, take over what is new."""
+        for number in LIST_KINDS:
+            if self.node.now >= self.load_at[number]:
+                self.load(number)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over what somebody has published."""
+        for number in LIST_KINDS:
+            if self.page.generation(number) != self.seen[number]:
+                self.take_over(number)
+
+    def load(self, number: int) -> None:
+        """Ask the database for a list; again after a while, until it answers."""
+        self.load_at[number] = self.node.now + RETRY_SECONDS
+        pending = Pending()
+        pending.waiter = ListWaiter(partial(self.loaded, number))
+        self.ask(LIST_KINDS[number], [], pending)
+
+    def loaded(self, number: int, pending: Pending) -> None:
+        """The database has answered, or has not."""
+        fetched = pending.result
+        if not fetched or fetched.status != 0:
+            return
+        self.load_at[number] = float("inf")
+        try:
+            self.page.publish(number, fetched.rows)
+        except ShmError as error:
+            self.child.log.error("list too long", reason=error)
+
+    def take_over(self, number: int) -> None:
+        """Use the list that somebody has published."""
+        found = self.page.read(number)
+        if found is None:
+            return  # being published at this moment
+        self.seen[number], rows = found
+        if number == DOMAINS:
+            self.node.identity.domains.replace(rows)
+            self.node.rules.domains.replace(rows)
+        else:
+            self.node.addresses.replace(rows)
+            if self.node.addresses.bad_rows and self.child.index == 0:
+                bad = self.node.addresses.bad_rows
+                self.child.log.warning("address rows ignored", rows=bad)
+
+
+class ListWaiter:
+    """Who waits for a list."""
+
+    def __init__(self, loaded: Callable[[Pending], None]) -> None:
+        self.loaded = loaded
+
+    def resume(self, pending: Pending) -> None:
+        """The answer, or LATE."""
+        self.loaded(pending)
+
+
+def access_of(child: Child, node: Node, ask: AskStorage) -> Lists | None:
+    """Give a worker's node what [auth] asks for; None where nobody is asked who they are."""
+    tables = child.tables.access
+    if tables is None:
+        return None
+    settings = child.config.auth
+    answers = Answers(
+        tables.answers,
+        ttl=settings.cache_ttl,
+        negative_ttl=settings.negative_ttl,
+        stale_seconds=settings.stale_seconds,
+    )
+    nonces = Nonces(
+        child.secret,
+        child.config.node.id * WORKERS_PER_NODE + child.index,
+        lifetime_ms=settings.nonce_lifetime * 1_000,
+        binds_source=settings.bind_source,
+    )
+
+    def ask_kind(kind: bytes, fields: list[Field], pending: Pending) -> None:
+        ask(KINDS[kind], fields, pending)
+
+    inquiries = Inquiries(node, answers, ask_kind, partial(tell_others, child))
+    node.authentication = Authentication(
+        rules_of(child, settings), nonces, tables.nonces, inquiries
+    )
+    lists = Lists(child, tables, node, ask)
+    node.errands[int(Errand.CREDENTIALS)] = inquiries.told
+    node.errands[int(Errand.RELOAD_LIST)] = lambda data: lists.load(data[0])
+    lists.refresh()
+    return lists
+
+
+def rules_of(child: Child, settings: Auth) -> AuthenticationRules:
+    """The configured rules."""
+    domains = child.config.node.domains
+    numbers = {name.decode(): number for number, name in NAMES.items()}
+    return AuthenticationRules(
+        algorithms=tuple(numbers[name] for name in settings.algorithms),
+        realm=settings.realm.encode(),
+        default_realm=domains[0].encode() if domains else child.listeners[0].host,
+        qop=settings.qop.encode(),
+        use_domain=settings.use_domain,
+        calculate_ha1=settings.calculate_ha1,
+        check_uri=settings.check_uri,
+        allow_rfc2069=settings.allow_rfc2069,
+    )
+
+
+def tell_others(child: Child, news: bytes) -> None:
+    """Pass on to the other workers what the database has said of a key."""
+    for worker in range(child.count):
+        if worker != child.index:
+            send_errand(child, worker, Errand.CREDENTIALS, news)

@@ -1,0 +1,214 @@
+"""Tries out a routing script: put requests in, look at what would be sent. No network, no server.
+
+    kit = PolicyKit("routing.py", domains=["example.com"])
+    kit.register("sip:bob@example.com", "sip:bob@192.0.2.2:5060")
+    trying, invite = kit.request("INVITE", "sip:bob@example.com")
+    kit.answer(invite, 486)
+
+The clock stands still until `advance`. docs/policy.md has a whole example.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import textwrap
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from proxy.errors import SipherdError
+from proxy.registrar.save import save
+from proxy.routing.web import UNREACHABLE, HttpAnswer, HttpLookup, failed
+from proxy.sip.header_ids import FROM, RECORD_ROUTE, TO, VIA
+from proxy.sip.message import parse
+from workers.policy import load_policy
+from workers.rehearsal import Rehearsal, Sent, address
+
+CALLER = "192.0.2.1:5060"
+Headers = Mapping[str, str]
+
+
+class Web:
+    """The web servers that a script asks: what is not in `answers` cannot be reached."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, bytes]] = {}
+        self.asked: list[tuple[str, bytes | None]] = []
+
+    def ask(
+        self, url: str, body: bytes | None, content_type: str, seconds: float, now: float
+    ) -> HttpLookup:
+        """Answer at once."""
+        self.asked.append((url, body))
+        lookup = HttpLookup()
+        found = self.answers.get(url)
+        lookup.finish(HttpAnswer(*found) if found else failed(UNREACHABLE))
+        return lookup
+
+
+class PolicyKit:
+    """One proxy with a script, and whoever speaks to it.
+
+    `web.answers["http://..."] = (200, b"...")` is what a look-up of the script gets.
+    """
+
+    def __init__(
+        self,
+        script: str | Path,
+        *,
+        domains: Sequence[str] = ("example.com",),
+        listeners: Sequence[str] = ("192.0.2.100:5060",),
+        names: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """`names` is what the DNS says: host name to addresses with ports."""
+        folder = tempfile.mkdtemp(prefix="sipherd-policy-")
+        self._finalizer = weakref.finalize(self, shutil.rmtree, folder, True)
+        self.world = Rehearsal(
+            Path(folder),
+            load_policy(Path(script)),
+            listeners=tuple(listeners),
+            domains=tuple(domain.encode() for domain in domains),
+            names={
+                name.encode(): tuple(address(each) for each in found)
+                for name, found in (names or {}).items()
+            },
+        )
+        self.web = Web()
+        self.world.node.lookups = self.web
+        self._serial = 0
+        self._invites: list[tuple[bytes, str, int]] = []
+
+    # -- before the test ------------------------------------------------------------------------
+
+    def register(
+        self, aor: str, contact: str, *, source: str = "", q: str = "", path: str = ""
+    ) -> None:
+        """Put a phone into the location table; the script is not asked."""
+        lines = [f"Contact: <{contact}>" + (f";q={q}" if q else ""), "Expires: 3600"]
+        lines += [f"Path: {path}", "Supported: path"] if path else []
+        domain = aor.rpartition("@")[2]
+        place = source or contact.rpartition("@")[2].partition(";")[0]
+        message = parse(self._text("REGISTER", f"sip:{domain}", aor, aor, place, lines))
+        node = self.world.node
+        result = save(
+            node.location,
+            message,
+            address(place if ":" in place else f"{place}:5060"),
+            node.identity.listeners[0].hostport,
+            node.wall,
+            node.wall_ms,
+            node.rules,
+            node.clock,
+            node.faults,
+        )
+        if result.status != 200:
+            raise SipherdError(f"{contact} cannot be registered: {result.reason.decode()}")
+
+    # -- what comes in --------------------------------------------------------------------------
+
+    def receive(self, text: str | bytes, *, source: str = CALLER, listener: int = 0) -> list[Sent]:
+        """A message as it stands in a trace; line ends and the last blank line are seen to."""
+        data = text if isinstance(text, bytes) else as_datagram(text)
+        if data.startswith(b"INVITE "):
+            self._invites.append((data, source, listener))
+        return self.world.deliver(data, address(source), listener)
+
+    def request(
+        self,
+        method: str,
+        uri: str,
+        *,
+        caller: str = "sip:alice@example.com",
+        to: str = "",
+        source: str = CALLER,
+        headers: Headers | None = None,
+        listener: int = 0,
+    ) -> list[Sent]:
+        """A request outside a dialog, by the book."""
+        lines = [f"{name}: {value}" for name, value in (headers or {}).items()]
+        if method == "INVITE" and not any(name.lower() == "contact" for name in headers or {}):
+            user = caller.partition(":")[2].partition("@")[0]
+            lines.append(f"Contact: <sip:{user}@{source}>")
+        data = self._text(method, uri, caller, to or uri, source, lines)
+        return self.receive(data, source=source, listener=listener)
+
+    def answer(
+        self, sent: Sent, status: int, reason: str = "", *, headers: Headers | None = None
+    ) -> list[Sent]:
+        """Whoever got the request `sent` answers it."""
+        request = sent.message
+        to = (request.header(TO) or b"").decode()
+        if not request.to_tag and status > 100:
+            to += f";tag=callee-{sent.to.port}"
+        lines = [f"SIP/2.0 {status} {reason or 'Answer'}"]
+        lines += [f"Via: {value.decode()}" for value in request.values(VIA)]
+        lines += [f"Record-Route: {value.decode()}" for value in request.headers(RECORD_ROUTE)]
+        lines += [f"From: {(request.header(FROM) or b'').decode()}", f"To: {to}"]
+        lines += [f"Call-ID: {request.call_id.decode()}"]
+        lines += [f"CSeq: {request.cseq} {request.method}"]
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        if 100 < status < 300 and not any(name.lower() == "contact" for name in headers or {}):
+            lines.append(f"Contact: <{request.request_uri.decode()}>")
+        text = "\r\n".join([*lines, "Content-Length: 0", "", ""])
+        return self.world.deliver(text.encode(), sent.to, sent.listener)
+
+    def hang_up(self) -> list[Sent]:
+        """The caller of the last INVITE sends CANCEL."""
+        data, source, listener = self._invites[-1]
+        invite = parse(data)
+        lines = [
+            f"CANCEL {invite.request_uri.decode()} SIP/2.0",
+            f"Via: {invite.values(VIA)[0].decode()}",
+            f"From: {(invite.header(FROM) or b'').decode()}",
+            f"To: {(invite.header(TO) or b'').decode()}",
+            f"Call-ID: {invite.call_id.decode()}",
+            f"CSeq: {invite.cseq} CANCEL",
+            "Content-Length: 0",
+        ]
+        text = "\r\n".join([*lines, "", ""])
+        return self.world.deliver(text.encode(), address(source), listener)
+
+    def advance(self, seconds: float) -> list[Sent]:
+        """Let time pass; every timer fires at its moment."""
+        return self.world.wait(seconds)
+
+    # -- what has come of it --------------------------------------------------------------------
+
+    def count(self, statistic: str) -> int:
+        """A statistic, such as `sipherd:policy_errors`."""
+        return self.world.count(statistic)
+
+    @property
+    def log(self) -> list[str]:
+        """The events of the log: their phrases and fields."""
+        return [f"{event} {fields}" for _, event, fields in self.world.log.events]
+
+    def _text(
+        self, method: str, uri: str, caller: str, to: str, source: str, lines: list[str]
+    ) -> bytes:
+        self._serial += 1
+        number = self._serial
+        head = [
+            f"{method} {uri} SIP/2.0",
+            f"Via: SIP/2.0/UDP {source};branch=z9hG4bK-kit-{number};rport",
+            "Max-Forwards: 70",
+            f"From: <{caller}>;tag=kit{number}",
+            f"To: <{to}>",
+            f"Call-ID: kit-{number}",
+            f"CSeq: {number} {method}",
+            *lines,
+            "Content-Length: 0",
+            "",
+            "",
+        ]
+        return "\r\n".join(head).encode()
+
+
+def as_datagram(text: str) -> bytes:
+    """A message written with ordinary line ends, perhaps indented."""
+    lines = textwrap.dedent(text).lstrip("\n").replace("\r\n", "\n")
+    head, blank, body = lines.partition("\n\n")
+    if not blank:
+        head = head.rstrip("\n")
+    return head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body.replace("\n", "\r\n").encode()
