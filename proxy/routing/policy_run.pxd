@@ -30,6 +30,7 @@ cdef class PolicyRun(Exchange):
     cdef public int turns
     cdef begin(self, Node node, Message message, Address source, int listener)
     cpdef run(self, object policy)
+    cpdef start(self, object policy)
     cpdef step(self)
     cpdef bint may_await(self, Pending pending) except *
     cpdef resume(self, Pending pending)

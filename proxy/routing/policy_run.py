@@ -94,6 +94,12 @@ class PolicyRun(Exchange):
         """Give the request to the policy."""
         if self.message.has(ROUTE):
             self.prepare()
+        remote = self.node.remote
+        if remote is None or not remote.fetch(self, policy):
+            self.start(policy)
+
+    def start(self, policy: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+        """Everything is at hand that the policy may look at."""
         self.coroutine = policy(self).__await__()
         self.step()
 

@@ -274,6 +274,9 @@ class Request(PolicyRun):
     def save(self) -> None:
         """Register: RFC 3261 §10.3, and answer."""
         node = self.node
+        if node.remote is not None:
+            node.remote.register(self)
+            return
         local = node.identity.listeners[self.listener].hostport
         result = save(
             node.location,
