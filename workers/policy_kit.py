@@ -20,10 +20,13 @@ from pathlib import Path
 from proxy.errors import SipherdError
 from proxy.registrar.save import save
 from proxy.routing.web import UNREACHABLE, HttpAnswer, HttpLookup, failed
-from proxy.sip.header_ids import FROM, RECORD_ROUTE, TO, VIA
+from proxy.sip.header_ids import CONTACT, FROM, RECORD_ROUTE, TO, VIA
+from proxy.sip.headers import parse_contacts
 from proxy.sip.message import parse
 from workers.policy import load_policy
-from workers.rehearsal import Rehearsal, Sent, address
+from workers.rehearsal import SECRET, WALL_MS, Rehearsal, Sent, address
+from workers.rehearsed_calls import track
+from workers.rehearsed_users import Users, credentials, guard
 
 CALLER = "192.0.2.1:5060"
 Headers = Mapping[str, str]
@@ -60,8 +63,13 @@ class PolicyKit:
         domains: Sequence[str] = ("example.com",),
         listeners: Sequence[str] = ("192.0.2.100:5060",),
         names: Mapping[str, Sequence[str]] | None = None,
+        users: Mapping[str, str] | None = None,
+        profiles: Sequence[str] | None = None,
     ) -> None:
-        """`names` is what the DNS says: host name to addresses with ports."""
+        """`names`: what the DNS says, host name to addresses with ports. `users`: names and
+        passwords; with it, authentication is on. `profiles`: those with a value; with it, dialogs
+        are tracked.
+        """
         folder = tempfile.mkdtemp(prefix="sipherd-policy-")
         self._finalizer = weakref.finalize(self, shutil.rmtree, folder, True)
         self.world = Rehearsal(
@@ -74,6 +82,12 @@ class PolicyKit:
                 for name, found in (names or {}).items()
             },
         )
+        self.users = Users(dict(users or {}))
+        if users is not None:
+            guard(self.world, self.users, Path(folder), SECRET, WALL_MS)
+        if profiles is not None:
+            track(self.world, tuple(profiles), Path(folder))
+        self._addresses: list[list[bytes | None]] = []
         self.web = Web()
         self.world.node.lookups = self.web
         self._serial = 0
@@ -105,6 +119,14 @@ class PolicyKit:
         if result.status != 200:
             raise SipherdError(f"{contact} cannot be registered: {result.reason.decode()}")
 
+    def add_address(self, group: int, network: str, *, info: str = "", port: int = 0) -> None:
+        """A row of the table `address`: a network such as 192.0.2.0/24, or one address."""
+        ip, _, mask = network.partition("/")
+        bits = mask or ("128" if ":" in ip else "32")
+        row = [str(group), ip, bits, str(port), "any", None, info]
+        self._addresses.append([None if each is None else each.encode() for each in row])
+        self.world.node.addresses.replace(self._addresses)
+
     # -- what comes in --------------------------------------------------------------------------
 
     def receive(self, text: str | bytes, *, source: str = CALLER, listener: int = 0) -> list[Sent]:
@@ -123,15 +145,22 @@ class PolicyKit:
         to: str = "",
         source: str = CALLER,
         headers: Headers | None = None,
+        password: str = "",
         listener: int = 0,
     ) -> list[Sent]:
-        """A request outside a dialog, by the book."""
+        """A request outside a dialog, by the book; with a password it answers a challenge."""
         lines = [f"{name}: {value}" for name, value in (headers or {}).items()]
         if method == "INVITE" and not any(name.lower() == "contact" for name in headers or {}):
             user = caller.partition(":")[2].partition("@")[0]
             lines.append(f"Contact: <sip:{user}@{source}>")
         data = self._text(method, uri, caller, to or uri, source, lines)
-        return self.receive(data, source=source, listener=listener)
+        sent = self.receive(data, source=source, listener=listener)
+        if password and sent and sent[-1].message.status in (401, 407):
+            user = caller.partition(":")[2].partition("@")[0]
+            lines.append(credentials(sent[-1].message, method, uri, user, password))
+            data = self._text(method, uri, caller, to or uri, source, lines)
+            sent = self.receive(data, source=source, listener=listener)
+        return sent
 
     def answer(
         self, sent: Sent, status: int, reason: str = "", *, headers: Headers | None = None
@@ -168,6 +197,28 @@ class PolicyKit:
         ]
         text = "\r\n".join([*lines, "", ""])
         return self.world.deliver(text.encode(), address(source), listener)
+
+    def follow_up(self, answer: Sent, method: str, *, listener: int = 0) -> list[Sent]:
+        """Whoever got the 2xx `answer` sends a request inside the dialog, such as ACK or BYE."""
+        message = answer.message
+        routes = [value.decode() for value in message.values(RECORD_ROUTE)][::-1]
+        target = parse_contacts(message.headers(CONTACT))[0].uri.decode()
+        self._serial += 1
+        number = message.cseq if method == "ACK" else message.cseq + self._serial
+        source = answer.to.hostport.decode()
+        lines = [
+            f"{method} {target} SIP/2.0",
+            f"Via: SIP/2.0/UDP {source};branch=z9hG4bK-kit-{self._serial};rport",
+            "Max-Forwards: 70",
+            *(f"Route: {route}" for route in routes),
+            f"From: {(message.header(FROM) or b'').decode()}",
+            f"To: {(message.header(TO) or b'').decode()}",
+            f"Call-ID: {message.call_id.decode()}",
+            f"CSeq: {number} {method}",
+            "Content-Length: 0",
+        ]
+        text = "\r\n".join([*lines, "", ""])
+        return self.world.deliver(text.encode(), answer.to, listener)
 
     def advance(self, seconds: float) -> list[Sent]:
         """Let time pass; every timer fires at its moment."""

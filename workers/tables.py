@@ -54,6 +54,7 @@ QUESTION_BYTES: Final = 4 << 20
 LOCK: Final = "sipherd.lock"
 SECRET: Final = "secret"
 CONTROL_SOCKET: Final = "control.sock"
+PRIVATE_RECORDS: Final = 4_096
 LOCK_WAIT_S: Final = 2.0  # how long processes of a killed supervisor may take to be gone
 
 
@@ -227,6 +228,15 @@ def open_location(folder: Path, config: Config, boot_id: bytes, log: Log) -> Loc
         return LocationTable.attach(str(path), boot_id=boot_id)
 
     return Lasting(create, attach, bindings_in).open(folder / LOCATION, capacity, log)
+
+
+def private_location(config: Config, name: str) -> LocationTable:
+    """A small table of one process, gone with it: what it has fetched from a database."""
+    path = config.node.runtime_dir / f"{name}.private"
+    path.unlink(missing_ok=True)
+    table = LocationTable.create(str(path), PRIVATE_RECORDS, bytes_per_aor=2_048)
+    path.unlink()
+    return table
 
 
 def bindings_in(payload: bytes) -> int:

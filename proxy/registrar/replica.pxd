@@ -3,8 +3,8 @@ cimport cython
 from proxy.registrar.record cimport binding_count, string
 from proxy.shm.words cimport get_u16, get_u32, get_u64, put_u32
 
-cdef int AT_CSEQ, AT_EXPIRES, AT_FLAGS, AT_LENGTHS, AT_ORIGIN, AT_REG_ID, AT_STRINGS, BINDING, CONTACT
-cdef int FORMAT, HEAD, INSTANCE, STRINGS, REMOVED
+cdef int AT_CSEQ, AT_EXPIRES, AT_FLAGS, AT_LENGTHS, AT_ORIGIN, AT_REG_ID, AT_STRINGS, BINDING
+cdef int CONTACT, FORMAT, HEAD, INSTANCE, STRINGS, REMOVED
 cdef int MOST_BINDINGS
 cdef unsigned long long ALL, OFFSET, PRIME, FIRST, SECOND
 

@@ -47,7 +47,7 @@ cdef class Request(PolicyRun):
     cpdef save(self)
     cpdef drop(self)
     @cython.locals(outcome=Outcome, context=ResponseContext)
-    cpdef Outcome relay(self, list targets=*, object timeout=*)
+    cpdef Outcome relay(self, list targets=*, object timeout=*, object silence=*)
     cpdef Pending sleep(self, double seconds)
     cpdef Pending http_get(self, str url, double timeout=*)
     cpdef Pending http_post(self, str url, bytes body, double timeout=*, str content_type=*)

@@ -23,7 +23,7 @@ from proxy.routing.address_groups import Entry
 from proxy.routing.authentication import User, authorize, behind_alias
 from proxy.routing.header_changes import check_value
 from proxy.routing.node import Node
-from proxy.routing.pending import Pending, rounded
+from proxy.routing.pending import Pending
 from proxy.routing.policy_run import Outcome, PolicyRun, Sleep
 from proxy.routing.reply import Revision
 from proxy.routing.response_context import ResponseContext
@@ -59,7 +59,7 @@ class Request(PolicyRun):
     """One new request, as a policy sees it."""
 
     def __init__(self, node: Node, message: Message, source: Address, listener: int) -> None:
-        super().__init__(node, message, source, listener)
+        self.begin(node, message, source, listener)
         self._uri: Uri | None = None
         self._values: dict[Any, Any] | None = None
 
@@ -274,6 +274,9 @@ class Request(PolicyRun):
     def save(self) -> None:
         """Register: RFC 3261 §10.3, and answer."""
         node = self.node
+        if node.remote is not None:
+            node.remote.register(self)
+            return
         local = node.identity.listeners[self.listener].hostport
         result = save(
             node.location,
@@ -300,10 +303,16 @@ class Request(PolicyRun):
         """Do not answer at all."""
         self.dropped = True
 
-    def relay(self, targets: list[Target] | None = None, timeout: float | None = None) -> Outcome:
+    def relay(
+        self,
+        targets: list[Target] | None = None,
+        timeout: float | None = None,
+        silence: float | None = None,
+    ) -> Outcome:
         """Send the request on (§16): to `targets`, else along its Route or to its Request-URI.
 
-        After `timeout` seconds without an answer what rings is cancelled, and the outcome is 408.
+        After `timeout` seconds without an answer what rings is cancelled, and the outcome is 408;
+        after `silence` seconds that holds for whoever has not even sent a provisional response.
         While another relay is under way this one joins it.
         """
         for target in targets or ():
@@ -332,9 +341,8 @@ class Request(PolicyRun):
                 context.dialog = self.tracked
         if context.revision is None and (self.node.on_reply is not None or self.relaying.originals):
             context.revision = Revision(self, self.node.on_reply)
-        if timeout is not None:
-            outcome.context = context
-            self.node.layer.timers.start(self.node.now, rounded(timeout), outcome, 0)
+        if timeout is not None or silence is not None:
+            outcome.bound(context, timeout, silence, self.node.now)
         if targets is None:
             context.start_one(target_for(self.relaying.request_uri), self.node.now)
         elif len(targets) == 1:

@@ -19,10 +19,11 @@ from proxy.limits import counters as ids
 from proxy.shm.change_reader import ChangeReader
 from proxy.shm.table_ids import LOCATION, READER_STORAGE
 from proxy.storage.kinds import Kind, Question, decode_question
-from proxy.storage.modes import WRITE_BACK, WRITE_THROUGH
+from proxy.storage.modes import SQL_ONLY, WRITE_BACK, WRITE_THROUGH
 from workers.child import Child
 from workers.errands import Errand, send_errand
 from workers.storage.answers import QUERIES, Answerer
+from workers.storage.sql_only import SqlOnly
 from workers.storage.stores import Stores
 
 NOTES: Final = 5_000  # of one transaction, at most
@@ -61,6 +62,11 @@ class StorageProcess:
             Kind.SET_DATABASE: self.set_database,
             **dict.fromkeys(QUERIES, self.answerer.answer),
         }
+        self.sql_only: SqlOnly | None = None
+        if settings.mode == SQL_ONLY:
+            self.sql_only = SqlOnly(child, self.stores, self.answerer)
+            self.handlers[Kind.REGISTER] = self.sql_only.register
+            self.handlers[Kind.LOOKUP] = self.sql_only.lookup
         self.write_at = 0.0
         self.choose_at = 0.0
         self.status_at = 0.0
@@ -116,6 +122,8 @@ class StorageProcess:
             if now >= self.write_at:
                 self.write_at = now + self.interval
                 self.write()
+        if self.sql_only is not None:
+            self.sql_only.sweep(now)
         if now >= self.status_at:
             self.status_at = now + STATUS_S
             self.table.touch(int(time.time()))

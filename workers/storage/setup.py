@@ -76,7 +76,7 @@ def _faults(connection: Connection) -> list[str]:
     if schema.version.name not in have:
         return [*faults, "table version is missing"]
     query = select(_version.table_name, _version.table_version)
-    told = {name: number for name, number in connection.execute(query)}
+    told: dict[str, int] = dict(connection.execute(query))
     for table, number in schema.VERSIONS.items():
         if table.name in have and told.get(table.name) != number:
             faults.append(f"table {table.name} has version {told.get(table.name)}, not {number}")
