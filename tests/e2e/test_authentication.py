@@ -23,7 +23,7 @@ Line = Callable[[str], Guesser]
 USERS = ("alice", "bob")
 
 
-# Both programs, in the versions that are around, give up when they see an algorithm they do not know.
+# Both programs, in the versions that are around, give up on an algorithm they do not know.
 SETTINGS = (
     '[auth]\nenabled = true\nalgorithms = ["MD5"]\n[storage]\nurls = ["sqlite:///users.db"]\n'
 )
