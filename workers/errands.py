@@ -24,6 +24,7 @@ class Errand(enum.IntEnum):
     ANSWER = 2  # a part of what the storage process was asked for (proxy/storage/kinds.py)
     CREDENTIALS = 3  # what the database has said: a state and the key of the question
     RELOAD_LIST = 4  # read a list of the database anew: its number
+    DIALOG = 5  # look at the dialog of this key: something is due in it
 
 
 def send_errand(child: Child, worker: int, errand: int, data: bytes) -> bool:

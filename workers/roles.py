@@ -15,7 +15,7 @@ def child_specs(config: Config) -> list[ChildSpec]:
     optional = []
     if config.lookups.enabled:
         optional.append(ChildSpec("lookups", lookups.run, grace_s=grace_s))
-    if config.storage.is_used:
+    if config.uses_storage:
         optional.append(ChildSpec("storage", storage.run, grace_s=grace_s + STORAGE_GRACE_S))
     return [
         *optional,

@@ -25,13 +25,14 @@ from pydantic import (
 
 from proxy.limits import bounds
 from proxy.limits.source import Network
-from proxy.storage.modes import NO_DB, SQL_ONLY, DialogMode, Mode, Policy
+from proxy.storage.modes import NO_DB, SQL_ONLY, Mode, Policy
 from workers.database_url import read_url
 
 SIP_PORT = 5060
 DNS_PORT = 53
 BROADCAST = ipaddress.ip_address("255.255.255.255")
 _DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)*\.?")
+_PROFILE = re.compile(r"[A-Za-z0-9_.-]{1,31}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,12 @@ def _domain(value: str) -> str:
     return value.lower().rstrip(".")
 
 
+def _profile_name(value: str) -> str:
+    if not _PROFILE.fullmatch(value):
+        raise ValueError("is no name of a profile: 1 to 31 letters, digits, and _ . -")
+    return value
+
+
 def _path(value: object, info: ValidationInfo) -> Path:
     if isinstance(value, Path):
         return value
@@ -140,7 +147,8 @@ ListenAddress = Annotated[Endpoint, BeforeValidator(parse_endpoint)]
 DatabaseUrl = Annotated[StrictStr, BeforeValidator(_database_url)]
 NameServer = Annotated[Endpoint, BeforeValidator(_name_server)]
 NetworkAddress = Annotated[Network, BeforeValidator(_network)]
-Algorithm = Literal["TAILDROP", "RED", "SBT", "HISTORY", "NETWORK", "FEEDBACK"]
+PipeAlgorithm = Literal["TAILDROP", "RED", "SBT", "HISTORY", "NETWORK", "FEEDBACK"]
+ProfileName = Annotated[StrictStr, AfterValidator(_profile_name)]
 Whole = StrictInt
 Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
@@ -224,7 +232,9 @@ def _realm(value: str) -> str:
     return value
 
 
-Algorithm = Literal["MD5", "MD5-sess", "SHA-256", "SHA-256-sess", "SHA-512-256", "SHA-512-256-sess"]
+DigestAlgorithm = Literal[
+    "MD5", "MD5-sess", "SHA-256", "SHA-256-sess", "SHA-512-256", "SHA-512-256-sess"
+]
 
 
 class Auth(Section):
@@ -232,7 +242,7 @@ class Auth(Section):
 
     enabled: StrictBool = False
     realm: Annotated[StrictStr, Field(max_length=256), AfterValidator(_realm)] = ""
-    algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = ("SHA-256", "MD5")
+    algorithms: Annotated[tuple[DigestAlgorithm, ...], Field(min_length=1)] = ("SHA-256", "MD5")
     qop: Literal["auth", "auth-int", "auth,auth-int"] = "auth"
     allow_rfc2069: StrictBool = False
     check_uri: StrictBool = True
@@ -299,7 +309,7 @@ class Pipe(Section):
 
     name: Annotated[StrictStr, Field(min_length=1, max_length=bounds.PIPE_NAME_BYTES)]
     limit: Annotated[Whole, Field(ge=0, le=bounds.PIPE_LIMIT)]
-    algorithm: Algorithm | None = None
+    algorithm: PipeAlgorithm | None = None
 
 
 class Ratelimit(Section):
@@ -311,7 +321,7 @@ class Ratelimit(Section):
     window_size: Annotated[Whole, Field(ge=1, le=3_600)] = 10
     slot_period: Annotated[Whole, Field(ge=10, le=60_000)] = 200
     expire_time: Annotated[Whole, Field(ge=1, le=86_400)] = 3_600
-    default_algorithm: Algorithm = "TAILDROP"
+    default_algorithm: PipeAlgorithm = "TAILDROP"
     pipes: tuple[Pipe, ...] = ()
 
     @model_validator(mode="after")
@@ -347,15 +357,9 @@ class Storage(Section):
     )
     mode: Mode = NO_DB
     policy: Policy = "failover"
-    dialogs: DialogMode = "none"
     interval_seconds: Annotated[Fraction, Field(ge=0.1, le=3_600)] = 10.0
     wait_seconds: Annotated[Fraction, Field(ge=0.1, le=30)] = 3.0
     parked: Annotated[Whole, Field(ge=1, le=1_000_000)] = 20_000
-
-    @property
-    def is_used(self) -> bool:
-        """Whether anything is written to a database."""
-        return self.mode != NO_DB or self.dialogs != "none"
 
     @model_validator(mode="after")
     def _sensible(self) -> Storage:
@@ -363,6 +367,26 @@ class Storage(Section):
             raise ValueError("urls names a database twice")
         if self.mode == SQL_ONLY and self.policy == "parallel":
             raise ValueError("mode sql-only keeps nothing to bring a second database up to date")
+        return self
+
+
+class Dialog(Section):
+    """The calls that are tracked."""
+
+    enabled: StrictBool = False
+    automatic: StrictBool = True
+    capacity: Annotated[Whole, Field(ge=16, le=50_000_000)] = 20_000
+    when_full: Literal["relay", "refuse"] = "relay"
+    default_timeout: Annotated[Whole, Field(ge=1, le=31_536_000)] = 43_200
+    delete_delay: Annotated[Whole, Field(ge=0, le=3_600)] = 5
+    profiles: Annotated[tuple[ProfileName, ...], Field(max_length=32)] = ()
+    profiles_no_value: Annotated[tuple[ProfileName, ...], Field(max_length=32)] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Dialog:
+        names = self.profiles + self.profiles_no_value
+        if len(set(names)) != len(names):
+            raise ValueError("profiles and profiles_no_value name a profile twice")
         return self
 
 
@@ -390,8 +414,14 @@ class Config(Section):
     ratelimit: Ratelimit = Field(default_factory=Ratelimit)
     flood: Flood = Field(default_factory=Flood)
     storage: Storage = Field(default_factory=Storage)
+    dialog: Dialog = Field(default_factory=Dialog)
     log: LogSettings = Field(default_factory=LogSettings)
     path: Path = Field(default=Path("sipherd.toml"), exclude=True)
+
+    @property
+    def uses_storage(self) -> bool:
+        """Whether a storage process is needed."""
+        return self.storage.mode != NO_DB or self.auth.enabled
 
     @property
     def folder(self) -> Path:

@@ -15,10 +15,12 @@ from typing import Final
 from proxy.errors import LockTimeout
 from proxy.limits import counters
 from proxy.registrar.expire import expire
+from proxy.shm.answer_table import AnswerTable
 from proxy.shm.location_table import LocationTable
 from proxy.shm.repair import scavenge
 from workers.child import Child
 from workers.load import SAMPLE_S, LoadGauge
+from workers.tracking import DialogKeeper
 
 TURN_S: Final = 1.0
 SWEEP_BATCH: Final = 500  # keys between two heartbeats
@@ -34,6 +36,7 @@ def run(child: Child) -> int:
     poll.register(child.stop_fd, select.POLLIN)
     poll.register(child.parent_fd, select.POLLIN)
     sweeper = Sweeper(child)
+    dialogs = DialogKeeper(child)
     gauge = LoadGauge(child)
     next_turn = time.monotonic() + TURN_S
     child.log.debug("timekeeper is up")
@@ -46,6 +49,7 @@ def run(child: Child) -> int:
         if now >= next_turn:
             next_turn = now + TURN_S
             sweeper.turn(now, int(time.time()))
+            dialogs.turn(now, time.time_ns() // 1_000_000)
 
 
 class Sweeper:
@@ -65,12 +69,38 @@ class Sweeper:
             self._counters.add(counters.SLOTS_SCAVENGED, recovered)
             # Not only after a death: a freed slot whose list is busy is left for this as well.
             self._child.log.debug("slots taken back", slots=recovered)
-        self._counters.set(counters.REPAIRS, self._table.repairs)
+        dialogs = self._child.tables.dialogs
+        repairs = self._table.repairs + (0 if dialogs is None else dialogs.repairs)
+        self._counters.set(counters.REPAIRS, repairs)
         self._alarms.turn(now)
         if now >= self._next_at:
             period_s = min(LONGEST_PERIOD_S, self._table.count / RECORDS_PER_SECOND)
             self._next_at = now + max(TURN_S, period_s) - TURN_S / 2
             self.sweep(now_wall)
+            self.forget(now_wall)
+
+    def forget(self, now_wall: int) -> None:
+        """Drop the answers of the database that nobody may believe any more."""
+        access = self._child.tables.access
+        if access is None:
+            return
+        cursor = 0
+        while True:
+            keys, cursor = access.answers.due(now_wall, cursor, SWEEP_BATCH)
+            for key in keys:
+                self._forget(access.answers, key, now_wall)
+            self._child.beat()
+            if cursor == 0:
+                break
+        scavenge(access.answers, SCAVENGE_SLOTS)
+
+    def _forget(self, answers: AnswerTable, key: bytes, now_wall: int) -> None:
+        stamp = answers.snapshot(key)[1]
+        try:
+            if answers.expires_at(key) <= now_wall:
+                answers.commit(key, stamp, None, 0, 0)
+        except LockTimeout:  # the next sweep finds it again
+            self._counters.add(counters.LOCK_TIMEOUTS)
 
     def sweep(self, now_wall: int) -> int:
         """Expire everything that is due; how many contacts ran out."""

@@ -31,6 +31,17 @@ class Leg:
     ended_ms: int = 0
     end_reason: int = EndReason.NONE
     end_code: int = 0
+    since: int = 0  # caller_cseq when `generated` was made
+    before: int = 0  # how far CSeqs of the caller up to `since` are shifted (numbering.py)
+    caller_since: int = 0  # cseq when `caller_generated` was made
+    caller_before: int = 0
+    destination: bytes = b""  # the address that it answered from
+    sdp: bytes = b""  # the last it sent, while re-INVITE pings need it
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether it has answered and nobody has hung up."""
+        return self.state in (State.CONFIRMED_NA, State.CONFIRMED)
 
 
 @dataclass(slots=True)
@@ -58,6 +69,7 @@ class DialogRecord:
     from_uri: bytes = b""
     to_uri: bytes = b""
     sharing_tag: bytes = b""
+    source: bytes = b""  # the address that the INVITE came from
     variables: dict[bytes, bytes] = field(default_factory=dict)
     profiles: Pairs = field(default_factory=list)
     caller: Leg = field(default_factory=Leg)
@@ -137,6 +149,7 @@ def decode(key: bytes, payload: bytes) -> DialogRecord:
         from_uri=string(p, at.FROM_URI),
         to_uri=string(p, at.TO_URI),
         sharing_tag=string(p, at.SHARING_TAG),
+        source=string(p, at.SOURCE),
         variables=dict(pairs(string(p, at.VARIABLES))),
         profiles=pairs(string(p, at.PROFILES)),
         caller=Leg(
@@ -144,6 +157,7 @@ def decode(key: bytes, payload: bytes) -> DialogRecord:
             contact=string(p, at.CONTACT),
             routes=string(p, at.ROUTES),
             socket=string(p, at.SOCKET),
+            sdp=string(p, at.SDP),
             state=p[at.AT_STATE],
         ),
         callees=[_decode_leg(p, at.HEAD + index * at.LEG) for index in range(p[at.AT_LEGS])],
@@ -156,6 +170,12 @@ def _decode_leg(p: bytes, leg: int) -> Leg:
         contact=leg_string(p, leg, at.LEG_CONTACT),
         routes=leg_string(p, leg, at.LEG_ROUTES),
         socket=leg_string(p, leg, at.LEG_SOCKET),
+        destination=leg_string(p, leg, at.LEG_DESTINATION),
+        sdp=leg_string(p, leg, at.LEG_SDP),
+        since=get_u32(p, leg + at.LEG_SINCE),
+        before=get_u32(p, leg + at.LEG_BEFORE),
+        caller_since=get_u32(p, leg + at.LEG_CALLER_SINCE),
+        caller_before=get_u32(p, leg + at.LEG_CALLER_BEFORE),
         state=p[leg + at.LEG_STATE],
         flags=p[leg + at.LEG_FLAGS],
         cseq=get_u32(p, leg + at.LEG_CSEQ),
@@ -180,6 +200,8 @@ def encode(record: DialogRecord) -> bytes:
         record.sharing_tag,
         listed(list(record.variables.items())),
         listed(record.profiles),
+        record.source,
+        record.caller.sdp,
     ]
     if len(record.callees) > 0xFF or len(record.profiles) > 0xFF:
         raise CorruptRecord("a dialog has more than 255 legs or profiles")
@@ -214,7 +236,7 @@ def encode(record: DialogRecord) -> bytes:
     legs = []
     for leg in record.callees:
         legs.append(_encode_leg(leg, sum(map(len, strings))))
-        strings += [leg.tag, leg.contact, leg.routes, leg.socket]
+        strings += leg_strings(leg)
     put_u32(head, at.AT_LENGTH, at.HEAD + at.LEG * len(legs) + sum(map(len, strings)))
     return b"".join([bytes(head), *legs, *strings])
 
@@ -229,14 +251,23 @@ def _encode_leg(leg: Leg, offset: int) -> bytes:
         (at.LEG_GENERATED, leg.generated),
         (at.LEG_CALLER_GENERATED, leg.caller_generated),
         (at.LEG_AT_STRINGS, offset),
+        (at.LEG_SINCE, leg.since),
+        (at.LEG_BEFORE, leg.before),
+        (at.LEG_CALLER_SINCE, leg.caller_since),
+        (at.LEG_CALLER_BEFORE, leg.caller_before),
     ):
         put_u32(head, where, value)
     put_u64(head, at.LEG_ANSWERED, leg.answered_ms)
     put_u64(head, at.LEG_ENDED, leg.ended_ms)
     put_u16(head, at.LEG_END_REASON, leg.end_reason)
     put_u16(head, at.LEG_END_CODE, leg.end_code)
-    _put_lengths(head, at.LEG_LENGTHS, [leg.tag, leg.contact, leg.routes, leg.socket])
+    _put_lengths(head, at.LEG_LENGTHS, leg_strings(leg))
     return bytes(head)
+
+
+def leg_strings(leg: Leg) -> list[bytes]:
+    """The strings of a leg in the layout's order."""
+    return [leg.tag, leg.contact, leg.routes, leg.socket, leg.destination, leg.sdp]
 
 
 def _put_lengths(head: bytearray, where: int, strings: list[bytes]) -> None:

@@ -1,24 +1,20 @@
 cimport cython
 
-from proxy.dialog.record cimport (
-    did_of, did_text, find_leg, leg_string, string, with_leg, with_leg_string, with_string,
+from proxy.dialog.record cimport did_of, did_text, string, with_string
+from proxy.dialog.route_set cimport target_of
+from proxy.dialog.steps cimport (
+    after_bye, after_provisional, after_success, close, is_fresh, moved, watch,
 )
-from proxy.dialog.route_set cimport routes_to_callee, target_of
 from proxy.dialog.store cimport DialogStore, version_of
-from proxy.shm.words cimport get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+from proxy.shm.words cimport get_u32, put_u16, put_u32, put_u64
 from proxy.sip.message cimport Message
 
 cdef bytes TABLE
-cdef int EVENTS, EARLY, CONFIRMED_NA, CONFIRMED, DELETED
-cdef int PROVISIONAL, SUCCESS, SUCCESS_AFTER_BYE, ACK, BYE, FAILURE, GONE, TIMEOUT
-cdef int UPSTREAM_BYE, DOWNSTREAM_BYE, FAILED, BY_CANCEL, ATTEMPTS, SIGN_OF_LIFE_S
-cdef int AT_ANSWERED, AT_DUE, AT_END_CODE, AT_END_REASON, AT_ENDED, AT_FLAGS, AT_INVITE_CSEQ
-cdef int AT_LEGS, AT_LIFETIME, AT_PROFILES, AT_STATE, AT_TIMEOUT, CONTACT, HEAD, LEG
-cdef int LEG_ANSWERED, LEG_CALLER_CSEQ, LEG_CONTACT, LEG_CSEQ, LEG_END_REASON, LEG_ENDED
-cdef int LEG_FLAGS, LEG_HAS_BYE, LEG_ROUTES, LEG_STATE, PROFILES, VARIABLES
-cdef unsigned int RACE, CANCELLED
+cdef int EVENTS, EARLY, CONFIRMED, DELETED, ACK, FAILURE, TIMEOUT, FAILED, BY_CANCEL, ATTEMPTS
+cdef int AT_DUE, AT_END_CODE, AT_FLAGS, AT_LEGS, AT_PROFILES, AT_STATE, HEAD, LEG
+cdef int LEG_CALLER_CSEQ, LEG_CSEQ, LEG_END_REASON, LEG_ENDED, LEG_STATE, PROFILES, VARIABLES
 cdef unsigned long long REFUSED
-cdef int DIALOG_LEGS, DIALOG_PROFILES, VARIABLE_ROOM
+cdef int DIALOG_PROFILES, VARIABLE_ROOM
 cdef int DIALOGS_EXPIRED, DIALOGS_FAILED, PROFILE_REFUSALS, PROFILES_FULL
 
 
@@ -31,12 +27,10 @@ cdef class Dialog:
     cdef public Py_ssize_t leg
     cdef public bint from_caller, cancelled
 
-    @cython.locals(rest="long long")
-    cpdef bint has_left(self) except *
     @cython.locals(draft=bytearray, _=int)
-    cpdef provisional(self, Message response, bytes socket)
+    cpdef provisional(self, Message response, bytes socket, bytes destination)
     @cython.locals(draft=bytearray, _=int, revived=bint)
-    cpdef answered(self, Message response, bytes socket)
+    cpdef answered(self, Message response, bytes socket, bytes destination)
     @cython.locals(draft=bytearray, _=int, leg=Py_ssize_t, p="const unsigned char *")
     cpdef acknowledged(self)
     @cython.locals(draft=bytearray, _=int)
@@ -50,23 +44,9 @@ cdef class Dialog:
     @cython.locals(draft=bytearray, _=int, p="const unsigned char *")
     cpdef keep(self)
     @cython.locals(draft=bytearray, _=int, state=int, p="const unsigned char *", at=Py_ssize_t)
-    cpdef bint end(self, int event, int reason, int code) except *
+    cpdef bint end(self, int event, int reason, int code, unsigned int flags=*) except *
     @cython.locals(store=DialogStore, payload=bytes, stamp="unsigned long long", found=bytes)
     cdef bint _commit(self, bytearray draft) except *
-    @cython.locals(p="const unsigned char *", payload=bytes, state=int, to=int, tag=bytes,
-                   leg=Py_ssize_t, draft=bytearray)
-    cdef bytearray _after_provisional(self, Message response, bytes socket)
-    @cython.locals(p="const unsigned char *", payload=bytes, leg=Py_ssize_t, contact=bytes,
-                   routes=bytes, event=int, draft=bytearray, to=int, cseq="unsigned int", tag=bytes)
-    cdef bytearray _after_success(self, Message response, bytes socket)
-    @cython.locals(p="unsigned char *", until="long long")
-    cdef _open(self, bytearray draft, int status)
-    @cython.locals(p="const unsigned char *", q="unsigned char *", leg=Py_ssize_t, at=Py_ssize_t,
-                   ends=bint, draft=bytearray, reason=int)
-    cdef bytearray _after_bye(self, Message bye)
-    @cython.locals(p="unsigned char *")
-    cdef _close(self, bytearray draft, int reason)
-    cdef bytes _moved(self, bytes payload, bint caller, bytes target)
     cdef _count_end(self, int event, int state)
     @cython.locals(store=DialogStore, did=bytes)
     cdef bint _enter(self, bytes key, unsigned int limit) except *
@@ -75,7 +55,5 @@ cdef class Dialog:
     cdef _join_again(self)
 
 
-@cython.locals(p="const unsigned char *", at=Py_ssize_t, count=int)
-cdef int confirmed_legs(bytearray payload) except -1
 @cython.locals(made=Dialog)
 cpdef Dialog make_dialog(DialogStore store, bytes key, bytes payload, unsigned long long stamp)

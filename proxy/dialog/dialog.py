@@ -10,52 +10,38 @@ from collections.abc import Callable
 
 from proxy.dialog.decoded import DialogRecord, decode, encode, listed, pairs
 from proxy.dialog.layout import (
-    AT_ANSWERED,
     AT_DUE,
     AT_END_CODE,
-    AT_END_REASON,
-    AT_ENDED,
     AT_FLAGS,
-    AT_INVITE_CSEQ,
     AT_LEGS,
-    AT_LIFETIME,
     AT_PROFILES,
     AT_STATE,
-    AT_TIMEOUT,
-    CANCELLED,
-    CONTACT,
     HEAD,
     LEG,
-    LEG_ANSWERED,
     LEG_CALLER_CSEQ,
-    LEG_CONTACT,
     LEG_CSEQ,
     LEG_END_REASON,
     LEG_ENDED,
-    LEG_FLAGS,
-    LEG_HAS_BYE,
-    LEG_ROUTES,
     LEG_STATE,
     PROFILES,
-    RACE,
     REFUSED,
     VARIABLES,
 )
-from proxy.dialog.record import (
-    did_of,
-    did_text,
-    find_leg,
-    leg_string,
-    string,
-    with_leg,
-    with_leg_string,
-    with_string,
-)
-from proxy.dialog.route_set import routes_to_callee, target_of
+from proxy.dialog.record import did_of, did_text, string, with_string
+from proxy.dialog.route_set import target_of
 from proxy.dialog.states import EVENTS, EndReason, Event, State, flatten
+from proxy.dialog.steps import (
+    after_bye,
+    after_provisional,
+    after_success,
+    close,
+    is_fresh,
+    moved,
+    watch,
+)
 from proxy.dialog.store import DialogStore, version_of
 from proxy.errors import ShmError, TableFull
-from proxy.limits.bounds import DIALOG_LEGS, DIALOG_PROFILES, DIALOG_VARIABLES_BYTES
+from proxy.limits.bounds import DIALOG_PROFILES, DIALOG_VARIABLES_BYTES
 from proxy.limits.counters import (
     DIALOGS_EXPIRED,
     DIALOGS_FAILED,
@@ -67,22 +53,13 @@ from proxy.sip.message import Message
 
 TABLE = flatten()
 EARLY = int(State.EARLY)
-CONFIRMED_NA = int(State.CONFIRMED_NA)
 CONFIRMED = int(State.CONFIRMED)
 DELETED = int(State.DELETED)
-PROVISIONAL = int(Event.PROVISIONAL)
-SUCCESS = int(Event.SUCCESS)
-SUCCESS_AFTER_BYE = int(Event.SUCCESS_AFTER_BYE)
 ACK = int(Event.ACK)
-BYE = int(Event.BYE)
 FAILURE = int(Event.FAILURE)
-GONE = int(Event.GONE)
 TIMEOUT = int(Event.TIMEOUT)
-UPSTREAM_BYE = int(EndReason.UPSTREAM_BYE)
-DOWNSTREAM_BYE = int(EndReason.DOWNSTREAM_BYE)
 FAILED = int(EndReason.FAILED)
 BY_CANCEL = int(EndReason.CANCELLED)
-SIGN_OF_LIFE_S = 60  # so often at most an early dialog's record is written only to keep it
 ATTEMPTS = 8  # commits lost in a row to other processes
 
 
@@ -128,25 +105,30 @@ class Dialog:
         """The profiles it is in, with their values."""
         return pairs(string(self.payload, PROFILES))
 
-    def has_left(self) -> bool:
-        """Whether it need not yet be said again that its INVITE is being worked on."""
-        rest = self.store.rules.setup_seconds - SIGN_OF_LIFE_S
-        return get_u32(self.payload, AT_DUE) > self.store.wall + rest
-
     # -- what messages do to it ---------------------------------------------------------------
 
-    def provisional(self, response: Message, socket: bytes) -> None:
-        """A 1xx other than 100 goes upstream; the callee is on our side behind `socket`."""
+    def provisional(self, response: Message, socket: bytes, destination: bytes) -> None:
+        """A 1xx other than 100 goes upstream; the callee is at `destination`, our side is `socket`."""
         for _ in range(ATTEMPTS):
-            draft = self._after_provisional(response, socket)
+            draft = after_provisional(
+                self.payload, self.store, self.did, response, socket, destination
+            )
             if draft is None or self._commit(draft):
                 return
 
-    def answered(self, response: Message, socket: bytes) -> None:
+    def answered(self, response: Message, socket: bytes, destination: bytes) -> None:
         """A 2xx to the INVITE goes upstream."""
         for _ in range(ATTEMPTS):
             revived = self.payload[AT_STATE] == DELETED
-            draft = self._after_success(response, socket)
+            draft = after_success(
+                self.payload,
+                self.store,
+                self.did,
+                response,
+                socket,
+                destination,
+                self.cancelled,
+            )
             if draft is None:
                 return
             if self._commit(draft):
@@ -165,13 +147,16 @@ class Dialog:
             draft[leg + LEG_STATE] = CONFIRMED
             if TABLE[p[AT_STATE] * EVENTS + ACK]:
                 draft[AT_STATE] = CONFIRMED
+                watch(draft, self.store)
             if self._commit(draft):
                 return
 
     def hung_up(self, bye: Message) -> bool:
         """A BYE goes on, from either side; whether that has ended the last of the dialogs."""
         for _ in range(ATTEMPTS):
-            draft = self._after_bye(bye)
+            draft = after_bye(
+                self.payload, self.store, self.leg, self.from_caller, bye.cseq, self.cancelled
+            )
             if draft is None:
                 return False
             if self._commit(draft):
@@ -206,8 +191,8 @@ class Dialog:
                 return
             payload = self.payload
             if request is not None:
-                payload = self._moved(payload, self.from_caller, target_of(request))
-            payload = self._moved(payload, not self.from_caller, target_of(response))
+                payload = moved(payload, leg, self.from_caller, target_of(request))
+            payload = moved(payload, leg, not self.from_caller, target_of(response))
             if payload is self.payload or self._commit(bytearray(payload)):
                 return
 
@@ -220,7 +205,7 @@ class Dialog:
         """The INVITE is still being worked on: nobody need think that its worker died."""
         for _ in range(ATTEMPTS):
             p = self.payload
-            if p[AT_STATE] > EARLY or self.has_left():
+            if p[AT_STATE] > EARLY or is_fresh(self.payload, self.store):
                 return
             draft = bytearray(self.payload)
             put_u32(draft, AT_DUE, self.store.wall + self.store.rules.setup_seconds)
@@ -229,8 +214,11 @@ class Dialog:
 
     # -- what others do to it -----------------------------------------------------------------
 
-    def end(self, event: int, reason: int, code: int) -> bool:
-        """End all of it; True for the one who did, False for whoever comes too late."""
+    def end(self, event: int, reason: int, code: int, flags: int = 0) -> bool:
+        """End all of it; True for the one who did, False for whoever comes too late.
+
+        `flags` are set in the record by the same commit.
+        """
         for _ in range(ATTEMPTS):
             p = self.payload
             state = p[AT_STATE]
@@ -246,7 +234,8 @@ class Dialog:
                 at += LEG
             if code:
                 put_u16(draft, AT_END_CODE, code)
-            self._close(draft, reason)
+            put_u32(draft, AT_FLAGS, get_u32(p, AT_FLAGS) | flags)
+            close(draft, self.store, reason, self.cancelled)
             if self._commit(draft):
                 if self.payload[AT_STATE] != DELETED:
                     return False
@@ -344,123 +333,6 @@ class Dialog:
         self.stamp = stamp
         return False
 
-    def _after_provisional(self, response: Message, socket: bytes) -> bytearray | None:
-        p = self.payload
-        payload = self.payload
-        state = p[AT_STATE]
-        to = TABLE[state * EVENTS + PROVISIONAL]
-        tag = response.to_tag
-        if not to:
-            return None
-        leg = find_leg(payload, tag) if tag else -1
-        if leg < 0 and tag and p[AT_LEGS] < DIALOG_LEGS:
-            payload = with_leg(
-                payload,
-                EARLY,
-                get_u32(p, AT_INVITE_CSEQ),
-                0,
-                tag,
-                target_of(response),
-                routes_to_callee(response, self.did),
-                socket,
-            )
-        elif to == state and self.has_left():
-            return None
-        draft = bytearray(payload)
-        draft[AT_STATE] = to
-        put_u32(draft, AT_DUE, self.store.wall + self.store.rules.setup_seconds)
-        return draft
-
-    def _after_success(self, response: Message, socket: bytes) -> bytearray | None:
-        p = self.payload
-        payload = self.payload
-        leg = find_leg(payload, response.to_tag)
-        contact = target_of(response)
-        routes = routes_to_callee(response, self.did)
-        event = SUCCESS
-        if leg >= 0:
-            if p[leg + LEG_FLAGS] & LEG_HAS_BYE:
-                event = SUCCESS_AFTER_BYE
-            if not TABLE[p[leg + LEG_STATE] * EVENTS + event]:
-                return None
-            if contact and leg_string(payload, leg, LEG_CONTACT) != contact:
-                payload = with_leg_string(payload, leg, LEG_CONTACT, contact)
-            if leg_string(payload, leg, LEG_ROUTES) != routes:
-                payload = with_leg_string(payload, leg, LEG_ROUTES, routes)
-        elif p[AT_LEGS] < DIALOG_LEGS:
-            leg = HEAD + p[AT_LEGS] * LEG
-            cseq = get_u32(p, AT_INVITE_CSEQ)
-            tag = response.to_tag
-            payload = with_leg(payload, CONFIRMED_NA, cseq, 0, tag, contact, routes, socket)
-        else:
-            return None
-        draft = bytearray(payload)
-        draft[leg + LEG_STATE] = CONFIRMED_NA
-        put_u64(draft, leg + LEG_ANSWERED, self.store.wall_ms)
-        to = TABLE[p[AT_STATE] * EVENTS + event]
-        if to:
-            self._open(draft, response.status)
-        return draft
-
-    def _open(self, draft: bytearray, status: int) -> None:
-        """The first of the dialogs is confirmed: its lifetime begins."""
-        p = draft
-        draft[AT_STATE] = CONFIRMED_NA
-        until = self.store.wall + get_u32(p, AT_LIFETIME)
-        put_u64(p, AT_ANSWERED, self.store.wall_ms)
-        put_u64(p, AT_ENDED, 0)
-        put_u32(p, AT_TIMEOUT, until)
-        put_u32(p, AT_DUE, until)
-        put_u16(p, AT_END_REASON, 0)
-        put_u16(p, AT_END_CODE, status)
-        if self.cancelled:
-            put_u32(p, AT_FLAGS, get_u32(p, AT_FLAGS) | RACE | CANCELLED)
-
-    def _after_bye(self, bye: Message) -> bytearray | None:
-        p = self.payload
-        leg = self.leg
-        if leg < 0:
-            return None
-        at = leg + (LEG_CALLER_CSEQ if self.from_caller else LEG_CSEQ)
-        ends = TABLE[p[leg + LEG_STATE] * EVENTS + BYE] != 0
-        if not ends and p[leg + LEG_FLAGS] & LEG_HAS_BYE:
-            return None
-        draft = bytearray(self.payload)
-        q = draft
-        if bye.cseq > get_u32(p, at):
-            put_u32(q, at, bye.cseq)
-        draft[leg + LEG_FLAGS] |= LEG_HAS_BYE
-        if ends:
-            reason = DOWNSTREAM_BYE if self.from_caller else UPSTREAM_BYE
-            draft[leg + LEG_STATE] = DELETED
-            put_u64(q, leg + LEG_ENDED, self.store.wall_ms)
-            put_u16(q, leg + LEG_END_REASON, reason)
-            if not confirmed_legs(draft):
-                self._close(draft, reason)
-        return draft
-
-    def _close(self, draft: bytearray, reason: int) -> None:
-        """All of it has ended; the record stays for late messages."""
-        p = draft
-        draft[AT_STATE] = DELETED
-        put_u64(p, AT_ENDED, self.store.wall_ms)
-        put_u16(p, AT_END_REASON, reason)
-        put_u32(p, AT_DUE, self.store.wall + self.store.rules.delete_delay)
-        if self.cancelled:
-            put_u32(p, AT_FLAGS, get_u32(p, AT_FLAGS) | CANCELLED)
-
-    def _moved(self, payload: bytes, caller: bool, target: bytes) -> bytes:
-        """The record with another remote target of one side, if it is another."""
-        if not target:
-            return payload
-        if caller:
-            if string(payload, CONTACT) == target:
-                return payload
-            return with_string(payload, CONTACT, target)
-        if leg_string(payload, self.leg, LEG_CONTACT) == target:
-            return payload
-        return with_leg_string(payload, self.leg, LEG_CONTACT, target)
-
     def _count_end(self, event: int, state: int) -> None:
         if event == TIMEOUT:
             self.store.counters.add(DIALOGS_EXPIRED, 1)
@@ -497,18 +369,6 @@ class Dialog:
         """It lives after all: no limit can keep out a call that is there."""
         for name, value in self.profiles():
             self._enter(name + b"\0" + value, 0)
-
-
-def confirmed_legs(payload: bytearray) -> int:
-    """How many callees have answered and not hung up."""
-    p = payload
-    count = 0
-    at = HEAD
-    while at < HEAD + p[AT_LEGS] * LEG:
-        if p[at + LEG_STATE] == CONFIRMED or p[at + LEG_STATE] == CONFIRMED_NA:
-            count += 1
-        at += LEG
-    return count
 
 
 def make_dialog(store: DialogStore, key: bytes, payload: bytes, stamp: int) -> Dialog:

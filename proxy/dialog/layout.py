@@ -12,15 +12,19 @@ ms and s are milliseconds and seconds since 1970; 0 stands for "not yet".
     76  u32 CSeq of the INVITE
     80  u16 end reason      82  u16 end code        84  u16 owner node      86  u16 zero
     88  u16 lengths of: From URI, To URI, caller's contact, its routes, its socket, sharing tag,
-            variables, profiles
-    104 u64 zero
-    112 56 bytes per callee leg:
+            variables, profiles, source address, caller's SDP
+    108 u32 zero
+    112 72 bytes per callee leg:
         0   u8 state        1   u8 flags            2   u16 end code        4   u16 end reason
         6   u16 zero        8   u32 its last CSeq   12  u32 the caller's last CSeq towards it
         16  u32 last CSeq we made towards it        20  u32 last CSeq we made towards the caller
         24  u64 answered ms                         32  u64 ended ms
         40  u32 offset of its strings behind the last leg
-        44  u16 lengths of: tag, contact, routes, socket               52  u32 zero
+        44  u16 lengths of: tag, contact, routes, socket, destination address, SDP
+        56  when we last made a request towards the callee: u32 the caller's last CSeq,
+            60 u32 how far CSeqs up to that one are shifted (numbering.py)
+        64  when we last made a request towards the caller: u32 the callee's last CSeq,
+            68 u32 how far CSeqs up to that one are shifted
     …   the strings: the dialog's, in that order, then those of the legs
 
 Routes are Route values from us to that side, in the order they are sent, joined by commas, our own
@@ -32,7 +36,7 @@ from typing import Final
 
 FORMAT: Final = 1
 HEAD: Final = 112
-LEG: Final = 56
+LEG: Final = 72
 
 AT_LEGS: Final = 1
 AT_STATE: Final = 2
@@ -65,7 +69,9 @@ SOCKET: Final = 4
 SHARING_TAG: Final = 5
 VARIABLES: Final = 6
 PROFILES: Final = 7
-STRINGS: Final = 8
+SOURCE: Final = 8
+SDP: Final = 9
+STRINGS: Final = 10
 
 LEG_STATE: Final = 0
 LEG_FLAGS: Final = 1
@@ -79,12 +85,18 @@ LEG_ANSWERED: Final = 24
 LEG_ENDED: Final = 32
 LEG_AT_STRINGS: Final = 40
 LEG_LENGTHS: Final = 44
+LEG_SINCE: Final = 56
+LEG_BEFORE: Final = 60
+LEG_CALLER_SINCE: Final = 64
+LEG_CALLER_BEFORE: Final = 68
 
 LEG_TAG: Final = 0
 LEG_CONTACT: Final = 1
 LEG_ROUTES: Final = 2
 LEG_SOCKET: Final = 3
-LEG_STRINGS: Final = 4
+LEG_DESTINATION: Final = 4
+LEG_SDP: Final = 5
+LEG_STRINGS: Final = 6
 
 # Flags: OpenSIPS' of create_dialog, by its letters B P p R r E.
 BYE_ON_TIMEOUT: Final = 1
@@ -103,9 +115,14 @@ LETTERS: Final = {
 }
 RACE: Final = 512  # a CANCEL and a 2xx crossed
 CANCELLED: Final = 1024
-CDR_WRITTEN: Final = 2048
+END_WANTED: Final = 2048  # somebody wants it ended, for the end reason that is set
+BYES_OPEN: Final = 4096  # it has ended by us, and a BYE of ours may not have arrived yet
+SEALED: Final = 8192  # its call detail record is being written: it has ended for good
 
-LEG_HAS_BYE: Final = 1  # of a leg: somebody has hung up, perhaps before there was an answer
+# Flags of a leg.
+LEG_HAS_BYE: Final = 1  # somebody has hung up, perhaps before there was an answer
+BYE_TO_CALLEE: Final = 2  # a BYE of ours has no final response yet
+BYE_TO_CALLER: Final = 4
 
 # What a record counts for in the table's sum of units: early in the low half, active in the high.
 UNITS_EARLY: Final = 1

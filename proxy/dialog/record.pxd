@@ -32,7 +32,8 @@ cpdef bytes begin(bytes did, unsigned long long version, unsigned int owner,
 @cython.locals(p="const unsigned char *", q="unsigned char *", buffer=bytearray, grown=bytearray,
                legs=int, old=Py_ssize_t, size=Py_ssize_t)
 cpdef bytes with_leg(bytes payload, int state, unsigned int cseq, unsigned long long answered_ms,
-                     bytes tag, bytes contact, bytes routes, bytes socket)
+                     bytes tag, bytes contact, bytes routes, bytes socket,
+                     bytes destination)
 @cython.locals(p="const unsigned char *", start=Py_ssize_t, before=int)
 cpdef bytes with_string(bytes payload, int field, bytes value)
 @cython.locals(p="const unsigned char *", start=Py_ssize_t, before=int)

@@ -171,6 +171,7 @@ def with_leg(
     contact: bytes,
     routes: bytes,
     socket: bytes,
+    destination: bytes,
 ) -> bytes:
     """The record with one more callee."""
     p = payload
@@ -187,9 +188,9 @@ def with_leg(
     put_u16(q, LEG_LENGTHS + 2, checked_length(contact))
     put_u16(q, LEG_LENGTHS + 4, checked_length(routes))
     put_u16(q, LEG_LENGTHS + 6, checked_length(socket))
-    grown = bytearray(
-        b"".join((payload[:old], bytes(buffer), payload[old:], tag, contact, routes, socket))
-    )
+    put_u16(q, LEG_LENGTHS + 8, checked_length(destination))
+    strings = (tag, contact, routes, socket, destination)
+    grown = bytearray(b"".join((payload[:old], bytes(buffer), payload[old:], *strings)))
     q = grown
     q[AT_LEGS] = legs + 1
     put_u32(q, AT_LENGTH, len(grown))

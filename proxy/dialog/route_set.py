@@ -35,7 +35,7 @@ def routes_to_callee(response: Message, did: bytes) -> bytes:
     end = value.find(b">")
     if 0 <= value.find(ours) < end:
         return b""
-    above = []
+    above: list[bytes] = []
     for each in response.values(RECORD_ROUTE):
         if each.find(ours) >= 0:
             above.reverse()

@@ -4,4 +4,5 @@ cimport cython
 cdef class DialogRules:
     cdef readonly unsigned int node, default_timeout, delete_delay, setup_seconds
     cdef readonly bint automatic, refuse_when_full
+    cdef readonly object intervals
     cdef readonly bytes tag

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from proxy.dialog.due import Intervals
+
 
 class DialogRules:
     """The settings of `[dialog]` that decisions need; `node` and `setup_seconds` come from others.
@@ -17,7 +19,7 @@ class DialogRules:
         automatic: bool = True,
         refuse_when_full: bool = False,
         default_timeout: int = 43_200,
-        delete_delay: int = 5,
+        intervals: Intervals | None = None,
         setup_seconds: int = 301,
         tag: bytes = b"",
     ) -> None:
@@ -25,6 +27,7 @@ class DialogRules:
         self.automatic = automatic
         self.refuse_when_full = refuse_when_full
         self.default_timeout = default_timeout
-        self.delete_delay = delete_delay
+        self.intervals = intervals or Intervals()
+        self.delete_delay = self.intervals.delete_delay
         self.setup_seconds = setup_seconds
         self.tag = tag

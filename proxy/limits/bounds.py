@@ -35,9 +35,6 @@ PIPE_NAME_BYTES: Final = 64  # of a rate-limit pipe; of a longer one its beginni
 NONCE_BYTES: Final = 256  # of a nonce or cnonce in credentials
 CREDENTIALS: Final = 8  # Authorization lines of one request
 PASSWORD_BYTES: Final = 256
-PIPE_NAME_BYTES: Final = (
-    64  # of a rate-limit pipe; a longer one is kept as its beginning and a hash
-)
 PIPE_SLOTS: Final = 256  # window_size / slot_period
 PIPE_NODES: Final = 8  # other nodes whose counts one pipe keeps
 PIPE_LIMIT: Final = 2**31 - 1

@@ -105,6 +105,7 @@ AUTH_ACCEPTED: Final = counter("sipherd:auth_accepted")
 AUTH_CHALLENGES: Final = counter("sipherd:auth_challenges")  # 401 and 407
 AUTH_WRONG: Final = counter("sipherd:auth_wrong")  # a wrong response, or no such user
 AUTH_NOT_OWNER: Final = counter("sipherd:auth_not_owner")  # right, but for somebody else's address
+AUTH_OTHER_URI: Final = counter("sipherd:auth_other_uri")  # signed for another Request-URI
 AUTH_STALE: Final = counter("sipherd:auth_stale")  # genuine nonces that had expired
 AUTH_REPLAYS: Final = counter("sipherd:auth_replays")  # a nonce and nc that were used before
 AUTH_UNAVAILABLE: Final = counter("sipherd:auth_unavailable")  # 503: not cached, no database
@@ -130,7 +131,7 @@ STORAGE_FAILURES: Final = counter("storage:failures")  # transactions that came 
 STORAGE_ROWS_REFUSED: Final = counter("storage:rows_refused")  # by a database that is well
 STORAGE_COMPARISONS: Final = counter("storage:comparisons")  # of a whole table with a database
 STORAGE_QUESTIONS: Final = counter("storage:questions")
-STORAGE_PARKED: Final = counter("storage:parked_requests")
+STORAGE_PARKED: Final = counter("storage:parked")
 STORAGE_PARKED_LATE: Final = counter("storage:parked_late")  # answered 503: the database was late
 STORAGE_PARKED_REFUSED: Final = counter("storage:parked_refused")  # too many of them
 
@@ -163,6 +164,11 @@ DIALOG_COMMITS_REFUSED: Final = counter("sipherd:dialog_commits_refused")
 PROFILES_FULL: Final = counter("sipherd:profiles_full")  # no room for one more member
 PROFILE_REFUSALS: Final = counter("sipherd:profile_refusals")  # as many members as there may be
 PROFILE_MEMBERS_SWEPT: Final = counter("sipherd:profile_members_swept")
+DIALOG_BYES: Final = counter("sipherd:dialog_byes")  # of our own
+DIALOG_PINGS: Final = counter("sipherd:dialog_pings")
+CDR_WRITTEN: Final = counter("sipherd:cdr_written")
+# the file could not be written: the dialogs wait
+CDR_FAILURES: Final = counter("sipherd:cdr_failures")
 
 NAMES: Final = tuple(_names)
 COUNT: Final = len(NAMES)

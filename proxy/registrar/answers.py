@@ -11,8 +11,8 @@ first writes `asked`; of several only one succeeds, so that each question is ask
 from __future__ import annotations
 
 from proxy.errors import LockTimeout, ShmError, TableFull
-from proxy.registrar.record import get_u32
 from proxy.shm.answer_table import AnswerTable
+from proxy.shm.words import get_u32
 
 FOUND = 1
 ABSENT = 2

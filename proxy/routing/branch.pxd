@@ -1,7 +1,9 @@
 cimport cython
+from proxy.sip.grammar cimport word_at
 from proxy.sip.message cimport Message
 
 cdef unsigned long long MASK, LOW, SIP0, SIP1, SIP2, SIP3, ROUTE_COOKIE, OWN_TAG
+cdef unsigned long long OWN_BRANCH
 cdef Py_ssize_t BRANCH_BYTES
 cdef bytes COOKIE
 cdef bytes HEX
@@ -35,3 +37,4 @@ cdef class Signer:
     @cython.locals(signed=bytes)
     cpdef bytes route_cookie(self, bytes call_id, bytes caller_tag, bytes did=*)
     cpdef bytes own_tag(self, Message request)
+    cpdef bytes own_branch(self, bytes request)

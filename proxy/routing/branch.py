@@ -18,6 +18,9 @@ import cython
 from proxy.constants import BRANCH_BYTES, BRANCH_COOKIE
 from proxy.sip.message import Message
 
+if not cython.compiled:
+    from proxy.sip.grammar import word_at
+
 # Compiled, a literal of more than 31 bits would be a Python number, and the mask a slow one.
 MASK = 0xFFFFFFFFFFFFFFFF
 LOW = 0xFFFFFFFF
@@ -29,6 +32,7 @@ HEX = b"0123456789abcdef"
 # What a signature is for: the first eight bytes that are signed (a CSeq number is below 2**31).
 ROUTE_COOKIE = 1 << 32
 OWN_TAG = 2 << 32
+OWN_BRANCH = 3 << 32
 COOKIE = BRANCH_COOKIE
 
 
@@ -50,9 +54,7 @@ def siphash(key0: int, key1: int, number: int, data: bytes) -> int:
         if at < 0:
             word = number
         elif at < whole:
-            word = 0
-            for i in range(7, -1, -1):
-                word = (word << 8) | p[at + i]
+            word = word_at(p, at)
         elif at == whole:
             word = (size + 8) & 0xFF
             for i in range(6, -1, -1):
@@ -152,3 +154,10 @@ class Signer:
         """The To tag of an answer we gave without keeping state; its ACK brings it back."""
         signed = b"\0".join((request.call_id, request.from_tag, request.branch))
         return hex_digits(siphash(self.key0, self.key1, OWN_TAG, signed), 16)
+
+    def own_branch(self, request: bytes) -> bytes:
+        """The branch of a request of our own, `request` being what makes it this one.
+
+        Whoever sends it again after a death sends what is to its receiver a retransmission.
+        """
+        return COOKIE + hex_digits(siphash(self.key1, self.key0, OWN_BRANCH, request), 16)

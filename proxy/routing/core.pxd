@@ -3,7 +3,8 @@ from proxy.registrar.lookup cimport Target, lookup, target_for
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
 from proxy.routing.request cimport Request
-from proxy.routing.tracking cimport acknowledge, pass_by
+from proxy.routing.renumbering cimport unshifted
+from proxy.routing.tracking cimport acknowledge, find_numbers, pass_by
 from proxy.shm.slots cimport Counters
 from proxy.sip.address cimport Address, address_from
 from proxy.sip.headers cimport Via

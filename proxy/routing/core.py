@@ -39,8 +39,9 @@ from proxy.limits.counters import (
 from proxy.registrar.lookup import Target, lookup, target_for
 from proxy.routing.locate import Located, literal, next_hop
 from proxy.routing.node import Node
+from proxy.routing.renumbering import unshifted
 from proxy.routing.request import Policy, Request
-from proxy.routing.tracking import acknowledge, pass_by
+from proxy.routing.tracking import acknowledge, find_numbers, pass_by
 from proxy.sip import scanner
 from proxy.sip.address import Address, address_from
 from proxy.sip.header_ids import ROUTE, VIA
@@ -183,6 +184,8 @@ class ProxyCore:
         if len(vias) > 1 and is_wanted(message) and node.identity.is_listener(top.host, top.port):
             below = parse_via(vias[1])
             address = response_address(below)
+            if node.dialogs is not None:
+                message = unshifted(node.dialogs, message)
             if address is not None and node.signer.is_ours(
                 message.branch, below.branch, address.host, message
             ):
@@ -226,6 +229,8 @@ class ProxyCore:
         """Forward an ACK or CANCEL without state; False when it has nowhere to go."""
         if request.message.has(ROUTE):
             request.prepare()
+        if self.node.dialogs is not None and request.in_dialog:
+            find_numbers(request)
         targets = self.stray_targets(request)
         # RFC 5393 §5.3: one ACK to phones that are registered at each other must not become many
         breadth = request.relaying.breadth() // len(targets) if targets else 0

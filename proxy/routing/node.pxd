@@ -26,6 +26,7 @@ cdef class Node:
     cdef public object on_reply
     cdef public object lookups
     cdef readonly dict errands
+    cdef public object remote
     cdef public object authentication
     cdef readonly object addresses
     cdef public Ratelimit pipes

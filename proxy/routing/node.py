@@ -73,6 +73,7 @@ class Node:
         self.authentication: Any = None  # an Authentication, where [auth] is enabled
         self.addresses = AddressGroups()
         self.pipes: Ratelimit | None = None  # the worker's, for policies
+        self.remote: Any = None  # sql-only: who asks the database instead (remote.py)
         # hand_over(listener, sockaddr, data): whether it was another worker's and has gone there
         self.hand_over: Callable[[int, bytes, bytes], bool] | None = None
         self.dialogs: Tracker | None = None  # the worker's, unless calls are not tracked

@@ -82,8 +82,9 @@ ENDED = Outcome()  # in the place of an awaited outcome: the policy has come to 
 class PolicyRun(Exchange):
     """A request and the policy that decides about it."""
 
-    def __init__(self, node: Node, message: Message, source: Address, listener: int) -> None:
-        super().__init__(node, message, source, listener)
+    def begin(self, node: Node, message: Message, source: Address, listener: int) -> None:
+        """As in Exchange."""
+        Exchange.begin(self, node, message, source, listener)
         self.coroutine: Iterator[Pending] | None = None
         self.awaited: Pending | None = None
         self.outcome: Outcome | None = None
@@ -93,6 +94,12 @@ class PolicyRun(Exchange):
         """Give the request to the policy."""
         if self.message.has(ROUTE):
             self.prepare()
+        remote = self.node.remote
+        if remote is None or not remote.fetch(self, policy):
+            self.start(policy)
+
+    def start(self, policy: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+        """Everything is at hand that the policy may look at."""
         self.coroutine = policy(self).__await__()
         self.step()
 

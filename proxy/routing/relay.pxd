@@ -37,6 +37,7 @@ cdef class Relay:
     cdef public long long loop
     cdef public list left
     cdef public bytes did
+    cdef public unsigned int number
     cpdef bytes fix_via(self, Address source)
     cpdef HeaderChanges amended(self)
     cpdef rename(self, int header, bytes value)

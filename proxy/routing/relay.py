@@ -49,6 +49,7 @@ class Relay:
         self.loop = -1
         self.left: list[bytes] | None = None
         self.did = b""  # of the dialog this request belongs to, or is to set up
+        self.number = 0  # the CSeq it came with, if it goes on with another
 
     def fix_via(self, source: Address) -> bytes:
         """The request's own top Via with received and rport filled in (§18.2.1, RFC 3581)."""

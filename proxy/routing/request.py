@@ -59,7 +59,7 @@ class Request(PolicyRun):
     """One new request, as a policy sees it."""
 
     def __init__(self, node: Node, message: Message, source: Address, listener: int) -> None:
-        super().__init__(node, message, source, listener)
+        self.begin(node, message, source, listener)
         self._uri: Uri | None = None
         self._values: dict[Any, Any] | None = None
 
@@ -136,9 +136,11 @@ class Request(PolicyRun):
         return self.node.pipes.check(name, limit, algorithm, self.node.now)
 
     @property
-    def asks_credentials(self) -> bool:
-        """Whether [auth] is enabled: users have to show who they are."""
-        return self.node.authentication is not None
+    def must_authenticate(self) -> bool:
+        """Whether [auth] wants the sender to show who it is: our users, and who registers."""
+        if self.node.authentication is None:
+            return False
+        return self.method == "REGISTER" or self.is_from_us
 
     def check_source_address(self, group: int, pattern: str = "") -> Entry | None:
         """The row of `address` in a group (0: any) that the source matches."""
@@ -272,6 +274,9 @@ class Request(PolicyRun):
     def save(self) -> None:
         """Register: RFC 3261 §10.3, and answer."""
         node = self.node
+        if node.remote is not None:
+            node.remote.register(self)
+            return
         local = node.identity.listeners[self.listener].hostport
         result = save(
             node.location,

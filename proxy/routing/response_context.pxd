@@ -3,6 +3,7 @@ from proxy.dialog.dialog cimport Dialog
 from proxy.registrar.lookup cimport Target
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
+from proxy.routing.renumbering cimport answered_as
 from proxy.routing.target_groups cimport grouped
 from proxy.routing.upstream cimport Attempt, Upstream
 from proxy.sip.address cimport Address
@@ -84,3 +85,5 @@ cdef class ResponseContext(Upstream):
     cpdef ring_out(self, Branch branch, double now)
     @cython.locals(client=Transaction)
     cpdef cancel_branch(self, Branch branch, double now)
+@cython.locals(client=Transaction)
+cdef bytes destination_of(Branch branch)

@@ -24,6 +24,7 @@ from proxy.registrar.lookup import Target
 from proxy.routing.locate import Located, literal, next_hop
 from proxy.routing.node import Node
 from proxy.routing.relay import Relay
+from proxy.routing.renumbering import answered_as
 from proxy.routing.target_groups import grouped
 from proxy.routing.upstream import CANCEL_PATIENCE, Attempt, Upstream
 from proxy.sip.address import Address
@@ -57,7 +58,7 @@ class Branch(Attempt):
     """One branch: a target, the addresses it resolved to, and the client transaction."""
 
     def __init__(self, context: ResponseContext, target: Target, breadth: int) -> None:
-        super().__init__(target)
+        self.aim_at(target)
         self.context: ResponseContext | None = context
         self.breadth = breadth
         self.state = LOCATING
@@ -139,7 +140,7 @@ class ResponseContext(Upstream):
     """All branches of one request, and the server transaction their answers go to."""
 
     def __init__(self, node: Node, relay: Relay, server: Transaction, user: ForkUser) -> None:
-        super().__init__(node, relay, server)
+        self.begin(node, relay, server)
         self.user: ForkUser | None = user
         self.branches: list[Branch] = []  # type: ignore[assignment]
         self.waiting: list[list[Target]] = []  # groups of equal q, the best last
@@ -261,6 +262,8 @@ class ResponseContext(Upstream):
     def receive(self, branch: Branch, message: Message, now: float) -> None:
         """A response on a branch (§16.7); BadMessage, and no change, if it has but one Via."""
         status = message.status
+        if self.number:
+            message = answered_as(message, self.number)
         if status > 100:
             branch.datagram = forwarded_response(message)
         if status < 200:
@@ -290,7 +293,7 @@ class ResponseContext(Upstream):
             if self.invite and not self.final_status and not branch.written_off:  # RFC 4320 §4.1
                 dialog = self.dialog
                 if dialog is not None and dialog.leg < 0:
-                    dialog.provisional(message, self.socket_of(branch))
+                    dialog.provisional(message, self.socket_of(branch), destination_of(branch))
                 self.forward(message, branch, now)
         if branch.cancel_wanted:
             self.cancel_branch(branch, now)
@@ -320,7 +323,7 @@ class ResponseContext(Upstream):
     def confirm(self, dialog: Dialog, branch: Branch, message: Message) -> None:
         """A 2xx confirms what an INVITE sets up, or what changes in a dialog that is up."""
         if dialog.leg < 0:
-            dialog.answered(message, self.socket_of(branch))
+            dialog.answered(message, self.socket_of(branch), destination_of(branch))
         elif self.relay is not SPENT:
             dialog.refreshed(self.relay.message, message)
 
@@ -448,3 +451,9 @@ class ResponseContext(Upstream):
             self.send_cancel(client, branch, now)
         except BadMessage:  # what was sent exceeds our own bounds
             self.give_up_on(branch, now)
+
+
+def destination_of(branch: Branch) -> bytes:
+    """The address that a branch was sent to."""
+    client = branch.client
+    return b"" if client is None else client.address.hostport

@@ -5,6 +5,7 @@ from proxy.dialog.tracker cimport Tracker
 from proxy.routing.exchange cimport Exchange
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
+from proxy.routing.renumbering cimport renumber
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
 
@@ -17,6 +18,8 @@ cpdef bint begin(Exchange exchange, unsigned int flags, unsigned int lifetime) e
 cpdef Dialog dialog_of(Exchange exchange)
 @cython.locals(dialog=Dialog)
 cpdef follow(Exchange exchange)
+@cython.locals(dialog=Dialog)
+cpdef find_numbers(Exchange exchange)
 @cython.locals(dialog=Dialog)
 cpdef acknowledge(Exchange exchange)
 @cython.locals(tracker=Tracker, status=int, dialog=Dialog, refreshed=Dialog)

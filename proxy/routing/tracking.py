@@ -11,6 +11,7 @@ from proxy.dialog.states import EndReason, Event
 from proxy.dialog.validation import Validity, other_side, validate
 from proxy.routing.exchange import Exchange
 from proxy.routing.node import Node
+from proxy.routing.renumbering import renumber
 from proxy.sip.message import Message
 
 GONE = int(Event.GONE)
@@ -31,7 +32,7 @@ def begin(exchange: Exchange, flags: int, lifetime: int) -> bool:
         if outer is not None:
             relay.did = outer.did
             return True
-    dialog = tracker.create(message, socket, flags, lifetime)
+    dialog = tracker.create(message, socket, flags, lifetime, exchange.source.hostport)
     if dialog is None:
         return False
     relay.did = dialog.did
@@ -60,6 +61,15 @@ def follow(exchange: Exchange) -> None:
         dialog.hung_up(exchange.message)
     else:
         dialog.requested(exchange.message)
+    if dialog.leg >= 0:
+        renumber(exchange.relaying, dialog)
+
+
+def find_numbers(exchange: Exchange) -> None:
+    """An ACK or CANCEL is about to be sent on without a transaction."""
+    dialog = dialog_of(exchange)
+    if dialog is not None and dialog.leg >= 0:
+        renumber(exchange.relaying, dialog)
 
 
 def acknowledge(exchange: Exchange) -> None:
@@ -82,9 +92,9 @@ def pass_by(node: Node, response: Message, listener: int) -> None:
             refreshed.refreshed(None, response)
         return
     if status < 200:
-        dialog.provisional(response, node.identity.listeners[listener].hostport)
+        dialog.provisional(response, node.identity.listeners[listener].hostport, b"")
     elif status < 300:
-        dialog.answered(response, node.identity.listeners[listener].hostport)
+        dialog.answered(response, node.identity.listeners[listener].hostport, b"")
     else:
         dialog.failed(status)
 

@@ -15,6 +15,7 @@ cdef class Attempt(TransactionUser):
     cdef public int status
     cdef public Message response
     cdef public bytes datagram
+    cdef aim_at(self, Target target)
 
 cdef class Upstream:
     cdef readonly Node node
@@ -24,8 +25,10 @@ cdef class Upstream:
     cdef public int final_status
     cdef public bint cancelled
     cdef readonly bint invite
+    cdef readonly unsigned int number
     cdef public Dialog dialog
     cdef public Revision revision
+    cdef begin(self, Node node, Relay relay, Transaction server)
     @cython.locals(times=int, target=Target, earlier=Target, other=Attempt)
     cpdef int tried_before(self, Attempt attempt) except -1
     @cython.locals(relay=Relay)

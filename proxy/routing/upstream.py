@@ -26,7 +26,8 @@ NOBODY = TransactionUser()
 class Attempt(TransactionUser):
     """A target that is being tried, and what has come of it."""
 
-    def __init__(self, target: Target) -> None:
+    def aim_at(self, target: Target) -> None:
+        """What `__init__` of a subclass calls: `super()` is slow, compiled."""
         self.target = target
         self.status = 0
         self.response: Message | None = None  # a failure, until one has been chosen
@@ -36,13 +37,15 @@ class Attempt(TransactionUser):
 class Upstream:
     """The server transaction of a forwarded request, and the attempts to get it an answer."""
 
-    def __init__(self, node: Node, relay: Relay, server: Transaction) -> None:
+    def begin(self, node: Node, relay: Relay, server: Transaction) -> None:
+        """What `__init__` of a subclass calls: `super()` is slow, compiled."""
         self.node = node
         self.relay = relay
         self.server = server
         self.branches: list[Attempt] = []
         self.final_status = 0  # what went upstream
         self.cancelled = False
+        self.number = relay.number  # the CSeq of answers, if the request went on with another
         self.invite = relay.message.method == "INVITE"
         self.dialog: Dialog | None = None  # of a tracked call, or the one a re-INVITE may change
         self.revision: Revision | None = None  # what responses go through, if anything

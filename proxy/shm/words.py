@@ -5,12 +5,12 @@ from __future__ import annotations
 LOW = 0xFFFF_FFFF  # a literal as large would be a Python number when compiled
 
 
-def get_u16(p: bytes, at: int) -> int:
+def get_u16(p: bytes | bytearray, at: int) -> int:
     """An unsigned 16-bit number at `at`."""
     return p[at] | p[at + 1] << 8
 
 
-def get_u32(p: bytes, at: int) -> int:
+def get_u32(p: bytes | bytearray, at: int) -> int:
     """An unsigned 32-bit number at `at`."""
     value = p[at + 3]
     value = value << 8 | p[at + 2]
@@ -18,7 +18,7 @@ def get_u32(p: bytes, at: int) -> int:
     return value << 8 | p[at]
 
 
-def get_u64(p: bytes, at: int) -> int:
+def get_u64(p: bytes | bytearray, at: int) -> int:
     """An unsigned 64-bit number at `at`."""
     high = get_u32(p, at + 4)
     return high << 32 | get_u32(p, at)

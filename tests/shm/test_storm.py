@@ -91,7 +91,7 @@ def test_no_committed_record_is_lost_or_torn_under_kills(make_table: Make) -> No
         family(partial(read, table)) as readers,
     ):
         end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
+        while time.monotonic() < end or kills <= 10 * SECONDS or sum(last) <= 100:
             select.select([], [], [], source.uniform(0.0, 0.02))
             victim = source.randrange(3)
             os.kill(writers[victim], signal.SIGKILL)
@@ -112,8 +112,6 @@ def test_no_committed_record_is_lost_or_torn_under_kills(make_table: Make) -> No
     report = examine(table)
     assert (report.faults, report.leaked) == ([], 0)
     assert report.free + report.records == report.slots
-    assert kills > 10 * SECONDS
-    assert sum(last) > 100
 
 
 def test_optimistic_commits_lose_no_update(make_table: Make) -> None:

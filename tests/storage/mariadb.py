@@ -58,8 +58,13 @@ class MariaDb:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((self.folder / "log").read_text()[-2_000:])
             time.sleep(0.05)
+        self.start_users()
+
+    def start_users(self) -> None:
+        """Give sipherd its user, with the password that the URL has."""
         self.sql(
             f"CREATE USER IF NOT EXISTS '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';"
+            f"ALTER USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';"
             f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1';"
         )
 

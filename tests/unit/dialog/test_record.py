@@ -86,7 +86,7 @@ def test_legs_are_added_and_found() -> None:
     payload = begin(bytes(16), 1, 1, 1, 1, 1, 0, 1, (b"from", b"to", b"", b"", b"", b"", b"", b""))
     assert find_leg(payload, b"") == -1
     for number in range(5):
-        payload = with_leg(payload, 2, number, number, b"tag%d" % number, b"c", b"", b"s")
+        payload = with_leg(payload, 2, number, number, b"tag%d" % number, b"c", b"", b"s", b"d")
         assert is_sound(payload)
     for number in range(5):
         at = find_leg(payload, b"tag%d" % number)

@@ -17,7 +17,8 @@ from proxy.shm.answer_table import AnswerTable
 from proxy.shm.nonce_table import NonceTable
 from proxy.sip.digest_algorithms import MD5, SHA_256
 from proxy.sip.message import Message
-from tests.scenarios.world import SECRET, WALL_MS, World, address
+from tests.scenarios.world import World, address
+from workers.rehearsal import SECRET, WALL_MS
 
 PHONE = address("203.0.113.7:5060")
 THIEF = address("198.51.100.66:5060")

@@ -172,6 +172,7 @@ def test_credentials_for_another_uri(here: GuardedWorld, alice: Phone) -> None:
     given = alice.asked()[0]
     line = alice.answering(given, target=b"sip:example.org")
     assert alice.send(headers=line)[0].status == 401
+    assert here.count("sipherd:auth_other_uri") == 1
     same = alice.answering(given, target=b"sip:EXAMPLE.com")
     assert alice.send(headers=same)[0].status == 200
 

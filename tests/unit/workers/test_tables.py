@@ -10,9 +10,10 @@ import pytest
 from proxy.errors import ShmError
 from proxy.registrar.binding import Binding, encode
 from workers import tables as module
+from workers.lasting import put_aside
 from workers.logs import Log
 from workers.settings import Config, Location
-from workers.tables import lock_folder, node_secret, open_tables, prepare_folder, put_aside
+from workers.tables import lock_folder, node_secret, open_tables, prepare_folder
 
 
 def record(contact: bytes) -> bytes:
@@ -22,12 +23,15 @@ def record(contact: bytes) -> bytes:
 def test_the_files(config: Config, log: Log, tmp_path: Path) -> None:
     open_tables(config, log).close(clean=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "changes.ring",
         "inbox-1.ring",
         "inbox-2.ring",
         "limits.table",
         "location.table",
         "processes.table",
+        "questions.ring",
         "shards.table",
+        "storage.state",
     ]
 
 

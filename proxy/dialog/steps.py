@@ -1,0 +1,240 @@
+"""What a message makes of a dialog's record: from the bytes there are to the bytes there will be.
+
+Each step gives a draft, or None where nothing changes; who commits it stands in dialog.py.
+"""
+
+from __future__ import annotations
+
+from proxy.dialog.decoded import decode
+from proxy.dialog.due import BYE_AGAIN_S, WATCHED, next_due
+from proxy.dialog.layout import (
+    AT_ANSWERED,
+    AT_DUE,
+    AT_END_CODE,
+    AT_END_REASON,
+    AT_ENDED,
+    AT_FLAGS,
+    AT_INVITE_CSEQ,
+    AT_LEGS,
+    AT_LIFETIME,
+    AT_STATE,
+    AT_TIMEOUT,
+    BYES_OPEN,
+    CANCELLED,
+    CONTACT,
+    END_WANTED,
+    HEAD,
+    LEG,
+    LEG_ANSWERED,
+    LEG_CALLER_CSEQ,
+    LEG_CONTACT,
+    LEG_CSEQ,
+    LEG_END_REASON,
+    LEG_ENDED,
+    LEG_FLAGS,
+    LEG_HAS_BYE,
+    LEG_ROUTES,
+    LEG_STATE,
+    RACE,
+    SEALED,
+)
+from proxy.dialog.record import (
+    find_leg,
+    leg_string,
+    string,
+    with_leg,
+    with_leg_string,
+    with_string,
+)
+from proxy.dialog.route_set import routes_to_callee, target_of
+from proxy.dialog.states import EVENTS, EndReason, Event, State, flatten
+from proxy.dialog.store import DialogStore
+from proxy.limits.bounds import DIALOG_LEGS
+from proxy.shm.words import get_u32, put_u16, put_u32, put_u64
+from proxy.sip.message import Message
+
+TABLE = flatten()
+EARLY = int(State.EARLY)
+CONFIRMED_NA = int(State.CONFIRMED_NA)
+CONFIRMED = int(State.CONFIRMED)
+DELETED = int(State.DELETED)
+PROVISIONAL = int(Event.PROVISIONAL)
+SUCCESS = int(Event.SUCCESS)
+SUCCESS_AFTER_BYE = int(Event.SUCCESS_AFTER_BYE)
+BYE = int(Event.BYE)
+UPSTREAM_BYE = int(EndReason.UPSTREAM_BYE)
+DOWNSTREAM_BYE = int(EndReason.DOWNSTREAM_BYE)
+SIGN_OF_LIFE_S = 60  # so often at most an early dialog's record is written only to keep it
+
+
+def is_fresh(payload: bytes, store: DialogStore) -> bool:
+    """Whether it need not yet be said again that an INVITE is being worked on."""
+    rest = store.rules.setup_seconds - SIGN_OF_LIFE_S
+    return get_u32(payload, AT_DUE) > store.wall + rest
+
+
+def after_provisional(
+    payload: bytes,
+    store: DialogStore,
+    did: bytes,
+    response: Message,
+    socket: bytes,
+    destination: bytes,
+) -> bytearray | None:
+    """A 1xx goes upstream: a callee rings, or is known to ring already."""
+    p = payload
+    state = p[AT_STATE]
+    to = TABLE[state * EVENTS + PROVISIONAL]
+    tag = response.to_tag
+    if not to:
+        return None
+    leg = find_leg(payload, tag) if tag else -1
+    if leg < 0 and tag and p[AT_LEGS] < DIALOG_LEGS:
+        payload = with_leg(
+            payload,
+            EARLY,
+            get_u32(p, AT_INVITE_CSEQ),
+            0,
+            tag,
+            target_of(response),
+            routes_to_callee(response, did),
+            socket,
+            destination,
+        )
+    elif to == state and is_fresh(payload, store):
+        return None
+    draft = bytearray(payload)
+    draft[AT_STATE] = to
+    put_u32(draft, AT_DUE, store.wall + store.rules.setup_seconds)
+    return draft
+
+
+def after_success(
+    payload: bytes,
+    store: DialogStore,
+    did: bytes,
+    response: Message,
+    socket: bytes,
+    destination: bytes,
+    cancelled: bool,
+) -> bytearray | None:
+    """A 2xx goes upstream: one of the dialogs is confirmed."""
+    p = payload
+    leg = find_leg(payload, response.to_tag)
+    contact = target_of(response)
+    routes = routes_to_callee(response, did)
+    event = SUCCESS
+    if p[AT_STATE] == DELETED and get_u32(p, AT_FLAGS) & SEALED:
+        return None
+    if leg >= 0:
+        if p[leg + LEG_FLAGS] & LEG_HAS_BYE:
+            event = SUCCESS_AFTER_BYE
+        if not TABLE[p[leg + LEG_STATE] * EVENTS + event]:
+            return None
+        if contact and leg_string(payload, leg, LEG_CONTACT) != contact:
+            payload = with_leg_string(payload, leg, LEG_CONTACT, contact)
+        if leg_string(payload, leg, LEG_ROUTES) != routes:
+            payload = with_leg_string(payload, leg, LEG_ROUTES, routes)
+    elif p[AT_LEGS] < DIALOG_LEGS:
+        leg = HEAD + p[AT_LEGS] * LEG
+        cseq = get_u32(p, AT_INVITE_CSEQ)
+        tag = response.to_tag
+        payload = with_leg(
+            payload, CONFIRMED_NA, cseq, 0, tag, contact, routes, socket, destination
+        )
+    else:
+        return None
+    draft = bytearray(payload)
+    draft[leg + LEG_STATE] = CONFIRMED_NA
+    put_u64(draft, leg + LEG_ANSWERED, store.wall_ms)
+    to = TABLE[p[AT_STATE] * EVENTS + event]
+    if to:
+        open_up(draft, store, response.status, cancelled)
+    return draft
+
+
+def open_up(draft: bytearray, store: DialogStore, status: int, cancelled: bool) -> None:
+    """The first of the dialogs is confirmed: its lifetime begins."""
+    p = draft
+    draft[AT_STATE] = CONFIRMED_NA
+    until = store.wall + get_u32(p, AT_LIFETIME)
+    put_u64(p, AT_ANSWERED, store.wall_ms)
+    put_u64(p, AT_ENDED, 0)
+    put_u32(p, AT_TIMEOUT, until)
+    put_u32(p, AT_DUE, until)
+    if not get_u32(p, AT_FLAGS) & END_WANTED:
+        put_u16(p, AT_END_REASON, 0)
+    put_u16(p, AT_END_CODE, status)
+    if cancelled:
+        put_u32(p, AT_FLAGS, get_u32(p, AT_FLAGS) | RACE | CANCELLED)
+    watch(draft, store)
+
+
+def watch(draft: bytearray, store: DialogStore) -> None:
+    """Have somebody look before the lifetime is over: for a ping, a race, an end that is wanted."""
+    if get_u32(draft, AT_FLAGS) & WATCHED:
+        record = decode(b"", bytes(draft))
+        put_u32(draft, AT_DUE, next_due(record, store.wall, store.rules.intervals))
+
+
+def after_bye(
+    payload: bytes, store: DialogStore, leg: int, from_caller: bool, cseq: int, cancelled: bool
+) -> bytearray | None:
+    """A BYE goes on: the leg it was sent in ends, and with the last one all of it."""
+    p = payload
+    if leg < 0:
+        return None
+    at = leg + (LEG_CALLER_CSEQ if from_caller else LEG_CSEQ)
+    ends = TABLE[p[leg + LEG_STATE] * EVENTS + BYE] != 0
+    if not ends and p[leg + LEG_FLAGS] & LEG_HAS_BYE:
+        return None
+    draft = bytearray(payload)
+    q = draft
+    if cseq > get_u32(p, at):
+        put_u32(q, at, cseq)
+    draft[leg + LEG_FLAGS] |= LEG_HAS_BYE
+    if ends:
+        reason = DOWNSTREAM_BYE if from_caller else UPSTREAM_BYE
+        draft[leg + LEG_STATE] = DELETED
+        put_u64(q, leg + LEG_ENDED, store.wall_ms)
+        put_u16(q, leg + LEG_END_REASON, reason)
+        if not confirmed_legs(draft):
+            close(draft, store, reason, cancelled)
+    return draft
+
+
+def close(draft: bytearray, store: DialogStore, reason: int, cancelled: bool) -> None:
+    """All of it has ended; the record stays for late messages."""
+    p = draft
+    draft[AT_STATE] = DELETED
+    put_u64(p, AT_ENDED, store.wall_ms)
+    put_u16(p, AT_END_REASON, reason)
+    unanswered = get_u32(p, AT_FLAGS) & BYES_OPEN
+    put_u32(p, AT_DUE, store.wall + (BYE_AGAIN_S if unanswered else store.rules.delete_delay))
+    if cancelled:
+        put_u32(p, AT_FLAGS, get_u32(p, AT_FLAGS) | CANCELLED)
+
+
+def moved(payload: bytes, leg: int, caller: bool, target: bytes) -> bytes:
+    """The record with another remote target of one side, if it is another."""
+    if not target:
+        return payload
+    if caller:
+        if string(payload, CONTACT) == target:
+            return payload
+        return with_string(payload, CONTACT, target)
+    if leg_string(payload, leg, LEG_CONTACT) == target:
+        return payload
+    return with_leg_string(payload, leg, LEG_CONTACT, target)
+
+
+def confirmed_legs(payload: bytearray) -> int:
+    """How many callees have answered and not hung up."""
+    p = payload
+    count = 0
+    at = HEAD
+    while at < HEAD + p[AT_LEGS] * LEG:
+        if p[at + LEG_STATE] == CONFIRMED or p[at + LEG_STATE] == CONFIRMED_NA:
+            count += 1
+        at += LEG
+    return count
