@@ -20,9 +20,11 @@ from pathlib import Path
 from proxy.errors import SipherdError
 from proxy.registrar.save import save
 from proxy.routing.web import UNREACHABLE, HttpAnswer, HttpLookup, failed
+from proxy.sip.address import Address
 from proxy.sip.header_ids import CONTACT, FROM, RECORD_ROUTE, TO, VIA
 from proxy.sip.headers import parse_contacts
 from proxy.sip.message import parse
+from proxy.sip.patching import ack_for, cancel_for
 from workers.policy import load_policy
 from workers.rehearsal import SECRET, WALL_MS, Rehearsal, Sent, address
 from workers.rehearsed_calls import track
@@ -134,7 +136,7 @@ class PolicyKit:
         data = text if isinstance(text, bytes) else as_datagram(text)
         if data.startswith(b"INVITE "):
             self._invites.append((data, source, listener))
-        return self.world.deliver(data, address(source), listener)
+        return self._deliver(data, address(source), listener)
 
     def request(
         self,
@@ -180,23 +182,12 @@ class PolicyKit:
         if 100 < status < 300 and not any(name.lower() == "contact" for name in headers or {}):
             lines.append(f"Contact: <{request.request_uri.decode()}>")
         text = "\r\n".join([*lines, "Content-Length: 0", "", ""])
-        return self.world.deliver(text.encode(), sent.to, sent.listener)
+        return self._deliver(text.encode(), sent.to, sent.listener)
 
     def hang_up(self) -> list[Sent]:
         """The caller of the last INVITE sends CANCEL."""
         data, source, listener = self._invites[-1]
-        invite = parse(data)
-        lines = [
-            f"CANCEL {invite.request_uri.decode()} SIP/2.0",
-            f"Via: {invite.values(VIA)[0].decode()}",
-            f"From: {(invite.header(FROM) or b'').decode()}",
-            f"To: {(invite.header(TO) or b'').decode()}",
-            f"Call-ID: {invite.call_id.decode()}",
-            f"CSeq: {invite.cseq} CANCEL",
-            "Content-Length: 0",
-        ]
-        text = "\r\n".join([*lines, "", ""])
-        return self.world.deliver(text.encode(), address(source), listener)
+        return self._deliver(cancel_for(parse(data)), address(source), listener)
 
     def follow_up(self, answer: Sent, method: str, *, listener: int = 0) -> list[Sent]:
         """Whoever got the 2xx `answer` sends a request inside the dialog, such as ACK or BYE."""
@@ -218,11 +209,11 @@ class PolicyKit:
             "Content-Length: 0",
         ]
         text = "\r\n".join([*lines, "", ""])
-        return self.world.deliver(text.encode(), answer.to, listener)
+        return self._deliver(text.encode(), answer.to, listener)
 
     def advance(self, seconds: float) -> list[Sent]:
         """Let time pass; every timer fires at its moment."""
-        return self.world.wait(seconds)
+        return self._acknowledged(self.world.wait(seconds))
 
     # -- what has come of it --------------------------------------------------------------------
 
@@ -234,6 +225,21 @@ class PolicyKit:
     def log(self) -> list[str]:
         """The events of the log: their phrases and fields."""
         return [f"{event} {fields}" for _, event, fields in self.world.log.events]
+
+    def _deliver(self, data: bytes, source: Address, listener: int) -> list[Sent]:
+        return self._acknowledged(self.world.deliver(data, source, listener))
+
+    def _acknowledged(self, sent: list[Sent]) -> list[Sent]:
+        """Callers acknowledge failures, as any does."""
+        for one in sent:
+            message = one.message
+            if message.is_request or message.status < 300 or message.cseq_method != "INVITE":
+                continue
+            for data, source, listener in self._invites:
+                invite = parse(data)
+                if invite.branch == message.branch:
+                    self.world.deliver(ack_for(invite, message), address(source), listener)
+        return sent
 
     def _text(
         self, method: str, uri: str, caller: str, to: str, source: str, lines: list[str]

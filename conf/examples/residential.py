@@ -2,14 +2,15 @@
 
 OpenSIPS' residential script step by step. What is wrong in it is right here:
 
-- A stranger could call the telephone network by way of us: only the domain of the called address was
-  looked at. Here numbers are for users who have shown who they are.
+- A stranger could call the telephone network by way of us: only the domain of the called address
+  was looked at. Here numbers are for users who have shown who they are.
 - A call from the gateway to a number that is none of ours went back to the gateway, and round and
   round. Here the gateway reaches our users and nobody else.
-- Requests inside a call that do not fit it were logged and sent on. Here they are refused.
+- Requests inside a call whose CSeq does not fit it were logged and sent on. Here they are refused.
+  (Their target is not judged: what a phone behind NAT calls itself is not where it is.)
 - P-Asserted-Identity of a phone was passed on as if we had checked it. Here we write it.
-- A user without a registered phone got 420 "Bad Extension" or 404, which tells a stranger who exists.
-  Here both are 404, or voicemail.
+- A user without a registered phone got 420 "Bad Extension" or 404, which tells a stranger who
+  exists. Here both are 404, or voicemail.
 - Contacts behind NAT were marked for pings by a flag that nothing ever read. Here a registered
   contact is always called where it registered from, and Contact is made public in calls.
 
@@ -19,6 +20,7 @@ see residential.toml.
 
 from ipaddress import ip_address
 
+from proxy.dialog.validation import Validity
 from proxy.registrar.lookup import target_for
 from proxy.routing.reply import Reply
 from proxy.routing.request import Request
@@ -99,8 +101,8 @@ def inside_a_call(request: Request) -> None:
     """Later requests go along the route of their call, if they can belong to it."""
     if not request.came_by_our_route:
         request.reply(404, "Not here")
-    elif request.dialog is not None and request.validate_dialog() < 0:
-        request.reply(403, "Does not fit the call")
+    elif request.dialog is not None and request.validate_dialog() == Validity.BAD_CSEQ:
+        request.reply(403, "Out of order")
     else:
         if request.source_group != GATEWAYS:
             publish_contact(request)

@@ -42,6 +42,7 @@ cdef class Upstream:
     cpdef send_failure(self, Attempt chosen, double now)
     @cython.locals(attempt=Attempt)
     cpdef forget_failures(self)
+    @cython.locals(attempt=Attempt)
     cpdef Attempt chosen(self)
     @cython.locals(chosen=Attempt)
     cpdef int best_status(self) except -1

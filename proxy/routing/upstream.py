@@ -130,9 +130,13 @@ class Upstream:
             attempt.datagram = b""
 
     def chosen(self) -> Attempt:
-        """The branch whose failure is the best to pass on."""
+        """The branch whose failure is the best to pass on; 487 to a caller who has hung up."""
         if len(self.branches) == 1:
             return self.branches[0]
+        if self.cancelled:
+            for attempt in self.branches:
+                if attempt.status == 487:
+                    return attempt
         return self.branches[best([one.status for one in self.branches])]
 
     def best_status(self) -> int:
