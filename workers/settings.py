@@ -31,6 +31,7 @@ SIP_PORT = 5060
 DNS_PORT = 53
 BROADCAST = ipaddress.ip_address("255.255.255.255")
 _DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)*\.?")
+_PROFILE = re.compile(r"[A-Za-z0-9_.-]{1,31}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,12 @@ def _domain(value: str) -> str:
     return value.lower().rstrip(".")
 
 
+def _profile_name(value: str) -> str:
+    if not _PROFILE.fullmatch(value):
+        raise ValueError("is no name of a profile: 1 to 31 letters, digits, and _ . -")
+    return value
+
+
 def _path(value: object, info: ValidationInfo) -> Path:
     if isinstance(value, Path):
         return value
@@ -140,6 +147,8 @@ DatabaseUrl = Annotated[StrictStr, BeforeValidator(_database_url)]
 NameServer = Annotated[Endpoint, BeforeValidator(_name_server)]
 NetworkAddress = Annotated[Network, BeforeValidator(_network)]
 PipeAlgorithm = Literal["TAILDROP", "RED", "SBT", "HISTORY", "NETWORK", "FEEDBACK"]
+Algorithm = Literal["TAILDROP", "RED", "SBT", "HISTORY", "NETWORK", "FEEDBACK"]
+ProfileName = Annotated[StrictStr, AfterValidator(_profile_name)]
 Whole = StrictInt
 Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
@@ -351,6 +360,26 @@ class Storage(Section):
         return self
 
 
+class Dialog(Section):
+    """The calls that are tracked."""
+
+    enabled: StrictBool = False
+    automatic: StrictBool = True
+    capacity: Annotated[Whole, Field(ge=16, le=50_000_000)] = 20_000
+    when_full: Literal["relay", "refuse"] = "relay"
+    default_timeout: Annotated[Whole, Field(ge=1, le=31_536_000)] = 43_200
+    delete_delay: Annotated[Whole, Field(ge=0, le=3_600)] = 5
+    profiles: Annotated[tuple[ProfileName, ...], Field(max_length=32)] = ()
+    profiles_no_value: Annotated[tuple[ProfileName, ...], Field(max_length=32)] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Dialog:
+        names = self.profiles + self.profiles_no_value
+        if len(set(names)) != len(names):
+            raise ValueError("profiles and profiles_no_value name a profile twice")
+        return self
+
+
 class LogSettings(Section):
     """What is written where."""
 
@@ -374,6 +403,7 @@ class Config(Section):
     ratelimit: Ratelimit = Field(default_factory=Ratelimit)
     flood: Flood = Field(default_factory=Flood)
     storage: Storage = Field(default_factory=Storage)
+    dialog: Dialog = Field(default_factory=Dialog)
     log: LogSettings = Field(default_factory=LogSettings)
     path: Path = Field(default=Path("sipherd.toml"), exclude=True)
 

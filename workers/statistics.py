@@ -64,7 +64,20 @@ class Statistics:
             "shmem:free_size": location.file_bytes - location.used_bytes,
             "load:processes_number": len(self._slots.live()),
             "sipherd:location_capacity": location.capacity,
+            **self._dialogs(),
             "sipherd:inbox_used_bytes": sum(each.used_bytes for each in self._child.tables.inboxes),
+        }
+
+    def _dialogs(self) -> dict[str, int]:
+        """What the dialog table itself says: gauges that no death can set astray."""
+        table = self._child.tables.dialogs
+        if table is None:
+            return {}
+        early, active = table.gauges()
+        return {
+            "dialog:active_dialogs": active,
+            "dialog:early_dialogs": early,
+            "sipherd:dialog_capacity": table.capacity,
         }
 
 

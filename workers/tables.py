@@ -1,8 +1,8 @@
 """The shared files in `runtime_dir`: made, taken over, or refused with a sentence.
 
-`location.table` outlives the server: it is attached and verified, and only a file that cannot be
-trusted is put aside (`.bad-1` the newest, three are kept) and begun anew. The others describe
-processes that are gone and are made anew by every supervisor.
+`location.table` and `dialogs.table` outlive the server: they are attached and verified, and only a
+file that cannot be trusted is put aside (`.bad-1` the newest, three are kept) and begun anew. The
+others describe processes that are gone and are made anew by every supervisor.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -24,16 +23,19 @@ from proxy.limits.algorithms import number_of
 from proxy.limits.feedback import Gains
 from proxy.shm import pipe_view, table_ids
 from proxy.shm.changes import ChangeRing
+from proxy.shm.dialog_table import DialogTable
 from proxy.shm.inbox import Inbox
 from proxy.shm.location_table import LocationTable
 from proxy.shm.page import Page
 from proxy.shm.pipe_layout import Timing
 from proxy.shm.pipes import Pipes
+from proxy.shm.profile_table import ProfileTable
 from proxy.shm.shards import Shards
 from proxy.shm.slots import ProcessSlots
 from proxy.shm.sources import Sources
 from workers.access_tables import AccessTables, open_access
-from workers.aside import put_aside
+from workers.dialog_tables import open_dialogs
+from workers.lasting import Lasting
 from workers.logs import Log
 from workers.settings import Config
 from workers.shared_page import ROWS
@@ -53,7 +55,6 @@ LOCK: Final = "sipherd.lock"
 SECRET: Final = "secret"
 CONTROL_SOCKET: Final = "control.sock"
 LOCK_WAIT_S: Final = 2.0  # how long processes of a killed supervisor may take to be gone
-COPY_BATCH: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -70,19 +71,24 @@ class Tables:
     questions: Inbox  # what others want of the storage process
     storage: Page  # what the storage process says of itself
     access: AccessTables | None = None  # None: nobody is asked who they are
+    dialogs: DialogTable | None = None  # None: calls are not tracked
+    profiles: ProfileTable | None = None
 
     def close(self, clean: bool) -> None:
         """Let go of the tables; `clean` when no process was killed inside one."""
         self.location.close(clean=clean)
         if self.access is not None:
             self.access.close(clean)
+        if self.dialogs is not None:
+            self.dialogs.close(clean=clean)
 
 
 def open_tables(config: Config, log: Log) -> Tables:
     """Attach or create every shared file of this node."""
     folder = config.node.runtime_dir
     boot_id = read_boot_id()
-    location = _open_location(folder / LOCATION, config.location.capacity, boot_id, log)
+    location = open_location(folder, config, boot_id, log)
+    dialogs, profiles = open_dialogs(folder, config, boot_id, log)
     for old in [*folder.glob("inbox-*.ring"), *(folder / name for name in MADE_ANEW)]:
         old.unlink(missing_ok=True)
     workers = config.workers.udp
@@ -102,6 +108,8 @@ def open_tables(config: Config, log: Log) -> Tables:
         changes=changes,
         questions=Inbox.create(str(folder / QUESTIONS), QUESTION_BYTES),
         storage=Page.create(str(folder / STORAGE)),
+        dialogs=dialogs,
+        profiles=profiles,
     )
 
 
@@ -200,67 +208,27 @@ def read_boot_id() -> bytes:
     return bytes.fromhex(text.strip().replace("-", ""))
 
 
-def _open_location(path: Path, capacity: int, boot_id: bytes, log: Log) -> LocationTable:
-    if not path.exists():
-        return _create_location(path, capacity, boot_id)
-    try:
-        table = LocationTable.attach(str(path), boot_id=boot_id)
-    except ShmError as error:
-        bad = put_aside(path)
-        log.error("table file refused", reason=error, kept_as=bad)
-        return _create_location(path, capacity, boot_id)
-    log.info("table attached", file=path, **_loaded(table))
-    if table.capacity == capacity:
-        return table
-    return _resized(table, path, capacity, boot_id, log)
+def open_location(folder: Path, config: Config, boot_id: bytes, log: Log) -> LocationTable:
+    """The registered phones."""
+    capacity = config.location.capacity
 
-
-def _loaded(table: LocationTable) -> dict[str, object]:
-    loaded = table.loaded
-    return {} if loaded is None else dict(loaded._asdict())
-
-
-def _create_location(path: Path, capacity: int, boot_id: bytes) -> LocationTable:
-    return LocationTable.create(
-        str(path),
-        capacity,
-        seed=secrets.randbits(63),
-        boot_id=boot_id,
-        created_at=int(time.time()),
-    )
-
-
-def _resized(
-    table: LocationTable, path: Path, capacity: int, boot_id: bytes, log: Log
-) -> LocationTable:
-    """The same records in a table of another capacity; unchanged where they would not fit."""
-    if table.count > capacity:
-        log.warning(
-            "capacity kept", reason="more phones are registered", have=table.count, want=capacity
+    def create(path: Path) -> LocationTable:
+        return LocationTable.create(
+            str(path),
+            capacity,
+            seed=secrets.randbits(63),
+            boot_id=boot_id,
+            created_at=int(time.time()),
         )
-        return table
-    beside = Path(f"{path}.new")
-    beside.unlink(missing_ok=True)
-    larger = _create_location(beside, capacity, boot_id)
-    copy_records(table.scan, table.expires_at, larger.commit)
-    log.info("table resized", records=larger.count, capacity=capacity)
-    table.close()
-    beside.rename(path)
-    return larger
+
+    def attach(path: Path) -> LocationTable:
+        return LocationTable.attach(str(path), boot_id=boot_id)
+
+    return Lasting(create, attach, bindings_in).open(folder / LOCATION, capacity, log)
 
 
-def copy_records(
-    scan: Callable[[int, int], tuple[list[tuple[bytes, bytes]], int]],
-    expires_at: Callable[[bytes], int],
-    commit: Callable[[bytes, int, bytes | None, int, int], bool],
-) -> None:
-    """Copy every record of one table into an empty one."""
+def bindings_in(payload: bytes) -> int:
+    """How many bindings a stored record holds."""
     from proxy.registrar.binding import decode
 
-    cursor = 0
-    while True:
-        records, cursor = scan(cursor, COPY_BATCH)
-        for key, payload in records:
-            commit(key, 0, payload, expires_at(key), len(decode(payload)))
-        if cursor == 0:
-            return
+    return len(decode(payload))

@@ -19,6 +19,7 @@ from proxy.shm.location_table import LocationTable
 from proxy.shm.repair import scavenge
 from workers.child import Child
 from workers.load import SAMPLE_S, LoadGauge
+from workers.tracking import DialogKeeper
 
 TURN_S: Final = 1.0
 SWEEP_BATCH: Final = 500  # keys between two heartbeats
@@ -34,6 +35,7 @@ def run(child: Child) -> int:
     poll.register(child.stop_fd, select.POLLIN)
     poll.register(child.parent_fd, select.POLLIN)
     sweeper = Sweeper(child)
+    dialogs = DialogKeeper(child)
     gauge = LoadGauge(child)
     next_turn = time.monotonic() + TURN_S
     child.log.debug("timekeeper is up")
@@ -46,6 +48,7 @@ def run(child: Child) -> int:
         if now >= next_turn:
             next_turn = now + TURN_S
             sweeper.turn(now, int(time.time()))
+            dialogs.turn(now, time.time_ns() // 1_000_000)
 
 
 class Sweeper:
@@ -65,7 +68,9 @@ class Sweeper:
             self._counters.add(counters.SLOTS_SCAVENGED, recovered)
             # Not only after a death: a freed slot whose list is busy is left for this as well.
             self._child.log.debug("slots taken back", slots=recovered)
-        self._counters.set(counters.REPAIRS, self._table.repairs)
+        dialogs = self._child.tables.dialogs
+        repairs = self._table.repairs + (0 if dialogs is None else dialogs.repairs)
+        self._counters.set(counters.REPAIRS, repairs)
         self._alarms.turn(now)
         if now >= self._next_at:
             period_s = min(LONGEST_PERIOD_S, self._table.count / RECORDS_PER_SECOND)

@@ -38,6 +38,7 @@ from workers.memory import Ebb
 from workers.policy import load_policy
 from workers.resolver import Resolver, SocketWatcher
 from workers.tallies import Tallies
+from workers.tracking import tracker_of
 
 Outgoing = tuple[bytes, Address, int, Transaction | None]
 
@@ -89,6 +90,7 @@ class UdpWorker:
         )
         self.access = access_of(child, self.node, no_database)
         self.node.pipes = pipes_of(child)
+        self.node.dialogs = tracker_of(child, self.node.clock)
         self.node.hand_over = self.handoff.hand_over
         self.guard = flood_guard_of(child)
         for sock in self.sockets:

@@ -10,9 +10,6 @@ from proxy.errors import ProfileUnknown
 from proxy.limits.bounds import PROFILE_VALUE_BYTES
 from proxy.shm.profile_table import ProfileTable
 
-MEMBERS_AT_A_TIME = 2_000  # of one step of a sweep
-SETTLING_S = 5  # a member younger than this is let be: its dialog's record may be on its way
-
 
 class Profiles:
     """The declared profiles of this node over their shared table."""

@@ -1,7 +1,7 @@
 cimport cython
 
 from proxy.dialog.dialog cimport Dialog, make_dialog
-from proxy.dialog.record cimport begin, did_of, find_leg, key_of
+from proxy.dialog.record cimport begin, did_of, find_leg, is_sound, key_of
 from proxy.dialog.route_set cimport routes_to_caller, target_of
 from proxy.dialog.rules cimport DialogRules
 from proxy.dialog.store cimport DialogStore
@@ -28,6 +28,8 @@ cdef class Tracker:
     cpdef Dialog of_response(self, Message response)
     @cython.locals(payload=bytes, stamp="unsigned long long")
     cpdef Dialog open(self, bytes key)
+    @cython.locals(payload=bytes, stamp="unsigned long long")
+    cpdef bint discard(self, bytes key) except *
     @cython.locals(payload=bytes)
     cpdef bint is_live(self, bytes did, unsigned int hash32) except *
     @cython.locals(key=bytes, payload=bytes, stamp="unsigned long long", leg=Py_ssize_t,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from proxy.dialog.dialog import Dialog, make_dialog
 from proxy.dialog.layout import AT_INVITE_CSEQ, AT_STATE, REFUSED
-from proxy.dialog.record import begin, did_of, find_leg, key_of
+from proxy.dialog.record import begin, did_of, find_leg, is_sound, key_of
 from proxy.dialog.route_set import routes_to_caller, target_of
 from proxy.dialog.states import EndReason, Event, State
 from proxy.dialog.store import DialogStore
@@ -106,6 +106,13 @@ class Tracker:
         """The dialogs under a key."""
         payload, stamp = self.store.read(key)
         return None if payload is None else make_dialog(self.store, key, payload, stamp)
+
+    def discard(self, key: bytes) -> bool:
+        """Remove a record that makes no sense."""
+        payload, stamp = self.store.table.snapshot(key)
+        if payload is None or is_sound(payload):
+            return False
+        return self.store.remove(key, stamp)
 
     def is_live(self, did: bytes, hash32: int) -> bool:
         """Whether a dialog with these 16 bytes, and with that hash of its key, has not ended."""

@@ -36,8 +36,11 @@ cdef class ProfileTable:
     cpdef list counts(self, bytes prefix, uint64_t now)
     @cython.locals(group=int64_t, found=list, member=uint32_t, at=size_t)
     cpdef list list_members(self, bytes key)
-    @cython.locals(at=size_t, owner=uint32_t, key=bytes, did=bytes)
-    cpdef tuple row(self, uint32_t member)
+    @cython.locals(found=list, member=uint32_t, at=size_t, owner=uint32_t, key=bytes, did=bytes,
+                   dialog_hash=uint32_t)
+    cpdef tuple rows(self, uint32_t cursor, Py_ssize_t limit)
+    @cython.locals(group=uint32_t, end=uint32_t, at=size_t)
+    cpdef uint32_t mend_groups(self, uint32_t cursor, uint32_t limit, uint64_t now) except? 1
     @cython.locals(at=size_t, owner=uint32_t, group=uint32_t, stripe_at=size_t)
     cpdef bint mend_member(self, uint32_t member) except -1
     @cython.locals(hash32=uint32_t, stripe_at=size_t)

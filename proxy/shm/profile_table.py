@@ -191,19 +191,43 @@ class ProfileTable:
                 found.append(self.arena.copy(at + _DID, 16))
         return found
 
-    def row(self, member: int) -> tuple[bytes, bytes, int, int] | None:
-        """Key, did, the hash of its dialog's key, and since when, of one slot; None if free."""
-        at = self.members_at + member * _MEMBER
-        owner = self.arena.u32(at + _OWNER)
-        if owner == 0:
-            return None
-        if owner & _CLAIM:
-            return b"", b"", 0, 0
-        if owner > self.groups:
-            return None
-        key = self._key_of(self.groups_at + (owner - 1) * _GROUP)
-        did = self.arena.copy(at + _DID, 16)
-        return key, did, self.arena.u32(at + _DIALOG_HASH), self.arena.u32(at + _JOINED_AT)
+    def rows(self, cursor: int, limit: int) -> tuple[list[tuple[int, bytes, bytes, int, int]], int]:
+        """Members from `cursor` on, about `limit` of them, and the next cursor; 0 = begin, end.
+
+        Slot, key, did, hash of the dialog's key, since when; the key is empty in a slot that is
+        being given away.
+        """
+        found: list[tuple[int, bytes, bytes, int, int]] = []
+        member = cursor
+        while member < self.members and len(found) < limit:
+            at = self.members_at + member * _MEMBER
+            owner = self.arena.u32(at + _OWNER)
+            if owner & _CLAIM:
+                found.append((member, b"", b"", 0, 0))
+            elif 0 < owner <= self.groups:
+                key = self._key_of(self.groups_at + (owner - 1) * _GROUP)
+                did = self.arena.copy(at + _DID, 16)
+                dialog_hash = self.arena.u32(at + _DIALOG_HASH)
+                found.append((member, key, did, dialog_hash, self.arena.u32(at + _JOINED_AT)))
+            member += 1
+        return found, member if member < self.members else 0
+
+    def mend_groups(self, cursor: int, limit: int, now: int) -> int:
+        """Give back groups that nobody is in, among `limit` places from `cursor`; the next cursor.
+
+        Such a one is left by a death, or by another node whose count has run out.
+        """
+        group = cursor
+        end = min(cursor + limit, self.groups)
+        while group < end:
+            if self.arena.u32(_INDEX_AT + 4 * group):
+                at = self.groups_at + group * _GROUP
+                if self.arena.u32(at + _KEY_LENGTH) == 0 or (
+                    self.arena.u32(at + _COUNT) == 0 and self._remote(at, now) == 0
+                ):
+                    self.mend_group(group, now)
+            group += 1
+        return group if group < self.groups else 0
 
     # -- mending ------------------------------------------------------------------------------
 

@@ -126,7 +126,7 @@ expires_jitter = "x"
 script = "missing.py"
 [log]
 level = "loud"
-[dialog]
+[dialogue]
 enabled = true
 """,
     )
@@ -149,7 +149,7 @@ enabled = true
         '23: [registrar] expires_jitter must be a number, not "x"',
         '25: [routing] script "missing.py" cannot be read: No such file or directory',
         "27: [log] level must be 'debug', 'info', 'notice', 'warning' or 'error', not \"loud\"",
-        "28: unknown section [dialog]",
+        "28: unknown section [dialogue]",
     ]
 
 

@@ -10,9 +10,10 @@ import pytest
 from proxy.errors import ShmError
 from proxy.registrar.binding import Binding, encode
 from workers import tables as module
+from workers.lasting import put_aside
 from workers.logs import Log
 from workers.settings import Config, Location
-from workers.tables import lock_folder, node_secret, open_tables, prepare_folder, put_aside
+from workers.tables import lock_folder, node_secret, open_tables, prepare_folder
 
 
 def record(contact: bytes) -> bytes:
