@@ -19,6 +19,7 @@ from proxy.limits.algorithms import number_of
 from proxy.registrar.rules import RegistrarRules
 from proxy.routing.branch import Signer
 from proxy.routing.core import ProxyCore
+from proxy.routing.dialog_agent import DialogAgent
 from proxy.routing.identity import Identity
 from proxy.routing.node import Node
 from proxy.routing.parking import Parking
@@ -91,6 +92,9 @@ class UdpWorker:
         self.access = access_of(child, self.node, no_database)
         self.node.pipes = pipes_of(child)
         self.node.dialogs = tracker_of(child, self.node.clock)
+        if self.node.dialogs is not None:
+            agent = DialogAgent(self.node, self.node.dialogs)
+            self.node.errands[int(Errand.DIALOG)] = agent.look
         self.node.hand_over = self.handoff.hand_over
         self.guard = flood_guard_of(child)
         for sock in self.sockets:

@@ -31,6 +31,7 @@ from proxy.routing.tracking import (
     begin,
     dialog_of,
     follow,
+    is_late,
     judge,
     repair_route,
 )
@@ -320,8 +321,7 @@ class Request(PolicyRun):
         context = self.context
         if context is None:
             if self.node.dialogs is not None and not self.may_be_tracked():
-                self.reply(503, headers=b"Retry-After: 5\r\n")
-                outcome.end(503)
+                outcome.end(self.answered)
                 return outcome
             assert self.server is not None
             context = self.context = ResponseContext(self.node, self.relaying, self.server, self)
@@ -344,8 +344,11 @@ class Request(PolicyRun):
         return outcome
 
     def may_be_tracked(self) -> bool:
-        """Tell the tracker that this request goes on; False if the call may not go on without."""
+        """Tell the tracker that this request goes on; False, and answered, where it may not."""
         if self.in_dialog:
+            if is_late(self):
+                self.reply(481)
+                return False
             follow(self)
             return True
         if self.method != "INVITE" or not self.relaying.record_route:
@@ -353,7 +356,10 @@ class Request(PolicyRun):
         rules = self.tracker().store.rules
         if self.tracked is None and not rules.automatic:
             return True
-        return begin(self, 0, 0) or not rules.refuse_when_full
+        if begin(self, 0, 0) or not rules.refuse_when_full:
+            return True
+        self.reply(503, headers=b"Retry-After: 5\r\n")
+        return False
 
     def sleep(self, seconds: float) -> Pending:
         """Wait; the worker does other things meanwhile. At most five minutes."""

@@ -64,9 +64,6 @@ cdef class ResponseContext(Upstream):
     cpdef progress(self, Branch branch, Message message, double now)
     @cython.locals(first=bint)
     cpdef succeed(self, Branch branch, Message message, double now)
-    cpdef confirm(self, Dialog dialog, Branch branch, Message message)
-    @cython.locals(client=Transaction, listener=Address)
-    cpdef bytes socket_of(self, Branch branch)
     cpdef fail(self, Branch branch, int status, double now)
     cpdef bint try_next_address(self, Branch branch, double now) except *
     @cython.locals(user=ForkUser)
@@ -83,5 +80,3 @@ cdef class ResponseContext(Upstream):
     cpdef ring_out(self, Branch branch, double now)
     @cython.locals(client=Transaction, layer=TransactionLayer)
     cpdef cancel_branch(self, Branch branch, double now)
-@cython.locals(client=Transaction)
-cdef bytes destination_of(Branch branch)

@@ -7,9 +7,6 @@ of the context (the request's policy) has not thought of something else.
 
 from __future__ import annotations
 
-from typing import cast
-
-from proxy.dialog.dialog import Dialog
 from proxy.errors import BadMessage, LocateError
 from proxy.limits.bounds import BRANCHES, LOCATED_TARGETS
 from proxy.limits.counters import (
@@ -25,7 +22,7 @@ from proxy.routing.locate import Located, literal, next_hop
 from proxy.routing.node import Node
 from proxy.routing.relay import Relay
 from proxy.routing.renumbering import answered_as
-from proxy.routing.upstream import Attempt, Upstream
+from proxy.routing.upstream import SPENT, Attempt, Upstream
 from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
 from proxy.sip.patching import cancel_for, forwarded_response
@@ -40,9 +37,6 @@ TIMER_C = 0
 CANCEL_PATIENCE = 1  # §9.1: 64*T1 after a CANCEL the branch counts as cancelled, answer or not
 
 NOBODY = TransactionUser()
-# In the place of the request once its 2xx has gone upstream: what the callee repeats needs nothing
-# of it, and for 64*T1 it would be most of what a call costs in memory.
-SPENT = cast("Relay", None)
 
 
 class ForkUser(TransactionUser):
@@ -302,7 +296,7 @@ class ResponseContext(Upstream):
             if self.invite and not self.final_status and not branch.written_off:
                 dialog = self.dialog
                 if dialog is not None and dialog.leg < 0:
-                    dialog.provisional(message, self.socket_of(branch), destination_of(branch))
+                    self.rings(dialog, branch.client, message)
                 self.forward(message, branch, now)
         if branch.cancel_wanted:
             self.cancel_branch(branch, now)
@@ -311,7 +305,7 @@ class ResponseContext(Upstream):
         """A 2xx: every one of them goes upstream, and the other branches are cancelled."""
         first = self.final_status == 0
         if self.dialog is not None:
-            self.confirm(self.dialog, branch, message)
+            self.confirm(self.dialog, branch.client, message)
         if first or self.invite:
             self.forward(message, branch, now)
         if branch.state != FINAL:
@@ -328,18 +322,6 @@ class ResponseContext(Upstream):
             if user is not None:
                 user.succeeded(self, now)
             self.relay = SPENT
-
-    def confirm(self, dialog: Dialog, branch: Branch, message: Message) -> None:
-        """A 2xx confirms what an INVITE sets up, or what changes in a dialog that is up."""
-        if dialog.leg < 0:
-            dialog.answered(message, self.socket_of(branch), destination_of(branch))
-        elif self.relay is not SPENT:
-            dialog.refreshed(self.relay.message, message)
-
-    def socket_of(self, branch: Branch) -> bytes:
-        """Our listener on a branch's side."""
-        client = branch.client
-        return b"" if client is None else self.node.identity.listeners[client.listener].hostport
 
     def fail(self, branch: Branch, status: int, now: float) -> None:
         """A branch that did not answer: its next address, or the end of it."""
@@ -467,9 +449,3 @@ class ResponseContext(Upstream):
 def wanted(target: Target) -> int:
     """The order in which targets are tried: by q."""
     return target.q
-
-
-def destination_of(branch: Branch) -> bytes:
-    """The address that a branch was sent to."""
-    client = branch.client
-    return b"" if client is None else client.address.hostport

@@ -65,6 +65,17 @@ def follow(exchange: Exchange) -> None:
         renumber(exchange.relaying, dialog)
 
 
+def is_late(exchange: Exchange) -> bool:
+    """Whether a request comes for a dialog that has ended, and is none that still has to pass.
+
+    A BYE may be the first that its receiver hears of the end: who sent it on has died perhaps.
+    """
+    if exchange.method == "BYE":
+        return False
+    dialog = dialog_of(exchange)
+    return dialog is not None and not dialog.is_live and dialog.store.rules.refuse_late
+
+
 def find_numbers(exchange: Exchange) -> None:
     """An ACK or CANCEL is about to be sent on without a transaction."""
     dialog = dialog_of(exchange)

@@ -4,6 +4,7 @@ from proxy.registrar.lookup cimport Target
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
 from proxy.routing.reply cimport Revision
+from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
 from proxy.sip.patching cimport forwarded_response, response
 from proxy.transaction.layer cimport Transaction, TransactionUser
@@ -34,6 +35,11 @@ cdef class Upstream:
     @cython.locals(datagram=bytes, sent=bint, status=int)
     cpdef forward(self, Message message, Attempt attempt, double now)
     cpdef send_best(self, double now)
+    cpdef rings(self, Dialog dialog, Transaction client, Message message)
+    @cython.locals(relay=Relay)
+    cpdef confirm(self, Dialog dialog, Transaction client, Message message)
+    @cython.locals(listener=Address)
+    cpdef bytes socket_of(self, Transaction client)
     @cython.locals(dialog=Dialog)
     cpdef fall_through(self)
     @cython.locals(message=Message, datagram=bytes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from proxy.constants import reason_phrase
 from proxy.dialog.dialog import Dialog
 from proxy.limits.counters import (
@@ -11,12 +13,17 @@ from proxy.limits.counters import (
 )
 from proxy.registrar.lookup import Target
 from proxy.routing.best_response import best, merged_challenges
+from proxy.routing.descriptions import keep_descriptions
 from proxy.routing.node import Node
 from proxy.routing.relay import Relay
 from proxy.routing.reply import Revision
 from proxy.sip.message import Message
 from proxy.sip.patching import forwarded_response, response
 from proxy.transaction.layer import Transaction, TransactionUser
+
+# In the place of the request once its 2xx has gone upstream: what the callee repeats needs nothing
+# of it, and for 64*T1 it would be most of what a call costs in memory.
+SPENT = cast("Relay", None)
 
 
 class Attempt(TransactionUser):
@@ -90,6 +97,31 @@ class Upstream:
         self.send_failure(self.chosen(), now)
         self.forget_failures()
         self.fall_through()
+
+    def rings(self, dialog: Dialog, client: Transaction | None, message: Message) -> None:
+        """A provisional response to an INVITE that sets up dialogs goes upstream."""
+        if client is not None:
+            dialog.provisional(message, self.socket_of(client), client.address.hostport)
+
+    def confirm(self, dialog: Dialog, client: Transaction | None, message: Message) -> None:
+        """A 2xx confirms what an INVITE sets up, or what changes in a dialog that is up."""
+        if client is None:
+            return
+        relay = self.relay
+        if dialog.leg < 0:
+            dialog.answered(message, self.socket_of(client), client.address.hostport)
+            if relay is not SPENT:
+                keep_descriptions(dialog, message.to_tag, relay.message, message)
+        elif relay is not SPENT:
+            dialog.refreshed(relay.message, message)
+            if dialog.from_caller:
+                keep_descriptions(dialog, message.to_tag, relay.message, message)
+            else:
+                keep_descriptions(dialog, message.from_tag, message, relay.message)
+
+    def socket_of(self, client: Transaction) -> bytes:
+        """Our listener on a branch's side."""
+        return self.node.identity.listeners[client.listener].hostport
 
     def fall_through(self) -> None:
         """What the INVITE was to set up will not come about."""
