@@ -12,15 +12,10 @@ from proxy.dialog.decoded import DialogRecord, decode, encode, listed, pairs
 from proxy.dialog.layout import (
     AT_DUE,
     AT_END_CODE,
-    AT_LEGS,
     AT_PROFILES,
     AT_STATE,
-    HEAD,
-    LEG,
     LEG_CALLER_CSEQ,
     LEG_CSEQ,
-    LEG_END_REASON,
-    LEG_ENDED,
     LEG_STATE,
     PROFILES,
     REFUSED,
@@ -46,7 +41,7 @@ from proxy.limits.counters import (
     PROFILE_REFUSALS,
     PROFILES_FULL,
 )
-from proxy.shm.words import get_u32, put_u16, put_u32, put_u64
+from proxy.shm.words import get_u32, put_u16, put_u32
 from proxy.sip.message import Message
 
 TABLE = flatten()
@@ -211,13 +206,6 @@ class Dialog:
             if TABLE[state * EVENTS + event] != DELETED:
                 return False
             draft = bytearray(self.payload)
-            at = HEAD
-            while at < HEAD + p[AT_LEGS] * LEG:
-                if p[at + LEG_STATE] != DELETED:
-                    draft[at + LEG_STATE] = DELETED
-                    put_u64(draft, at + LEG_ENDED, self.store.wall_ms)
-                    put_u16(draft, at + LEG_END_REASON, reason)
-                at += LEG
             if code:
                 put_u16(draft, AT_END_CODE, code)
             close(draft, self.store, reason, self.cancelled)
