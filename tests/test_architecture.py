@@ -72,6 +72,7 @@ EXCEPTIONS = {
         "but errors"
     ),
     ("proxy.registrar.save", "proxy.cluster.hlc"): "as proxy.registrar.edit",
+    ("proxy.dialog.store", "proxy.cluster.hlc"): "as proxy.registrar.edit: a dialog has a version",
 }
 # Compiled modules that declare C functions of the system, and what for.
 EXTERN = {

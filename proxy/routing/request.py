@@ -123,7 +123,7 @@ class Request(PolicyRun):
 
     def profile_size(self, name: str, value: str = "") -> int:
         """How many dialogs are in a profile; without a value in all values of it together."""
-        store = self.tracker().store
+        store = self._tracker().store
         return store.profiles.size(name.encode(), value.encode(), self.node.wall)
 
     def pipe(self, name: str, limit: int | None = None, algorithm: str | None = None) -> bool:
@@ -145,7 +145,7 @@ class Request(PolicyRun):
         """
         if self.method != "INVITE" or self.in_dialog:
             raise ValueError("only an INVITE outside a dialog sets one up")
-        self.tracker()
+        self._tracker()
         self.record_route()
         return begin(self, flag_bits(flags), timeout)
 
@@ -174,7 +174,7 @@ class Request(PolicyRun):
         self._uri = None
         return fixed
 
-    def tracker(self) -> Tracker:
+    def _tracker(self) -> Tracker:
         """What tracks dialogs here; an error where nothing does."""
         tracker = self.node.dialogs
         if tracker is None:
@@ -264,7 +264,7 @@ class Request(PolicyRun):
             return outcome
         context = self.context
         if context is None:
-            if self.node.dialogs is not None and not self.may_be_tracked():
+            if self.node.dialogs is not None and not self._may_be_tracked():
                 self.reply(503, headers=b"Retry-After: 5\r\n")
                 outcome.end(503)
                 return outcome
@@ -288,14 +288,14 @@ class Request(PolicyRun):
             outcome.end(480)
         return outcome
 
-    def may_be_tracked(self) -> bool:
+    def _may_be_tracked(self) -> bool:
         """Tell the tracker that this request goes on; False if the call may not go on without."""
         if self.in_dialog:
             follow(self)
             return True
         if self.method != "INVITE" or not self.relaying.record_route:
             return True
-        rules = self.tracker().store.rules
+        rules = self._tracker().store.rules
         if self.tracked is None and not rules.automatic:
             return True
         return begin(self, 0, 0) or not rules.refuse_when_full

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import cast
 
-from proxy.dialog.dialog import Dialog
 from proxy.errors import BadMessage, LocateError
 from proxy.limits.bounds import BRANCHES, LOCATED_TARGETS
 from proxy.limits.counters import (
@@ -297,9 +296,8 @@ class ResponseContext(Upstream):
             branch.timer_c_at = now + self.node.timer_c
             # other requests: RFC 4320 §4.1
             if self.invite and not self.final_status and not branch.written_off:
-                dialog = self.dialog
-                if dialog is not None and dialog.leg < 0:
-                    dialog.provisional(message, self.socket_of(branch))
+                if self.dialog is not None:
+                    self.tell_dialog(message, branch.client)
                 self.forward(message, branch, now)
         if branch.cancel_wanted:
             self.cancel_branch(branch, now)
@@ -308,7 +306,7 @@ class ResponseContext(Upstream):
         """A 2xx: every one of them goes upstream, and the other branches are cancelled."""
         first = self.final_status == 0
         if self.dialog is not None:
-            self.confirm(self.dialog, branch, message)
+            self.tell_dialog(message, branch.client)
         if first or self.invite:
             self.forward(message, branch, now)
         if branch.state != FINAL:
@@ -325,18 +323,6 @@ class ResponseContext(Upstream):
             if user is not None:
                 user.succeeded(self, now)
             self.relay = SPENT
-
-    def confirm(self, dialog: Dialog, branch: Branch, message: Message) -> None:
-        """A 2xx confirms what an INVITE sets up, or what changes in a dialog that is up."""
-        if dialog.leg < 0:
-            dialog.answered(message, self.socket_of(branch))
-        elif self.relay is not SPENT:
-            dialog.refreshed(self.relay.message, message)
-
-    def socket_of(self, branch: Branch) -> bytes:
-        """Our listener on a branch's side."""
-        client = branch.client
-        return b"" if client is None else self.node.identity.listeners[client.listener].hostport
 
     def fail(self, branch: Branch, status: int, now: float) -> None:
         """A branch that did not answer: its next address, or the end of it."""

@@ -33,6 +33,8 @@ cdef class Upstream:
     @cython.locals(datagram=bytes, sent=bint, status=int)
     cpdef forward(self, Message message, Attempt attempt, double now)
     cpdef send_best(self, double now)
+    @cython.locals(dialog=Dialog, listener=Address, socket=bytes)
+    cpdef tell_dialog(self, Message message, Transaction client)
     @cython.locals(dialog=Dialog)
     cpdef fall_through(self)
     @cython.locals(message=Message, datagram=bytes)

@@ -90,6 +90,20 @@ class Upstream:
         self.forget_failures()
         self.fall_through()
 
+    def tell_dialog(self, message: Message, client: Transaction | None) -> None:
+        """A response goes upstream that a tracked dialog, or one to come, learns from."""
+        dialog = self.dialog
+        if dialog is None or client is None:
+            return
+        socket = self.node.identity.listeners[client.listener].hostport
+        if dialog.leg >= 0:
+            if message.status >= 200 and self.relay is not None:  # None: its first 2xx went before
+                dialog.refreshed(self.relay.message, message)
+        elif message.status < 200:
+            dialog.provisional(message, socket)
+        else:
+            dialog.answered(message, socket)
+
     def fall_through(self) -> None:
         """What the INVITE was to set up will not come about."""
         dialog = self.dialog
