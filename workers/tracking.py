@@ -15,6 +15,7 @@ from proxy.shm.repair import scavenge
 from workers.cdr_file import CdrFile
 from workers.child import Child
 from workers.lifetimes import Lifetimes
+from workers.settings import Dialog
 
 RECORDS_PER_SECOND: Final = 20_000  # of the sweep: a large table is swept less often than a small
 LONGEST_PERIOD_S: Final = 5.0
@@ -28,8 +29,16 @@ def tracker_of(child: Child, clock: HybridClock) -> Tracker | None:
     if table is None or members is None:
         return None
     settings = child.config.dialog
-    rules = DialogRules(
-        node=child.config.node.id,
+    rules = rules_from(settings, child.config.node.id, child.config.limits.timer_c_seconds)
+    profiles = Profiles(members, settings.profiles, settings.profiles_no_value)
+    counters = child.tables.slots.counters(child.slot)
+    return Tracker(DialogStore(table, profiles, rules, clock, counters))
+
+
+def rules_from(settings: Dialog, node: int, timer_c: int) -> DialogRules:
+    """What the configuration says about dialogs."""
+    return DialogRules(
+        node=node,
         automatic=settings.automatic,
         refuse_when_full=settings.when_full == "refuse",
         default_timeout=settings.default_timeout,
@@ -40,11 +49,8 @@ def tracker_of(child: Child, clock: HybridClock) -> Tracker | None:
             delete_delay=settings.delete_delay,
         ),
         refuse_late=settings.late_requests == "refuse",
-        setup_seconds=child.config.limits.timer_c_seconds + SETUP_MARGIN_S,
+        setup_seconds=timer_c + SETUP_MARGIN_S,
     )
-    profiles = Profiles(members, settings.profiles, settings.profiles_no_value)
-    counters = child.tables.slots.counters(child.slot)
-    return Tracker(DialogStore(table, profiles, rules, clock, counters))
 
 
 class DialogKeeper:

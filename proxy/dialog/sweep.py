@@ -23,8 +23,8 @@ REQUEST_TIMEOUT = 408
 class Sweep:
     """Goes over the dialogs and the members of profiles, a part at a time.
 
-    What is due in a dialog that goes on, and what becomes of an ended one, is for the one who sweeps
-    to say; left alone, a lifetime that is over is the end, and the end is removed.
+    What is due in a dialog that goes on, and what becomes of an ended one, is for the one who
+    sweeps to say; left alone, a lifetime that is over is the end, and the end is removed.
     """
 
     def __init__(self, tracker: Tracker) -> None:

@@ -31,9 +31,9 @@ cdef class Request(PolicyRun):
     @cython.locals(dialog=Dialog)
     cpdef bint leave_profile(self, str name, str value=*) except *
     cpdef bint fix_route(self) except *
-    cpdef Tracker tracker(self)
+    cdef Tracker _tracker(self)
     @cython.locals(rules=DialogRules)
-    cpdef bint may_be_tracked(self) except *
+    cdef bint _may_be_tracked(self) except *
     cpdef record_route(self)
     cpdef add_header(self, bytes name, bytes value)
     cpdef int remove_header(self, bytes name) except -1

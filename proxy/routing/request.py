@@ -126,7 +126,7 @@ class Request(PolicyRun):
 
     def profile_size(self, name: str, value: str = "") -> int:
         """How many dialogs are in a profile; without a value in all values of it together."""
-        store = self.tracker().store
+        store = self._tracker().store
         return store.profiles.size(name.encode(), value.encode(), self.node.wall)
 
     def pipe(self, name: str, limit: int | None = None, algorithm: str | None = None) -> bool:
@@ -164,7 +164,7 @@ class Request(PolicyRun):
         """
         if self.method != "INVITE" or self.in_dialog:
             raise ValueError("only an INVITE outside a dialog sets one up")
-        self.tracker()
+        self._tracker()
         self.record_route()
         return begin(self, flag_bits(flags), timeout)
 
@@ -193,7 +193,7 @@ class Request(PolicyRun):
         self._uri = None
         return fixed
 
-    def tracker(self) -> Tracker:
+    def _tracker(self) -> Tracker:
         """What tracks dialogs here; an error where nothing does."""
         tracker = self.node.dialogs
         if tracker is None:
@@ -320,7 +320,7 @@ class Request(PolicyRun):
             return outcome
         context = self.context
         if context is None:
-            if self.node.dialogs is not None and not self.may_be_tracked():
+            if self.node.dialogs is not None and not self._may_be_tracked():
                 outcome.end(self.answered)
                 return outcome
             assert self.server is not None
@@ -343,7 +343,7 @@ class Request(PolicyRun):
             outcome.end(480)
         return outcome
 
-    def may_be_tracked(self) -> bool:
+    def _may_be_tracked(self) -> bool:
         """Tell the tracker that this request goes on; False, and answered, where it may not."""
         if self.in_dialog:
             if is_late(self):
@@ -353,7 +353,7 @@ class Request(PolicyRun):
             return True
         if self.method != "INVITE" or not self.relaying.record_route:
             return True
-        rules = self.tracker().store.rules
+        rules = self._tracker().store.rules
         if self.tracked is None and not rules.automatic:
             return True
         if begin(self, 0, 0) or not rules.refuse_when_full:

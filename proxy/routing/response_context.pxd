@@ -1,5 +1,4 @@
 cimport cython
-from proxy.dialog.dialog cimport Dialog
 from proxy.registrar.lookup cimport Target
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
@@ -60,7 +59,7 @@ cdef class ResponseContext(Upstream):
     @cython.locals(status=int)
     cpdef receive(self, Branch branch, Message message, double now)
     cpdef spoil(self, Branch branch, Message message, object error, double now)
-    @cython.locals(status=int, dialog=Dialog)
+    @cython.locals(status=int)
     cpdef progress(self, Branch branch, Message message, double now)
     @cython.locals(first=bint)
     cpdef succeed(self, Branch branch, Message message, double now)

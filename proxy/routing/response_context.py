@@ -7,6 +7,8 @@ of the context (the request's policy) has not thought of something else.
 
 from __future__ import annotations
 
+from typing import cast
+
 from proxy.errors import BadMessage, LocateError
 from proxy.limits.bounds import BRANCHES, LOCATED_TARGETS
 from proxy.limits.counters import (
@@ -22,7 +24,7 @@ from proxy.routing.locate import Located, literal, next_hop
 from proxy.routing.node import Node
 from proxy.routing.relay import Relay
 from proxy.routing.renumbering import answered_as
-from proxy.routing.upstream import SPENT, Attempt, Upstream
+from proxy.routing.upstream import Attempt, Upstream
 from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
 from proxy.sip.patching import cancel_for, forwarded_response
@@ -37,6 +39,9 @@ TIMER_C = 0
 CANCEL_PATIENCE = 1  # §9.1: 64*T1 after a CANCEL the branch counts as cancelled, answer or not
 
 NOBODY = TransactionUser()
+# In the place of the request once its 2xx has gone upstream: what the callee repeats needs nothing
+# of it, and for 64*T1 it would be most of what a call costs in memory.
+SPENT = cast("Relay", None)
 
 
 class ForkUser(TransactionUser):
@@ -294,9 +299,8 @@ class ResponseContext(Upstream):
             branch.timer_c_at = now + self.node.timer_c
             # other requests: RFC 4320 §4.1
             if self.invite and not self.final_status and not branch.written_off:
-                dialog = self.dialog
-                if dialog is not None and dialog.leg < 0:
-                    self.rings(dialog, branch.client, message)
+                if self.dialog is not None:
+                    self.tell_dialog(message, branch.client)
                 self.forward(message, branch, now)
         if branch.cancel_wanted:
             self.cancel_branch(branch, now)
@@ -305,7 +309,7 @@ class ResponseContext(Upstream):
         """A 2xx: every one of them goes upstream, and the other branches are cancelled."""
         first = self.final_status == 0
         if self.dialog is not None:
-            self.confirm(self.dialog, branch.client, message)
+            self.tell_dialog(message, branch.client)
         if first or self.invite:
             self.forward(message, branch, now)
         if branch.state != FINAL:

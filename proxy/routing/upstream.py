@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from proxy.constants import reason_phrase
 from proxy.dialog.dialog import Dialog
 from proxy.limits.counters import (
@@ -20,11 +18,6 @@ from proxy.routing.reply import Revision
 from proxy.sip.message import Message
 from proxy.sip.patching import forwarded_response, response
 from proxy.transaction.layer import Transaction, TransactionUser
-
-# In the place of the request once its 2xx has gone upstream: what the callee repeats needs nothing
-# of it, and for 64*T1 it would be most of what a call costs in memory.
-SPENT = cast("Relay", None)
-
 
 class Attempt(TransactionUser):
     """A target that is being tried, and what has come of it."""
@@ -98,30 +91,28 @@ class Upstream:
         self.forget_failures()
         self.fall_through()
 
-    def rings(self, dialog: Dialog, client: Transaction | None, message: Message) -> None:
-        """A provisional response to an INVITE that sets up dialogs goes upstream."""
-        if client is not None:
-            dialog.provisional(message, self.socket_of(client), client.address.hostport)
-
-    def confirm(self, dialog: Dialog, client: Transaction | None, message: Message) -> None:
-        """A 2xx confirms what an INVITE sets up, or what changes in a dialog that is up."""
-        if client is None:
+    def tell_dialog(self, message: Message, client: Transaction | None) -> None:
+        """A response goes upstream that a tracked dialog, or one to come, learns from."""
+        dialog = self.dialog
+        if dialog is None or client is None:
             return
-        relay = self.relay
-        if dialog.leg < 0:
-            dialog.answered(message, self.socket_of(client), client.address.hostport)
-            if relay is not SPENT:
-                keep_descriptions(dialog, message.to_tag, relay.message, message)
-        elif relay is not SPENT:
-            dialog.refreshed(relay.message, message)
-            if dialog.from_caller:
-                keep_descriptions(dialog, message.to_tag, relay.message, message)
-            else:
-                keep_descriptions(dialog, message.from_tag, message, relay.message)
+        socket = self.node.identity.listeners[client.listener].hostport
+        destination = client.address.hostport
+        if dialog.leg < 0 and message.status < 200:
+            dialog.provisional(message, socket, destination)
+        elif dialog.leg < 0:
+            dialog.answered(message, socket, destination)
+        if message.status >= 200 and self.relay is not None:  # None: its first 2xx went before
+            self.settle_session(dialog, self.relay.message, message)
 
-    def socket_of(self, client: Transaction) -> bytes:
-        """Our listener on a branch's side."""
-        return self.node.identity.listeners[client.listener].hostport
+    def settle_session(self, dialog: Dialog, request: Message, answer: Message) -> None:
+        """Offer and answer have met; in a dialog that is up both sides may have moved."""
+        if dialog.leg >= 0:
+            dialog.refreshed(request, answer)
+        if dialog.from_caller:
+            keep_descriptions(dialog, answer.to_tag, request, answer)
+        else:
+            keep_descriptions(dialog, answer.from_tag, answer, request)
 
     def fall_through(self) -> None:
         """What the INVITE was to set up will not come about."""
