@@ -50,23 +50,47 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from proxy.dialog.decoded import decode
 from proxy.dialog.states import State
+from proxy.dialog.dialog import Dialog
+from proxy.dialog.due import may_be_removed
 from proxy.dialog.sweep import Sweep
+from proxy.dialog.tracker import Tracker
+from proxy.routing.dialog_agent import DialogAgent
 from proxy.sip.address import Address
 from proxy.sip.header_ids import RECORD_ROUTE, VIA
 from proxy.sip.message import Message
 from tests.scenarios import policies
 from tests.scenarios.telephone import Telephone
 from tests.scenarios.world import Sent, World, address
-from workers.settings import Dialog
+from workers import settings
+from workers.commands.dialog import want_end
 
 COOKIE = re.compile(rb";k=([0-9a-f]+)")
 OUR_BRANCH = re.compile(rb"branch=(z9hG4bK[0-9a-f]{32})\b")
 SIGNED = re.compile(rb"(;k=|;tag=)[0-9a-f]{16}\b")
 LISTENERS = "192.0.2.100:5060"
+
+
+class TellingSweep(Sweep):
+    """The timekeeper's: what is due in a dialog is for its worker to do."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        super().__init__(tracker)
+        self.told: list[bytes] = []
+
+    def due_live(self, dialog: Dialog) -> None:
+        self.told.append(dialog.key)
+
+    def due_ended(self, dialog: Dialog) -> None:
+        store = self.tracker.store
+        if may_be_removed(dialog.record(), store.wall, store.rules.intervals):
+            super().due_ended(dialog)
+        else:
+            self.told.append(dialog.key)
 
 
 class Flow:
@@ -107,6 +131,7 @@ class Flow:
             "calls": self.calls,
             "profile": self.profile,
             "sweep": self.sweep,
+            "end": self.end,
         }
 
     @property
@@ -290,9 +315,24 @@ class Flow:
     def sweep(self) -> list[str]:
         """What the timekeeper does each second."""
         assert self.world.node.dialogs is not None
-        sweep = Sweep(self.world.node.dialogs)
-        due = sweep.sweep(lambda: None)
-        return [f"due {due}, members removed {sweep.sweep_profiles()}"]
+        sweep = TellingSweep(self.world.node.dialogs)
+        due = sweep.sweep()
+        agent = DialogAgent(self.world.node, self.world.node.dialogs)
+        for key in sweep.told:
+            agent.look(key)
+        removed = sweep.sweep_profiles()
+        return [f"due {due}, members removed {removed}", *self.describe(self.world.collect())]
+
+    def end(self, call_id: str) -> list[str]:
+        """An operator ends a call; no worker has been told yet."""
+        tracker = self.world.node.dialogs
+        assert tracker is not None
+        for key, _ in self.world.dialog_table.scan(0, 1000)[0]:
+            if key.startswith(call_id.encode() + b"\0"):
+                dialog = tracker.open(key)
+                assert dialog is not None
+                dialog.change(partial(want_end, now=tracker.store.wall))
+        return []
 
     # -- what telephones send -----------------------------------------------------------------
 
@@ -349,7 +389,7 @@ class Flow:
         return self.deliver(self.phones[name], b"\r\n\r\n")
 
 
-def dialog_settings(options: dict[str, str]) -> Dialog | None:
+def dialog_settings(options: dict[str, str]) -> settings.Dialog | None:
     """`[dialog]` of a world: dialogs=CAPACITY, profiles=, no_value=, automatic=, when_full=."""
     capacity = options.pop("dialogs", "")
     profiles = tuple(filter(None, options.pop("profiles", "").split(",")))
@@ -358,7 +398,7 @@ def dialog_settings(options: dict[str, str]) -> Dialog | None:
     when_full = options.pop("when_full", "relay")
     if not capacity:
         return None
-    return Dialog(
+    return settings.Dialog(
         enabled=True,
         capacity=int(capacity),
         profiles=profiles,

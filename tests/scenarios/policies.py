@@ -141,6 +141,13 @@ async def capped(request: Request) -> None:
     request.relay(request.lookup())
 
 
+async def watched(request: Request) -> None:
+    """Calls whose sides are pinged both ways, and that end when a CANCEL crosses their answer."""
+    if request.method == "INVITE" and not request.in_dialog:
+        request.create_dialog("PpRrE", timeout=1_000)
+    await relay_all(request)
+
+
 async def validating(request: Request) -> None:
     """Says what is wrong with a request inside a dialog, and mends its route."""
     if request.in_dialog:
