@@ -223,3 +223,4 @@ def test_the_diagrams_are_those_of_the_tables() -> None:
     spec.loader.exec_module(module)
     page = ROOT / "docs" / "transactions.md"
     assert page.read_text() == module.page(), "run python docs/make_diagrams.py"
+    assert module.DIALOGS.read_text() == module.dialog_page(), "run python docs/make_diagrams.py"

@@ -17,6 +17,7 @@ from proxy.limits import counters as ids
 from proxy.limits.algorithms import number_of
 from proxy.routing.branch import Signer
 from proxy.routing.core import ProxyCore
+from proxy.routing.dialog_agent import DialogAgent
 from proxy.routing.identity import Identity
 from proxy.routing.node import Node
 from proxy.routing.parking import Parking
@@ -96,6 +97,9 @@ class UdpWorker:
         )
         self.node.pipes = pipes_of(child)
         self.node.dialogs = tracker_of(child, self.node.clock)
+        if self.node.dialogs is not None:
+            agent = DialogAgent(self.node, self.node.dialogs)
+            self.node.errands[int(Errand.DIALOG)] = agent.look
         self.node.hand_over = self.handoff.hand_over
         self.guard = flood_guard_of(child)
         for sock in self.sockets:
