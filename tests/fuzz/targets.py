@@ -10,7 +10,6 @@ from types import ModuleType
 from typing import Any
 
 from proxy.errors import BadMessage
-from proxy.sip import header_ids as h
 from proxy.sip import (
     credentials,
     digest_algorithms,
@@ -22,6 +21,7 @@ from proxy.sip import (
     stun,
     uri,
 )
+from proxy.sip import header_ids as h
 from proxy.sip.address import Address
 from tests.wire import judge
 
