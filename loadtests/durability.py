@@ -25,29 +25,34 @@ from registering import Node, Phone, wait_for  # noqa: E402
 from workers.storage.setup import create  # noqa: E402
 
 MODE = 'mode = "single-instance-sql-write-through"\nwait_seconds = 1.0'
-USERS = 120
+USERS = 60
+
+
+def promises(phone: Phone) -> set[str]:
+    """Whom the next answer promises to be registered."""
+    status, call_id = phone.receive()
+    return {call_id.removeprefix("call-")} if status == 200 else set()
 
 
 def one_death(
     death: int, chance: random.Random, server: MariaDb, node: Node, promised: set[str]
 ) -> str:
     """Register, kill somebody on the way, start them again; who was killed."""
-    phone = Phone(node, 0.3)
+    phone = Phone(node)
     victim = chance.choice(["MariaDB", "sipherd", "both"])
-    last = chance.randrange(1, USERS)
-    delay_s = chance.random() * 0.03
-    for number in range(last):
+    for number in range(USERS):
         phone.send(f"d{death}n{number}")
-    time.sleep(delay_s)
+    for _ in range(chance.randrange(1, USERS - 10)):  # and then, in the midst of it
+        promised |= promises(phone)
+    time.sleep(chance.random() * 0.002)
     if victim != "sipherd":
         server.signal(signal.SIGKILL)
     if victim != "MariaDB":
         node.kill()
+    phone.socket.settimeout(0.3)
     try:
         while True:
-            status, call_id = phone.receive()
-            if status == 200:
-                promised.add(call_id.removeprefix("call-"))
+            promised |= promises(phone)
     except (TimeoutError, ConnectionError):
         phone.close()
     if victim != "sipherd":

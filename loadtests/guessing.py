@@ -43,10 +43,12 @@ class Guesser:
         self.here = "{}:{}".format(*self.sock.getsockname())
         self.cseq = self.nc = 0
         self.challenges: list[tuple[str, str]] = []
+        self.last_line = ""
 
     def register(self, line: str = "") -> int:
         """Send a REGISTER; the status of the answer, whose challenges are kept."""
         self.cseq += 1
+        self.last_line = line
         self.sock.send(
             (
                 f"REGISTER sip:{DOMAIN} SIP/2.0\r\n"

@@ -241,6 +241,7 @@ class Kamailio(Server):
 
     name = "kamailio"
     defines: tuple[str, ...] = ()
+    database = ""
 
     def command(self) -> list[str]:
         template = (Path(__file__).with_name("kamailio.cfg")).read_text()
@@ -248,6 +249,7 @@ class Kamailio(Server):
         if self.ipv6:
             listen += f"\nlisten=udp:[::1]:{self.port}"
         config = self.directory / "kamailio.cfg"
+        template = template.replace("#DATABASE#", self.database)
         config.write_text(template.replace("#LISTEN#", listen))
         return [
             "kamailio",

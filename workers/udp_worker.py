@@ -17,6 +17,7 @@ from proxy.limits import counters as ids
 from proxy.limits.algorithms import number_of
 from proxy.routing.branch import Signer
 from proxy.routing.core import ProxyCore
+from proxy.routing.dialog_agent import DialogAgent
 from proxy.routing.identity import Identity
 from proxy.routing.node import Node
 from proxy.routing.parking import Parking
@@ -96,6 +97,9 @@ class UdpWorker:
         )
         self.node.pipes = pipes_of(child)
         self.node.dialogs = tracker_of(child, self.node.clock)
+        if self.node.dialogs is not None:
+            agent = DialogAgent(self.node, self.node.dialogs)
+            self.node.errands[int(Errand.DIALOG)] = agent.look
         self.node.hand_over = self.handoff.hand_over
         self.guard = flood_guard_of(child)
         for sock in self.sockets:
@@ -111,15 +115,9 @@ class UdpWorker:
         self.tally_at = 0.0
         self.changed_at = 0
         self.questions = Questions(child, self.node)
-        self.remote: Remote | None = None
-        if config.storage.mode == SQL_ONLY:
-            self.remote = Remote(self.node, self.questions.ask, retry_after(child))
-            self.node.remote = self.remote
+        self.remote = remote_of(child, self.node, self.questions)
         self.access = access_of(child, self.node, self.questions.ask)
-        self.parking = parking_of(child)
-        if self.parking is not None:
-            self.node.parking = self.parking
-            self.node.errands[int(Errand.DURABLE)] = self.parking.release
+        self.parking = parking_of(child, self.node)
 
     def serve(self) -> int:
         """Turn after turn until asked to stop; 0."""
@@ -279,12 +277,19 @@ def retry_after(child: Child) -> bytes:
     return b"Retry-After: %d\r\n" % max(1, child.config.registrar.retry_after)
 
 
-def parking_of(child: Child) -> Parking | None:
+def remote_of(child: Child, node: Node, questions: Questions) -> Remote | None:
+    """Who asks the database instead of the table, when the mode asks for it."""
+    if child.config.storage.mode == SQL_ONLY:
+        node.remote = Remote(node, questions.ask, retry_after(child))
+    return node.remote
+
+
+def parking_of(child: Child, node: Node) -> Parking | None:
     """Where answers wait for the database, when the mode asks for it."""
     settings = child.config.storage
     if settings.mode != WRITE_THROUGH:
         return None
-    return Parking(
+    parking = Parking(
         child.tables.changes,
         READER_STORAGE,
         settings.wait_seconds,
@@ -292,6 +297,9 @@ def parking_of(child: Child) -> Parking | None:
         retry_after(child),
         child.tables.slots.counters(child.slot),
     )
+    node.parking = parking
+    node.errands[int(Errand.DURABLE)] = parking.release
+    return parking
 
 
 def pipes_of(child: Child) -> Ratelimit:

@@ -35,7 +35,7 @@ cdef open_up(bytearray draft, DialogStore store, int status, bint cancelled)
 cpdef bytearray after_bye(bytes payload, DialogStore store, Py_ssize_t leg, bint from_caller,
                           unsigned int cseq, bint cancelled)
 cpdef watch(bytearray draft, DialogStore store)
-@cython.locals(p="unsigned char *", unanswered="unsigned int")
+@cython.locals(p="unsigned char *", at=Py_ssize_t, unanswered="unsigned int")
 cpdef close(bytearray draft, DialogStore store, int reason, bint cancelled)
 cpdef bytes moved(bytes payload, Py_ssize_t leg, bint caller, bytes target)
 @cython.locals(p="const unsigned char *", at=Py_ssize_t, count=int)

@@ -204,8 +204,15 @@ def after_bye(
 
 
 def close(draft: bytearray, store: DialogStore, reason: int, cancelled: bool) -> None:
-    """All of it has ended; the record stays for late messages."""
+    """All of it has ended, whoever still rings included; the record stays for late messages."""
     p = draft
+    at = HEAD
+    while at < HEAD + p[AT_LEGS] * LEG:
+        if p[at + LEG_STATE] != DELETED:
+            draft[at + LEG_STATE] = DELETED
+            put_u64(p, at + LEG_ENDED, store.wall_ms)
+            put_u16(p, at + LEG_END_REASON, reason)
+        at += LEG
     draft[AT_STATE] = DELETED
     put_u64(p, AT_ENDED, store.wall_ms)
     put_u16(p, AT_END_REASON, reason)

@@ -34,10 +34,10 @@ BYES = ((at.BYE_TO_CALLEE, False), (at.BYE_TO_CALLER, True))
 class DialogAgent:
     """The dialogs of one worker's Call-IDs, looked at when they are due."""
 
-    def __init__(self, node: Node, tracker: Tracker, intervals: Intervals) -> None:
+    def __init__(self, node: Node, tracker: Tracker) -> None:
         self.node = node
         self.tracker = tracker
-        self.intervals = intervals
+        self.intervals = tracker.store.rules.intervals
 
     def look(self, key: bytes) -> None:
         """Do what is due in the dialogs under `key`: another process says that something is."""

@@ -325,8 +325,7 @@ class Request(PolicyRun):
         context = self.context
         if context is None:
             if self.node.dialogs is not None and not may_be_tracked(self):
-                self.reply(503, headers=b"Retry-After: 5\r\n")
-                outcome.end(503)
+                outcome.end(self.answered)
                 return outcome
             assert self.server is not None
             context = self.context = ResponseContext(self.node, self.relaying, self.server, self)

@@ -24,6 +24,8 @@ cpdef Dialog dialog_of(Exchange exchange)
 @cython.locals(dialog=Dialog)
 cpdef follow(Exchange exchange)
 @cython.locals(dialog=Dialog)
+cpdef bint is_late(Exchange exchange) except *
+@cython.locals(dialog=Dialog)
 cpdef find_numbers(Exchange exchange)
 @cython.locals(dialog=Dialog)
 cpdef acknowledge(Exchange exchange)

@@ -28,8 +28,11 @@ def tracker_of(exchange: Exchange) -> Tracker:
 
 
 def may_be_tracked(exchange: Exchange) -> bool:
-    """Tell the tracker that a request goes on; False if the call may not go on without."""
+    """Tell the tracker that a request goes on; False, and answered, where it may not."""
     if len(exchange.message.to_tag) > 0:
+        if is_late(exchange):
+            exchange.refuse(481)
+            return False
         follow(exchange)
         return True
     if exchange.method != "INVITE" or not exchange.relaying.record_route:
@@ -37,7 +40,10 @@ def may_be_tracked(exchange: Exchange) -> bool:
     rules = tracker_of(exchange).store.rules
     if exchange.tracked is None and not rules.automatic:
         return True
-    return begin(exchange, 0, 0) or not rules.refuse_when_full
+    if begin(exchange, 0, 0) or not rules.refuse_when_full:
+        return True
+    exchange.refuse(503, b"Retry-After: 5\r\n")
+    return False
 
 
 def begin(exchange: Exchange, flags: int, lifetime: int) -> bool:
@@ -85,6 +91,17 @@ def follow(exchange: Exchange) -> None:
         dialog.requested(exchange.message)
     if dialog.leg >= 0:
         renumber(exchange.relaying, dialog)
+
+
+def is_late(exchange: Exchange) -> bool:
+    """Whether a request comes for a dialog that has ended, and is none that still has to pass.
+
+    A BYE may be the first that its receiver hears of the end: who sent it on has died perhaps.
+    """
+    if exchange.method == "BYE":
+        return False
+    dialog = dialog_of(exchange)
+    return dialog is not None and not dialog.is_live and dialog.store.rules.refuse_late
 
 
 def find_numbers(exchange: Exchange) -> None:

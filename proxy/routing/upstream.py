@@ -11,6 +11,7 @@ from proxy.limits.counters import (
 )
 from proxy.registrar.lookup import Target
 from proxy.routing.best_response import best, merged_challenges
+from proxy.routing.descriptions import keep_descriptions
 from proxy.routing.node import Node
 from proxy.routing.relay import Relay
 from proxy.routing.reply import Revision
@@ -21,7 +22,6 @@ from proxy.transaction.timers import Timed
 
 CANCEL_PATIENCE = 1  # §9.1: 64*T1 after a CANCEL the branch counts as cancelled, answer or not
 NOBODY = TransactionUser()
-
 
 class Attempt(TransactionUser):
     """A target that is being tried, and what has come of it."""
@@ -96,6 +96,29 @@ class Upstream:
         self.send_failure(self.chosen(), now)
         self.forget_failures()
         self.fall_through()
+
+    def tell_dialog(self, message: Message, client: Transaction | None) -> None:
+        """A response goes upstream that a tracked dialog, or one to come, learns from."""
+        dialog = self.dialog
+        if dialog is None or client is None:
+            return
+        socket = self.node.identity.listeners[client.listener].hostport
+        destination = client.address.hostport
+        if dialog.leg < 0 and message.status < 200:
+            dialog.provisional(message, socket, destination)
+        elif dialog.leg < 0:
+            dialog.answered(message, socket, destination)
+        if message.status >= 200 and self.relay is not None:  # None: its first 2xx went before
+            self.settle_session(dialog, self.relay.message, message)
+
+    def settle_session(self, dialog: Dialog, request: Message, answer: Message) -> None:
+        """Offer and answer have met; in a dialog that is up both sides may have moved."""
+        if dialog.leg >= 0:
+            dialog.refreshed(request, answer)
+        if dialog.from_caller:
+            keep_descriptions(dialog, answer.to_tag, request, answer)
+        else:
+            keep_descriptions(dialog, answer.from_tag, answer, request)
 
     def fall_through(self) -> None:
         """What the INVITE was to set up will not come about."""

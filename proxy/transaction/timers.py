@@ -71,6 +71,7 @@ class Queue:
             self.fired = 0
             if not self.entries:
                 self.deadline = NEVER
+                self.latest = []  # nobody is held on to who has nothing more to wait for
         return fired
 
     def __len__(self) -> int:

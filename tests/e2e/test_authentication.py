@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
+from loadtests import processes
+from loadtests.guessing import Guesser
 from loadtests.servers import Server, Sipherd, wait_until
 from tests.e2e.baresip_runner import Baresip
 from tests.e2e.sipp_runner import Sipp
@@ -14,10 +19,11 @@ from tests.e2e.test_softphones import talk
 pytestmark = pytest.mark.ours
 
 PASSWORD = "correct-horse"
+Line = Callable[[str], Guesser]
 USERS = ("alice", "bob")
 
 
-# Both programs, in the versions that are around, give up when they see an algorithm they do not know.
+# Both programs, in the versions that are around, give up on an algorithm they do not know.
 SETTINGS = (
     '[auth]\nenabled = true\nalgorithms = ["MD5"]\n[storage]\nurls = ["sqlite:///users.db"]\n'
 )
@@ -38,6 +44,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     add_users(server)
     with server:
         yield server
+
+
+@pytest.fixture
+def guesser(sipherd: Sipherd) -> Iterator[Line]:
+    """Makes lines of a user: `guesser("alice")`."""
+    with ExitStack() as stack:
+
+        def make(user: str) -> Guesser:
+            line = Guesser((sipherd.host, sipherd.port), user)
+            stack.callback(line.sock.close)
+            return line
+
+        yield make
 
 
 def test_sipp_registers_with_the_password_and_not_without(
@@ -67,3 +86,37 @@ def test_two_softphones_talk(sipherd: Sipherd, baresip: Callable[..., Baresip]) 
 def test_a_softphone_with_a_wrong_password(baresip: Callable[..., Baresip]) -> None:
     mallory = baresip("alice", password="guess")
     assert wait_until(lambda: "401 Unauthorized" in mallory.output, 8)
+
+
+def test_five_hundred_wrong_passwords(guesser: Line) -> None:
+    guessers = [guesser(user) for user in ("alice", "bob", "nobody", "somebody")]
+    statuses = {guessers[n % 4].guess(f"guess {n}", n) for n in range(500)}
+    assert statuses == {401}
+
+
+def test_a_replay_is_refused_by_whichever_worker_it_meets(sipherd: Sipherd, guesser: Line) -> None:
+    """The credentials of a REGISTER, sent again under other Call-IDs, which other workers own."""
+    alice = guesser("alice")
+    assert alice.guess(PASSWORD, 0) == 200
+    replays = [guesser("alice").register(alice.last_line) for _ in range(12)]
+    assert replays == [401] * 12
+    assert sipherd.statistics("sipherd:")["sipherd:auth_replays"] >= 12
+
+
+def test_while_the_database_hangs_the_known_go_on_and_the_unknown_get_503(
+    sipherd: Sipherd, guesser: Line
+) -> None:
+    known, stranger = guesser("alice"), guesser("carol")
+    assert known.guess(PASSWORD, 0) == 200
+    stranger.register()
+    (storage,) = [
+        pid for pid in processes.children(sipherd.pid) if "storage" in processes.title(pid)
+    ]
+    os.kill(storage, signal.SIGSTOP)
+    try:
+        assert stranger.guess(PASSWORD, 0) == 503
+        for number in range(20):
+            assert known.guess(PASSWORD, number) == 200
+    finally:
+        os.kill(storage, signal.SIGCONT)
+    assert wait_until(lambda: stranger.guess("guess", 0) == 401, 10, 0.2)

@@ -63,6 +63,11 @@ def _upgrade(connection: Connection) -> list[str]:
             connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {clause}")
             done.append(f"column {table.name}.{column.name} added")
         _set_version(connection, table)
+    names = {index["name"] for index in inspect(connection).get_indexes(schema.location.name)}
+    for index in schema.location.indexes:
+        if index.name not in names:
+            index.create(connection)
+            done.append(f"index {index.name} of location made")
     return done
 
 
@@ -76,7 +81,7 @@ def _faults(connection: Connection) -> list[str]:
     if schema.version.name not in have:
         return [*faults, "table version is missing"]
     query = select(_version.table_name, _version.table_version)
-    told: dict[str, int] = dict(connection.execute(query))
+    told: dict[str, int] = dict(map(tuple, connection.execute(query).all()))
     for table, number in schema.VERSIONS.items():
         if table.name in have and told.get(table.name) != number:
             faults.append(f"table {table.name} has version {told.get(table.name)}, not {number}")

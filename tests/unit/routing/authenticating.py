@@ -214,8 +214,8 @@ class Phone:
         return b"".join(
             (
                 b"%b %b SIP/2.0\r\n" % (method, uri),
-                b"Via: SIP/2.0/UDP %b;branch=z9hG4bK%b%d\r\n"
-                % (PHONE.hostport, self.user.hex().encode(), self.cseq),
+                b"Via: SIP/2.0/UDP %b;branch=z9hG4bK%b-%b-%d\r\n"
+                % (PHONE.hostport, self.user.hex().encode(), self.call_id, self.cseq),
                 b"Max-Forwards: 70\r\nFrom: <%b>;tag=1\r\n" % (sender or own),
                 b"To: <%b>\r\nCall-ID: %b\r\n" % (to or own, self.call_id),
                 b"CSeq: %d %b\r\nContact: <%b>\r\n" % (self.cseq, method, contact),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,3 +128,12 @@ def test_the_last_may_fail_and_more_may_come() -> None:
     assert timers.fire_due(1.0) == 1
     assert timers.fire_due(2.0) == 1
     assert after.rings == [(2, 1.0), (3, 2.0)]
+
+
+def test_nobody_is_held_on_to_after_the_last_timer() -> None:
+    timers, bell = Timers(), Bell()
+    holders = sys.getrefcount(bell)
+    for _ in range(3):
+        timers.start(0.0, 0.5, bell, 1)
+    assert timers.fire_due(1.0) == 3
+    assert sys.getrefcount(bell) == holders
