@@ -37,3 +37,5 @@ cdef class Tracker:
     cdef Dialog _leg_of(self, Message message, bytes caller_tag, bytes callee_tag, bint from_caller)
     @cython.locals(store=DialogStore, old=Dialog, aside=bytes)
     cdef bint _put_aside(self, bytes key, bytes payload, unsigned long long stamp) except *
+
+cdef bytes at_most(bytes uri)

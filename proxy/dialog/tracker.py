@@ -64,8 +64,8 @@ class Tracker:
                 flags,
                 invite.cseq,
                 (
-                    invite.from_uri[:URI_BYTES],
-                    invite.to_uri[:URI_BYTES],
+                    at_most(invite.from_uri),
+                    at_most(invite.to_uri),
                     target_of(invite),
                     routes_to_caller(invite),
                     socket,
@@ -151,3 +151,8 @@ class Tracker:
                 return False
         store.write(b"\0".join((key, old.did)), 0, old.payload)
         return store.remove(key, old.stamp)
+
+
+def at_most(uri: bytes) -> bytes:
+    """A URI, cut off where it is longer than a record keeps."""
+    return uri if len(uri) <= URI_BYTES else uri[:URI_BYTES]
