@@ -39,8 +39,8 @@ from proxy.limits.counters import (
 from proxy.registrar.lookup import Target, lookup, target_for
 from proxy.routing.locate import Located, literal, next_hop
 from proxy.routing.node import Node
-from proxy.routing.request import Policy, Request
 from proxy.routing.renumbering import unshifted
+from proxy.routing.request import Policy, Request
 from proxy.routing.tracking import acknowledge, find_numbers, pass_by
 from proxy.sip import scanner
 from proxy.sip.address import Address, address_from

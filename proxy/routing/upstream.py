@@ -19,6 +19,7 @@ from proxy.sip.message import Message
 from proxy.sip.patching import forwarded_response, response
 from proxy.transaction.layer import Transaction, TransactionUser
 
+
 class Attempt(TransactionUser):
     """A target that is being tried, and what has come of it."""
 
