@@ -17,8 +17,7 @@ async def on_request(request: Request) -> None:
         request.reply(483, "Too Many Hops")
         return
 
-    # Later requests of a dialog go along the route that the dialog was set up with. Its cookie
-    # says that the route is ours and was made for this dialog.
+    # Later requests of a dialog go along its route, whose cookie says that we made it for them.
     if request.in_dialog:
         if request.came_by_our_route:
             request.relay()
@@ -36,9 +35,8 @@ async def on_request(request: Request) -> None:
         request.reply(403, "Preload Route denied")
         return
 
-    # With [auth], our own users show who they are; the answer is given where they do not.
-    ours = method == "REGISTER" or request.is_from_us
-    if ours and request.asks_credentials and await request.authorize() is None:
+    # With [auth], our own users show who they are; those who do not have got their answer.
+    if request.must_authenticate and await request.authorize() is None:
         return
 
     if method == "REGISTER":
@@ -47,7 +45,6 @@ async def on_request(request: Request) -> None:
 
     if method != "MESSAGE":
         request.record_route()
-
     # From one of our users to the rest of the world.
     if not request.is_for_us:
         request.add_header(b"P-hint", b"outbound")
@@ -67,7 +64,7 @@ async def on_request(request: Request) -> None:
         return
 
     targets = request.lookup()
-    if not targets:
+    if targets:
+        request.relay(targets)
+    else:
         request.reply(404, "Not Found")
-        return
-    request.relay(targets)

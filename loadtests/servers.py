@@ -54,7 +54,7 @@ def _options(name: str) -> bytes:
     return (
         f"OPTIONS sip:{DOMAIN} SIP/2.0\r\n"
         f"Via: SIP/2.0/UDP {name};branch=z9hG4bK{probe};rport\r\n"
-        f"From: <sip:probe@{DOMAIN}>;tag={probe}\r\nTo: <sip:probe@{DOMAIN}>\r\n"
+        f"From: <sip:probe@invalid>;tag={probe}\r\nTo: <sip:{DOMAIN}>\r\n"
         f"Call-ID: {probe}\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
     ).encode()
 
@@ -191,14 +191,17 @@ class Sipherd(Server):
     def command(self) -> list[str]:
         return [sys.executable, "-m", "workers", "run", "-c", str(self.config_path)]
 
-    def run_command(self, *words: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
-        """One `sipherd` command on this server's configuration, after the subcommand's words."""
+    def run_command(
+        self, *words: str, timeout: float = 30, text: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """One `sipherd` command, with `text` as its input."""
         environment = dict(os.environ, PYTHONPATH=str(ROOT))
         return subprocess.run(
             [sys.executable, "-m", "workers", *words],
             cwd=ROOT,
             env=environment,
             capture_output=True,
+            input=text,
             text=True,
             timeout=timeout,
             check=False,
@@ -238,6 +241,7 @@ class Kamailio(Server):
 
     name = "kamailio"
     defines: tuple[str, ...] = ()
+    database = ""
 
     def command(self) -> list[str]:
         template = (Path(__file__).with_name("kamailio.cfg")).read_text()
@@ -245,6 +249,7 @@ class Kamailio(Server):
         if self.ipv6:
             listen += f"\nlisten=udp:[::1]:{self.port}"
         config = self.directory / "kamailio.cfg"
+        template = template.replace("#DATABASE#", self.database)
         config.write_text(template.replace("#LISTEN#", listen))
         return [
             "kamailio",

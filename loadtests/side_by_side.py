@@ -5,7 +5,8 @@
 Each round starts both servers afresh, one after the other, in alternating order, and measures
 operations with the closed-loop generator. Medians over the rounds are compared. Then both get half
 of Kamailio's rate, open loop, and the p99 latencies are compared. The setup says what both do:
-`lean` nothing but register and relay, `dialogs` track every call as well.
+`lean` nothing but register and relay, `dialogs` track every call as well, `auth` ask who registers:
+digest with SHA-256, users in one MariaDB for both.
 Exit status 1: a bar is not met.
 """
 
@@ -17,6 +18,7 @@ import os
 import platform
 import sys
 import tempfile
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -24,6 +26,7 @@ from typing import Any
 
 from loadtests.generating import generate
 from loadtests.servers import Kamailio, Server, Sipherd
+from loadtests.subscribers import PASSWORD, Subscribers, subscribers
 
 Modes = dict[str, tuple[str, float, tuple[object, ...]]]
 Runs = dict[str, dict[str, list[dict[str, Any]]]]
@@ -37,15 +40,22 @@ class Setup:
     modes: Modes
     settings: str = ""  # of sipherd, besides the usual ones
     defines: tuple[str, ...] = ()  # of kamailio.cfg
+    users: int = 0  # who have to show who they are
 
-    def server(self, name: str, directory: Path) -> Server:
+    def server(self, name: str, directory: Path, users: Subscribers | None) -> Server:
         """A fresh server in a folder of its own."""
         directory.mkdir()
         if name == "sipherd":
-            return Sipherd(directory, capacity=20_000, settings=self.settings)
+            settings = self.settings + (users.settings() if users else "")
+            return Sipherd(directory, capacity=20_000, settings=settings)
         kamailio = Kamailio(directory)
         kamailio.defines = self.defines
+        kamailio.database = users.kamailio_url if users else ""
         return kamailio
+
+    def database(self) -> AbstractContextManager[Subscribers | None]:
+        """What the servers ask, for as long as they run."""
+        return subscribers(self.users) if self.users else nullcontext()
 
 
 SETUPS = {
@@ -61,11 +71,23 @@ SETUPS = {
         "[dialog]\nenabled = true\ncapacity = 20_000\n",
         ("DIALOGS",),
     ),
+    "auth": Setup(
+        {
+            "refresh": (
+                "REGISTER with digest, 10 000 users",
+                0.60,
+                ("-w", 128, "-u", 10_000, "-a", PASSWORD),
+            )
+        },
+        defines=("AUTH",),
+        users=10_000,
+    ),
 }
 
 
 def measure(
     setup: Setup,
+    users: Subscribers | None,
     names: list[str],
     rounds: int,
     folder: Path,
@@ -79,7 +101,7 @@ def measure(
     runs: Runs = {name: {mode: [] for mode in options} for name in names}
     for number in range(rounds):
         for name in names if number % 2 == 0 else reversed(names):
-            with setup.server(name, folder / f"{label}-{number}-{name}") as server:
+            with setup.server(name, folder / f"{label}-{number}-{name}", users) as server:
                 for mode, extra in options.items():
                     warm = (*setup.modes[mode][2], "-d", 0.4)
                     generate(server, mode, *warm)  # buffers, caches, branch predictors
@@ -170,9 +192,9 @@ def main() -> int:
     rounds, seconds = (1, 1.0) if args.quick else (args.rounds, args.seconds)
     names = args.servers.split(",")
     setup = SETUPS[args.setup]
-    with tempfile.TemporaryDirectory(prefix="side-by-side-") as folder:
+    with tempfile.TemporaryDirectory(prefix="side-by-side-") as folder, setup.database() as users:
         closed = {mode: (*extra, "-d", seconds) for mode, (_, _, extra) in setup.modes.items()}
-        runs = measure(setup, names, rounds, Path(folder), closed, "cost")
+        runs = measure(setup, users, names, rounds, Path(folder), closed, "cost")
         if len(names) < 2:
             print(json.dumps(runs))
             return 0
@@ -182,7 +204,7 @@ def main() -> int:
             for mode, row in zip(setup.modes, costs, strict=True)
         }
         opened = {mode: (*closed[mode], "-r", rates[mode]) for mode in setup.modes}
-        paced = measure(setup, names, rounds, Path(folder), opened, "latency")
+        paced = measure(setup, users, names, rounds, Path(folder), opened, "latency")
         latencies = latency_rows(paced, setup.modes, rates)
     print_tables(costs, latencies)
     if args.json:

@@ -42,6 +42,9 @@ LEFTOVERS = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
 
 # Where a process may sleep, and why. Everything else has a deadline in its loop.
 SLEEPERS = {
+    "workers/storage/database.py::Database.transaction": (
+        "in the storage process: milliseconds before a transaction that lost is tried again"
+    ),
     "workers/tables.py::lock_folder": (
         "before the first fork, up to two seconds: the processes of a killed supervisor end first"
     ),

@@ -12,27 +12,31 @@ from typing import Final
 
 from proxy.errors import ShmError
 from proxy.registrar.answers import Answers
-from proxy.registrar.questions import Field
+from proxy.registrar.questions import ALIAS, SUBSCRIBER, URIS, Field
 from proxy.routing.authentication import Authentication, AuthenticationRules
-from proxy.routing.inquiries import Ask, Inquiries
+from proxy.routing.inquiries import Inquiries
 from proxy.routing.node import Node
 from proxy.routing.nonce import Nonces
-from proxy.routing.pending import LATE, Pending
+from proxy.routing.pending import Pending
 from proxy.sip.digest_algorithms import NAMES
+from proxy.storage.kinds import Kind
 from workers.access_tables import ADDRESSES, DOMAINS, AccessTables
 from workers.child import Child
 from workers.errands import Errand, send_errand
 from workers.settings import Auth
 
 WORKERS_PER_NODE: Final = 1_024  # of which the nonces of two nodes never meet
-LIST_KINDS: Final = {DOMAINS: b"d", ADDRESSES: b"p"}
+LIST_KINDS: Final = {DOMAINS: Kind.DOMAINS, ADDRESSES: Kind.ADDRESSES}
+KINDS: Final = {SUBSCRIBER: Kind.SUBSCRIBER, ALIAS: Kind.ALIASES, URIS: Kind.URIS}
 RETRY_SECONDS: Final = 5.0
+
+AskStorage = Callable[[int, list[Field], Pending], None]
 
 
 class Lists:
     """The lists of the database: loaded by one worker, taken over by all."""
 
-    def __init__(self, child: Child, tables: AccessTables, node: Node, ask: Ask) -> None:
+    def __init__(self, child: Child, tables: AccessTables, node: Node, ask: AskStorage) -> None:
         self.child = child
         self.page = tables.lists
         self.node = node
@@ -45,6 +49,11 @@ class Lists:
         for number in LIST_KINDS:
             if self.node.now >= self.load_at[number]:
                 self.load(number)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over what somebody has published."""
+        for number in LIST_KINDS:
             if self.page.generation(number) != self.seen[number]:
                 self.take_over(number)
 
@@ -93,7 +102,7 @@ class ListWaiter:
         self.loaded(pending)
 
 
-def access_of(child: Child, node: Node, ask: Ask) -> Lists | None:
+def access_of(child: Child, node: Node, ask: AskStorage) -> Lists | None:
     """Give a worker's node what [auth] asks for; None where nobody is asked who they are."""
     tables = child.tables.access
     if tables is None:
@@ -111,20 +120,19 @@ def access_of(child: Child, node: Node, ask: Ask) -> Lists | None:
         lifetime_ms=settings.nonce_lifetime * 1_000,
         binds_source=settings.bind_source,
     )
-    inquiries = Inquiries(node, answers, ask, partial(tell_others, child))
+
+    def ask_kind(kind: bytes, fields: list[Field], pending: Pending) -> None:
+        ask(KINDS[kind], fields, pending)
+
+    inquiries = Inquiries(node, answers, ask_kind, partial(tell_others, child))
     node.authentication = Authentication(
         rules_of(child, settings), nonces, tables.nonces, inquiries
     )
     lists = Lists(child, tables, node, ask)
     node.errands[int(Errand.CREDENTIALS)] = inquiries.told
     node.errands[int(Errand.RELOAD_LIST)] = lambda data: lists.load(data[0])
-    lists.turn()
+    lists.refresh()
     return lists
-
-
-def no_database(kind: bytes, fields: list[Field], pending: Pending) -> None:
-    """Where no storage is configured nobody knows more than the tables."""
-    pending.finish(LATE)
 
 
 def rules_of(child: Child, settings: Auth) -> AuthenticationRules:

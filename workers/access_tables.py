@@ -16,7 +16,7 @@ from proxy.errors import ShmError
 from proxy.shm.answer_table import AnswerTable
 from proxy.shm.nonce_table import NonceTable
 from proxy.shm.row_page import RowPage
-from workers.aside import put_aside
+from workers.lasting import put_aside
 from workers.logs import Log
 from workers.settings import Auth, Config
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from proxy.sip.address import Address
     from workers.logs import Log
+    from workers.mailbox import Mailbox
     from workers.settings import Config
     from workers.shared_page import SharedPage
     from workers.tables import Tables
@@ -58,6 +59,7 @@ class Child:
         "index",
         "listeners",
         "log",
+        "lookups",
         "page",
         "parent_fd",
         "reader_eventfds",
@@ -83,6 +85,7 @@ class Child:
     parent_fd: int  # end of file: the supervisor is gone
     secret: bytes
     log: Log
+    lookups: Mailbox | None  # of the process that asks web servers
     page: SharedPage  # log levels
 
     def __init__(self, ready: Callable[[], object], **values: object) -> None:
@@ -137,6 +140,7 @@ class Slot:
     ever_up: bool = False
     heartbeat: int = 0
     heartbeat_at: float = 0.0
+    found_slow: bool = False  # and said so, since it last gave a sign of life
     aborted_at: float | None = None
     respawn_at: float | None = None
     failures: deque[float] = field(default_factory=lambda: deque(maxlen=64))

@@ -1,10 +1,11 @@
-"""The command line: `sipherd run`, `check`, `ctl`, `table check`."""
+"""The command line: `sipherd run`, `check`, `ctl`, `db`, `table check`."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,8 @@ app = typer.Typer(
 )
 table_app = typer.Typer(help="Look after table files.", no_args_is_help=True)
 app.add_typer(table_app, name="table")
+db_app = typer.Typer(help="Look after databases.", no_args_is_help=True)
+app.add_typer(db_app, name="db")
 
 
 def main() -> None:
@@ -104,6 +107,62 @@ def _value(text: str) -> Any:
         except ValueError:
             return text
     return text
+
+
+@db_app.command("create")
+def db_create(config: ConfigFile = DEFAULT_FILE) -> None:
+    """Make the tables that are missing in each database of [storage] urls."""
+    from workers.storage import setup
+
+    _each_database(config, setup.create)
+
+
+@db_app.command("upgrade")
+def db_upgrade(config: ConfigFile = DEFAULT_FILE) -> None:
+    """Make the tables and columns that are missing, and enter the versions."""
+    from workers.storage import setup
+
+    _each_database(config, setup.upgrade)
+
+
+@db_app.command("check")
+def db_check(config: ConfigFile = DEFAULT_FILE) -> None:
+    """Say what is missing in each database; exit status 1 when anything is."""
+    from workers.storage import setup
+
+    if _each_database(config, setup.check):
+        raise SystemExit(1)
+
+
+@db_app.command("add-user")
+def db_add_user(
+    user: Annotated[str, typer.Argument(help="USER@DOMAIN, or USER of the first domain.")],
+    config: ConfigFile = DEFAULT_FILE,
+) -> None:
+    """Add a user, or give one a new password: asked for, or the first line of the input."""
+    from workers.storage import subscribers
+
+    settings = load(config)
+    domains = settings.node.domains or (settings.listen.udp[0].host,)
+    name, domain = subscribers.parse_user(user, domains[0])
+    if sys.stdin.isatty():
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    realm = settings.auth.realm or domain
+    for url in settings.storage.urls:
+        print(f"{subscribers.add_user(url, name, domain, realm, password)}.")
+
+
+def _each_database(config: Path, work: Callable[[str], list[str]]) -> int:
+    """Do `work` on each database and print what it says; how much it had to say."""
+    said = 0
+    for number, url in enumerate(load(config).storage.urls):
+        sentences = work(url)
+        for sentence in sentences or ["nothing to do"]:
+            print(f"database {number}: {sentence}.")
+        said += len(sentences)
+    return said
 
 
 @table_app.command("check")

@@ -19,6 +19,7 @@ from workers.child import Child
 class Errand(enum.IntEnum):
     """Which errand it is: the key into a worker's `node.errands`."""
 
+    HTTP_ANSWER = 8  # to a look-up of a policy (proxy/routing/web.py)
     DURABLE = 1  # the database has what was committed up to ring.done(READER_STORAGE)
     ANSWER = 2  # a part of what the storage process was asked for (proxy/storage/kinds.py)
     CREDENTIALS = 3  # what the database has said: a state and the key of the question

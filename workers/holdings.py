@@ -23,12 +23,14 @@ from proxy.sip.address import Address
 from workers import priority, signals
 from workers.child import Child, Slot
 from workers.logs import Log, LogPipe, LogSink, LogStyle
+from workers.mailbox import Mailbox
 from workers.settings import Config
 from workers.shared_page import SharedPage
 from workers.sockets import Group, open_group
 from workers.tables import Tables, lock_folder, node_secret, open_tables, prepare_folder
 
 SUPERVISOR: Final = "supervisor"
+LOOKUPS_BYTES: Final = 1 << 20  # of questions that are on their way to the web servers
 _PID: Final = struct.Struct("=i")
 
 
@@ -80,6 +82,7 @@ class Holdings:
     groups: list[Group]
     listeners: list[Address]
     inbox_eventfds: list[int]
+    lookups: Mailbox | None
     reader_eventfds: list[int]
     tables: Tables
     secret: bytes
@@ -104,6 +107,7 @@ class Holdings:
             groups=groups,
             listeners=[Address.parse(e.host.encode(), e.port) for e in config.listen.udp],
             inbox_eventfds=[_eventfd() for _ in range(config.workers.udp)],
+            lookups=Mailbox.open(LOOKUPS_BYTES) if config.lookups.enabled else None,
             reader_eventfds=[_eventfd() for _ in range(READERS)],
             tables=tables,
             secret=node_secret(config),
@@ -131,6 +135,7 @@ class Holdings:
         setproctitle(f"sipherd: {slot.title}")
         signals.enter_child()
         faulthandler.enable(all_threads=False)
+        faulthandler.register(signals.TRACE, all_threads=False)
         os.close(self.life[1])
         os.close(self.ready[0])
         self.journal.pipe.enter_child()
@@ -149,6 +154,7 @@ class Holdings:
             sockets=self._own_sockets(slot),
             listeners=self.listeners,
             inbox_eventfds=self.inbox_eventfds,
+            lookups=self.lookups,
             reader_eventfds=self.reader_eventfds,
             tables=self.tables,
             stop_fd=slot.stop_fd,

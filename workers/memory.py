@@ -7,13 +7,23 @@ was flooded for some seconds would be as large for ever as it was then.
 from __future__ import annotations
 
 import ctypes
+import resource
 from collections.abc import Callable
 from typing import Final
 
+MIB: Final = 1 << 20
 FLOOD: Final = 5_000  # places of transactions, some 2 kB each
 SHARE: Final = 4  # what remains of a flood that counts as over: a quarter
 
 _trim: Final[Callable[[int], int]] = getattr(ctypes.CDLL(None), "malloc_trim", int)  # glibc's
+
+
+def bound(megabytes: int) -> None:
+    """Let this process take so much memory of its own; shared files do not count."""
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    wanted = megabytes * MIB
+    soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 class Ebb:

@@ -100,17 +100,17 @@ class Rehearsal:
         self.now = self.started = 1000.0
         self.unreachable: set[Address] = set()
         self.dns_waits = False
-        self.dead: list[ProxyCore] = []
+        self.cores: list[ProxyCore] = []  # the last one lives
         self.questions: list[tuple[bytes, Callable[[Any], None]]] = []
-        self.core = self.begin()
+        self.start_worker()
+
+    @property
+    def core(self) -> ProxyCore:
+        """The core of the worker that lives; dead ones are kept, as nothing has freed them."""
+        return self.cores[-1]
 
     def start_worker(self) -> None:
         """A worker that knows of no transaction, as after a kill -9."""
-        self.dead.append(self.core)  # kept, as its memory was not freed in an orderly way
-        self.core = self.begin()
-
-    def begin(self) -> ProxyCore:
-        """A core with nothing under way."""
         self.layer = TransactionLayer(TimerConfig(), self.capacity)
         identity = Identity(self.listeners, self.domains)
         self.node = Node(
@@ -128,8 +128,8 @@ class Rehearsal:
         if self.dialogs is not None:
             self.node.dialogs = self.tracker(self.dialogs, self.node)
         self.node.on_reply = self.script.on_reply
+        self.cores.append(ProxyCore(self.node, self.script.on_request))
         self.tell_time()
-        return ProxyCore(self.node, self.script.on_request)
 
     def tracker(self, settings: Dialog, node: Node) -> Tracker:
         """What tracks dialogs, by `[dialog]`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers import control, storage, timekeeper, udp_worker
+from workers import control, lookups, storage, timekeeper, udp_worker
 from workers.child import ChildSpec
 from workers.settings import Config
 
@@ -12,11 +12,13 @@ STORAGE_GRACE_S = 10.0  # the last changes have to be written
 def child_specs(config: Config) -> list[ChildSpec]:
     """The children of a node, workers last so that their number may grow."""
     grace_s = config.workers.grace_seconds
-    databases = []
-    if config.storage.is_used:
-        databases.append(ChildSpec("storage", storage.run, grace_s=grace_s + STORAGE_GRACE_S))
+    optional = []
+    if config.lookups.enabled:
+        optional.append(ChildSpec("lookups", lookups.run, grace_s=grace_s))
+    if config.uses_storage:
+        optional.append(ChildSpec("storage", storage.run, grace_s=grace_s + STORAGE_GRACE_S))
     return [
-        *databases,
+        *optional,
         ChildSpec("timekeeper", timekeeper.run, grace_s=grace_s),
         ChildSpec("control", control.run, grace_s=grace_s),
         ChildSpec(

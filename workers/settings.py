@@ -6,6 +6,7 @@ import ipaddress
 import os
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,7 +25,7 @@ from pydantic import (
 
 from proxy.limits import bounds
 from proxy.limits.source import Network
-from proxy.storage.modes import NO_DB, SQL_ONLY, DialogMode, Mode, Policy
+from proxy.storage.modes import NO_DB, SQL_ONLY, Mode, Policy
 from workers.database_url import read_url
 
 SIP_PORT = 5060
@@ -147,7 +148,6 @@ DatabaseUrl = Annotated[StrictStr, BeforeValidator(_database_url)]
 NameServer = Annotated[Endpoint, BeforeValidator(_name_server)]
 NetworkAddress = Annotated[Network, BeforeValidator(_network)]
 PipeAlgorithm = Literal["TAILDROP", "RED", "SBT", "HISTORY", "NETWORK", "FEEDBACK"]
-Algorithm = Literal["TAILDROP", "RED", "SBT", "HISTORY", "NETWORK", "FEEDBACK"]
 ProfileName = Annotated[StrictStr, AfterValidator(_profile_name)]
 Whole = StrictInt
 Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -188,7 +188,9 @@ class Workers(Section):
 
     udp: Annotated[Whole, Field(ge=1, le=64)] = 2
     inbox_bytes: Annotated[Whole, Field(ge=262_144, le=1 << 30)] = 4 << 20
+    slow_seconds: Annotated[Fraction, Field(ge=0.5, le=3_600)] = 2.0
     hang_seconds: Annotated[Fraction, Field(ge=0.5, le=3_600)] = 10.0
+    memory_mb: Annotated[Whole, Field(ge=64, le=1_048_576)] = 4_096
     grace_seconds: Annotated[Fraction, Field(ge=0, le=3_600)] = 5.0
     pure: StrictBool = False
 
@@ -281,6 +283,20 @@ class Resolver(Section):
         return self
 
 
+def _needs_aiohttp(value: bool) -> bool:
+    if value and find_spec("aiohttp") is None:
+        raise ValueError("needs the package aiohttp: pip install 'sipherd[lookups]'")
+    return value
+
+
+class Lookups(Section):
+    """The process that asks web servers for the policy."""
+
+    enabled: Annotated[StrictBool, AfterValidator(_needs_aiohttp)] = False
+    at_once: Annotated[Whole, Field(ge=1, le=10_000)] = 100
+    answer_bytes: Annotated[Whole, Field(ge=256, le=65_536)] = 16_384
+
+
 class Limits(Section):
     """Bounds on what one worker takes on."""
 
@@ -341,15 +357,9 @@ class Storage(Section):
     )
     mode: Mode = NO_DB
     policy: Policy = "failover"
-    dialogs: DialogMode = "none"
     interval_seconds: Annotated[Fraction, Field(ge=0.1, le=3_600)] = 10.0
     wait_seconds: Annotated[Fraction, Field(ge=0.1, le=30)] = 3.0
     parked: Annotated[Whole, Field(ge=1, le=1_000_000)] = 20_000
-
-    @property
-    def is_used(self) -> bool:
-        """Whether anything is written to a database."""
-        return self.mode != NO_DB or self.dialogs != "none"
 
     @model_validator(mode="after")
     def _sensible(self) -> Storage:
@@ -405,6 +415,7 @@ class Config(Section):
     auth: Auth = Field(default_factory=Auth)
     routing: Routing = Field(default_factory=Routing)
     resolver: Resolver = Field(default_factory=Resolver)
+    lookups: Lookups = Field(default_factory=Lookups)
     limits: Limits = Field(default_factory=Limits)
     ratelimit: Ratelimit = Field(default_factory=Ratelimit)
     flood: Flood = Field(default_factory=Flood)
@@ -412,6 +423,11 @@ class Config(Section):
     dialog: Dialog = Field(default_factory=Dialog)
     log: LogSettings = Field(default_factory=LogSettings)
     path: Path = Field(default=Path("sipherd.toml"), exclude=True)
+
+    @property
+    def uses_storage(self) -> bool:
+        """Whether a storage process is needed."""
+        return self.storage.mode != NO_DB or self.auth.enabled
 
     @property
     def folder(self) -> Path:

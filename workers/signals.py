@@ -25,6 +25,9 @@ WAITED_FOR: Final = STOP | QUIT | NOT_YET | {signal.SIGCHLD}
 # whole group must not end a worker that the supervisor wants to end gracefully.
 IGNORED_BY_CHILDREN: Final = STOP | QUIT | NOT_YET
 
+# Makes a child write where it is, and go on: no timer of ours uses it.
+TRACE: Final = signal.SIGVTALRM
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _SIGSET_BYTES: Final = 128
 _SIGINFO_BYTES: Final = 128

@@ -283,6 +283,7 @@ class Supervisor:
             beat = self.holdings.tables.slots.row(slot.row).heartbeat
             if suspended or beat != slot.heartbeat:
                 slot.heartbeat, slot.heartbeat_at = beat, now
+                slot.found_slow = False
             self._judge(slot, now, hang_s if slot.up_at is not None else BOOT_DEADLINE_S)
 
     def _judge(self, slot: Slot, now: float, patience_s: float) -> None:
@@ -294,6 +295,16 @@ class Supervisor:
             self.log.error("process hangs", what=slot.title, silent_s=now - slot.heartbeat_at)
             self.holdings.tables.slots.counters(0).add(counters.HANGS)
             self._system.kill(slot.pid, signal.SIGABRT)
+        elif slot.spec.reads_sockets and slot.up_at is not None and not slot.found_slow:
+            self._trace_if_slow(slot, now - slot.heartbeat_at)
+
+    def _trace_if_slow(self, slot: Slot, silent_s: float) -> None:
+        """A worker that has been at one thing for long writes what it is: mostly a policy."""
+        if silent_s > self.holdings.config.workers.slow_seconds:
+            slot.found_slow = True
+            self.log.warning("process is slow", what=slot.title, silent_s=silent_s)
+            self.holdings.tables.slots.counters(0).add(counters.SLOW_TURNS)
+            self._system.kill(slot.pid, signals.TRACE)
 
     # The way to the end
 

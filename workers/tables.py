@@ -54,6 +54,7 @@ QUESTION_BYTES: Final = 4 << 20
 LOCK: Final = "sipherd.lock"
 SECRET: Final = "secret"
 CONTROL_SOCKET: Final = "control.sock"
+PRIVATE_RECORDS: Final = 4_096
 LOCK_WAIT_S: Final = 2.0  # how long processes of a killed supervisor may take to be gone
 
 
@@ -70,9 +71,9 @@ class Tables:
     changes: ChangeRing
     questions: Inbox  # what others want of the storage process
     storage: Page  # what the storage process says of itself
+    dialogs: DialogTable | None  # None: calls are not tracked
+    profiles: ProfileTable | None
     access: AccessTables | None = None  # None: nobody is asked who they are
-    dialogs: DialogTable | None = None  # None: calls are not tracked
-    profiles: ProfileTable | None = None
 
     def close(self, clean: bool) -> None:
         """Let go of the tables; `clean` when no process was killed inside one."""
@@ -94,6 +95,8 @@ def open_tables(config: Config, log: Log) -> Tables:
     workers = config.workers.udp
     changes = ChangeRing.create(str(folder / CHANGES), CHANGE_UNITS)
     location.note_changes(changes, table_ids.LOCATION)
+    if dialogs is not None:
+        dialogs.note_changes(changes, table_ids.DIALOGS)
     return Tables(
         location=location,
         slots=ProcessSlots.create(str(folder / PROCESSES), ROWS, counters.COUNT, boot_id=boot_id),
@@ -225,6 +228,15 @@ def open_location(folder: Path, config: Config, boot_id: bytes, log: Log) -> Loc
         return LocationTable.attach(str(path), boot_id=boot_id)
 
     return Lasting(create, attach, bindings_in).open(folder / LOCATION, capacity, log)
+
+
+def private_location(config: Config, name: str) -> LocationTable:
+    """A small table of one process, gone with it: what it has fetched from a database."""
+    path = config.node.runtime_dir / f"{name}.private"
+    path.unlink(missing_ok=True)
+    table = LocationTable.create(str(path), PRIVATE_RECORDS, bytes_per_aor=2_048)
+    path.unlink()
+    return table
 
 
 def bindings_in(payload: bytes) -> int:

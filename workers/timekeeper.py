@@ -15,6 +15,7 @@ from typing import Final
 from proxy.errors import LockTimeout
 from proxy.limits import counters
 from proxy.registrar.expire import expire
+from proxy.shm.answer_table import AnswerTable
 from proxy.shm.location_table import LocationTable
 from proxy.shm.repair import scavenge
 from workers.child import Child
@@ -76,6 +77,30 @@ class Sweeper:
             period_s = min(LONGEST_PERIOD_S, self._table.count / RECORDS_PER_SECOND)
             self._next_at = now + max(TURN_S, period_s) - TURN_S / 2
             self.sweep(now_wall)
+            self.forget(now_wall)
+
+    def forget(self, now_wall: int) -> None:
+        """Drop the answers of the database that nobody may believe any more."""
+        access = self._child.tables.access
+        if access is None:
+            return
+        cursor = 0
+        while True:
+            keys, cursor = access.answers.due(now_wall, cursor, SWEEP_BATCH)
+            for key in keys:
+                self._forget(access.answers, key, now_wall)
+            self._child.beat()
+            if cursor == 0:
+                break
+        scavenge(access.answers, SCAVENGE_SLOTS)
+
+    def _forget(self, answers: AnswerTable, key: bytes, now_wall: int) -> None:
+        stamp = answers.snapshot(key)[1]
+        try:
+            if answers.expires_at(key) <= now_wall:
+                answers.commit(key, stamp, None, 0, 0)
+        except LockTimeout:  # the next sweep finds it again
+            self._counters.add(counters.LOCK_TIMEOUTS)
 
     def sweep(self, now_wall: int) -> int:
         """Expire everything that is due; how many contacts ran out."""

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import gc
 import os
-import random
 import select
 import time
 from contextlib import suppress
 
 from proxy.limits import counters as ids
 from proxy.limits.algorithms import number_of
-from proxy.registrar.rules import RegistrarRules
 from proxy.routing.branch import Signer
 from proxy.routing.core import ProxyCore
 from proxy.routing.dialog_agent import DialogAgent
@@ -24,20 +22,28 @@ from proxy.routing.identity import Identity
 from proxy.routing.node import Node
 from proxy.routing.parking import Parking
 from proxy.routing.ratelimit import Declared, Ratelimit
+from proxy.routing.remote import Remote
+from proxy.routing.web import Lookups
+from proxy.shm.location_table import LocationTable
 from proxy.shm.table_ids import READER_STORAGE
 from proxy.sip.address import Address
-from proxy.storage.modes import WRITE_THROUGH
+from proxy.storage.modes import SQL_ONLY, WRITE_THROUGH
 from proxy.transaction.layer import Transaction, TransactionLayer
 from proxy.transaction.states import Stimulus
 from proxy.transaction.timers import TimerConfig
-from workers.access import access_of, no_database
+from workers import memory
+from workers.access import access_of
 from workers.bans import flood_guard_of
 from workers.child import Child
 from workers.datagrams import DatagramSocket, Handoff
 from workers.errands import Errand
+from workers.mailbox import Mailbox
 from workers.memory import Ebb
 from workers.policy import load_policy
+from workers.questions import Questions
+from workers.registrar_rules import domains_of, rules_of
 from workers.resolver import Resolver, SocketWatcher
+from workers.tables import private_location
 from workers.tallies import Tallies
 from workers.tracking import tracker_of
 
@@ -82,14 +88,13 @@ class UdpWorker:
             self.layer,
             Signer(child.secret),
             Identity(child.listeners, domains_of(child)),
-            child.tables.location,
+            location_of(child),
             rules_of(child),
             self.counters,
             child.log,
             self.resolver.resolve,
             timers.timer_c,
         )
-        self.access = access_of(child, self.node, no_database)
         self.node.pipes = pipes_of(child)
         self.node.dialogs = tracker_of(child, self.node.clock)
         if self.node.dialogs is not None:
@@ -99,6 +104,8 @@ class UdpWorker:
         self.guard = flood_guard_of(child)
         for sock in self.sockets:
             sock.guard = self.guard
+        if child.lookups is not None:
+            self.node.lookups = lookups_of(child, child.lookups, self.node)
         script = load_policy(config.routing.script)
         self.node.on_reply = script.on_reply
         self.core = ProxyCore(self.node, script.on_request)
@@ -107,10 +114,10 @@ class UdpWorker:
         )
         self.tally_at = 0.0
         self.changed_at = 0
-        self.parking = parking_of(child)
-        if self.parking is not None:
-            self.node.parking = self.parking
-            self.node.errands[int(Errand.DURABLE)] = self.parking.release
+        self.questions = Questions(child, self.node)
+        self.remote = remote_of(child, self.node, self.questions)
+        self.access = access_of(child, self.node, self.questions.ask)
+        self.parking = parking_of(child, self.node)
 
     def serve(self) -> int:
         """Turn after turn until asked to stop; 0."""
@@ -195,6 +202,8 @@ class UdpWorker:
             self.resolver.expire()
             if self.parking is not None:
                 self.parking.expire(now)
+            if self.remote is not None:
+                self.remote.expire(now)
         except Exception as error:  # noqa: BLE001 - one transaction must not end a worker
             self.core.survive(error)
         if now >= self.tally_at:
@@ -256,45 +265,41 @@ class UdpWorker:
             self.poller.register(fd, mask)
 
 
-def parking_of(child: Child) -> Parking | None:
+def location_of(child: Child) -> LocationTable:
+    """The table of phones; with sql-only a private one, for what has been fetched."""
+    if child.config.storage.mode == SQL_ONLY:
+        return private_location(child.config, f"worker-{child.index + 1}")
+    return child.tables.location
+
+
+def retry_after(child: Child) -> bytes:
+    """What is said to a phone that the database keeps waiting."""
+    return b"Retry-After: %d\r\n" % max(1, child.config.registrar.retry_after)
+
+
+def remote_of(child: Child, node: Node, questions: Questions) -> Remote | None:
+    """Who asks the database instead of the table, when the mode asks for it."""
+    if child.config.storage.mode == SQL_ONLY:
+        node.remote = Remote(node, questions.ask, retry_after(child))
+    return node.remote
+
+
+def parking_of(child: Child, node: Node) -> Parking | None:
     """Where answers wait for the database, when the mode asks for it."""
     settings = child.config.storage
     if settings.mode != WRITE_THROUGH:
         return None
-    return Parking(
+    parking = Parking(
         child.tables.changes,
         READER_STORAGE,
         settings.wait_seconds,
         settings.parked,
-        b"Retry-After: %d\r\n" % max(1, child.config.registrar.retry_after),
+        retry_after(child),
         child.tables.slots.counters(child.slot),
     )
-
-
-def domains_of(child: Child) -> tuple[bytes, ...]:
-    """The configured domains as they stand in URIs."""
-    return tuple(domain.lower().encode() for domain in child.config.node.domains)
-
-
-def rules_of(child: Child) -> RegistrarRules:
-    """The registrar's rules: the configured ones, and our own addresses as domains."""
-    registrar = child.config.registrar
-    return RegistrarRules(
-        [*domains_of(child), *(listener.host for listener in child.listeners)],
-        default_expires=registrar.default_expires,
-        min_expires=registrar.min_expires,
-        max_expires=registrar.max_expires,
-        expires_jitter=registrar.expires_jitter,
-        uniform=random.random,
-        max_contacts=registrar.max_contacts,
-        when_full=registrar.when_full,
-        retry_after=registrar.retry_after,
-        short_expires=registrar.short_expires,
-        path_mode=registrar.path_mode,
-        cseq_delay=registrar.cseq_delay,
-        match_call_id=registrar.match_call_id,
-        node=child.config.node.id,
-    )
+    node.parking = parking
+    node.errands[int(Errand.DURABLE)] = parking.release
+    return parking
 
 
 def pipes_of(child: Child) -> Ratelimit:
@@ -306,6 +311,14 @@ def pipes_of(child: Child) -> Ratelimit:
     }
     counters = child.tables.slots.counters(child.slot)
     return Ratelimit(child.tables.pipes, declared, settings.default_algorithm, counters)
+
+
+def lookups_of(child: Child, mailbox: Mailbox, node: Node) -> Lookups:
+    """The way to the process that asks web servers, and back."""
+    first = os.getpid() << 32
+    lookups = Lookups(child.index, first, mailbox.put, node.pendings, node.counters)
+    node.errands[int(Errand.HTTP_ANSWER)] = lookups.answered
+    return lookups
 
 
 def resolver_of(child: Child, watch: SocketWatcher) -> Resolver:
@@ -321,6 +334,7 @@ def resolver_of(child: Child, watch: SocketWatcher) -> Resolver:
 
 def run(child: Child) -> int:
     """The entry point of a UDP worker."""
+    memory.bound(child.config.workers.memory_mb)
     worker = UdpWorker(child)
     gc.freeze()
     gc.disable()  # the core's objects hang together only while a transaction lives

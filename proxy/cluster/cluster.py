@@ -29,6 +29,9 @@ from proxy.limits import bounds
 
 Handler = Callable[[Link, Frame, int, int], None]
 SWEEP_MS = 1_000
+LOOK_MS = 50  # between two looks at links and snapshots, when no frame is about them
+# What most frames are: they need no such look.
+EVERYDAY = (Kind.DATA, Kind.ACK)
 
 
 class Cluster:
@@ -60,7 +63,8 @@ class Cluster:
         self.enabled = True
         self._beats = 0
         self._counts_told = 0
-        self._beat_at = self._counts_at = self._refresh_at = self._sweep_at = -1
+        self._look_at = self._beat_at = -1
+        self._counts_at = self._refresh_at = self._sweep_at = -1
         self._handlers: dict[int, Handler] = {
             Kind.HELLO: self.replication.on_hello,
             Kind.WELCOME: self.replication.on_welcome,
@@ -100,6 +104,8 @@ class Cluster:
         elif not self._is_current(link, frame):
             self.wire.tallies["stale_frames"] += 1
         elif self.enabled or frame.kind == Kind.BEAT:
+            if frame.kind not in EVERYDAY:
+                self._look_at = -1
             handler(link, frame, now, wall)
 
     def _relay(self, frame: Frame, now: int) -> None:
@@ -145,19 +151,20 @@ class Cluster:
 
     def tick(self, now: int, wall: int) -> int:
         """What is due; when to come back at the latest."""
-        for link in self.links.values():
-            self._watch(link, now, wall)
+        looks = now >= self._look_at
+        if looks:
+            self._look_at = now + LOOK_MS
+            for link in self.links.values():
+                self._watch(link, now, wall)
         more = self.replication.pump(now, wall)
-        if self.enabled:
-            more |= self.comparison.tick(now)
+        if self.enabled and looks and self.comparison.tick(now):
+            more = True
+            self._look_at = now
+        if now >= self._counts_at:
             self._tell_counts(now)
-        self._beat(now, wall)
-        if now >= self._sweep_at:
-            self._sweep_at = now + SWEEP_MS
-            self.counts.sweep(now)
-        if more:
-            return now
-        return min(self._beat_at, self._counts_at if self.enabled else self._beat_at)
+        if now >= self._beat_at:
+            self._beat(now, wall)
+        return now if more else min(self._look_at, self._beat_at, self._counts_at)
 
     def _watch(self, link: Link, now: int, wall: int) -> None:
         """Whether there is a way to a peer, and what follows from it."""
@@ -182,8 +189,6 @@ class Cluster:
     # -- beats -------------------------------------------------------------------------------------
 
     def _beat(self, now: int, wall: int) -> None:
-        if now < self._beat_at:
-            return
         self._beat_at = now + self.settings.pace.beat
         self._beats += 1
         beat = Beat(
@@ -237,10 +242,13 @@ class Cluster:
         self._beat_at = now  # the peers hear of it at the next tick
 
     def _tell_counts(self, now: int) -> None:
-        if now < self._counts_at:
-            return
         pace = self.settings.pace
         self._counts_at = now + pace.counts
+        if now >= self._sweep_at:
+            self._sweep_at = now + SWEEP_MS
+            self.counts.sweep(now)
+        if not self.enabled:
+            return
         if now >= self._refresh_at:
             self._refresh_at = now + pace.counts_refresh
             told = self.counts.all_own()
@@ -259,7 +267,7 @@ class Cluster:
     def set_enabled(self, enabled: bool) -> None:
         """Take this node out of the cluster, or back (clusterer_set_status)."""
         self.enabled = enabled
-        self._beat_at = -1
+        self._look_at = self._beat_at = -1
 
     def set_capability(self, table: int, enabled: bool, now: int) -> None:
         """Neither send nor take a table's changes, or do so again (clusterer_set_cap_status)."""

@@ -245,7 +245,7 @@ class Comparison:
     # -- giving ------------------------------------------------------------------------------------
 
     def on_ask(self, link: Link, frame: Frame, now: int, wall: int) -> None:
-        """A peer wants what it lacks: it gets it from the next turn on, or comes later."""
+        """A peer wants what it lacks: served from the next turn on, or told to come later."""
         ask = SyncAsk.decode(frame.body)
         serving = self.serving
         if serving is not None and serving.peer == link.peer:

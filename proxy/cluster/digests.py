@@ -30,9 +30,12 @@ def mix(value: int) -> int:
 
 
 def hash_bytes(data: bytes, start: int) -> int:
-    """FNV-1a of some bytes behind a number, mixed."""
+    """FNV-1a of some bytes behind a number, mixed.
+
+    The number is spread over all bits first: FNV would take it for a change of the first byte.
+    """
     p = data
-    value = _OFFSET ^ start
+    value = _OFFSET ^ mix(start)
     for index in range(len(data)):
         value = (value ^ p[index]) * _PRIME & _ALL
     return mix(value)

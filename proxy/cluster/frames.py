@@ -11,6 +11,7 @@ from zlib import crc32
 
 from proxy.errors import BadFrame
 from proxy.limits import bounds
+from proxy.shm.words import get_u32
 
 MAGIC = 0x5053  # "SP"
 VERSION = 1
@@ -120,14 +121,6 @@ def encode_records(head: bytes, records: list[tuple[int, bytes, bytes]]) -> byte
         pieces.append(key)
         pieces.append(body)
     return b"".join(pieces)
-
-
-def get_u32(p: bytes, at: int) -> int:
-    """An unsigned 32-bit number at `at`."""
-    value = p[at + 3]
-    value = value << 8 | p[at + 2]
-    value = value << 8 | p[at + 1]
-    return value << 8 | p[at]
 
 
 def decode_records(data: bytes, at: int) -> list[tuple[int, bytes, bytes]]:

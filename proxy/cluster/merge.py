@@ -9,13 +9,13 @@ arrive. `proxy/registrar/replica.py` does the same for each binding of an AoR.
 from __future__ import annotations
 
 from struct import Struct
+from zlib import crc32
 
 from proxy.cluster.digests import part_stamp
 
 HEAD = Struct("<QHBBI")
 HEAD_BYTES = 16
 TOMBSTONE = 1
-PART = 0x50415254  # a record that is its own only part
 
 
 def make(version: int, origin: int, payload: bytes, expires: int = 0) -> bytes:
@@ -51,7 +51,7 @@ class WholeForm:
     def stamps(self, body: bytes) -> tuple[int, int]:
         """What is live in it, and what is dead, as 64-bit numbers."""
         version, origin, flags, _, _ = HEAD.unpack_from(body)
-        stamp = part_stamp(PART, version, origin)
+        stamp = part_stamp(crc32(body), version, origin)
         return (0, stamp) if flags & TOMBSTONE else (stamp, 0)
 
     def merge(self, ours: bytes, theirs: bytes) -> bytes:

@@ -348,7 +348,8 @@ class Replication:
         moments = [0]
         if pace.longest_life_s:
             moments.append(wall - 1000 * (pace.longest_life_s + pace.grace_s) - 2 * lead)
-        beats = [peer.beat for peer in self.membership.peers.values()]
-        stable = min([self.stable_ms, *(beat.stable_ms if beat else 0 for beat in beats)])
+        stable = self.stable_ms
+        for peer in self.membership.peers.values():
+            stable = min(stable, peer.beat.stable_ms if peer.beat is not None else 0)
         moments.append(min(stable - lead, wall - 1000 * pace.tombstone_least_s))
         return max(moments) << 16

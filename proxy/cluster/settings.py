@@ -15,7 +15,7 @@ class Pace:
     silence: int = 1_500  # without one, a node is down
     hello: int = 500  # until a question is asked again
     resend: int = 400  # without an acknowledgement, what is under way is sent again
-    resend_most: int = 5_000  # the longest such wait, each is twice the last
+    resend_most: int = 2_000  # the longest such wait, each is twice the last
     sync_silence: int = 5_000  # a snapshot without progress is given up
     repair: int = 30_000  # between two comparisons with a peer whose sums differ
     repair_soon: int = 5_000  # the first comparison after a link came back

@@ -44,6 +44,7 @@ PENDING_SECONDS: Final = 300  # the longest a policy may wait for one
 CHANGED_LINES: Final = 12  # header lines that a policy may add to one message
 CHANGED_BYTES: Final = 8_192  # in all those lines
 POLICY_TURNS: Final = 100  # things that one request's policy may relay to, ask for or wait for
+HTTP_QUESTION_BYTES: Final = 16_384  # of the body that a policy sends to a web server
 POLICY_FAULTS: Final = 256  # causes of failed policies that a worker tells apart
 DIALOG_LEGS: Final = 16  # callees of one INVITE that are told apart
 DIALOG_CONTACT_BYTES: Final = 512  # of a remote target; a longer one is not kept

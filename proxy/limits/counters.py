@@ -93,6 +93,8 @@ LOOPS_DETECTED: Final = counter("sipherd:loops_detected")
 TOO_MANY_HOPS: Final = counter("sipherd:too_many_hops")
 TIMER_C_FIRED: Final = counter("sipherd:timer_c_fired")
 POLICY_ERRORS: Final = counter("sipherd:policy_errors")
+LOOKUPS: Final = counter("sipherd:lookups")  # HTTP questions of policies
+LOOKUP_FAILURES: Final = counter("sipherd:lookup_failures")  # of them, those without an answer
 PENDINGS_REFUSED: Final = counter("sipherd:pendings_refused")  # too many questions open at a time
 PENDINGS_LATE: Final = counter("sipherd:pendings_late")  # questions without an answer in time
 DNS_QUERIES: Final = counter("sipherd:dns_queries")
@@ -103,6 +105,7 @@ AUTH_ACCEPTED: Final = counter("sipherd:auth_accepted")
 AUTH_CHALLENGES: Final = counter("sipherd:auth_challenges")  # 401 and 407
 AUTH_WRONG: Final = counter("sipherd:auth_wrong")  # a wrong response, or no such user
 AUTH_NOT_OWNER: Final = counter("sipherd:auth_not_owner")  # right, but for somebody else's address
+AUTH_OTHER_URI: Final = counter("sipherd:auth_other_uri")  # signed for another Request-URI
 AUTH_STALE: Final = counter("sipherd:auth_stale")  # genuine nonces that had expired
 AUTH_REPLAYS: Final = counter("sipherd:auth_replays")  # a nonce and nc that were used before
 AUTH_UNAVAILABLE: Final = counter("sipherd:auth_unavailable")  # 503: not cached, no database
@@ -128,12 +131,13 @@ STORAGE_FAILURES: Final = counter("storage:failures")  # transactions that came 
 STORAGE_ROWS_REFUSED: Final = counter("storage:rows_refused")  # by a database that is well
 STORAGE_COMPARISONS: Final = counter("storage:comparisons")  # of a whole table with a database
 STORAGE_QUESTIONS: Final = counter("storage:questions")
-STORAGE_PARKED: Final = counter("storage:parked_requests")
+STORAGE_PARKED: Final = counter("storage:parked")
 STORAGE_PARKED_LATE: Final = counter("storage:parked_late")  # answered 503: the database was late
 STORAGE_PARKED_REFUSED: Final = counter("storage:parked_refused")  # too many of them
 
 # sipherd: processes
 RESTARTS: Final = counter("sipherd:restarts")
+SLOW_TURNS: Final = counter("sipherd:slow_turns")  # of a worker, so long that it was traced
 HANGS: Final = counter("sipherd:hangs")
 LOG_LINES_DROPPED: Final = counter("sipherd:log_lines_dropped")
 # of a worker's loop: datagrams per turn say how batched it runs

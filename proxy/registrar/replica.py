@@ -8,6 +8,7 @@ and the version of its removal.
 from __future__ import annotations
 
 from proxy.registrar.layout import (
+    AT_CSEQ,
     AT_EXPIRES,
     AT_FLAGS,
     AT_LENGTHS,
@@ -51,14 +52,20 @@ def identity(payload: bytes, at: int) -> bytes:
 
 
 def binding_stamp(payload: bytes, at: int) -> int:
-    """The stamp of one binding: changes whenever its version does, the same on every node."""
+    """The stamp of one binding: changes whenever its version does, the same on every node.
+
+    A node that lost its tables and whose clock went back may give a version twice, so the numbers
+    that differ between two REGISTERs are in it as well.
+    """
     name = identity(payload, at)
     p = name
     value = OFFSET
     for index in range(len(name)):
         value = (value ^ p[index]) * PRIME & ALL
+    told = get_u32(payload, at + AT_EXPIRES)
+    told = told << 32 | get_u32(payload, at + AT_CSEQ)
     version = get_u64(payload, at)
-    return mix(mix(version ^ value) ^ get_u16(payload, at + AT_ORIGIN) ^ value)
+    return mix(mix(version ^ value ^ mix(told)) ^ get_u16(payload, at + AT_ORIGIN) ^ value)
 
 
 def is_newer(theirs: bytes, at: int, ours: bytes, our_at: int) -> bool:

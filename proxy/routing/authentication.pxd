@@ -14,6 +14,7 @@ from proxy.sip.message cimport Message
 from proxy.sip.uri cimport Uri, parse_uri, unescape_user, uri_equal
 
 cdef int AUTH_ACCEPTED, AUTH_CHALLENGES, AUTH_NO_HASH, AUTH_NOT_OWNER, AUTH_REPLAYS, AUTH_STALE
+cdef int AUTH_OTHER_URI
 cdef int AUTH_UNAVAILABLE, AUTH_WRONG, LOCK_TIMEOUTS, NONCES_EVICTED
 cdef int AUTHORIZATION, PROXY_AUTHORIZATION, ACCEPTED, EVICTING, FOUND, CREDENTIALS
 cdef tuple HASH_OF

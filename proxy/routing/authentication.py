@@ -15,6 +15,7 @@ from proxy.limits.counters import (
     AUTH_CHALLENGES,
     AUTH_NO_HASH,
     AUTH_NOT_OWNER,
+    AUTH_OTHER_URI,
     AUTH_REPLAYS,
     AUTH_STALE,
     AUTH_UNAVAILABLE,
@@ -151,7 +152,10 @@ class Authentication:
             return False
         if not self.rules.check_uri or given.uri == request.message.request_uri:
             return True
-        return uri_equal(parse_uri(given.uri), parse_uri(request.message.request_uri))
+        if uri_equal(parse_uri(given.uri), parse_uri(request.message.request_uri)):
+            return True
+        request.node.counters.add(AUTH_OTHER_URI, 1)
+        return False
 
     def matches(self, request: Exchange, given: Credentials, answer: Answer) -> bool:
         """Whether the response proves the password; as much work for those who do not exist."""

@@ -1,4 +1,5 @@
 cimport cython
+from proxy.sip.grammar cimport word_at
 from proxy.sip.message cimport Message
 
 cdef unsigned long long MASK, LOW, SIP0, SIP1, SIP2, SIP3, ROUTE_COOKIE, OWN_TAG

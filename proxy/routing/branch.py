@@ -18,6 +18,9 @@ import cython
 from proxy.constants import BRANCH_BYTES, BRANCH_COOKIE
 from proxy.sip.message import Message
 
+if not cython.compiled:
+    from proxy.sip.grammar import word_at
+
 # Compiled, a literal of more than 31 bits would be a Python number, and the mask a slow one.
 MASK = 0xFFFFFFFFFFFFFFFF
 LOW = 0xFFFFFFFF
@@ -51,9 +54,7 @@ def siphash(key0: int, key1: int, number: int, data: bytes) -> int:
         if at < 0:
             word = number
         elif at < whole:
-            word = 0
-            for i in range(7, -1, -1):
-                word = (word << 8) | p[at + i]
+            word = word_at(p, at)
         elif at == whole:
             word = (size + 8) & 0xFF
             for i in range(6, -1, -1):

@@ -1,4 +1,4 @@
-"""The last session description of each side, for re-INVITEs that ask whether it is there."""
+"""The last session description of each side, for the re-INVITEs that ask whether it is there."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ cdef class Exchange(ForkUser):
     cdef public bint waiting
     cdef public bint own_route
     cdef public Dialog tracked
+    cdef begin(self, Node node, Message message, Address source, int listener)
     cpdef prepare(self)
     cpdef bint passes(self) except *
     @cython.locals(message=Message)

@@ -34,7 +34,8 @@ RELAYED_HEADER_LINES = bounds.HEADER_LINES - 16  # the rest is for what we and t
 class Exchange(ForkUser):
     """One new request and what has been done about it so far."""
 
-    def __init__(self, node: Node, message: Message, source: Address, listener: int) -> None:
+    def begin(self, node: Node, message: Message, source: Address, listener: int) -> None:
+        """What `__init__` of the last subclass calls: `super()` is slow, compiled."""
         self.node = node
         self.message = message
         self.source = source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from traceback import format_tb
+from traceback import clear_frames, format_tb
 from types import TracebackType
 
 from proxy.limits.bounds import POLICY_FAULTS
@@ -22,6 +22,7 @@ class Mistakes:
 
         More causes than anybody can read are counted as one.
         """
+        clear_frames(error.__traceback__)  # who ran out of memory needs some to say so
         key = cause(error)
         if key not in self.times and len(self.times) >= POLICY_FAULTS:
             key = ()

@@ -24,7 +24,9 @@ cdef class Node:
     cdef readonly Pendings pendings
     cdef readonly object mistakes
     cdef public object on_reply
+    cdef public object lookups
     cdef readonly dict errands
+    cdef public object remote
     cdef public object authentication
     cdef readonly object addresses
     cdef public Ratelimit pipes

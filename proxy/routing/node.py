@@ -15,6 +15,7 @@ from proxy.routing.identity import Identity
 from proxy.routing.mistakes import Mistakes
 from proxy.routing.pending import Pendings
 from proxy.routing.ratelimit import Ratelimit
+from proxy.routing.web import WebAsker
 from proxy.shm.location_table import LocationTable
 from proxy.shm.slots import Counters
 from proxy.sip.address import Address
@@ -66,11 +67,13 @@ class Node:
         self.pendings = Pendings(layer.timers, counters)
         self.mistakes = Mistakes()
         self.on_reply: ReplyHandler | None = None  # the policy's, if it has one
+        self.lookups: WebAsker | None = None  # None: this node asks no web servers
         # what other processes of this node tell a worker: the first byte says which of these it is
         self.errands: dict[int, Callable[[bytes], None]] = {}
         self.authentication: Any = None  # an Authentication, where [auth] is enabled
         self.addresses = AddressGroups()
         self.pipes: Ratelimit | None = None  # the worker's, for policies
+        self.remote: Any = None  # sql-only: who asks the database instead (remote.py)
         # hand_over(listener, sockaddr, data): whether it was another worker's and has gone there
         self.hand_over: Callable[[int, bytes, bytes], bool] | None = None
         self.dialogs: Tracker | None = None  # the worker's, unless calls are not tracked

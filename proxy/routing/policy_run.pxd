@@ -4,9 +4,11 @@ from proxy.routing.node cimport Node
 from proxy.routing.pending cimport Pending
 from proxy.routing.response_context cimport ResponseContext
 from proxy.routing.tracking cimport leave_off
+from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
 
 cdef int POLICY_TURNS, ROUTE
+cdef int TIMEOUT, SILENCE
 
 @cython.final
 cdef class Outcome(Pending):
@@ -26,7 +28,9 @@ cdef class PolicyRun(Exchange):
     cdef public Pending awaited
     cdef public Outcome outcome
     cdef public int turns
+    cdef begin(self, Node node, Message message, Address source, int listener)
     cpdef run(self, object policy)
+    cpdef start(self, object policy)
     cpdef step(self)
     cpdef bint may_await(self, Pending pending) except *
     cpdef resume(self, Pending pending)

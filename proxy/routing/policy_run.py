@@ -16,12 +16,15 @@ from proxy.limits.bounds import POLICY_TURNS
 from proxy.routing.exchange import Exchange
 from proxy.routing.mistakes import is_told
 from proxy.routing.node import Node
-from proxy.routing.pending import Pending
+from proxy.routing.pending import Pending, rounded
 from proxy.routing.response_context import ResponseContext
 from proxy.routing.tracking import leave_off
 from proxy.sip.address import Address
 from proxy.sip.header_ids import ROUTE
 from proxy.sip.message import Message
+
+TIMEOUT = 0
+SILENCE = 1
 
 
 class Outcome(Pending):
@@ -47,11 +50,22 @@ class Outcome(Pending):
         self.context = None
         self.finish(None)
 
+    def bound(
+        self, context: ResponseContext, timeout: float | None, silence: float | None, now: float
+    ) -> None:
+        """Let the relay take only so long."""
+        self.context = context
+        timers = context.node.layer.timers
+        if timeout is not None:
+            timers.start(now, rounded(timeout), self, TIMEOUT)
+        if silence is not None:
+            timers.start(now, rounded(silence), self, SILENCE)
+
     def fire(self, timer: int, now: float) -> None:
         """The relay has taken as long as it may."""
         context = self.context
         if context is not None:
-            context.time_out(now)
+            context.time_out(timer == SILENCE, now)
 
 
 class Sleep(Pending):
@@ -68,8 +82,9 @@ ENDED = Outcome()  # in the place of an awaited outcome: the policy has come to 
 class PolicyRun(Exchange):
     """A request and the policy that decides about it."""
 
-    def __init__(self, node: Node, message: Message, source: Address, listener: int) -> None:
-        super().__init__(node, message, source, listener)
+    def begin(self, node: Node, message: Message, source: Address, listener: int) -> None:
+        """As in Exchange."""
+        Exchange.begin(self, node, message, source, listener)
         self.coroutine: Iterator[Pending] | None = None
         self.awaited: Pending | None = None
         self.outcome: Outcome | None = None
@@ -79,6 +94,12 @@ class PolicyRun(Exchange):
         """Give the request to the policy."""
         if self.message.has(ROUTE):
             self.prepare()
+        remote = self.node.remote
+        if remote is None or not remote.fetch(self, policy):
+            self.start(policy)
+
+    def start(self, policy: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+        """Everything is at hand that the policy may look at."""
         self.coroutine = policy(self).__await__()
         self.step()
 

@@ -13,5 +13,5 @@ cdef class Ratelimit:
     cdef dict _declared
     cdef int _default
 
-    @cython.locals(chosen=int, verdict=int)
+    @cython.locals(chosen=int, verdict=int, key=bytes)
     cpdef bint check(self, str name, object limit, str algorithm, double now) except *

@@ -49,7 +49,8 @@ class Ratelimit:
             raise ValueError(f"a limit is 0 to {bounds.PIPE_LIMIT}, not {limit}")
         if algorithm is not None:
             chosen = algorithms.number_of(algorithm)
-        verdict = self.pipes.check(name.encode(), limit, chosen, int(now * 1000))
+        key = name.encode("utf-8", "surrogateescape")  # it may come from bytes that are no text
+        verdict = self.pipes.check(key, limit, chosen, int(now * 1000))
         if verdict == _ADMITTED:
             return True
         self.counters.add(PIPES_FULL if verdict == _NO_ROOM else PIPE_REFUSALS, 1)

@@ -13,7 +13,6 @@ from typing import Any
 from proxy.constants import reason_phrase
 from proxy.dialog.dialog import Dialog
 from proxy.dialog.layout import LETTERS
-from proxy.dialog.tracker import Tracker
 from proxy.dialog.validation import Validity
 from proxy.errors import BadMessage, HandedOver
 from proxy.limits.counters import REGISTRAR_ACCEPTED_REGS, REGISTRAR_REJECTED_REGS
@@ -23,18 +22,19 @@ from proxy.routing.address_groups import Entry
 from proxy.routing.authentication import User, authorize, behind_alias
 from proxy.routing.header_changes import check_value
 from proxy.routing.node import Node
-from proxy.routing.pending import Pending, rounded
+from proxy.routing.pending import Pending
 from proxy.routing.policy_run import Outcome, PolicyRun, Sleep
 from proxy.routing.reply import Revision
 from proxy.routing.response_context import ResponseContext
 from proxy.routing.tracking import (
     begin,
     dialog_of,
-    follow,
-    is_late,
     judge,
+    may_be_tracked,
     repair_route,
+    tracker_of,
 )
+from proxy.routing.web import DISABLED, HttpLookup, check_question, failed
 from proxy.sip.address import Address
 from proxy.sip.header_ids import FROM, TO
 from proxy.sip.headers import NameAddr, renamed
@@ -59,7 +59,7 @@ class Request(PolicyRun):
     """One new request, as a policy sees it."""
 
     def __init__(self, node: Node, message: Message, source: Address, listener: int) -> None:
-        super().__init__(node, message, source, listener)
+        self.begin(node, message, source, listener)
         self._uri: Uri | None = None
         self._values: dict[Any, Any] | None = None
 
@@ -126,7 +126,7 @@ class Request(PolicyRun):
 
     def profile_size(self, name: str, value: str = "") -> int:
         """How many dialogs are in a profile; without a value in all values of it together."""
-        store = self._tracker().store
+        store = tracker_of(self).store
         return store.profiles.size(name.encode(), value.encode(), self.node.wall)
 
     def pipe(self, name: str, limit: int | None = None, algorithm: str | None = None) -> bool:
@@ -136,9 +136,11 @@ class Request(PolicyRun):
         return self.node.pipes.check(name, limit, algorithm, self.node.now)
 
     @property
-    def asks_credentials(self) -> bool:
-        """Whether [auth] is enabled: users have to show who they are."""
-        return self.node.authentication is not None
+    def must_authenticate(self) -> bool:
+        """Whether [auth] wants the sender to show who it is: our users, and who registers."""
+        if self.node.authentication is None:
+            return False
+        return self.method == "REGISTER" or self.is_from_us
 
     def check_source_address(self, group: int, pattern: str = "") -> Entry | None:
         """The row of `address` in a group (0: any) that the source matches."""
@@ -164,7 +166,7 @@ class Request(PolicyRun):
         """
         if self.method != "INVITE" or self.in_dialog:
             raise ValueError("only an INVITE outside a dialog sets one up")
-        self._tracker()
+        tracker_of(self)
         self.record_route()
         return begin(self, flag_bits(flags), timeout)
 
@@ -192,13 +194,6 @@ class Request(PolicyRun):
         fixed = repair_route(self)
         self._uri = None
         return fixed
-
-    def _tracker(self) -> Tracker:
-        """What tracks dialogs here; an error where nothing does."""
-        tracker = self.node.dialogs
-        if tracker is None:
-            raise RuntimeError("[dialog] is not enabled")
-        return tracker
 
     def add_header(self, name: bytes, value: bytes) -> None:
         """Add a header line to what will be relayed."""
@@ -272,6 +267,9 @@ class Request(PolicyRun):
     def save(self) -> None:
         """Register: RFC 3261 §10.3, and answer."""
         node = self.node
+        if node.remote is not None:
+            node.remote.register(self)
+            return
         local = node.identity.listeners[self.listener].hostport
         result = save(
             node.location,
@@ -298,10 +296,16 @@ class Request(PolicyRun):
         """Do not answer at all."""
         self.dropped = True
 
-    def relay(self, targets: list[Target] | None = None, timeout: float | None = None) -> Outcome:
+    def relay(
+        self,
+        targets: list[Target] | None = None,
+        timeout: float | None = None,
+        silence: float | None = None,
+    ) -> Outcome:
         """Send the request on (§16): to `targets`, else along its Route or to its Request-URI.
 
-        After `timeout` seconds without an answer what rings is cancelled, and the outcome is 408.
+        After `timeout` seconds without an answer what rings is cancelled, and the outcome is 408;
+        after `silence` seconds that holds for whoever has not even sent a provisional response.
         While another relay is under way this one joins it.
         """
         for target in targets or ():
@@ -320,7 +324,7 @@ class Request(PolicyRun):
             return outcome
         context = self.context
         if context is None:
-            if self.node.dialogs is not None and not self._may_be_tracked():
+            if self.node.dialogs is not None and not may_be_tracked(self):
                 outcome.end(self.answered)
                 return outcome
             assert self.server is not None
@@ -329,9 +333,8 @@ class Request(PolicyRun):
                 context.dialog = self.tracked
         if context.revision is None and (self.node.on_reply is not None or self.relaying.originals):
             context.revision = Revision(self, self.node.on_reply)
-        if timeout is not None:
-            outcome.context = context
-            self.node.layer.timers.start(self.node.now, rounded(timeout), outcome, 0)
+        if timeout is not None or silence is not None:
+            outcome.bound(context, timeout, silence, self.node.now)
         if targets is None:
             context.start_one(target_for(self.relaying.request_uri), self.node.now)
         elif len(targets) == 1:
@@ -343,27 +346,33 @@ class Request(PolicyRun):
             outcome.end(480)
         return outcome
 
-    def _may_be_tracked(self) -> bool:
-        """Tell the tracker that this request goes on; False, and answered, where it may not."""
-        if self.in_dialog:
-            if is_late(self):
-                self.reply(481)
-                return False
-            follow(self)
-            return True
-        if self.method != "INVITE" or not self.relaying.record_route:
-            return True
-        rules = self._tracker().store.rules
-        if self.tracked is None and not rules.automatic:
-            return True
-        if begin(self, 0, 0) or not rules.refuse_when_full:
-            return True
-        self.reply(503, headers=b"Retry-After: 5\r\n")
-        return False
-
     def sleep(self, seconds: float) -> Pending:
         """Wait; the worker does other things meanwhile. At most five minutes."""
         return self.wait_for(Sleep(), seconds)
+
+    def http_get(self, url: str, timeout: float = 1.0) -> Pending:
+        """Ask a web server; awaited, it is an HttpAnswer."""
+        return self._look_up(url, None, "", timeout)
+
+    def http_post(
+        self,
+        url: str,
+        body: bytes,
+        timeout: float = 1.0,
+        content_type: str = "application/json",
+    ) -> Pending:
+        """Tell a web server something; awaited, it is an HttpAnswer."""
+        return self._look_up(url, body, content_type, timeout)
+
+    def _look_up(self, url: str, body: bytes | None, content_type: str, timeout: float) -> Pending:
+        check_question(url, body, content_type)
+        self.take_turn()
+        node = self.node
+        if node.lookups is not None:
+            return node.lookups.ask(url, body, content_type, timeout, node.now)
+        lookup = HttpLookup()
+        lookup.finish(failed(DISABLED))
+        return lookup
 
     def _rename(
         self, header: int, address: NameAddr, display: bytes | None, uri: bytes | None

@@ -3,6 +3,7 @@ from proxy.registrar.lookup cimport Target
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
 from proxy.routing.renumbering cimport answered_as
+from proxy.routing.target_groups cimport grouped
 from proxy.routing.upstream cimport Attempt, Upstream
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
@@ -11,7 +12,7 @@ from proxy.transaction.layer cimport Transaction, TransactionLayer, TransactionU
 
 cdef Relay SPENT
 cdef int LOCATING, CALLING, PROCEEDING, FINAL, TIMER_C, CANCEL_PATIENCE
-cdef int BRANCHES, DROP_REPLIES, LOCATED_TARGETS
+cdef int DROP_REPLIES, LOCATED_TARGETS
 cdef int FWD_REQUESTS, TIMER_C_FIRED, TM_TIMEOUT_FINALRESPONSE_INV
 cdef int TM_UAC_TRANSACTIONS, TRANSACTIONS_REFUSED
 
@@ -65,17 +66,18 @@ cdef class ResponseContext(Upstream):
     cpdef succeed(self, Branch branch, Message message, double now)
     cpdef fail(self, Branch branch, int status, double now)
     cpdef bint try_next_address(self, Branch branch, double now) except *
-    @cython.locals(user=ForkUser)
     cpdef close(self, Branch branch, int status, Message message, double now)
     cpdef forward_best(self, double now)
     cpdef cancel(self, double now)
     cpdef end(self, int status, double now)
     @cython.locals(client=Transaction)
-    @cython.locals(branch=Branch, user=ForkUser)
-    cpdef time_out(self, double now)
+    @cython.locals(branch=Branch, last=int)
+    cpdef time_out(self, bint silent, double now)
+    @cython.locals(user=ForkUser)
+    cpdef exhausted(self, double now)
     cpdef give_up_on(self, Branch branch, double now)
     @cython.locals(branch=Branch)
     cpdef cancel_open(self, double now)
     cpdef ring_out(self, Branch branch, double now)
-    @cython.locals(client=Transaction, layer=TransactionLayer)
+    @cython.locals(client=Transaction)
     cpdef cancel_branch(self, Branch branch, double now)

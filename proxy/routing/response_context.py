@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import cast
 
 from proxy.errors import BadMessage, LocateError
-from proxy.limits.bounds import BRANCHES, LOCATED_TARGETS
+from proxy.limits.bounds import LOCATED_TARGETS
 from proxy.limits.counters import (
     DROP_REPLIES,
     FWD_REQUESTS,
@@ -24,10 +24,11 @@ from proxy.routing.locate import Located, literal, next_hop
 from proxy.routing.node import Node
 from proxy.routing.relay import Relay
 from proxy.routing.renumbering import answered_as
-from proxy.routing.upstream import Attempt, Upstream
+from proxy.routing.target_groups import grouped
+from proxy.routing.upstream import CANCEL_PATIENCE, Attempt, Upstream
 from proxy.sip.address import Address
-from proxy.sip.message import Message, parse
-from proxy.sip.patching import cancel_for, forwarded_response
+from proxy.sip.message import Message
+from proxy.sip.patching import forwarded_response
 from proxy.transaction.layer import Transaction, TransactionUser
 
 LOCATING = 0  # no address yet
@@ -36,9 +37,7 @@ PROCEEDING = 2  # a provisional response came
 FINAL = 3
 
 TIMER_C = 0
-CANCEL_PATIENCE = 1  # §9.1: 64*T1 after a CANCEL the branch counts as cancelled, answer or not
 
-NOBODY = TransactionUser()
 # In the place of the request once its 2xx has gone upstream: what the callee repeats needs nothing
 # of it, and for 64*T1 it would be most of what a call costs in memory.
 SPENT = cast("Relay", None)
@@ -58,7 +57,7 @@ class Branch(Attempt):
     """One branch: a target, the addresses it resolved to, and the client transaction."""
 
     def __init__(self, context: ResponseContext, target: Target, breadth: int) -> None:
-        super().__init__(target)
+        self.aim_at(target)
         self.context: ResponseContext | None = context
         self.breadth = breadth
         self.state = LOCATING
@@ -140,7 +139,7 @@ class ResponseContext(Upstream):
     """All branches of one request, and the server transaction their answers go to."""
 
     def __init__(self, node: Node, relay: Relay, server: Transaction, user: ForkUser) -> None:
-        super().__init__(node, relay, server)
+        self.begin(node, relay, server)
         self.user: ForkUser | None = user
         self.branches: list[Branch] = []  # type: ignore[assignment]
         self.waiting: list[list[Target]] = []  # groups of equal q, the best last
@@ -151,14 +150,7 @@ class ResponseContext(Upstream):
 
     def start(self, targets: list[Target], now: float) -> None:
         """Try the targets of the best q, at most BRANCHES, those of equal q at the same time."""
-        groups: list[list[Target]] = []
-        if len(targets) > BRANCHES:
-            targets = sorted(targets, key=wanted, reverse=True)[:BRANCHES]
-        for target in sorted(targets, key=wanted):
-            if groups and groups[-1][0].q == target.q:
-                groups[-1].append(target)
-            else:
-                groups.append([target])
+        groups = grouped(targets)
         self.waiting += groups
         if len(groups) > 1 and self.relay.visits():
             self.turns = len(groups)
@@ -355,8 +347,11 @@ class ResponseContext(Upstream):
             self.waiting.clear()
             if self.open > 0:
                 self.cancel_open(now)
-        if self.open > 0 or self.final_status:
-            return
+        if self.open == 0 and not self.final_status:
+            self.exhausted(now)
+
+    def exhausted(self, now: float) -> None:
+        """No branch is left: the next group, or the user."""
         if self.waiting and not self.cancelled:
             self.start_next(now)
             return
@@ -391,21 +386,22 @@ class ResponseContext(Upstream):
             self.cancel_open(now)
             self.fall_through()
 
-    def time_out(self, now: float) -> None:
-        """The user has waited long enough: CANCEL what rings, and count it as unanswered."""
+    def time_out(self, silent: bool, now: float) -> None:
+        """The user has waited long enough for an answer, or (`silent`) for any sign of life."""
         if self.final_status:
             return
-        self.waiting.clear()
+        if not silent:
+            self.waiting.clear()
+        last = CALLING if silent else PROCEEDING
         for branch in list(self.branches):
-            if branch.state != FINAL and not branch.written_off:
+            if branch.state <= last and not branch.written_off:
                 branch.written_off = branch.given_up = True
                 branch.status = 408
                 self.open -= 1
                 if self.invite or branch.state == LOCATING:
                     self.cancel_branch(branch, now)
-        user = self.user
-        if user is not None:
-            user.settled(self, now)
+        if self.open == 0:
+            self.exhausted(now)
 
     def give_up_on(self, branch: Branch, now: float) -> None:
         """A branch that a CANCEL did not end (§9.1); a late 2xx is forwarded by its signature."""
@@ -438,18 +434,7 @@ class ResponseContext(Upstream):
         client = branch.client
         if branch.state != PROCEEDING or client is None:
             return
-        layer = self.node.layer
         try:
-            datagram = cancel_for(parse(client.datagram))
+            self.send_cancel(client, branch, now)
         except BadMessage:  # what was sent exceeds our own bounds
             self.give_up_on(branch, now)
-            return
-        key = (client.key[0], "CANCEL")
-        if key not in layer.clients:
-            layer.send_request(key, datagram, client.address, client.listener, NOBODY, now)
-            layer.timers.start(now, layer.patience, branch, CANCEL_PATIENCE)
-
-
-def wanted(target: Target) -> int:
-    """The order in which targets are tried: by q."""
-    return target.q

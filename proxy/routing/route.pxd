@@ -2,6 +2,7 @@ cimport cython
 from proxy.routing.branch cimport Signer
 from proxy.routing.identity cimport Identity
 from proxy.routing.relay cimport Relay
+from proxy.sip.grammar cimport cut
 from proxy.sip.headers cimport NameAddr
 from proxy.sip.message cimport Message
 from proxy.sip.uri cimport Uri

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import cython
+
 from proxy.constants import SIP_PORT
 from proxy.routing.identity import Identity
 from proxy.routing.relay import Relay
 from proxy.sip.header_ids import ROUTE
 from proxy.sip.headers import NameAddr, parse_routes
 from proxy.sip.uri import Uri, parse_uri
+
+if not cython.compiled:
+    from proxy.sip.grammar import cut
 
 
 def prepare_routes(relay: Relay) -> bool:
@@ -48,9 +53,9 @@ def took_our_own(relay: Relay) -> bool:
     route = relay.node.identity.routes[relay.listener]
     size = len(route)
     at = len(value) - 20  # ;k=, sixteen digits, >
-    if at < size or not value.startswith(route) or value[at : at + 3] != b";k=":
+    if at < size or not value.startswith(route) or cut(value, at, at + 3) != b";k=":
         return False
-    if value[at + 19 :] != b">":
+    if not value.endswith(b">"):
         return False
     did = b""
     if at > size:
@@ -59,7 +64,7 @@ def took_our_own(relay: Relay) -> bool:
         did = value[size + 5 : at]
         if did.find(b";") >= 0 or did.find(b">") >= 0:
             return False
-    if not is_cookie(relay, value[at + 3 : at + 19], did):
+    if not is_cookie(relay, cut(value, at + 3, at + 19), did):
         return False
     relay.drop_routes = 1
     relay.left = []

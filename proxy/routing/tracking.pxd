@@ -1,6 +1,7 @@
 cimport cython
 
 from proxy.dialog.dialog cimport Dialog
+from proxy.dialog.rules cimport DialogRules
 from proxy.dialog.tracker cimport Tracker
 from proxy.routing.exchange cimport Exchange
 from proxy.routing.node cimport Node
@@ -10,6 +11,10 @@ from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
 
 cdef int GONE, FAILED
+
+cpdef Tracker tracker_of(Exchange exchange)
+@cython.locals(rules=DialogRules)
+cpdef bint may_be_tracked(Exchange exchange) except *
 
 @cython.locals(tracker=Tracker, message=Message, relay=Relay, socket=bytes, outer=Dialog,
                dialog=Dialog, address=Address)

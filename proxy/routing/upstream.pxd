@@ -5,9 +5,9 @@ from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
 from proxy.routing.reply cimport Revision
 from proxy.sip.address cimport Address
-from proxy.sip.message cimport Message
-from proxy.sip.patching cimport forwarded_response, response
-from proxy.transaction.layer cimport Transaction, TransactionUser
+from proxy.sip.message cimport Message, parse
+from proxy.sip.patching cimport cancel_for, forwarded_response, response
+from proxy.transaction.layer cimport Transaction, TransactionLayer, TransactionUser
 
 cdef int FWD_REPLIES, TM_LOCAL_REPLIES, TM_RELAYED_REPLIES
 
@@ -16,6 +16,7 @@ cdef class Attempt(TransactionUser):
     cdef public int status
     cdef public Message response
     cdef public bytes datagram
+    cdef aim_at(self, Target target)
 
 cdef class Upstream:
     cdef readonly Node node
@@ -28,6 +29,7 @@ cdef class Upstream:
     cdef readonly unsigned int number
     cdef public Dialog dialog
     cdef public Revision revision
+    cdef begin(self, Node node, Relay relay, Transaction server)
     @cython.locals(times=int, target=Target, earlier=Target, other=Attempt)
     cpdef int tried_before(self, Attempt attempt) except -1
     @cython.locals(relay=Relay)
@@ -44,9 +46,12 @@ cdef class Upstream:
     cpdef send_failure(self, Attempt chosen, double now)
     @cython.locals(attempt=Attempt)
     cpdef forget_failures(self)
+    @cython.locals(attempt=Attempt)
     cpdef Attempt chosen(self)
     @cython.locals(chosen=Attempt)
     cpdef int best_status(self) except -1
     cpdef int local_status(self, int status) except -1
+    @cython.locals(layer=TransactionLayer, datagram=bytes, key=tuple)
+    cpdef send_cancel(self, Transaction client, object owner, double now)
     @cython.locals(relay=Relay)
     cpdef refuse(self, int status, double now)

@@ -15,15 +15,20 @@ from proxy.routing.descriptions import keep_descriptions
 from proxy.routing.node import Node
 from proxy.routing.relay import Relay
 from proxy.routing.reply import Revision
-from proxy.sip.message import Message
-from proxy.sip.patching import forwarded_response, response
+from proxy.sip.message import Message, parse
+from proxy.sip.patching import cancel_for, forwarded_response, response
 from proxy.transaction.layer import Transaction, TransactionUser
+from proxy.transaction.timers import Timed
+
+CANCEL_PATIENCE = 1  # §9.1: 64*T1 after a CANCEL the branch counts as cancelled, answer or not
+NOBODY = TransactionUser()
 
 
 class Attempt(TransactionUser):
     """A target that is being tried, and what has come of it."""
 
-    def __init__(self, target: Target) -> None:
+    def aim_at(self, target: Target) -> None:
+        """What `__init__` of a subclass calls: `super()` is slow, compiled."""
         self.target = target
         self.status = 0
         self.response: Message | None = None  # a failure, until one has been chosen
@@ -33,7 +38,8 @@ class Attempt(TransactionUser):
 class Upstream:
     """The server transaction of a forwarded request, and the attempts to get it an answer."""
 
-    def __init__(self, node: Node, relay: Relay, server: Transaction) -> None:
+    def begin(self, node: Node, relay: Relay, server: Transaction) -> None:
+        """What `__init__` of a subclass calls: `super()` is slow, compiled."""
         self.node = node
         self.relay = relay
         self.server = server
@@ -148,9 +154,13 @@ class Upstream:
             attempt.datagram = b""
 
     def chosen(self) -> Attempt:
-        """The branch whose failure is the best to pass on."""
+        """The branch whose failure is the best to pass on; 487 to a caller who has hung up."""
         if len(self.branches) == 1:
             return self.branches[0]
+        if self.cancelled:
+            for attempt in self.branches:
+                if attempt.status == 487:
+                    return attempt
         return self.branches[best([one.status for one in self.branches])]
 
     def best_status(self) -> int:
@@ -165,6 +175,15 @@ class Upstream:
         if self.cancelled:
             return 487
         return 500 if status == 503 else status
+
+    def send_cancel(self, client: Transaction, owner: Timed, now: float) -> None:
+        """CANCEL a request that was sent (§9.1), once; the owner is told when patience is over."""
+        layer = self.node.layer
+        datagram = cancel_for(parse(client.datagram))
+        key = (client.key[0], "CANCEL")
+        if key not in layer.clients:
+            layer.send_request(key, datagram, client.address, client.listener, NOBODY, now)
+            layer.timers.start(now, layer.patience, owner, CANCEL_PATIENCE)
 
     def refuse(self, status: int, now: float) -> None:
         """Answer upstream ourselves."""

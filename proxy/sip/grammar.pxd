@@ -1,7 +1,7 @@
 """Types of the grammar's scanners."""
 
 cimport cython
-from libc.string cimport memchr
+from libc.string cimport memchr, memcpy
 
 ctypedef const unsigned char *Bytes
 
@@ -33,12 +33,21 @@ cdef Bytes NAME_SLOT
 cdef Bytes NAME_LENGTH
 cdef Bytes NAME_TEXT
 cdef Bytes NAME_COMPACT
+cdef unsigned long long _ONES, _BLANKS, _TOPS
 
 cdef inline int find_byte(Bytes p, int start, int end, int byte) noexcept:
     """The index of a byte in p[start:end], or -1."""
     cdef Bytes found = <Bytes>memchr(p + start, byte, end - start)
     return -1 if found == NULL else <int>(found - p)
 
+cdef inline unsigned long long word_at(const unsigned char *p, Py_ssize_t i) noexcept:
+    """The eight bytes from i on as a number, the lowest first."""
+    cdef unsigned long long word
+    memcpy(&word, p + i, sizeof(word))
+    return word
+
+@cython.locals(word="unsigned long long")
+cdef int skip_printable(Bytes p, int i, int end) noexcept
 @cython.locals(length=int, number=int, at=int, index=int)
 cdef int header_id_at(Bytes p, int start, int end) noexcept
 @cython.locals(p="const unsigned char *")

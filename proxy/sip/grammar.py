@@ -53,6 +53,11 @@ URI = _URI_TABLE
 DISPLAY = _DISPLAY_TABLE
 LOWER = _LOWER_TABLE
 
+# For eight bytes at a time. Compiled, a literal of more than 31 bits would be a Python number.
+_ONES = 0x0101010101010101
+_BLANKS = 32 * _ONES
+_TOPS = 128 * _ONES
+
 # Header names: a perfect hash over length, first and last letter (a test proves it perfect).
 _STRIDE = 32
 
@@ -86,6 +91,26 @@ if not cython.compiled:
     def find_byte(p: bytes, start: int, end: int, byte: int) -> int:
         """The index of a byte in p[start:end], or -1."""
         return p.find(byte, start, end)
+
+    def word_at(p: bytes, i: int) -> int:
+        """The eight bytes from i on as a number, the lowest first."""
+        return int.from_bytes(p[i : i + 8], "little")
+
+
+def skip_printable(p: bytes, i: int, end: int) -> int:
+    """The first index from i that holds none of the bytes 32 to 126; eight are looked at at once.
+
+    A top bit is left of a byte below 32 by the subtraction, of 127 by the addition, of any above
+    by itself.
+    """
+    while i + 8 <= end:
+        word = word_at(p, i)
+        if (((word - _BLANKS) & ~word) | (word + _ONES) | word) & _TOPS:
+            break
+        i += 8
+    while 32 <= p[i] < 127:
+        i += 1
+    return i
 
 
 def header_id_at(p: bytes, start: int, end: int) -> int:

@@ -9,6 +9,7 @@ from proxy.sip.grammar cimport (
     header_id_at,
     same_name,
     scan_number,
+    skip_printable,
 )
 from proxy.sip.headers cimport NameAddr, Via, parse_name_addr, parse_via, split_commas
 from proxy.sip.lines cimport (

@@ -32,6 +32,7 @@ if not cython.compiled:
         header_id_at,
         same_name,
         scan_number,
+        skip_printable,
     )
     from proxy.sip.lines import (
         check_call_id,
@@ -312,8 +313,7 @@ def _read_headers(made: Message, p: bytes, i: int, end: int) -> int:
             i += 1
         value = i
         while True:
-            while 32 <= p[i] < 127:
-                i += 1
+            i = skip_printable(p, i, end)
             if p[i] == ord("\r") and p[i + 1] == ord("\n") and p[i + 2] != 32 and p[i + 2] != 9:
                 break
             at = i

@@ -205,7 +205,7 @@ def _cut(message: Message, pieces: list[bytes], cuts: list[tuple[int, int, bytes
     for start, end, text in cuts:
         if start < at:
             raise ValueError("two edits of the same header line")
-        pieces.append(data[at:start])
+        pieces.append(cut(data, at, start))
         if text:
             pieces.append(text)
         at = end

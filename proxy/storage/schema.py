@@ -96,6 +96,7 @@ location = _table(
     _maybe("sip_instance", 255),
     Column("kv_store", Text, nullable=True),
     _maybe("attr", 255),
+    Index("username_domain_idx", "username", "domain"),  # not OpenSIPS': sql-only asks by user
 )
 dialog = _table(
     "dialog",

@@ -1,5 +1,25 @@
+cimport cython
+
+cdef double NEVER
+
+@cython.final
+cdef class Queue:
+    cdef object entries
+    cdef double deadline
+    cdef list latest
+    cdef Py_ssize_t fired
+    cdef int start(self, double deadline, object owner, int timer) except -1
+    @cython.locals(entry=tuple)
+    cdef double next_deadline(self) except *
+    @cython.locals(fired=int, waiting=list, at=Py_ssize_t)
+    cdef int fire_due(self, double now) except -1
+
+@cython.final
 cdef class Timers:
     cdef dict _queues
+    @cython.locals(queue=Queue)
     cpdef start(self, double now, double duration, object owner, int timer)
+    @cython.locals(queue=Queue, earliest=double)
     cpdef object next_deadline(self)
+    @cython.locals(queue=Queue, fired=int)
     cpdef int fire_due(self, double now) except -1

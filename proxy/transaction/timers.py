@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+NEVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,35 +31,78 @@ class Timed(Protocol):
         """Timer number `timer` is due."""
 
 
+class Queue:
+    """The timers of one duration, in the order they were started.
+
+    A worker's turn starts many at the same moment: they share one deadline, and one entry.
+    """
+
+    def __init__(self) -> None:
+        # (deadline, [owner, timer, owner, timer, ...])
+        self.entries: deque[tuple[float, list[Any]]] = deque()
+        self.deadline = NEVER  # of the entry that may still grow
+        self.latest: list[Any] = []
+        self.fired = 0  # places of the first entry that are done with
+
+    def start(self, deadline: float, owner: Timed, timer: int) -> None:
+        """Fire at `deadline`."""
+        if deadline != self.deadline:
+            self.deadline = deadline
+            self.latest = []
+            self.entries.append((deadline, self.latest))
+        self.latest.append(owner)
+        self.latest.append(timer)
+
+    def next_deadline(self) -> float:
+        """Of the timer to fire first; NEVER when there is none."""
+        return self.entries[0][0] if self.entries else NEVER
+
+    def fire_due(self, now: float) -> int:
+        """Fire what is due. An exception costs the timer that raised it and no more."""
+        fired = 0
+        while self.next_deadline() <= now:
+            waiting = self.entries[0][1]
+            while self.fired < len(waiting):
+                at = self.fired
+                self.fired = at + 2
+                waiting[at].fire(waiting[at + 1], now)
+                fired += 1
+            self.entries.popleft()
+            self.fired = 0
+            if not self.entries:
+                self.deadline = NEVER
+                self.latest = []  # nobody is held on to who has nothing more to wait for
+        return fired
+
+    def __len__(self) -> int:
+        return (sum(len(waiting) for _, waiting in self.entries) - self.fired) // 2
+
+
 class Timers:
     """Deadlines, all on one monotonic clock that the caller reads."""
 
     def __init__(self) -> None:
-        self._queues: dict[float, deque[tuple[float, Timed, int]]] = {}
+        self._queues: dict[float, Queue] = {}
 
     def start(self, now: float, duration: float, owner: Timed, timer: int) -> None:
         """Call `owner.fire(timer, …)` once `duration` seconds have passed."""
         queue = self._queues.get(duration)
         if queue is None:
-            queue = self._queues[duration] = deque()
-        queue.append((now + duration, owner, timer))
+            queue = self._queues[duration] = Queue()
+        queue.start(now + duration, owner, timer)
 
     def next_deadline(self) -> float | None:
         """The earliest deadline, or None."""
-        earliest = None
+        earliest = NEVER
         for queue in self._queues.values():
-            if queue and (earliest is None or queue[0][0] < earliest):
-                earliest = queue[0][0]
-        return earliest
+            earliest = min(earliest, queue.next_deadline())
+        return None if earliest == NEVER else earliest
 
     def fire_due(self, now: float) -> int:
         """Fire everything due; returns how many."""
         fired = 0
         for queue in list(self._queues.values()):
-            while queue and queue[0][0] <= now:
-                _, owner, timer = queue.popleft()
-                owner.fire(timer, now)
-                fired += 1
+            fired += queue.fire_due(now)
         return fired
 
     def __len__(self) -> int:

@@ -99,6 +99,7 @@ class Baresip:
         answer: str = "manual",
         expires: int = 600,
         outbound: bool = True,
+        password: str = "none",
     ) -> None:
         if not shutil.which("baresip"):
             raise AssertionError("baresip is missing: apt-get install baresip (./test does it)")
@@ -126,7 +127,7 @@ class Baresip:
             )
         )
         (directory / "accounts").write_text(
-            f"<sip:{user}@{self.domain};transport=udp>;auth_pass=none{route};regint={expires}"
+            f"<sip:{user}@{self.domain};transport=udp>;auth_pass={password}{route};regint={expires}"
             f";answermode={answer};audio_codecs=PCMU/8000/1\n"
         )
         (directory / "contacts").write_text("")

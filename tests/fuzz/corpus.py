@@ -65,3 +65,17 @@ values = st.builds(
     ),
     st.lists(_edit, max_size=4),
 )
+credentials = st.builds(
+    _mutated,
+    st.sampled_from(
+        [
+            b'Digest username="alice", realm="example.com", nonce="018bcfe56800", qop=auth, '
+            b'uri="sip:example.com", nc=00000001, cnonce="0a4f113b", algorithm=MD5, '
+            b'response="6629fae49393a05397450978507c4ef1", opaque="x"',
+            b'Digest username="a",realm="b",nonce="c",uri="sip:d",response=""',
+            b'digest\tUSERNAME = "j\xc3\xa4s\xc3\xb8n" , realm="",nonce="",uri=sip:d,response='
+            b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa,algorithm=md5-sess,x=y",
+        ]
+    ),
+    st.lists(_edit, max_size=4),
+)

@@ -42,17 +42,18 @@ def main(name: str, arguments: list[str]) -> None:
             assert targets.reading(both, data) == targets.reading(pure, data)
     else:
         sys.meta_path.insert(0, PureSources())
-        from tests.fuzz import targets
+        from tests.fuzz import cluster_targets, targets
 
-        core = [module for key, module in sys.modules.items() if key.startswith("proxy.sip.")]
-        _instrument(core)
-        target = targets.TARGETS[name]
+        packages = ("proxy.sip.", "proxy.cluster.", "proxy.registrar.replica")
+        _instrument([module for key, module in sys.modules.items() if key.startswith(packages)])
+        target = {**targets.TARGETS, **cluster_targets.TARGETS}[name]
+    from tests.fuzz import frames
     from tests.fuzz.corpus import PIECES, SEEDS
 
     with tempfile.TemporaryDirectory() as folder:
         seeds, words = Path(folder, "seeds"), Path(folder, "words")
         seeds.mkdir()
-        for number, data in enumerate(SEEDS):
+        for number, data in enumerate([*SEEDS, *frames.SEEDS, frames.location()]):
             Path(seeds, f"{number:03}").write_bytes(data)
         words.write_text(
             "".join('"' + "".join(f"\\x{byte:02x}" for byte in piece) + '"\n' for piece in PIECES)

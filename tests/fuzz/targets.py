@@ -10,8 +10,18 @@ from types import ModuleType
 from typing import Any
 
 from proxy.errors import BadMessage
+from proxy.sip import (
+    credentials,
+    digest_algorithms,
+    headers,
+    message,
+    patching,
+    refusal,
+    scanner,
+    stun,
+    uri,
+)
 from proxy.sip import header_ids as h
-from proxy.sip import headers, message, patching, refusal, scanner, stun, uri
 from proxy.sip.address import Address
 from tests.wire import judge
 
@@ -85,6 +95,37 @@ def _others(parsed: message.Message) -> list[tuple[bytes, bytes]]:
         if number not in (h.VIA, h.MAX_FORWARDS):
             found.append((parsed.data[name:value], parsed.data[value:end]))
     return found
+
+
+def parse_credentials(data: bytes) -> None:
+    """Credentials are refused, or have one reading: what they say, said again, is the same."""
+    try:
+        found = credentials.parse_credentials(data)
+    except BadMessage as error:
+        refused: BadMessage | None = error
+    else:
+        refused = None
+    if refused is not None:
+        assert refused.status == 400
+        return
+    if found is None:
+        assert not data[:7].lower().startswith(b"digest ")
+        return
+    assert 0 < len(found.username) <= 256
+    assert not set(found.username) & {0, 10, 13, 34, 92, 127}
+    found.username.decode()
+    assert len(found.response) in (0, 32, 64) or not found.algorithm
+    assert (found.qop == 0) == (found.nc == 0) == (not found.nc_text)
+    said = b'Digest username="%b", realm="%b", nonce="%b", uri="%b", response="%b"' % (
+        *(found.username, found.realm, found.nonce, found.uri, found.response),
+    )
+    if found.algorithm:
+        said += b", algorithm=" + digest_algorithms.NAMES[found.algorithm]
+    if found.qop:
+        said += b', qop=%b, nc=%b, cnonce="%b"' % (found.qop_text, found.nc_text, found.cnonce)
+    if found.algorithm:
+        again = credentials.parse_credentials(said)
+        assert _fields(again, CREDENTIALS) == _fields(found, CREDENTIALS)
 
 
 def rebuild(data: bytes) -> None:
@@ -163,6 +204,19 @@ VIA = [
 ]
 ADDRESS = ["raw", "uri", "params", "tag", "bracketed", "display"]
 CONTACT = [*ADDRESS, "star", "q", "expires", "instance", "reg_id"]
+CREDENTIALS = [
+    "username",
+    "realm",
+    "nonce",
+    "uri",
+    "response",
+    "algorithm",
+    "qop",
+    "qop_text",
+    "nc",
+    "nc_text",
+    "cnonce",
+]
 URI = [
     "raw",
     "scheme",
@@ -204,6 +258,9 @@ def reading(modules: dict[str, ModuleType], data: bytes) -> list[object]:
     if isinstance(contacts, list):
         contacts = [_fields(one, CONTACT) for one in contacts]
     found.append(contacts)
+    given = answer_of(modules["credentials"].parse_credentials, data)
+    whole = given is None or isinstance(given, tuple)
+    found.append(given if whole else _fields(given, CREDENTIALS))
     parsed = answer_of(sip.parse, data)
     if isinstance(parsed, tuple):
         return [*found, parsed]
@@ -221,9 +278,16 @@ def reading(modules: dict[str, ModuleType], data: bytes) -> list[object]:
 
 COMPILED = {
     "message": message,
+    "credentials": credentials,
     "scanner": scanner,
     "uri": uri,
     "headers": headers,
     "patching": patching,
 }
-TARGETS = {"scan": scan, "parse": parse, "uri": parse_uri, "rebuild": rebuild}
+TARGETS = {
+    "scan": scan,
+    "parse": parse,
+    "uri": parse_uri,
+    "rebuild": rebuild,
+    "credentials": parse_credentials,
+}

@@ -41,6 +41,12 @@ def test_uris(data: bytes) -> None:
 
 
 @ENOUGH
+@given(data=corpus.credentials)
+def test_credentials(data: bytes) -> None:
+    targets.parse_credentials(data)
+
+
+@ENOUGH
 @given(data=corpus.messages)
 def test_rebuilt_messages(data: bytes) -> None:
     targets.rebuild(data)
@@ -78,6 +84,6 @@ def test_both_builds_read_messages_alike(pure: dict[str, ModuleType], data: byte
 
 @pytest.mark.compiled
 @ENOUGH
-@given(data=corpus.uris | corpus.values)
+@given(data=corpus.uris | corpus.values | corpus.credentials)
 def test_both_builds_read_values_alike(pure: dict[str, ModuleType], data: bytes) -> None:
     assert targets.reading(compiled(), data) == targets.reading(pure, data)

@@ -7,12 +7,14 @@ import select
 import signal
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from proxy.errors import ConfigError, SipherdError
-from workers import control, timekeeper, udp_worker
-from workers.child import Child, ChildSpec
+from workers import udp_worker
+from workers.child import Child
 from workers.config import load
+from workers.roles import child_specs
 from workers.start import serve
 
 BEAT_MS = 100
@@ -79,15 +81,8 @@ def main(file: str, worker: str) -> int:
     try:
         config = load(Path(file))
         specs = [
-            ChildSpec("timekeeper", timekeeper.run, grace_s=config.workers.grace_seconds),
-            ChildSpec("control", control.run, grace_s=config.workers.grace_seconds),
-            ChildSpec(
-                "udp worker",
-                WORKERS[worker],
-                count=config.workers.udp,
-                reads_sockets=True,
-                grace_s=config.workers.grace_seconds,
-            ),
+            replace(spec, target=WORKERS[worker]) if spec.reads_sockets else spec
+            for spec in child_specs(config)
         ]
         return serve(config, specs)
     except (ConfigError, SipherdError) as error:

@@ -59,6 +59,53 @@ def answered_now(phone: Phone, call_id: str) -> bool:
     return phone.is_answered(call_id, 0.02)
 
 
+LABOURS = """
+async def on_request(request):
+    if request.uri.user == b"labour":
+        import time
+        until = time.monotonic() + 1.6
+        while time.monotonic() < until:
+            pass
+    if request.uri.user == b"hoard":
+        kept = []
+        while True:
+            kept.append(bytearray(1_000_000))
+    request.reply(200)
+"""
+
+
+def test_a_policy_that_computes_for_long_is_shown(make_server: Make) -> None:
+    settings = SETTINGS.replace("hang_seconds = 1", "hang_seconds = 30\nslow_seconds = 0.5")
+    server = make_server(settings.replace("[log]", '[routing]\nscript = "policy.py"\n[log]'), "sip")
+    (server.folder / "policy.py").write_text(LABOURS)
+    server.start()
+    before = server.workers()
+    with phone_of(server) as phone:
+        phone.send("labour", "1")
+        assert phone.is_answered("1", 5)
+    assert "process is slow" in server.log
+    assert "in on_request" in server.log
+    assert server.workers() == before
+    assert server.ctl("get_statistics", "slow_turns") == {"sipherd:slow_turns": 1}
+
+
+def test_a_policy_that_hoards_memory_costs_its_call(make_server: Make) -> None:
+    settings = SETTINGS.replace("hang_seconds = 1", "hang_seconds = 30\nmemory_mb = 256")
+    server = make_server(settings.replace("[log]", '[routing]\nscript = "policy.py"\n[log]'), "sip")
+    (server.folder / "policy.py").write_text(LABOURS)
+    server.start()
+    before = server.workers()
+    with phone_of(server) as phone:
+        for number in range(3):
+            phone.send("hoard", f"h{number}")
+            assert phone.is_answered(f"h{number}", 5)
+        phone.send("known", "2")
+        assert phone.is_answered("2", 5)
+    assert server.ctl("get_statistics", "policy_errors") == {"sipherd:policy_errors": 3}
+    assert "MemoryError" in server.log
+    assert server.workers() == before
+
+
 OUTWARDS = """
 from proxy.registrar.lookup import target_for
 

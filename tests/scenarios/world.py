@@ -7,9 +7,9 @@ from typing import Any
 
 from proxy.routing.request import Policy
 from workers.policy import Script, load_policy
-from workers.rehearsal import Rehearsal, Sent, address
+from workers.rehearsal import SECRET, WALL_MS, Rehearsal, Sent, address
 
-__all__ = ["Sent", "World", "address", "policy_from"]
+__all__ = ["SECRET", "WALL_MS", "Sent", "World", "address", "policy_from"]
 
 DEFAULT_POLICY = Path(__file__).resolve().parents[2] / "conf" / "routing.py"
 

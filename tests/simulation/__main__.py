@@ -43,6 +43,7 @@ def search(seeds: range, jobs: int, go_on: bool, lines: int) -> int:
         done += 1
         events += outcome.events
         injected.update(outcome.injected)
+        injected.update({f"({name})": count for name, count in outcome.met.items()})
         if outcome.failure:
             failed += 1
             print(f"seed {outcome.seed}: {outcome.failure}", flush=True)

@@ -17,6 +17,8 @@ KINDS = (
     "crash",
     "crash-empty",
     "skew",
+    "far-skew",
+    "corrupt",
     "pause",
     "slow",
     "burst",

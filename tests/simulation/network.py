@@ -16,6 +16,7 @@ class Way:
 
     loss: float = 0.0
     repeat: float = 0.0
+    corrupt: float = 0.0
     least_ms: int = 0
     most_ms: int = 1
     late: float = 0.0  # share of frames that take far longer: reordering
@@ -32,7 +33,7 @@ class Network:
         self.chance = chance
         self.at = at
         self.ways = {(a, b): Way() for a in nodes for b in nodes if a != b}
-        self.lost = self.repeated = self.reordered = self.held = 0
+        self.lost = self.repeated = self.reordered = self.held = self.corrupted = 0
         self.deliver: Deliver = lambda source, target, data: None
 
     def send(self, now: int, source: int, target: int, data: bytes) -> None:
@@ -41,12 +42,23 @@ class Network:
         if way.cut or (way.loss and self.chance.random() < way.loss):
             self.lost += 1
             return
+        if way.corrupt and self.chance.random() < way.corrupt:
+            self.corrupted += 1
+            data = self._damaged(data)
         copies = 1
         if way.repeat and self.chance.random() < way.repeat:
             self.repeated += 1
             copies = 2
         for _ in range(copies):
             self._travel(now, way, source, target, data)
+
+    def _damaged(self, data: bytes) -> bytes:
+        """One byte changed, or the end missing."""
+        place = self.chance.randrange(len(data))
+        if self.chance.random() < 0.2:
+            return data[:place]
+        wrong = bytes([data[place] ^ self.chance.randint(1, 255)])
+        return data[:place] + wrong + data[place + 1 :]
 
     def _travel(self, now: int, way: Way, source: int, target: int, data: bytes) -> None:
         if way.clogged:
@@ -75,7 +87,7 @@ class Network:
     def heal(self, now: int) -> None:
         """All faults end."""
         for way in self.ways.values():
-            way.loss = way.repeat = way.late = 0.0
+            way.loss = way.repeat = way.late = way.corrupt = 0.0
             way.cut = way.clogged = 0
             way.least_ms, way.most_ms = 0, 2
             self.release(now, way)

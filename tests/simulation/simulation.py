@@ -18,6 +18,7 @@ from proxy.cluster.frames import Frame, decode
 from proxy.cluster.link import Link
 from proxy.cluster.messages import Kind
 from proxy.cluster.settings import Pace, Settings
+from proxy.errors import BadFrame
 from tests.simulation import faults
 from tests.simulation.invariants import Invariants, Violation
 from tests.simulation.network import Network, Way
@@ -53,6 +54,7 @@ class Outcome:
     trace_hash: str = ""
     faults: list[faults.Fault] = field(default_factory=list)
     injected: Counter[str] = field(default_factory=Counter)
+    met: Counter[str] = field(default_factory=Counter)  # what the nodes counted
     trace: list[str] = field(default_factory=list)
     events: int = 0
 
@@ -92,6 +94,7 @@ class Simulation:
         self.digest = blake2b(digest_size=8)
         self.trace: deque[str] = deque(maxlen=TRACE_KEPT)
         self.injected: Counter[str] = Counter()
+        self.met: Counter[str] = Counter()
         self.handled = 0
 
     # -- time --------------------------------------------------------------------------------------
@@ -122,11 +125,18 @@ class Simulation:
     def boot(self, node: Node, keep: bool) -> None:
         """A node starts or starts again."""
         self.say(f"boot {node.number} {'kept' if keep else 'empty'}")
+        self._tally(node)
         node.boot(self.now, keep)
         self.invariants.booted(node, keep)
         self._observe(node)
         node.wakes_at = -1
         self.wake(node, self.now)
+
+    def _tally(self, node: Node) -> None:
+        """What an incarnation went through."""
+        if node.incarnation:
+            for name, count in node.brain.wire.tallies.items():
+                self.met[name] += count
 
     def _observe(self, node: Node) -> None:
         """Let the checks see what the brain does."""
@@ -205,9 +215,14 @@ class Simulation:
     def deliver(self, source: int, target: int, data: bytes) -> None:
         """A frame arrives, if there is anybody to take it."""
         node = self.nodes[target]
-        frame = decode(data)
-        if frame.kind != Kind.BEAT:
-            self.say(f"{source}>{target} {Kind(frame.kind).name} {frame.epoch}.{frame.sequence}")
+        try:
+            frame = decode(data)
+        except BadFrame as bad:
+            self.say(f"{source}>{target} {bad}")
+        else:
+            if frame.kind != Kind.BEAT:
+                name = Kind(frame.kind).name
+                self.say(f"{source}>{target} {name} {frame.epoch}.{frame.sequence}")
         if node.alive and len(node.inbox) < 1000:
             node.inbox.append(data)
             self.wake(node, self.now)
@@ -243,6 +258,11 @@ class Simulation:
                 self._crash(node, fault)
             case "skew":
                 node.skew_ms = int(4_000 * fault.size) - 2_000
+            case "far-skew":
+                node.skew_ms = int(3_500 + 2_000 * fault.size)  # more than a peer may lead
+                self.at(fault.until, setattr, node, "skew_ms", 0)
+            case "corrupt":
+                there.corrupt = 0.3 * fault.size
             case "pause":
                 node.paused_until = max(node.paused_until, fault.until)
             case "slow":
@@ -302,8 +322,11 @@ class Simulation:
             self.say(outcome.failure)
         outcome.trace_hash = self.digest.hexdigest()
         outcome.injected = self.injected
-        for name in ("lost", "repeated", "reordered", "held"):
+        for name in ("lost", "repeated", "reordered", "held", "corrupted"):
             outcome.injected[f"frames {name}"] = getattr(self.network, name)
+        for node in self.nodes.values():
+            self._tally(node)
+        outcome.met = self.met
         outcome.trace = list(self.trace)
         outcome.events = self.handled
         return outcome
@@ -327,8 +350,6 @@ class Simulation:
                 break
         if why:
             raise Violation(f"liveness: {why}")
-        for node in self.nodes.values():
-            self.invariants.check_survivors(node)
 
     def unsettled(self) -> str:
         """What is not as it should be once all is well; empty when all is."""
@@ -336,6 +357,9 @@ class Simulation:
         for node in nodes:
             if not node.brain.comparison.is_synced():
                 return f"node {node.number} is not synced: {node.brain.comparison.why()}"
+        missing = [text for text in map(self.invariants.missing, nodes) if text]
+        if missing:
+            return missing[0]
         return self.invariants.differences(nodes) or self._tags() or self._counts()
 
     def _tags(self) -> str:

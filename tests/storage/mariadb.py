@@ -15,14 +15,11 @@ PASSWORD = "s3cret p@ss/w:rd"
 START_S = 60.0
 
 
-def free_port(first: int = 5_540, last: int = 5_599) -> int:
+def free_port() -> int:
     """A port nobody listens on."""
-    for port in range(first, last):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
-    raise RuntimeError("no port is free")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class MariaDb:
@@ -58,8 +55,13 @@ class MariaDb:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((self.folder / "log").read_text()[-2_000:])
             time.sleep(0.05)
+        self.start_users()
+
+    def start_users(self) -> None:
+        """Give sipherd its user, with the password that the URL has."""
         self.sql(
             f"CREATE USER IF NOT EXISTS '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';"
+            f"ALTER USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';"
             f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1';"
         )
 

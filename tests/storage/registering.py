@@ -36,16 +36,21 @@ def wait_for(check: Callable[[], Any], timeout_s: float = 10.0) -> Any:
 
 
 def register(
-    user: str, port: int, cseq: int = 1, expires: int = 3600, contact: str = "", call_id: str = ""
+    user: str,
+    port: int,
+    cseq: int = 1,
+    expires: int = 3600,
+    contact: str = "",
+    call_id: str = "",
+    agent: str = "x",
 ) -> bytes:
-    contact = contact or f"<sip:{user}@127.0.0.1:{port}>"
-    call_id = call_id or f"call-{user}"
     return (
         f"REGISTER sip:example.com SIP/2.0\r\n"
         f"Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{user}{cseq};rport\r\n"
         f"From: <sip:{user}@example.com>;tag=a\r\nTo: <sip:{user}@example.com>\r\n"
-        f"Call-ID: {call_id}\r\nCSeq: {cseq} REGISTER\r\nMax-Forwards: 70\r\n"
-        f"Contact: {contact}\r\nExpires: {expires}\r\nContent-Length: 0\r\n\r\n"
+        f"Call-ID: call-{user}\r\nCSeq: {cseq} REGISTER\r\nMax-Forwards: 70\r\n"
+        f"User-Agent: {agent}\r\nContact: <sip:{user}@127.0.0.1:{port}>\r\n"
+        f"Expires: {expires}\r\nContent-Length: 0\r\n\r\n"
     ).encode()
 
 
@@ -63,7 +68,7 @@ class Node:
     def configure(self, storage: str, more: str = "") -> None:
         self.file.write_text(
             f'[node]\nruntime_dir = "var"\ndomains = ["example.com"]\n'
-            f'[listen]\nudp = ["127.0.0.1:{self.port}"]\nreceive_buffer = 65536\n'
+            f'[listen]\nudp = ["127.0.0.1:{self.port}"]\nreceive_buffer = 1048576\n'
             "[workers]\nudp = 2\ninbox_bytes = 262144\n[location]\ncapacity = 2000\n"
             f"[registrar]\nexpires_jitter = 0\n[storage]\n{storage}\n{more}\n"
         )
@@ -123,12 +128,16 @@ class Phone:
 
     def __init__(self, node: Node, timeout_s: float = 8.0) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.connect(("127.0.0.1", node.port))
+        self.socket.bind(("127.0.0.1", 0))  # not connected: calls may come from another node
+        self.server = ("127.0.0.1", node.port)
         self.socket.settimeout(timeout_s)
         self.port = int(self.socket.getsockname()[1])
 
     def send(self, user: str, **more: Any) -> None:
-        self.socket.send(register(user, self.port, **more))
+        self.say(register(user, self.port, **more))
+
+    def say(self, datagram: bytes) -> None:
+        self.socket.sendto(datagram, self.server)
 
     def receive(self) -> tuple[int, str]:
         """The status and the Call-ID of the next answer."""
@@ -146,6 +155,19 @@ class Phone:
         with contextlib.suppress(TimeoutError, ConnectionError):
             return self.register(user, **more)
         return 0
+
+    def reads_invite(self, user: str) -> bool:
+        """Whether the next datagram is an INVITE to this user's contact here."""
+        wanted = f"INVITE sip:{user}@127.0.0.1:{self.port}".encode()
+        return self.socket.recv(65_535).startswith(wanted)
+
+    def drain(self) -> None:
+        """Forget what has come so far."""
+        self.socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.socket.recv(65_535)
+        self.socket.settimeout(8.0)
 
     def close(self) -> None:
         self.socket.close()

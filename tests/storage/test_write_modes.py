@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from registering import Node, Phone, wait_for
@@ -133,3 +134,48 @@ def test_what_was_removed_stays_so_when_the_storage_process_dies(
     wait_for(lambda: node.storage_pid() not in {0, before})
     wait_for(lambda: rows("SELECT * FROM location") == [])
     assert not node.is_registered("alice")
+
+
+def test_sql_only_shares_one_database(
+    url: str, rows: Rows, make_node: MakeNode, make_phone: MakePhone
+) -> None:
+    """What A has answered, B finds; both take REGISTERs of the same phone in turns."""
+    nodes = [make_node(f'urls = ["{url}"]\nmode = "sql-only"').start() for _ in range(2)]
+    phones = [make_phone(node) for node in nodes]
+    for number in range(20):
+        one, other = phones[number % 2], phones[1 - number % 2]
+        assert one.register(f"u{number}") == 200
+        other.say(invite(f"u{number}", other.port, number))
+        assert one.reads_invite(f"u{number}"), "relayed to where it has just registered"
+        other.drain()
+    assert len(rows("SELECT * FROM location")) == 20
+    for number in range(10):
+        assert phones[number % 2].register("shared", cseq=10 + number) == 200
+    found = rows("SELECT cseq, contact FROM location WHERE username = 'shared'")
+    assert {row["cseq"] for row in found} <= {18, 19}
+    assert len(found) == 2, "two phones"
+    assert phones[0].register("shared", cseq=3) == 500, "out of order, whoever took the last"
+    assert phones[1].register("shared", cseq=30, expires=0) == 200
+    phones[0].say(invite("nobody", phones[0].port, 99))
+    assert phones[0].receive()[0] in {100, 404, 480}
+
+
+def test_sql_only_without_a_database_is_503(
+    tmp_path: Path, make_node: MakeNode, make_phone: MakePhone
+) -> None:
+    node = make_node('urls = ["mysql://u:p@127.0.0.1:1/x"]\nmode = "sql-only"\nwait_seconds = 1')
+    phone = make_phone(node.start())
+    assert phone.register("alice") == 503
+    phone.say(invite("alice", phone.port, 1))
+    statuses = [phone.receive()[0] for _ in range(2)]
+    assert statuses == [100, 503]
+
+
+def invite(user: str, port: int, number: int) -> bytes:
+    return (
+        f"INVITE sip:{user}@example.com SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bKi{number};rport\r\n"
+        f"From: <sip:caller@example.com>;tag=a\r\nTo: <sip:{user}@example.com>\r\n"
+        f"Call-ID: invite-{number}\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\n"
+        f"Contact: <sip:caller@127.0.0.1:{port}>\r\nContent-Length: 0\r\n\r\n"
+    ).encode()

@@ -30,10 +30,10 @@ class Limits(Group):
         pipes = pipe_view.listing(self._pipes, _now_ms())
         drop_rate = max((each.drop_rate for each in pipes), default=0) / 100
         if pipe:
-            found = [each for each in pipes if text(each.name) == pipe]
-            if not found:
+            dump = pipe_view.dump(self._pipes, _name(pipe), _now_ms())
+            if dump is None:
                 raise CommandError(NOT_FOUND, "Pipe Not Found")
-            return {"Pipe": _shape(found[0]), "drop_rate": drop_rate}
+            return {"Pipe": _shape(dump.pipe), "drop_rate": drop_rate}
         chosen = [
             each
             for each in pipes
@@ -45,7 +45,7 @@ class Limits(Group):
     @command
     def rl_dump_pipe(self, pipe: str) -> dict[str, Any]:
         """Show a pipe with the slots of its window and the counts of the other nodes."""
-        dump = pipe_view.dump(self._pipes, pipe.encode(), _now_ms())
+        dump = pipe_view.dump(self._pipes, _name(pipe), _now_ms())
         if dump is None:
             raise CommandError(NOT_FOUND, "Pipe Not Found")
         shape: dict[str, Any] = {}
@@ -69,7 +69,7 @@ class Limits(Group):
     @command
     def rl_reset_pipe(self, pipe: str) -> str:
         """Count a pipe from zero again."""
-        if not pipe_view.reset(self._pipes, pipe.encode()):
+        if not pipe_view.reset(self._pipes, _name(pipe)):
             raise CommandError(NOT_FOUND, "Pipe Not Found")
         return "OK"
 
@@ -111,6 +111,11 @@ class Limits(Group):
 def _now_ms() -> int:
     """The clock that pipes and bans run by."""
     return time.monotonic_ns() // 1_000_000
+
+
+def _name(pipe: str) -> bytes:
+    """A pipe's name as policies write it; it may come from bytes that are no text."""
+    return pipe.encode("utf-8", "surrogateescape")
 
 
 def _shape(pipe: pipe_view.Pipe) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class Databases(Group):
     def db_status(self) -> dict[str, Any]:
         """Show the databases: which are up, in use, current, and how much is yet to be written."""
         text = self._child.tables.storage.read()
-        if not self._child.config.storage.is_used or not text:
+        if not self._child.config.uses_storage or not text:
             raise CommandError(SERVER_ERROR, "No database is in use")
         status: dict[str, Any] = orjson.loads(text)
         return status

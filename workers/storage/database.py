@@ -45,7 +45,6 @@ class Database:
         self.breaker = Breaker(random.random)
         self.log = log
         self.engine = make_engine(self.url)
-        self.dialect = "sqlite" if self.engine.dialect.name == "sqlite" else "mysql"
         self.last_error = ""
         self._connection: Connection | None = None
         self._probe: bool | None = None  # None: not under way; False: it is; True: it succeeded
@@ -171,11 +170,6 @@ def _begin_immediate(connection: Connection) -> None:
 def shown(url: URL) -> str:
     """A URL as it may be shown: without its password."""
     return url.render_as_string(hide_password=True)
-
-
-def as_time(seconds: int) -> datetime:
-    """Wall seconds as a DATETIME: local time, as OpenSIPS writes it."""
-    return datetime.fromtimestamp(seconds)
 
 
 def as_seconds(value: Any) -> int:

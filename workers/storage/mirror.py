@@ -17,7 +17,8 @@ from proxy.storage import schema, statements
 from proxy.storage.differences import Difference, Known, difference, merge_loaded, uncertain
 from proxy.storage.location_rows import Row, RowReader, plain_row, version_of
 from workers.child import Child
-from workers.storage.database import BadStatement, Database, as_seconds, as_time
+from workers.storage.database import BadStatement, Database, as_seconds
+from workers.storage.row_writer import RowWriter, as_time
 
 BATCH: Final = 2_000  # rows of one transaction
 CLOCK_LEAD_S: Final = 86_400  # a row from further in the future has a wrong clock
@@ -37,7 +38,7 @@ class Mirror:
         self.known: dict[bytes, Known] = {}
         self.pending: dict[bytes, None] = {}
         self.current = False  # whether `known` is what the database holds
-        self._upsert = statements.upsert(schema.location, database.dialect)
+        self._writer = RowWriter(schema.location, database.engine.dialect)
         self._delete = statements.delete_known()
 
     # -- telling the database --------------------------------------------------------------------
@@ -98,7 +99,7 @@ class Mirror:
 
         def work(connection: Connection) -> None:
             if rows:
-                connection.execute(self._upsert, rows)
+                self._writer.write(connection, rows)
             if deleted:
                 connection.execute(self._delete, deleted)
 

@@ -19,16 +19,18 @@ from proxy.limits import counters as ids
 from proxy.shm.change_reader import ChangeReader
 from proxy.shm.table_ids import LOCATION, READER_STORAGE
 from proxy.storage.kinds import Kind, Question, decode_question
-from proxy.storage.modes import WRITE_BACK, WRITE_THROUGH
+from proxy.storage.modes import SQL_ONLY, WRITE_BACK, WRITE_THROUGH
 from workers.child import Child
 from workers.errands import Errand, send_errand
 from workers.storage.answers import QUERIES, Answerer
+from workers.storage.sql_only import SqlOnly
 from workers.storage.stores import Stores
 
 NOTES: Final = 5_000  # of one transaction, at most
 QUESTIONS: Final = 50  # answered between two transactions
 IDLE_S: Final = 0.2  # the ring holds some seconds of changes
 RETRY_S: Final = 0.25
+NOTHING_KNOWN: Final = -1  # rows may say that they were modified at 0
 STATUS_S: Final = 1.0
 LAST_WORDS_S: Final = 2.0  # how long workers that are being stopped are followed
 
@@ -48,7 +50,7 @@ class StorageProcess:
         self.mirrors_location = settings.mode in {WRITE_BACK, WRITE_THROUGH}
         self.prompt = settings.mode == WRITE_THROUGH
         self.interval = 0.0 if self.prompt else settings.interval_seconds
-        self.trusted_until = self.table.touched_at
+        self.trusted_until = self.table.touched_at or NOTHING_KNOWN
         self.reader = ChangeReader(self.ring)
         self.stores = Stores(child)
         # One that replaces a dead one: what is not in the table by now has been removed from it.
@@ -60,6 +62,11 @@ class StorageProcess:
             Kind.SET_DATABASE: self.set_database,
             **dict.fromkeys(QUERIES, self.answerer.answer),
         }
+        self.sql_only: SqlOnly | None = None
+        if settings.mode == SQL_ONLY:
+            self.sql_only = SqlOnly(child, self.stores, self.answerer)
+            self.handlers[Kind.REGISTER] = self.sql_only.register
+            self.handlers[Kind.LOOKUP] = self.sql_only.lookup
         self.write_at = 0.0
         self.choose_at = 0.0
         self.status_at = 0.0
@@ -108,10 +115,15 @@ class StorageProcess:
             took = self.take_notes(now)
             if now >= self.choose_at or not self.stores.active:
                 self.choose_at = now + RETRY_S
+                before = self.stores.active
                 self.stores.choose(self.trusted_until)
+                if self.stores.active != before:
+                    self.report()
             if now >= self.write_at:
                 self.write_at = now + self.interval
                 self.write()
+        if self.sql_only is not None:
+            self.sql_only.sweep(now)
         if now >= self.status_at:
             self.status_at = now + STATUS_S
             self.table.touch(int(time.time()))

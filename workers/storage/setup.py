@@ -20,20 +20,21 @@ _version: Final = schema.version.c
 
 def create(url: str) -> list[str]:
     """Make what is missing of the tables; sentences about what was done."""
-    return _with(url, _create)
+    return with_database(url, _create)
 
 
 def upgrade(url: str) -> list[str]:
     """Make what is missing of tables and columns, and say so in `version`."""
-    return _with(url, lambda connection: _create(connection) + _upgrade(connection))
+    return with_database(url, lambda connection: _create(connection) + _upgrade(connection))
 
 
 def check(url: str) -> list[str]:
     """Sentences about what does not fit; none when the database can be used."""
-    return _with(url, _faults)
+    return with_database(url, _faults)
 
 
-def _with(url: str, work: Callable[[Connection], list[str]]) -> list[str]:
+def with_database(url: str, work: Callable[[Connection], list[str]]) -> list[str]:
+    """Work done in one transaction; what goes wrong is a sentence."""
     engine = make_engine(make_url(url))
     try:
         with engine.begin() as connection:
@@ -62,6 +63,11 @@ def _upgrade(connection: Connection) -> list[str]:
             connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {clause}")
             done.append(f"column {table.name}.{column.name} added")
         _set_version(connection, table)
+    names = {index["name"] for index in inspect(connection).get_indexes(schema.location.name)}
+    for index in schema.location.indexes:
+        if index.name not in names:
+            index.create(connection)
+            done.append(f"index {index.name} of location made")
     return done
 
 
@@ -74,7 +80,8 @@ def _faults(connection: Connection) -> list[str]:
         faults += [f"column {table.name}.{column.name} is missing" for column in missing]
     if schema.version.name not in have:
         return [*faults, "table version is missing"]
-    told = dict(connection.execute(select(_version.table_name, _version.table_version)).tuples())
+    query = select(_version.table_name, _version.table_version)
+    told: dict[str, int] = dict(map(tuple, connection.execute(query).all()))
     for table, number in schema.VERSIONS.items():
         if table.name in have and told.get(table.name) != number:
             faults.append(f"table {table.name} has version {told.get(table.name)}, not {number}")

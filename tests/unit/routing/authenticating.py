@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from proxy.registrar.answers import Answers
 from proxy.registrar.questions import ALIAS, SUBSCRIBER, URIS
 from proxy.routing.authentication import Authentication, AuthenticationRules
-from proxy.routing.core import ProxyCore
 from proxy.routing.inquiries import Inquiries
 from proxy.routing.nonce import Nonces
 from proxy.routing.pending import LATE, Pending
@@ -103,8 +102,8 @@ class GuardedWorld(World):
         self.told: list[bytes] = []
         super().__init__(folder, **options)
 
-    def begin(self) -> ProxyCore:
-        core = super().begin()
+    def start_worker(self) -> None:
+        super().start_worker()
         answers = Answers(self.table, ttl=600, negative_ttl=30, stale_seconds=86_400)
         inquiries = Inquiries(self.node, answers, self.database.ask, self.told.append)
         self.auth = Authentication(
@@ -114,7 +113,6 @@ class GuardedWorld(World):
             inquiries,
         )
         self.node.authentication = self.auth
-        return core
 
 
 class Challenge(NamedTuple):
@@ -216,8 +214,8 @@ class Phone:
         return b"".join(
             (
                 b"%b %b SIP/2.0\r\n" % (method, uri),
-                b"Via: SIP/2.0/UDP %b;branch=z9hG4bK%b%d\r\n"
-                % (PHONE.hostport, self.user.hex().encode(), self.cseq),
+                b"Via: SIP/2.0/UDP %b;branch=z9hG4bK%b-%b-%d\r\n"
+                % (PHONE.hostport, self.user.hex().encode(), self.call_id, self.cseq),
                 b"Max-Forwards: 70\r\nFrom: <%b>;tag=1\r\n" % (sender or own),
                 b"To: <%b>\r\nCall-ID: %b\r\n" % (to or own, self.call_id),
                 b"CSeq: %d %b\r\nContact: <%b>\r\n" % (self.cseq, method, contact),

@@ -390,3 +390,36 @@ def test_a_mistake_is_explained_once_and_counted_each_time(kit: Make) -> None:
     ]
     assert "routing.py" in str(told[0]["trace"])
     assert office.count("sipherd:policy_errors") == 26
+
+
+FAILOVER = """
+for number in (50, 51):
+    target = target_for(b"sip:1@192.0.2.%d" % number)
+    outcome = await request.relay([target], silence=5)
+    if outcome.status != 408:
+        return
+"""
+
+
+def test_a_silent_gateway_is_left_for_the_next(kit: Make) -> None:
+    office = kit(FAILOVER)
+    first = one(office.receive(INVITE), "INVITE")
+    second = next(each for each in office.advance(5.1) if "51" in str(each))
+    assert str(second) == "192.0.2.51:5060 INVITE sip:1@192.0.2.51"
+    office.answer(second, 100)
+    assert [each for each in office.advance(20) if each.to != first.to] == [], "it may ring long"
+    assert lines(office.answer(first, 180)) == ["192.0.2.50:5060 CANCEL sip:1@192.0.2.50"]
+    assert lines(office.answer(second, 200)) == ["192.0.2.1:5060 200 Answer"]
+    office.advance(400)
+    assert office.world.left() == (0, 0, 0)
+
+
+def test_silence_leaves_who_rings_alone_and_goes_on_to_the_next_group(kit: Make) -> None:
+    office = kit("await request.relay(request.lookup(), silence=5)\n")
+    for number, q in ((2, "1.0"), (3, "1.0"), (4, "0.5")):
+        office.register("sip:bob@example.com", f"sip:bob@192.0.2.{number}:5060", q=q)
+    ringing, silent = office.receive(INVITE)[1:]
+    office.answer(ringing, 180)
+    assert {str(each.to.host) for each in office.advance(10)} == {str(silent.to.host)}
+    again = office.answer(ringing, 480)
+    assert "192.0.2.4:5060 INVITE sip:bob@192.0.2.4:5060" in lines(again)

@@ -86,6 +86,12 @@ def test_a_mistake_of_the_policy_is_answered_500(
     assert world.pipes.count == 0
 
 
+def test_a_name_may_be_made_of_any_bytes_and_of_any_length(tmp_path: Path) -> None:
+    name = b"caller:\xff\x00".decode("utf-8", "surrogateescape") + "x" * 5_000
+    world = world_of(tmp_path, lambda request: request.pipe(name, 1, "SBT"))
+    assert statuses(world, 2) == [200, 503]
+
+
 def test_no_room_for_one_more_pipe_refuses_and_is_counted(tmp_path: Path) -> None:
     world = world_of(tmp_path, lambda request: request.pipe("new", 5, "SBT"))
     for number in range(world.pipes.capacity):

@@ -189,3 +189,21 @@ def test_lower_vias_are_looked_at(lower: bytes) -> None:
 
 def test_repr_names_the_call() -> None:
     assert "7f3d9a2b1c4e5f60" in repr(parse(REGISTER))
+
+
+@pytest.mark.parametrize("bad", [0, 1, 8, 10, 11, 13, 27, 31, 127])
+@pytest.mark.parametrize("at", range(20))
+def test_a_control_byte_is_found_wherever_it_stands(bad: int, at: int) -> None:
+    value = bytearray(b"~ value of 20 bytes!")
+    value[at] = bad
+    with pytest.raises(BadMessage):
+        parse(INVITE.replace(b"Via:", b"X: a" + bytes(value) + b"z\r\nVia:", 1))
+
+
+@pytest.mark.parametrize("good", [32, 33, 9, 126, 128, 200, 255])
+@pytest.mark.parametrize("at", range(20))
+def test_any_other_byte_may_stand_anywhere(good: int, at: int) -> None:
+    value = bytearray(b"~ value of 20 bytes!")
+    value[at] = good
+    line = b"X: a" + bytes(value) + b"z\r\n"
+    assert parse(INVITE.replace(b"Via:", line + b"Via:", 1)).named(b"x") == [line[3:-2]]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,3 +95,45 @@ def test_whatever_is_started_fires_by_its_deadline(
         assert fired == {number for number, deadline in enumerate(deadlines) if deadline <= now}
     assert len(bell.rings) == len(starts)
     assert len(timers) == 0
+
+
+class Broken(Bell):
+    """Fails when it rings."""
+
+    def fire(self, timer: int, now: float) -> None:
+        super().fire(timer, now)
+        raise RuntimeError("broken")
+
+
+def test_one_that_fails_costs_none_of_those_started_with_it() -> None:
+    timers, before, broken, after = Timers(), Bell(), Broken(), Bell()
+    for bell in (before, broken, after):
+        timers.start(0.0, 0.5, bell, 1)
+    assert len(timers) == 3
+    with pytest.raises(RuntimeError):
+        timers.fire_due(1.0)
+    assert len(timers) == 1
+    assert timers.fire_due(1.0) == 1
+    assert len(timers) == 0
+    assert [len(bell.rings) for bell in (before, broken, after)] == [1, 1, 1]
+
+
+def test_the_last_may_fail_and_more_may_come() -> None:
+    timers, broken, after = Timers(), Broken(), Bell()
+    timers.start(0.0, 0.5, broken, 1)
+    with pytest.raises(RuntimeError):
+        timers.fire_due(1.0)
+    timers.start(0.0, 0.5, after, 2)
+    timers.start(1.0, 0.5, after, 3)
+    assert timers.fire_due(1.0) == 1
+    assert timers.fire_due(2.0) == 1
+    assert after.rings == [(2, 1.0), (3, 2.0)]
+
+
+def test_nobody_is_held_on_to_after_the_last_timer() -> None:
+    timers, bell = Timers(), Bell()
+    holders = sys.getrefcount(bell)
+    for _ in range(3):
+        timers.start(0.0, 0.5, bell, 1)
+    assert timers.fire_due(1.0) == 3
+    assert sys.getrefcount(bell) == holders

@@ -14,10 +14,11 @@ from proxy.shm.sources import Sources
 from proxy.sip.address import Address
 from workers.bans import Bans, flood_guard_of
 from workers.child import Child
-from workers.datagrams import stops
 from workers.logs import Log
 from workers.settings import Config
 from workers.tables import open_tables
+
+pytestmark = pytest.mark.compiled  # the way from a socket address to a source is Cython alone
 
 REQUEST = b"OPTIONS sip:a@b SIP/2.0\r\n\r\n"
 RESPONSE = b"SIP/2.0 200 OK\r\n\r\n"
@@ -38,6 +39,8 @@ class Gate:
         self.guard.now_ms = 1_000_500
 
     def passed(self, host: str, count: int, data: bytes = REQUEST) -> int:
+        from workers.datagrams import stops
+
         sockaddr = Address.parse(host.encode(), 5060).sockaddr
         return sum(not stops(self.guard, sockaddr, data) for _ in range(count))
 
@@ -105,6 +108,8 @@ def test_displaced_sources_are_counted(gate: Gate) -> None:
 
 
 def test_it_is_made_as_configured(config: Config, child: Child, log: Log) -> None:
+    from workers.datagrams import stops
+
     assert flood_guard_of(child) is None
     settings = {"enabled": True, "reqs_density_per_unit": 3, "trusted": ["10.0.0.0/8"]}
     flood = Config.model_validate({"flood": settings}).flood

@@ -46,6 +46,13 @@ def test_rl_list(commands: Commands) -> None:
     assert refusal(commands, "rl_list", pipe="nobody") == (404, "Pipe Not Found")
 
 
+def test_a_long_name_is_found_as_the_policy_wrote_it(child: Child, now: int) -> None:
+    child.tables.pipes.check(b"n" * 200, 10, SBT, now)
+    shown = Commands(child).call("rl_list", {"pipe": "n" * 200})
+    assert shown["Pipe"]["counter"] == 1
+    assert shown["Pipe"]["id"].startswith("n" * 47 + "~")
+
+
 def test_rl_dump_pipe(commands: Commands) -> None:
     shown = commands.call("rl_dump_pipe", ["trunk1"])
     window = shown.pop("Window")

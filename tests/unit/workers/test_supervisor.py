@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from proxy.limits import counters
+from workers import signals
 from workers.child import BOOT_DEADLINE_S, ChildSpec, Exit, ExitCode
 from workers.supervisor import ABORT_GRACE_S, Stage, Supervisor
 
@@ -45,7 +46,7 @@ class Machine:
 
     def kill(self, pid: int, number: int) -> None:
         self.sent.append((pid, number))
-        if number == signal.SIGKILL or not self.deaf:
+        if number == signal.SIGKILL or (not self.deaf and number != signals.TRACE):
             self.end(pid, None, number)
 
     def end(self, pid: int, code: int | None, number: int | None = None) -> None:
@@ -101,7 +102,7 @@ class Property:
         say = self._say
         self.log = SimpleNamespace(debug=say, info=say, notice=say, warning=say, error=say)
         self.config = SimpleNamespace(
-            workers=SimpleNamespace(hang_seconds=10.0, udp=2),
+            workers=SimpleNamespace(slow_seconds=3.0, hang_seconds=10.0, udp=2),
             listen=SimpleNamespace(udp=("127.0.0.1:5060",)),
         )
         self.tables = SimpleNamespace(
@@ -262,7 +263,10 @@ def test_a_silent_child_is_aborted_then_killed(world: World) -> None:
     steps = [world.silent(1.0, 2) for _ in range(11)]
     grace = [world.silent(ABORT_GRACE_S, 2)] * 2
     assert world.run(note, *steps, *grace, world.all_up) == 0
-    assert world.machine.sent == [(victim[0], signal.SIGABRT), (victim[0], signal.SIGKILL)]
+    # First it is asked where it is, and only once.
+    numbers = (signals.TRACE, signal.SIGABRT, signal.SIGKILL)
+    assert world.machine.sent == [(victim[0], number) for number in numbers]
+    assert world.property.rows.counted[counters.SLOW_TURNS] == 1
     assert world.property.rows.counted[counters.HANGS] == 1
     assert world.machine.forks == 4
 
@@ -293,7 +297,8 @@ def test_the_deaf_are_killed_when_the_grace_is_over(world: World) -> None:
     began = world.machine.clock
     assert world.supervisor.run() == 0
     assert world.machine.clock - began == pytest.approx(5.0, abs=0.01)
-    assert [number for _, number in world.machine.sent] == [signal.SIGKILL] * 3
+    sent = [number for _, number in world.machine.sent if number != signals.TRACE]
+    assert sent == [signal.SIGKILL] * 3
     assert world.property.closed == [False]
 
 

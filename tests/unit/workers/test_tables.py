@@ -23,12 +23,15 @@ def record(contact: bytes) -> bytes:
 def test_the_files(config: Config, log: Log, tmp_path: Path) -> None:
     open_tables(config, log).close(clean=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "changes.ring",
         "inbox-1.ring",
         "inbox-2.ring",
         "limits.table",
         "location.table",
         "processes.table",
+        "questions.ring",
         "shards.table",
+        "storage.state",
     ]
 
 

@@ -95,3 +95,10 @@ def test_each_bound_has_its_line(child: Child, lines: list[str]) -> None:
     for phrase in ("too many transactions", "inbox full", "receive queue full"):
         assert sum(phrase in line for line in lines) == 1
     assert "record unreadable times=1" in lines[-1]
+
+
+def test_a_full_table_of_pipes_is_said(child: Child, lines: list[str]) -> None:
+    alarms = Alarms(child)
+    child.tables.slots.counters(3).add(counters.PIPES_FULL, 4)
+    alarms.turn(10.0)
+    assert "pipe table full refused=4" in lines[-1]

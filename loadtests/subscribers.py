@@ -1,0 +1,74 @@
+"""A MariaDB with users in it, for servers that have to ask who registers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadtests.servers import DOMAIN, ROOT
+
+sys.path.append(str(ROOT / "tests" / "storage"))
+
+from mariadb import MariaDb
+
+PASSWORD = "not-a-secret"
+KAMAILIO_TABLES = """
+CREATE DATABASE kamailio; USE kamailio;
+CREATE TABLE version (table_name VARCHAR(32) PRIMARY KEY, table_version INT UNSIGNED);
+INSERT INTO version VALUES ('subscriber', 7);
+CREATE TABLE subscriber (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, username VARCHAR(64),
+  domain VARCHAR(64), password VARCHAR(64), ha1 VARCHAR(128), ha1b VARCHAR(128) DEFAULT '',
+  UNIQUE KEY (username, domain));
+CREATE USER kamailio@127.0.0.1 IDENTIFIED BY 'kamailio';
+GRANT ALL ON kamailio.* TO kamailio@127.0.0.1;
+"""
+
+
+@dataclass(frozen=True)
+class Subscribers:
+    """Where each server finds the same users."""
+
+    url: str  # sipherd's
+    kamailio_url: str
+
+    def settings(self) -> str:
+        """What sipherd is told."""
+        return (
+            f"[storage]\nurls = [{json.dumps(self.url)}]\n"
+            '[auth]\nenabled = true\nalgorithms = ["SHA-256"]\n'
+        )
+
+
+@contextmanager
+def subscribers(count: int) -> Iterator[Subscribers]:
+    """Users u0, u1, … of the generator's domain, each with the generator's password."""
+    from workers.storage.setup import create
+
+    with tempfile.TemporaryDirectory(prefix="subscribers-") as folder:
+        database = MariaDb(Path(folder))
+        try:
+            database.start()
+            url = database.url("sipherd")
+            create(url)
+            database.sql(KAMAILIO_TABLES)
+            hashes = [
+                hashlib.sha256(f"u{number}:{DOMAIN}:{PASSWORD}".encode()).hexdigest()
+                for number in range(count)
+            ]
+            for table, column in (("sipherd", "ha1_sha256"), ("kamailio", "ha1")):
+                rows = ",".join(
+                    f"('u{number}', '{DOMAIN}', '{ha1}')" for number, ha1 in enumerate(hashes)
+                )
+                database.sql(
+                    f"INSERT INTO {table}.subscriber (username, domain, {column}) VALUES {rows}"
+                )
+            address = f"127.0.0.1:{database.port}"
+            yield Subscribers(url, f"mysql://kamailio:kamailio@{address}/kamailio")
+        finally:
+            database.stop()

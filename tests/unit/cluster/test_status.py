@@ -1,0 +1,75 @@
+"""What a cluster says of itself."""
+
+from __future__ import annotations
+
+from proxy.cluster import status
+from tests.unit.cluster.trio import WALL, Trio
+
+
+def test_opensips_shapes() -> None:
+    trio = Trio(3, names={1: "usrloc-contact-repl", 2: "dialog-dlg-repl"})
+    brain = trio.brains[1]
+    assert status.clusterer_list_cap(brain)["Capabilities"] == [
+        {"name": "usrloc-contact-repl", "state": "not synced", "enabled": "yes"},
+        {"name": "dialog-dlg-repl", "state": "not synced", "enabled": "yes"},
+    ]
+    trio.run(7000)
+    brain.set_capability(2, False, trio.now)
+    brain.activate("vip", trio.now, WALL + trio.now)
+    assert status.clusterer_list(brain, trio.now) == {
+        "cluster_id": 1,
+        "Nodes": [
+            {"node_id": 2, "link_state": "Up", "state": "enabled", "next_hop": "2"},
+            {"node_id": 3, "link_state": "Up", "state": "enabled", "next_hop": "3"},
+        ],
+    }
+    assert status.clusterer_list_topology(brain, trio.now) == {
+        "cluster_id": 1,
+        "Nodes": [
+            {"node_id": 1, "Neighbours": [2, 3]},
+            {"node_id": 2, "Neighbours": [1, 3]},
+            {"node_id": 3, "Neighbours": [1, 2]},
+        ],
+    }
+    assert status.clusterer_list_cap(brain)["Capabilities"] == [
+        {"name": "usrloc-contact-repl", "state": "Ok", "enabled": "yes"},
+        {"name": "dialog-dlg-repl", "state": "Ok", "enabled": "no"},
+    ]
+    assert status.clusterer_list_shtags(brain) == [{"Tag": "vip", "Cluster": 1, "State": "active"}]
+
+
+def test_the_states_of_a_link() -> None:
+    trio = Trio(2)
+    trio.run(7000)
+    trio.keep = lambda s, t, frame: (s, t) != (1, 2)
+    trio.run(2500)
+    brain = trio.brains[1]
+    assert status.link_state(brain, brain.links[2], trio.now) == "Probe"
+    assert status.clusterer_list(brain, trio.now)["Nodes"] == [
+        {"node_id": 2, "link_state": "Probe", "state": "enabled", "next_hop": "none"}
+    ]
+    del trio.brains[2]
+    trio.run(2000)
+    assert status.link_state(brain, brain.links[2], trio.now) == "Down"
+
+
+def test_it_explains_itself() -> None:
+    trio = Trio(2)
+    trio.run(7000)
+    trio.keep = lambda s, t, frame: frame.kind == 10
+    for number in range(5):
+        trio.put(1, b"call%d" % number)
+    trio.run(300)
+    said = status.cluster_status(trio.brains[1], trio.now)
+    (peer,) = said["peers"]  # type: ignore[misc]
+    assert said["synced"] is True
+    assert str(said["why"]).startswith("synced: a seed")
+    assert said["records"] == 5
+    assert peer["it_is_behind"] == 5
+    assert peer["lag_ms"] > 200
+    (other,) = status.cluster_status(trio.brains[2], trio.now)["peers"]  # type: ignore[misc]
+    assert (other["state"], other["behind"]) == ("following", 5)
+    trio.keep = lambda *way: True
+    trio.run(2000)
+    (other,) = status.cluster_status(trio.brains[2], trio.now)["peers"]  # type: ignore[misc]
+    assert (other["behind"], other["equal_ms_ago"] < 500) == (0, True)

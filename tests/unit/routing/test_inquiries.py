@@ -1,0 +1,102 @@
+"""Two workers of a node and one database: each question is asked once, and all hear the answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.routing.nonce import Nonces
+from tests.unit.routing.authenticating import LIFETIME_MS, GuardedWorld, Phone
+from workers.rehearsal import SECRET
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> tuple[GuardedWorld, GuardedWorld]:
+    """Two worlds that share what workers share, and tell each other what they hear."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    first, second = GuardedWorld(tmp_path / "a"), GuardedWorld(tmp_path / "b")
+    second.table, second.used, second.database = first.table, first.used, first.database
+    second.nonces = Nonces(SECRET, 2, lifetime_ms=LIFETIME_MS)
+    second.start_worker()
+    return first, second
+
+
+def waiting(world: GuardedWorld, call: bytes, password: bytes = b"wonderland") -> Phone:
+    """A phone of alice whose REGISTER has made `world` wait for the database."""
+    alice = Phone(world, b"alice", password)
+    alice.call_id = call
+    given = alice.asked()[0]
+    assert alice.send(headers=alice.answering(given)) == []
+    return alice
+
+
+def pass_on(source: GuardedWorld, target: GuardedWorld) -> None:
+    for news in source.told:
+        target.auth.inquiries.told(news)
+
+
+def statuses(world: GuardedWorld) -> list[int]:
+    return [one.message.status for one in world.collect()]
+
+
+def test_one_question_for_both(workers: tuple[GuardedWorld, GuardedWorld]) -> None:
+    first, second = workers
+    first.database.silent = True
+    waiting(first, b"one")
+    waiting(second, b"two")
+    assert len(first.database.asked) == 1
+    first.database.answer()
+    pass_on(first, second)
+    assert (statuses(first), statuses(second)) == ([200], [200])
+
+
+def test_a_negative_answer_and_a_failure_are_passed_on(
+    workers: tuple[GuardedWorld, GuardedWorld],
+) -> None:
+    first, second = workers
+    first.database.silent = True
+    del first.database.users[b"alice"]
+    waiting(first, b"one")
+    waiting(second, b"two")
+    first.database.answer()
+    pass_on(first, second)
+    assert (statuses(first), statuses(second)) == ([401], [401])
+    for world in workers:
+        world.wait(40)
+    first.told.clear()
+    first.database.away = True
+    waiting(first, b"three")
+    waiting(second, b"four")
+    first.database.answer()
+    pass_on(first, second)
+    assert (statuses(first), statuses(second)) == ([503], [503])
+
+
+def test_a_worker_that_dies_with_its_question_costs_the_other_a_503_and_no_more(
+    workers: tuple[GuardedWorld, GuardedWorld],
+) -> None:
+    first, second = workers
+    first.database.silent = True
+    waiting(first, b"one")
+    waiting(second, b"two")
+    first.database.open.clear()  # with the first worker
+    assert [one.message.status for one in second.wait(2.5)] == [503]
+    second.wait(2)
+    first.database.silent = False
+    alice = Phone(second, b"alice", b"wonderland")
+    alice.call_id = b"three"
+    assert alice.register() == 200
+
+
+def test_waiters_of_one_user_are_bounded(workers: tuple[GuardedWorld, GuardedWorld]) -> None:
+    first, _ = workers
+    first.database.silent = True
+    for number in range(64):
+        waiting(first, b"call-%d" % number)
+    alice = Phone(first, b"alice", b"wonderland")
+    alice.call_id = b"one-more"
+    assert alice.send(headers=alice.answering(alice.asked()[0]))[0].status == 503
+    first.database.answer()
+    assert statuses(first) == [200] * 64

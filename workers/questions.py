@@ -1,0 +1,84 @@
+"""What a worker asks the storage process, without ever waiting for it.
+
+Each question has a number and a Pending; the answer comes in one or more messages by the worker's
+inbox and finishes the Pending. What is not answered in time finishes as UNAVAILABLE.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from proxy.constants import INTERNAL_LISTENER
+from proxy.routing.node import Node
+from proxy.routing.pending import Pending
+from proxy.shm.inbox import FULL
+from proxy.shm.table_ids import READER_STORAGE
+from proxy.storage.kinds import Fields, Question, Status, decode_part, encode_question
+from workers.child import Child
+from workers.errands import Errand
+
+NUMBERS: Final = 0xFFFF_FFFF
+
+
+class Answer(NamedTuple):
+    """What a question came to: a Status, and the rows of an ANSWERED one."""
+
+    status: int
+    rows: list[Fields]
+
+
+UNAVAILABLE: Final = Answer(int(Status.UNAVAILABLE), [])
+
+
+class Questions:
+    """The questions of one worker."""
+
+    def __init__(self, child: Child, node: Node) -> None:
+        self.child = child
+        self.node = node
+        self.wait_s = child.config.storage.wait_seconds
+        self.is_answered = child.config.uses_storage
+        self.number = 0
+        self.open: dict[int, tuple[Pending, list[Fields]]] = {}
+        node.errands[int(Errand.ANSWER)] = self.receive
+
+    def ask(self, kind: int, fields: Fields, pending: Pending) -> None:
+        """Ask; `pending` finishes with an Answer, or LATE. It is UNAVAILABLE if none can come."""
+        if not self.is_answered:
+            pending.finish(UNAVAILABLE)
+            return
+        if not self.node.pendings.begin(pending, self.wait_s, self.node.now):
+            return
+        self.number = self.number + 1 & NUMBERS
+        message = encode_question(Question(kind, self.child.index, self.number, fields))
+        if self.child.tables.questions.push(INTERNAL_LISTENER, b"", 0, message) == FULL:
+            pending.finish(UNAVAILABLE)
+            return
+        self._forget_the_late()
+        self.open[self.number] = pending, []
+        with suppress(BlockingIOError):
+            os.eventfd_write(self.child.reader_eventfds[READER_STORAGE], 1)
+
+    def receive(self, data: bytes) -> None:
+        """A part of an answer has come."""
+        try:
+            part = decode_part(data)
+        except ValueError:
+            return
+        if part.number not in self.open:
+            return
+        pending, rows = self.open[part.number]
+        rows += part.rows
+        if not part.more:
+            del self.open[part.number]
+            pending.finish(Answer(part.status, rows))
+
+    def _forget_the_late(self) -> None:
+        """The oldest come first; those whose time was over have been finished by then."""
+        while self.open:
+            number = next(iter(self.open))
+            if not self.open[number][0].done:
+                return
+            del self.open[number]
