@@ -9,7 +9,7 @@ from proxy.shm.words cimport get_u32
 from proxy.sip.message cimport Message
 
 cdef int AT_INVITE_CSEQ, AT_STATE, DELETED, GONE, REPLACED, URI_BYTES, ATTEMPTS
-cdef int DIALOGS_PROCESSED, DIALOGS_UNTRACKED
+cdef int DIALOG_PROCESSED_DIALOGS, DIALOGS_UNTRACKED
 cdef unsigned long long REFUSED
 cdef bytes NOTHING
 

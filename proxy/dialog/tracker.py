@@ -13,7 +13,7 @@ from proxy.dialog.route_set import routes_to_caller, target_of
 from proxy.dialog.states import EndReason, Event, State
 from proxy.dialog.store import DialogStore
 from proxy.limits.bounds import DIALOG_URI_BYTES
-from proxy.limits.counters import DIALOGS_PROCESSED, DIALOGS_UNTRACKED
+from proxy.limits.counters import DIALOG_PROCESSED_DIALOGS, DIALOGS_UNTRACKED
 from proxy.shm.words import get_u32
 from proxy.sip.message import Message
 
@@ -78,7 +78,7 @@ class Tracker:
             )
             stamp = store.write(key, 0, made)
             if stamp > REFUSED:
-                store.counters.add(DIALOGS_PROCESSED, 1)
+                store.counters.add(DIALOG_PROCESSED_DIALOGS, 1)
                 return make_dialog(store, key, made, stamp)
             if stamp:
                 break
