@@ -45,7 +45,6 @@ async def on_request(request: Request) -> None:
 
     if method != "MESSAGE":
         request.record_route()
-
     # From one of our users to the rest of the world.
     if not request.is_for_us:
         request.add_header(b"P-hint", b"outbound")

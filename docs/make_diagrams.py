@@ -1,4 +1,5 @@
-"""Writes docs/transactions.md from the tables of proxy/transaction/states.py.
+"""Writes docs/transactions.md from the tables of proxy/transaction/states.py, and the end of
+docs/dialogs.md from that of proxy/dialog/states.py.
 
     python docs/make_diagrams.py [--check]
 
@@ -10,9 +11,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from proxy.dialog import states as dialog
 from proxy.transaction.states import FIRST, TABLES, Action, Machine, Stimulus
 
 PAGE = Path(__file__).with_name("transactions.md")
+DIALOGS = Path(__file__).with_name("dialogs.md")
+BELOW = "do not edit below -->\n"
 TITLES = {
     Machine.CLIENT_INVITE: "INVITE client (RFC 3261 §17.1.1, RFC 6026 §7.2)",
     Machine.CLIENT_NON_INVITE: "non-INVITE client (RFC 3261 §17.1.2)",
@@ -70,8 +74,22 @@ def page() -> str:
     return "\n".join(parts)
 
 
+def dialog_page() -> str:
+    """docs/dialogs.md with its diagram drawn anew."""
+    lines = ["    [*] --> UNCONFIRMED: INVITE"]
+    for state, row in dialog.TABLE.items():
+        for to in dialog.State:
+            events = [event for event, entry in row.items() if entry is to]
+            if events:
+                words = ", ".join(event.name.lower().replace("_", " ") for event in events)
+                lines.append(f"    {state.name} --> {to.name}: {words}")
+    diagram = "\n".join(["```mermaid", "stateDiagram-v2", *lines, "```"])
+    return DIALOGS.read_text().partition(BELOW)[0] + BELOW + "\n" + diagram + "\n"
+
+
 if __name__ == "__main__":
-    text = page()
+    pages = {PAGE: page(), DIALOGS: dialog_page()}
     if "--check" in sys.argv[1:]:
-        sys.exit(0 if PAGE.exists() and PAGE.read_text() == text else 1)
-    PAGE.write_text(text)
+        sys.exit(any(path.read_text() != text for path, text in pages.items()))
+    for path, text in pages.items():
+        path.write_text(text)

@@ -25,7 +25,7 @@ from registering import Node, Phone, wait_for  # noqa: E402
 from workers.storage.setup import create  # noqa: E402
 
 MODE = 'mode = "single-instance-sql-write-through"\nwait_seconds = 1.0'
-USERS = 120
+USERS = 60
 
 
 def promises(phone: Phone) -> set[str]:

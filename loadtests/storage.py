@@ -66,7 +66,7 @@ def registers(folder: Path, node: Node, phones: int, window: int, seconds: float
         "-w",
         window,
         "-f",
-        free_port(5_520, 5_538),
+        free_port(),
     ]
     done = subprocess.run([str(word) for word in words], capture_output=True, check=False)
     return dict(json.loads(done.stdout))
@@ -92,7 +92,7 @@ def main() -> int:
         node.file.write_text(
             node.file.read_text()
             .replace("capacity = 2000", f"capacity = {2 * arguments.phones}")
-            .replace("receive_buffer = 65536", "receive_buffer = 4194304")
+            .replace("receive_buffer = 1048576", "receive_buffer = 4194304")
             .replace("inbox_bytes = 262144", "inbox_bytes = 4194304")
         )
         node.start()

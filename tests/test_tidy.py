@@ -42,7 +42,7 @@ LEFTOVERS = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
 
 # Where a process may sleep, and why. Everything else has a deadline in its loop.
 SLEEPERS = {
-    "workers/storage/database.py::transaction": (
+    "workers/storage/database.py::Database.transaction": (
         "in the storage process: milliseconds before a transaction that lost is tried again"
     ),
     "workers/tables.py::lock_folder": (
@@ -223,3 +223,4 @@ def test_the_diagrams_are_those_of_the_tables() -> None:
     spec.loader.exec_module(module)
     page = ROOT / "docs" / "transactions.md"
     assert page.read_text() == module.page(), "run python docs/make_diagrams.py"
+    assert module.DIALOGS.read_text() == module.dialog_page(), "run python docs/make_diagrams.py"

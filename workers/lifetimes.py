@@ -15,70 +15,55 @@ from proxy.dialog.call_detail import call_detail
 from proxy.dialog.decoded import DialogRecord
 from proxy.dialog.dialog import Dialog
 from proxy.dialog.due import may_be_removed
-from proxy.dialog.states import EndReason, Event, State
+from proxy.dialog.sweep import Sweep
 from proxy.dialog.tracker import Tracker
-from proxy.errors import CorruptRecord
 from proxy.limits import counters
 from proxy.shm.words import get_u32, put_u32
 from workers.cdr_file import CdrFile
 from workers.child import Child
 from workers.errands import Errand, send_to_owner
 
-BATCH: Final = 200  # dialogs between two heartbeats, and lines of one write
 AGAIN_S: Final = 5  # before a file that could not be written is tried again
-REQUEST_TIMEOUT: Final = 408
 
 
-class Lifetimes:
-    """What one timekeeper does about dialogs."""
+class Lifetimes(Sweep):
+    """The sweep of one timekeeper, whose ends are calls' ends."""
 
     def __init__(
         self, child: Child, tracker: Tracker, file: CdrFile | None, variables: Iterable[str] = ()
     ) -> None:
+        super().__init__(tracker)
         self._child = child
-        self._tracker = tracker
+        self._log = child.log
         self._store = tracker.store
-        self._counters = child.tables.slots.counters(child.slot)
         self._file = file
         self._variables = [name.encode() for name in variables]
         self._write_at = 0
+        self._ended: list[tuple[Dialog, DialogRecord]] = []
 
-    def turn(self, now: int) -> None:
-        """See to everything that is due at `now`, wall-clock seconds."""
-        cursor = 0
-        while True:
-            keys, cursor = self._store.table.due(now, cursor, BATCH)
-            ended: list[tuple[Dialog, DialogRecord]] = []
-            for key in keys:
-                dialog = self._tracker.open(key)
-                if dialog is not None and get_u32(dialog.payload, at.AT_DUE) <= now:
-                    self._see_to(dialog, now, ended)
-            if ended and now >= self._write_at and not self._close(ended):
-                self._write_at = now + AGAIN_S
-            self._child.beat()
-            if cursor == 0:
-                return
+    def due_live(self, dialog: Dialog) -> None:
+        """Something is due in a live dialog: tell the worker of its Call-ID."""
+        send_to_owner(self._child, dialog.call_id, Errand.DIALOG, dialog.key)
 
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._file is not None:
-            self._file.close()
-
-    def _see_to(
-        self, dialog: Dialog, now: int, ended: list[tuple[Dialog, DialogRecord]]
-    ) -> None:
-        try:
-            record = dialog.record()
-        except CorruptRecord:  # it could be read a moment ago: nothing can be said about it
+    def due_ended(self, dialog: Dialog) -> None:
+        """An ended dialog is due: to be removed, or because BYEs of ours have no answer."""
+        flags = get_u32(dialog.payload, at.AT_FLAGS)
+        if self._file is None and not flags & at.BYES_OPEN and not self._log.enabled("debug"):
             self._store.remove(dialog.key, dialog.stamp)
-            self._counters.add(counters.CORRUPT_RECORDS)
             return
-        if may_be_removed(record, now, self._store.rules.intervals):
-            ended.append((dialog, record))
-        elif is_abandoned(record):
-            dialog.end(Event.GONE, EndReason.SETUP_TIMEOUT, REQUEST_TIMEOUT)
+        record = dialog.record()
+        if may_be_removed(record, self._store.wall, self._store.rules.intervals):
+            self._ended.append((dialog, record))
         else:
-            send_to_owner(self._child, record.call_id, Errand.DIALOG, dialog.key)
+            self.due_live(dialog)
+
+    def take_breath(self) -> None:
+        """A batch has been looked at."""
+        ended, self._ended = self._ended, []
+        now = self._store.wall
+        if ended and now >= self._write_at and not self._close(ended):
+            self._write_at = now + AGAIN_S
+        self._child.beat()
 
     def _close(self, ended: list[tuple[Dialog, DialogRecord]]) -> bool:
         """Write the records of ended dialogs, then remove the dialogs; False: they stay."""
@@ -87,8 +72,8 @@ class Lifetimes:
             return False
         for dialog, record in sealed:
             self._store.remove(dialog.key, dialog.stamp)
-            if self._child.log.enabled("debug"):
-                self._child.log.debug("call ended", **call_detail(record, self._variables))
+            if self._log.enabled("debug"):
+                self._log.debug("call ended", **call_detail(record, self._variables))
         return True
 
     def _write(self, file: CdrFile, records: list[DialogRecord]) -> bool:
@@ -99,12 +84,12 @@ class Lifetimes:
         if not details:
             return True
         if not file.append(details):
-            self._counters.add(counters.CDR_FAILURES)
-            self._child.log.error(
+            self._store.counters.add(counters.CDR_FAILURES, 1)
+            self._log.error(
                 "call detail records wait", file=file.path, reason=file.failure, calls=len(records)
             )
             return False
-        self._counters.add(counters.CDR_WRITTEN, len(details))
+        self._store.counters.add(counters.CDR_WRITTEN, len(details))
         return True
 
     def _seal(self, dialog: Dialog) -> bool:
@@ -119,11 +104,3 @@ class Lifetimes:
             return False
         dialog.payload, dialog.stamp = bytes(draft), stamp
         return True
-
-
-def is_abandoned(record: DialogRecord) -> bool:
-    """Whether a call was being set up, and its INVITE has been forgotten by all."""
-    early = record.state in (State.UNCONFIRMED, State.EARLY)
-    return early and not record.flags & at.END_WANTED
-
-

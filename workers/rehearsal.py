@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from proxy.dialog.profiles import Profiles
+from proxy.dialog.store import DialogStore
+from proxy.dialog.tracker import Tracker
 from proxy.limits import counters as ids
 from proxy.registrar.rules import RegistrarRules
 from proxy.routing.branch import Signer
@@ -18,9 +21,11 @@ from proxy.routing.identity import Identity
 from proxy.routing.locate import Located
 from proxy.routing.node import Node
 from proxy.routing.ratelimit import Declared, Ratelimit
+from proxy.shm.dialog_table import DialogTable
 from proxy.shm.location_table import LocationTable
 from proxy.shm.pipe_layout import Timing
 from proxy.shm.pipes import Pipes
+from proxy.shm.profile_table import ProfileTable
 from proxy.shm.slots import ProcessSlots
 from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
@@ -28,6 +33,8 @@ from proxy.transaction.layer import TransactionLayer
 from proxy.transaction.states import Stimulus
 from proxy.transaction.timers import TimerConfig
 from workers.policy import Script
+from workers.settings import Dialog
+from workers.tracking import rules_from
 
 SECRET: Final = b"sixteen bytes or more"
 TRANSPORT_ERROR: Final = int(Stimulus.TRANSPORT_ERROR)
@@ -56,7 +63,8 @@ class KeptLog:
 class Rehearsal:
     """One node without sockets: `deliver` puts a datagram in and gives what comes out.
 
-    `names` is what the DNS says; other keywords are rules of the registrar.
+    `names` is what the DNS says, `dialogs` how calls are tracked if they are; other keywords are
+    rules of the registrar.
     """
 
     def __init__(
@@ -67,12 +75,18 @@ class Rehearsal:
         domains: tuple[bytes, ...] = (b"example.com",),
         capacity: int = 1000,
         names: dict[bytes, tuple[Address, ...]] | None = None,
+        dialogs: Dialog | None = None,
         **rules: Any,
     ) -> None:
         self.location = LocationTable.create(str(folder / "location.table"), 1000)
         self.slots = ProcessSlots.create(None, 4, ids.COUNT)
         self.counters = self.slots.counters(3)
         self.pipes = Pipes.create(None, 64, Timing())
+        self.dialogs = dialogs
+        if dialogs is not None:
+            self.dialog_table = DialogTable.create(str(folder / "dialogs.table"), dialogs.capacity)
+            self.dialog_table.begin_epoch(1)
+            self.members = ProfileTable.create(None, 1_000, 1_000)
         self.declared: dict[str, Declared] = {}
         self.listeners = [address(text) for text in listeners]
         self.domains = domains
@@ -111,9 +125,17 @@ class Rehearsal:
             181.0,
         )
         self.node.pipes = Ratelimit(self.pipes, self.declared, "TAILDROP", self.counters)
+        if self.dialogs is not None:
+            self.node.dialogs = self.tracker(self.dialogs, self.node)
         self.node.on_reply = self.script.on_reply
         self.cores.append(ProxyCore(self.node, self.script.on_request))
         self.tell_time()
+
+    def tracker(self, settings: Dialog, node: Node) -> Tracker:
+        """What tracks dialogs, by `[dialog]`."""
+        profiles = Profiles(self.members, settings.profiles, settings.profiles_no_value)
+        rules = rules_from(settings, node=1, timer_c=181)
+        return Tracker(DialogStore(self.dialog_table, profiles, rules, node.clock, self.counters))
 
     def tell_time(self) -> None:
         """Set the node's clocks to `now`."""

@@ -379,6 +379,12 @@ class Dialog(Section):
     when_full: Literal["relay", "refuse"] = "relay"
     default_timeout: Annotated[Whole, Field(ge=1, le=31_536_000)] = 43_200
     delete_delay: Annotated[Whole, Field(ge=0, le=3_600)] = 5
+    late_requests: Literal["refuse", "relay"] = "refuse"
+    options_ping_interval: Annotated[Whole, Field(ge=1, le=86_400)] = 30
+    reinvite_ping_interval: Annotated[Whole, Field(ge=1, le=86_400)] = 300
+    race_condition_timeout: Annotated[Whole, Field(ge=1, le=3_600)] = 5
+    cdr_file: FilePath | None = None
+    cdr_variables: Annotated[tuple[StrictStr, ...], Field(max_length=32)] = ()
     profiles: Annotated[tuple[ProfileName, ...], Field(max_length=32)] = ()
     profiles_no_value: Annotated[tuple[ProfileName, ...], Field(max_length=32)] = ()
 

@@ -16,6 +16,7 @@ from proxy.limits import counters as ids
 from proxy.limits.algorithms import number_of
 from proxy.routing.branch import Signer
 from proxy.routing.core import ProxyCore
+from proxy.routing.dialog_agent import DialogAgent
 from proxy.routing.identity import Identity
 from proxy.routing.node import Node
 from proxy.routing.parking import Parking
@@ -83,6 +84,9 @@ class UdpWorker:
         )
         self.node.pipes = pipes_of(child)
         self.node.dialogs = tracker_of(child, self.node.clock)
+        if self.node.dialogs is not None:
+            agent = DialogAgent(self.node, self.node.dialogs)
+            self.node.errands[int(Errand.DIALOG)] = agent.look
         self.node.hand_over = handoff.hand_over
         guard = flood_guard_of(child)
         for sock in sockets:
@@ -110,17 +114,14 @@ class UdpWorker:
     def use_storage(self) -> None:
         """What asks the database, or waits for it, if the configuration wants that."""
         child, node, turn = self.child, self.node, self.turn
-        if child.config.storage.mode == SQL_ONLY:
-            remote = Remote(node, self.questions.ask, retry_after(child))
-            node.remote = remote
+        remote = remote_of(child, node, self.questions)
+        if remote is not None:
             turn.waits.append(remote.expire)
         access = access_of(child, node, self.questions.ask)
         if access is not None:
             turn.each_second.append(access.turn)
-        parking = parking_of(child)
+        parking = parking_of(child, node)
         if parking is not None:
-            node.parking = parking
-            node.errands[int(Errand.DURABLE)] = parking.release
             turn.waits.append(parking.expire)
 
     def serve(self) -> int:
@@ -182,12 +183,20 @@ def retry_after(child: Child) -> bytes:
     return b"Retry-After: %d\r\n" % max(1, child.config.registrar.retry_after)
 
 
-def parking_of(child: Child) -> Parking | None:
+def remote_of(child: Child, node: Node, questions: Questions) -> Remote | None:
+    """Who asks the database instead of the table, when the mode asks for it."""
+    if child.config.storage.mode != SQL_ONLY:
+        return None
+    remote = node.remote = Remote(node, questions.ask, retry_after(child))
+    return remote
+
+
+def parking_of(child: Child, node: Node) -> Parking | None:
     """Where answers wait for the database, when the mode asks for it."""
     settings = child.config.storage
     if settings.mode != WRITE_THROUGH:
         return None
-    return Parking(
+    parking = Parking(
         child.tables.changes,
         READER_STORAGE,
         settings.wait_seconds,
@@ -195,6 +204,9 @@ def parking_of(child: Child) -> Parking | None:
         retry_after(child),
         child.tables.slots.counters(child.slot),
     )
+    node.parking = parking
+    node.errands[int(Errand.DURABLE)] = parking.release
+    return parking
 
 
 def pipes_of(child: Child) -> Ratelimit:

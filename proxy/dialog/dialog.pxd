@@ -6,16 +6,16 @@ from proxy.dialog.steps cimport (
     after_bye, after_provisional, after_success, close, is_fresh, moved, watch,
 )
 from proxy.dialog.store cimport DialogStore, version_of
-from proxy.shm.words cimport get_u32, put_u16, put_u32, put_u64
+from proxy.shm.words cimport get_u32, put_u16, put_u32
 from proxy.sip.message cimport Message
 
 cdef bytes TABLE
 cdef int EVENTS, EARLY, CONFIRMED, DELETED, ACK, FAILURE, TIMEOUT, FAILED, BY_CANCEL, ATTEMPTS
-cdef int AT_DUE, AT_END_CODE, AT_FLAGS, AT_LEGS, AT_PROFILES, AT_STATE, HEAD, LEG
-cdef int LEG_CALLER_CSEQ, LEG_CSEQ, LEG_END_REASON, LEG_ENDED, LEG_STATE, PROFILES, VARIABLES
+cdef int AT_DUE, AT_END_CODE, AT_FLAGS, AT_PROFILES, AT_STATE
+cdef int LEG_CALLER_CSEQ, LEG_CSEQ, LEG_STATE, PROFILES, VARIABLES
 cdef unsigned long long REFUSED
 cdef int DIALOG_PROFILES, VARIABLE_ROOM
-cdef int DIALOGS_EXPIRED, DIALOGS_FAILED, PROFILE_REFUSALS, PROFILES_FULL
+cdef int EXPIRED_DIALOGS, FAILED_DIALOGS, PROFILE_REFUSALS, PROFILES_FULL
 
 
 @cython.final
@@ -43,7 +43,7 @@ cdef class Dialog:
     cpdef bint failed(self, int status) except *
     @cython.locals(draft=bytearray, _=int, p="const unsigned char *")
     cpdef keep(self)
-    @cython.locals(draft=bytearray, _=int, state=int, p="const unsigned char *", at=Py_ssize_t)
+    @cython.locals(draft=bytearray, _=int, state=int, p="const unsigned char *")
     cpdef bint end(self, int event, int reason, int code, unsigned int flags=*) except *
     @cython.locals(store=DialogStore, payload=bytes, stamp="unsigned long long", found=bytes)
     cdef bint _commit(self, bytearray draft) except *

@@ -13,15 +13,10 @@ from proxy.dialog.layout import (
     AT_DUE,
     AT_END_CODE,
     AT_FLAGS,
-    AT_LEGS,
     AT_PROFILES,
     AT_STATE,
-    HEAD,
-    LEG,
     LEG_CALLER_CSEQ,
     LEG_CSEQ,
-    LEG_END_REASON,
-    LEG_ENDED,
     LEG_STATE,
     PROFILES,
     REFUSED,
@@ -43,12 +38,12 @@ from proxy.dialog.store import DialogStore, version_of
 from proxy.errors import ShmError, TableFull
 from proxy.limits.bounds import DIALOG_PROFILES, DIALOG_VARIABLES_BYTES
 from proxy.limits.counters import (
-    DIALOGS_EXPIRED,
-    DIALOGS_FAILED,
+    EXPIRED_DIALOGS,
+    FAILED_DIALOGS,
     PROFILE_REFUSALS,
     PROFILES_FULL,
 )
-from proxy.shm.words import get_u32, put_u16, put_u32, put_u64
+from proxy.shm.words import get_u32, put_u16, put_u32
 from proxy.sip.message import Message
 
 TABLE = flatten()
@@ -108,7 +103,7 @@ class Dialog:
     # -- what messages do to it ---------------------------------------------------------------
 
     def provisional(self, response: Message, socket: bytes, destination: bytes) -> None:
-        """A 1xx other than 100 goes upstream; the callee is at `destination`, our side is `socket`."""
+        """A 1xx other than 100 goes upstream; the callee is at `destination`, we at `socket`."""
         for _ in range(ATTEMPTS):
             draft = after_provisional(
                 self.payload, self.store, self.did, response, socket, destination
@@ -225,13 +220,6 @@ class Dialog:
             if TABLE[state * EVENTS + event] != DELETED:
                 return False
             draft = bytearray(self.payload)
-            at = HEAD
-            while at < HEAD + p[AT_LEGS] * LEG:
-                if p[at + LEG_STATE] != DELETED:
-                    draft[at + LEG_STATE] = DELETED
-                    put_u64(draft, at + LEG_ENDED, self.store.wall_ms)
-                    put_u16(draft, at + LEG_END_REASON, reason)
-                at += LEG
             if code:
                 put_u16(draft, AT_END_CODE, code)
             put_u32(draft, AT_FLAGS, get_u32(p, AT_FLAGS) | flags)
@@ -335,9 +323,9 @@ class Dialog:
 
     def _count_end(self, event: int, state: int) -> None:
         if event == TIMEOUT:
-            self.store.counters.add(DIALOGS_EXPIRED, 1)
+            self.store.counters.add(EXPIRED_DIALOGS, 1)
         elif state <= EARLY:
-            self.store.counters.add(DIALOGS_FAILED, 1)
+            self.store.counters.add(FAILED_DIALOGS, 1)
 
     def _enter(self, key: bytes, limit: int) -> bool:
         store = self.store

@@ -62,7 +62,7 @@ def pings_due(record: DialogRecord, now: int, intervals: Intervals) -> list[Ping
     """The pings that are due; a re-INVITE makes OPTIONS to the same side superfluous."""
     if record.state != State.CONFIRMED or not 0 < record.due <= now:
         return []
-    passed = record.due - record.answered_ms // 1000
+    answered = record.answered_ms // 1000
     found: dict[bool, str] = {}
     for bit, to_caller, method, interval in (
         (at.PING_CALLER, True, "OPTIONS", intervals.options_ping),
@@ -70,7 +70,8 @@ def pings_due(record: DialogRecord, now: int, intervals: Intervals) -> list[Ping
         (at.REINVITE_PING_CALLER, True, "INVITE", intervals.reinvite_ping),
         (at.REINVITE_PING_CALLEE, False, "INVITE", intervals.reinvite_ping),
     ):
-        if record.flags & bit and passed > 0 and passed % interval == 0:
+        rounds = (now - answered) // interval
+        if record.flags & bit and rounds > 0 and answered + rounds * interval >= record.due:
             found[to_caller] = method
     return [Ping(to_caller, method) for to_caller, method in found.items()]
 

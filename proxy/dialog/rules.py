@@ -20,6 +20,7 @@ class DialogRules:
         refuse_when_full: bool = False,
         default_timeout: int = 43_200,
         intervals: Intervals | None = None,
+        refuse_late: bool = True,
         setup_seconds: int = 301,
         tag: bytes = b"",
     ) -> None:
@@ -28,6 +29,7 @@ class DialogRules:
         self.refuse_when_full = refuse_when_full
         self.default_timeout = default_timeout
         self.intervals = intervals or Intervals()
+        self.refuse_late = refuse_late
         self.delete_delay = self.intervals.delete_delay
         self.setup_seconds = setup_seconds
         self.tag = tag

@@ -1,7 +1,7 @@
 cimport cython
 
 from proxy.dialog.record cimport (
-    find_leg, leg_string, string, with_leg, with_leg_string, with_string,
+    find_leg, grown_by_leg, leg_string, string, with_leg, with_leg_string, with_string,
 )
 from proxy.dialog.route_set cimport routes_to_callee, target_of
 from proxy.dialog.store cimport DialogStore
@@ -35,7 +35,7 @@ cdef open_up(bytearray draft, DialogStore store, int status, bint cancelled)
 cpdef bytearray after_bye(bytes payload, DialogStore store, Py_ssize_t leg, bint from_caller,
                           unsigned int cseq, bint cancelled)
 cpdef watch(bytearray draft, DialogStore store)
-@cython.locals(p="unsigned char *", unanswered="unsigned int")
+@cython.locals(p="unsigned char *", at=Py_ssize_t, unanswered="unsigned int")
 cpdef close(bytearray draft, DialogStore store, int reason, bint cancelled)
 cpdef bytes moved(bytes payload, Py_ssize_t leg, bint caller, bytes target)
 @cython.locals(p="const unsigned char *", at=Py_ssize_t, count=int)

@@ -5,52 +5,46 @@ Whatever is left undone is found again the next time, so it may stop and be kill
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from proxy.dialog.dialog import Dialog
+from proxy.dialog.layout import AT_FLAGS, END_WANTED
 from proxy.dialog.states import EndReason, Event, State
 from proxy.dialog.tracker import Tracker
 from proxy.errors import LockTimeout
 from proxy.limits.counters import LOCK_TIMEOUTS, PROFILE_MEMBERS_SWEPT
+from proxy.shm.words import get_u32
 
-KEYS_AT_A_TIME = 500
+KEYS_AT_A_TIME = 200
 MEMBERS_AT_A_TIME = 2_000
 GROUPS_AT_A_TIME = 50_000
 SETTLING_S = 5  # who joined later than this is let be: the dialog's record may be on its way
 REQUEST_TIMEOUT = 408
 
 
-def let_expire(dialog: Dialog) -> None:
-    """The lifetime of a dialog is over: it counts as ended."""
-    dialog.end(Event.TIMEOUT, EndReason.LIFETIME_TIMEOUT, 0)
-
-
-def let_go(dialog: Dialog) -> bool:
-    """An ended dialog has been kept long enough."""
-    return not dialog.is_live
-
-
 class Sweep:
     """Goes over the dialogs and the members of profiles, a part at a time.
 
-    `on_expired` ends a dialog whose lifetime is over, or puts that off. `on_ended` is asked whether
-    an ended one may be removed.
+    What is due in a dialog that goes on, and what becomes of an ended one, is for the one who
+    sweeps to say; left alone, a lifetime that is over is the end, and the end is removed.
     """
 
-    def __init__(
-        self,
-        tracker: Tracker,
-        on_expired: Callable[[Dialog], None] = let_expire,
-        on_ended: Callable[[Dialog], bool] = let_go,
-    ) -> None:
+    def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker
-        self.on_expired = on_expired
-        self.on_ended = on_ended
         self.member_cursor = 0
         self.group_cursor = 0
 
-    def sweep(self, alive: Callable[[], None]) -> int:
-        """See to everything that is due; `alive` is called now and then. How many there were."""
+    def due_live(self, dialog: Dialog) -> None:
+        """A dialog that has not ended is due."""
+        dialog.end(Event.TIMEOUT, EndReason.LIFETIME_TIMEOUT, 0)
+
+    def due_ended(self, dialog: Dialog) -> None:
+        """An ended dialog has been kept long enough."""
+        self.tracker.store.remove(dialog.key, dialog.stamp)
+
+    def take_breath(self) -> None:
+        """Some have been seen to."""
+
+    def sweep(self) -> int:
+        """See to everything that is due; how many there were."""
         store = self.tracker.store
         cursor = seen = 0
         while True:
@@ -58,7 +52,7 @@ class Sweep:
             for key in keys:
                 self.see_to(key)
             seen += len(keys)
-            alive()
+            self.take_breath()
             if cursor == 0:
                 return seen
 
@@ -67,12 +61,12 @@ class Sweep:
         dialog = self.tracker.open(key)
         if dialog is None:
             self.tracker.discard(key)
-        elif dialog.state <= State.EARLY:
+        elif dialog.state <= State.EARLY and not is_wanted_ended(dialog):
             dialog.end(Event.GONE, EndReason.SETUP_TIMEOUT, REQUEST_TIMEOUT)
         elif dialog.is_live:
-            self.on_expired(dialog)
-        elif self.on_ended(dialog):
-            self.tracker.store.remove(key, dialog.stamp)
+            self.due_live(dialog)
+        else:
+            self.due_ended(dialog)
 
     def sweep_profiles(self) -> int:
         """Remove members whose dialog has ended without saying so; how many there were."""
@@ -94,3 +88,8 @@ class Sweep:
         if removed:
             store.counters.add(PROFILE_MEMBERS_SWEPT, removed)
         return removed
+
+
+def is_wanted_ended(dialog: Dialog) -> bool:
+    """Whether somebody has asked for its end, which its worker has to bring about."""
+    return bool(get_u32(dialog.payload, AT_FLAGS) & END_WANTED)

@@ -38,6 +38,7 @@ PASSWORD_BYTES: Final = 256
 PIPE_SLOTS: Final = 256  # window_size / slot_period
 PIPE_NODES: Final = 8  # other nodes whose counts one pipe keeps
 PIPE_LIMIT: Final = 2**31 - 1
+DIALOG_SDP_BYTES: Final = 4_096  # of one side, kept for re-INVITE pings; a longer one is not
 PENDINGS: Final = 10_000  # questions of one worker's policies that wait for an answer
 PENDING_SECONDS: Final = 300  # the longest a policy may wait for one
 CHANGED_LINES: Final = 12  # header lines that a policy may add to one message

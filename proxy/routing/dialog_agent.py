@@ -34,10 +34,10 @@ BYES = ((at.BYE_TO_CALLEE, False), (at.BYE_TO_CALLER, True))
 class DialogAgent:
     """The dialogs of one worker's Call-IDs, looked at when they are due."""
 
-    def __init__(self, node: Node, tracker: Tracker, intervals: Intervals) -> None:
+    def __init__(self, node: Node, tracker: Tracker) -> None:
         self.node = node
         self.tracker = tracker
-        self.intervals = intervals
+        self.intervals = tracker.store.rules.intervals
 
     def look(self, key: bytes) -> None:
         """Do what is due in the dialogs under `key`: another process says that something is."""
@@ -91,9 +91,7 @@ class DialogAgent:
         dialog = self.tracker.open(key) if status != UNREACHABLE else None
         if dialog is not None and not dialog.is_live:
             now, intervals = self.node.wall, self.intervals
-            dialog.change(
-                partial(settle_bye, tag=tag, bit=bit, now=now, intervals=intervals)
-            )
+            dialog.change(partial(settle_bye, tag=tag, bit=bit, now=now, intervals=intervals))
 
     # -- pings --------------------------------------------------------------------------------
 
@@ -200,9 +198,7 @@ def plan_byes(record: DialogRecord, reason: EndReason, now: int) -> bool:
     return planned
 
 
-def settle_bye(
-    record: DialogRecord, tag: bytes, bit: int, now: int, intervals: Intervals
-) -> bool:
+def settle_bye(record: DialogRecord, tag: bytes, bit: int, now: int, intervals: Intervals) -> bool:
     """Note in the record that one BYE is over."""
     leg = record.callee(tag)
     if leg is None or not leg.flags & bit:

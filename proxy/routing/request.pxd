@@ -4,13 +4,11 @@ from proxy.registrar.save cimport RegisterResult, save
 from proxy.routing.node cimport Node
 from proxy.routing.policy_run cimport Outcome, PolicyRun
 from proxy.dialog.dialog cimport Dialog
-from proxy.dialog.rules cimport DialogRules
-from proxy.dialog.tracker cimport Tracker
 from proxy.routing.pending cimport Pending
 from proxy.routing.policy_run cimport Outcome, PolicyRun, Sleep
 from proxy.routing.reply cimport Revision
 from proxy.routing.response_context cimport ResponseContext
-from proxy.routing.tracking cimport begin, dialog_of, follow
+from proxy.routing.tracking cimport begin, dialog_of, may_be_tracked, tracker_of
 from proxy.sip.address cimport Address
 from proxy.sip.headers cimport NameAddr
 from proxy.sip.message cimport Message
@@ -31,9 +29,6 @@ cdef class Request(PolicyRun):
     @cython.locals(dialog=Dialog)
     cpdef bint leave_profile(self, str name, str value=*) except *
     cpdef bint fix_route(self) except *
-    cpdef Tracker tracker(self)
-    @cython.locals(rules=DialogRules)
-    cpdef bint may_be_tracked(self) except *
     cpdef record_route(self)
     cpdef add_header(self, bytes name, bytes value)
     cpdef int remove_header(self, bytes name) except -1

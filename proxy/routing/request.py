@@ -13,7 +13,6 @@ from typing import Any
 from proxy.constants import reason_phrase
 from proxy.dialog.dialog import Dialog
 from proxy.dialog.layout import LETTERS
-from proxy.dialog.tracker import Tracker
 from proxy.dialog.validation import Validity
 from proxy.errors import BadMessage, HandedOver
 from proxy.limits.counters import REGISTRAR_ACCEPTED_REGS, REGISTRAR_REJECTED_REGS
@@ -30,9 +29,10 @@ from proxy.routing.response_context import ResponseContext
 from proxy.routing.tracking import (
     begin,
     dialog_of,
-    follow,
     judge,
+    may_be_tracked,
     repair_route,
+    tracker_of,
 )
 from proxy.routing.web import DISABLED, HttpLookup, check_question, failed
 from proxy.sip.address import Address
@@ -126,7 +126,7 @@ class Request(PolicyRun):
 
     def profile_size(self, name: str, value: str = "") -> int:
         """How many dialogs are in a profile; without a value in all values of it together."""
-        store = self.tracker().store
+        store = tracker_of(self).store
         return store.profiles.size(name.encode(), value.encode(), self.node.wall)
 
     def pipe(self, name: str, limit: int | None = None, algorithm: str | None = None) -> bool:
@@ -166,7 +166,7 @@ class Request(PolicyRun):
         """
         if self.method != "INVITE" or self.in_dialog:
             raise ValueError("only an INVITE outside a dialog sets one up")
-        self.tracker()
+        tracker_of(self)
         self.record_route()
         return begin(self, flag_bits(flags), timeout)
 
@@ -194,13 +194,6 @@ class Request(PolicyRun):
         fixed = repair_route(self)
         self._uri = None
         return fixed
-
-    def tracker(self) -> Tracker:
-        """What tracks dialogs here; an error where nothing does."""
-        tracker = self.node.dialogs
-        if tracker is None:
-            raise RuntimeError("[dialog] is not enabled")
-        return tracker
 
     def add_header(self, name: bytes, value: bytes) -> None:
         """Add a header line to what will be relayed."""
@@ -331,9 +324,8 @@ class Request(PolicyRun):
             return outcome
         context = self.context
         if context is None:
-            if self.node.dialogs is not None and not self.may_be_tracked():
-                self.reply(503, headers=b"Retry-After: 5\r\n")
-                outcome.end(503)
+            if self.node.dialogs is not None and not may_be_tracked(self):
+                outcome.end(self.answered)
                 return outcome
             assert self.server is not None
             context = self.context = ResponseContext(self.node, self.relaying, self.server, self)
@@ -353,18 +345,6 @@ class Request(PolicyRun):
             self.reply(480)
             outcome.end(480)
         return outcome
-
-    def may_be_tracked(self) -> bool:
-        """Tell the tracker that this request goes on; False if the call may not go on without."""
-        if self.in_dialog:
-            follow(self)
-            return True
-        if self.method != "INVITE" or not self.relaying.record_route:
-            return True
-        rules = self.tracker().store.rules
-        if self.tracked is None and not rules.automatic:
-            return True
-        return begin(self, 0, 0) or not rules.refuse_when_full
 
     def sleep(self, seconds: float) -> Pending:
         """Wait; the worker does other things meanwhile. At most five minutes."""

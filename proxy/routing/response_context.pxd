@@ -1,5 +1,4 @@
 cimport cython
-from proxy.dialog.dialog cimport Dialog
 from proxy.registrar.lookup cimport Target
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
@@ -61,13 +60,10 @@ cdef class ResponseContext(Upstream):
     @cython.locals(status=int)
     cpdef receive(self, Branch branch, Message message, double now)
     cpdef spoil(self, Branch branch, Message message, object error, double now)
-    @cython.locals(status=int, dialog=Dialog)
+    @cython.locals(status=int)
     cpdef progress(self, Branch branch, Message message, double now)
     @cython.locals(first=bint)
     cpdef succeed(self, Branch branch, Message message, double now)
-    cpdef confirm(self, Dialog dialog, Branch branch, Message message)
-    @cython.locals(client=Transaction, listener=Address)
-    cpdef bytes socket_of(self, Branch branch)
     cpdef fail(self, Branch branch, int status, double now)
     cpdef bint try_next_address(self, Branch branch, double now) except *
     cpdef close(self, Branch branch, int status, Message message, double now)
@@ -85,5 +81,3 @@ cdef class ResponseContext(Upstream):
     cpdef ring_out(self, Branch branch, double now)
     @cython.locals(client=Transaction)
     cpdef cancel_branch(self, Branch branch, double now)
-@cython.locals(client=Transaction)
-cdef bytes destination_of(Branch branch)

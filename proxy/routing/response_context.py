@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import cast
 
-from proxy.dialog.dialog import Dialog
 from proxy.errors import BadMessage, LocateError
 from proxy.limits.bounds import LOCATED_TARGETS
 from proxy.limits.counters import (
@@ -239,8 +238,7 @@ class ResponseContext(Upstream):
             node.counters.add(TRANSACTIONS_REFUSED, 1)
             self.close(branch, 503, None, now)
             return
-        if self.dialog is not None and self.dialog.leg < 0:
-            self.dialog.keep()
+        self.keep_dialog()
         attempt = branch.attempt
         if len(self.branches) > 1:
             attempt += LOCATED_TARGETS * self.tried_before(branch)
@@ -291,9 +289,7 @@ class ResponseContext(Upstream):
         if status > 100:
             branch.timer_c_at = now + self.node.timer_c
             if self.invite and not self.final_status and not branch.written_off:  # RFC 4320 §4.1
-                dialog = self.dialog
-                if dialog is not None and dialog.leg < 0:
-                    dialog.provisional(message, self.socket_of(branch), destination_of(branch))
+                self.tell_dialog(message, branch.client)
                 self.forward(message, branch, now)
         if branch.cancel_wanted:
             self.cancel_branch(branch, now)
@@ -301,8 +297,7 @@ class ResponseContext(Upstream):
     def succeed(self, branch: Branch, message: Message, now: float) -> None:
         """A 2xx: every one of them goes upstream, and the other branches are cancelled."""
         first = self.final_status == 0
-        if self.dialog is not None:
-            self.confirm(self.dialog, branch, message)
+        self.tell_dialog(message, branch.client)
         if first or self.invite:
             self.forward(message, branch, now)
         if branch.state != FINAL:
@@ -319,18 +314,6 @@ class ResponseContext(Upstream):
             if user is not None:
                 user.succeeded(self, now)
             self.relay = SPENT
-
-    def confirm(self, dialog: Dialog, branch: Branch, message: Message) -> None:
-        """A 2xx confirms what an INVITE sets up, or what changes in a dialog that is up."""
-        if dialog.leg < 0:
-            dialog.answered(message, self.socket_of(branch), destination_of(branch))
-        elif self.relay is not SPENT:
-            dialog.refreshed(self.relay.message, message)
-
-    def socket_of(self, branch: Branch) -> bytes:
-        """Our listener on a branch's side."""
-        client = branch.client
-        return b"" if client is None else self.node.identity.listeners[client.listener].hostport
 
     def fail(self, branch: Branch, status: int, now: float) -> None:
         """A branch that did not answer: its next address, or the end of it."""
@@ -451,9 +434,3 @@ class ResponseContext(Upstream):
             self.send_cancel(client, branch, now)
         except BadMessage:  # what was sent exceeds our own bounds
             self.give_up_on(branch, now)
-
-
-def destination_of(branch: Branch) -> bytes:
-    """The address that a branch was sent to."""
-    client = branch.client
-    return b"" if client is None else client.address.hostport

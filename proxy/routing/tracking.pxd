@@ -1,6 +1,7 @@
 cimport cython
 
 from proxy.dialog.dialog cimport Dialog
+from proxy.dialog.rules cimport DialogRules
 from proxy.dialog.tracker cimport Tracker
 from proxy.routing.exchange cimport Exchange
 from proxy.routing.node cimport Node
@@ -11,6 +12,10 @@ from proxy.sip.message cimport Message
 
 cdef int GONE, FAILED
 
+cpdef Tracker tracker_of(Exchange exchange)
+@cython.locals(rules=DialogRules)
+cpdef bint may_be_tracked(Exchange exchange) except *
+
 @cython.locals(tracker=Tracker, message=Message, relay=Relay, socket=bytes, outer=Dialog,
                dialog=Dialog, address=Address)
 cpdef bint begin(Exchange exchange, unsigned int flags, unsigned int lifetime) except *
@@ -18,6 +23,8 @@ cpdef bint begin(Exchange exchange, unsigned int flags, unsigned int lifetime) e
 cpdef Dialog dialog_of(Exchange exchange)
 @cython.locals(dialog=Dialog)
 cpdef follow(Exchange exchange)
+@cython.locals(dialog=Dialog)
+cpdef bint is_late(Exchange exchange) except *
 @cython.locals(dialog=Dialog)
 cpdef find_numbers(Exchange exchange)
 @cython.locals(dialog=Dialog)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from proxy.dialog.dialog import Dialog
 from proxy.dialog.states import EndReason, Event
+from proxy.dialog.tracker import Tracker
 from proxy.dialog.validation import Validity, other_side, validate
 from proxy.routing.exchange import Exchange
 from proxy.routing.node import Node
@@ -16,6 +17,33 @@ from proxy.sip.message import Message
 
 GONE = int(Event.GONE)
 FAILED = int(EndReason.FAILED)
+
+
+def tracker_of(exchange: Exchange) -> Tracker:
+    """What tracks dialogs here; an error where nothing does."""
+    tracker = exchange.node.dialogs
+    if tracker is None:
+        raise RuntimeError("[dialog] is not enabled")
+    return tracker
+
+
+def may_be_tracked(exchange: Exchange) -> bool:
+    """Tell the tracker that a request goes on; False, and answered, where it may not."""
+    if len(exchange.message.to_tag) > 0:
+        if is_late(exchange):
+            exchange.refuse(481)
+            return False
+        follow(exchange)
+        return True
+    if exchange.method != "INVITE" or not exchange.relaying.record_route:
+        return True
+    rules = tracker_of(exchange).store.rules
+    if exchange.tracked is None and not rules.automatic:
+        return True
+    if begin(exchange, 0, 0) or not rules.refuse_when_full:
+        return True
+    exchange.refuse(503, b"Retry-After: 5\r\n")
+    return False
 
 
 def begin(exchange: Exchange, flags: int, lifetime: int) -> bool:
@@ -63,6 +91,17 @@ def follow(exchange: Exchange) -> None:
         dialog.requested(exchange.message)
     if dialog.leg >= 0:
         renumber(exchange.relaying, dialog)
+
+
+def is_late(exchange: Exchange) -> bool:
+    """Whether a request comes for a dialog that has ended, and is none that still has to pass.
+
+    A BYE may be the first that its receiver hears of the end: who sent it on has died perhaps.
+    """
+    if exchange.method == "BYE":
+        return False
+    dialog = dialog_of(exchange)
+    return dialog is not None and not dialog.is_live and dialog.store.rules.refuse_late
 
 
 def find_numbers(exchange: Exchange) -> None:

@@ -4,6 +4,7 @@ from proxy.registrar.lookup cimport Target
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
 from proxy.routing.reply cimport Revision
+from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message, parse
 from proxy.sip.patching cimport cancel_for, forwarded_response, response
 from proxy.transaction.layer cimport Transaction, TransactionLayer, TransactionUser
@@ -36,6 +37,11 @@ cdef class Upstream:
     @cython.locals(datagram=bytes, sent=bint, status=int)
     cpdef forward(self, Message message, Attempt attempt, double now)
     cpdef send_best(self, double now)
+    @cython.locals(dialog=Dialog, socket=bytes, destination=bytes)
+    cpdef tell_dialog(self, Message message, Transaction client)
+    cpdef settle_session(self, Dialog dialog, Message request, Message answer)
+    @cython.locals(dialog=Dialog)
+    cpdef keep_dialog(self)
     @cython.locals(dialog=Dialog)
     cpdef fall_through(self)
     @cython.locals(message=Message, datagram=bytes)

@@ -11,6 +11,7 @@ from proxy.limits.counters import (
 )
 from proxy.registrar.lookup import Target
 from proxy.routing.best_response import best, merged_challenges
+from proxy.routing.descriptions import keep_descriptions
 from proxy.routing.node import Node
 from proxy.routing.relay import Relay
 from proxy.routing.reply import Revision
@@ -96,6 +97,35 @@ class Upstream:
         self.send_failure(self.chosen(), now)
         self.forget_failures()
         self.fall_through()
+
+    def tell_dialog(self, message: Message, client: Transaction | None) -> None:
+        """A response goes upstream that a tracked dialog, or one to come, learns from."""
+        dialog = self.dialog
+        if dialog is None or client is None:
+            return
+        socket = self.node.identity.listeners[client.listener].hostport
+        destination = client.address.hostport
+        if dialog.leg < 0 and message.status < 200:
+            dialog.provisional(message, socket, destination)
+        elif dialog.leg < 0:
+            dialog.answered(message, socket, destination)
+        if message.status >= 200 and self.relay is not None:  # None: its first 2xx went before
+            self.settle_session(dialog, self.relay.message, message)
+
+    def settle_session(self, dialog: Dialog, request: Message, answer: Message) -> None:
+        """Offer and answer have met; in a dialog that is up both sides may have moved."""
+        if dialog.leg >= 0:
+            dialog.refreshed(request, answer)
+        if dialog.from_caller:
+            keep_descriptions(dialog, answer.to_tag, request, answer)
+        else:
+            keep_descriptions(dialog, answer.from_tag, answer, request)
+
+    def keep_dialog(self) -> None:
+        """The INVITE of a dialog to come is still being worked on."""
+        dialog = self.dialog
+        if dialog is not None and dialog.leg < 0:
+            dialog.keep()
 
     def fall_through(self) -> None:
         """What the INVITE was to set up will not come about."""

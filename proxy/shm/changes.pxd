@@ -33,7 +33,8 @@ cdef class ChangeRing:
     @cython.locals(key="bytes", done="size_t")
     cdef bytes _key(self, uint64_t position, size_t size)
     cdef size_t _at(self, uint64_t position)
-    cdef uint32_t _check(self, uint64_t position, uint32_t table, uint32_t length, bytes key) except? 0
+    cdef uint32_t _check(self, uint64_t position, uint32_t table, uint32_t length,
+                         bytes key) except? 0
     @cython.locals(at="size_t")
     cpdef bint announce_sleep(self, uint32_t reader, uint64_t cursor) except -1
     cpdef int awake(self, uint32_t reader) except -1

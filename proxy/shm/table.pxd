@@ -7,7 +7,8 @@ from proxy.shm.chains cimport Chains
 cdef unsigned long long _LOW
 cdef uint32_t _LIVE, _MAX_CHAIN
 cdef size_t _NEXT, _STATE, _CHECKSUM, _PAYLOAD_LENGTH, _UNITS, _KEY_LENGTH, _EXPIRES_AT, _HEADER
-cdef size_t _EPOCH, _COUNT, _UNITS_SUM, _BROKEN, _RECORDS_AT, _REPAIRS_AT, _RECOVERED_AT, _TOUCHED_AT
+cdef size_t _EPOCH, _COUNT, _UNITS_SUM, _BROKEN, _RECORDS_AT, _REPAIRS_AT, _RECOVERED_AT
+cdef size_t _TOUCHED_AT
 cdef size_t _LINE, _PAGE
 cdef int _RETRIES
 

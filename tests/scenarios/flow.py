@@ -14,6 +14,8 @@ world [key=value …]   the proxy of this scenario, when it is not the usual one
     policy=NAME       a policy of policies.py (default: conf/routing.py)
     names=H:A+B,…     what the DNS says; dns=waits: only on the command `dns`
     capacity=N        transactions of the worker; RULE=N: a rule of the registrar
+    dialogs=N         room for so many tracked calls; profiles=A,B no_value=C automatic=no
+                      when_full=refuse: the other settings of [dialog]
 phone NAME ADDRESS [user=] [to=ADDRESS]  a telephone; its AoR is sip:USER@example.com, and it
                                          speaks to the proxy's listener `to`
 registered NAME ADDRESS [user= to= q=]   a telephone that has registered
@@ -34,6 +36,9 @@ show KIND…                               whole header lines of KIND in each li
                                          as #, branches numbered as they appear
 forget                                   the worker dies and is replaced: no transaction is known
 count NAME…                              statistics
+calls                                    the tracked calls: states, legs, how they ended
+profile NAME [VALUE]                     the size of a profile
+sweep                                    what the timekeeper does each second
 left                                     transactions and timers there are
 {branch} and {cookie} stand for the branch and the Record-Route cookie that the proxy made last.
 Values with spaces are written key="a b". Whatever sends takes source=ADDRESS (not its own) and
@@ -45,19 +50,47 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from proxy.dialog.decoded import decode
+from proxy.dialog.dialog import Dialog
+from proxy.dialog.due import may_be_removed
+from proxy.dialog.states import State
+from proxy.dialog.sweep import Sweep
+from proxy.dialog.tracker import Tracker
+from proxy.routing.dialog_agent import DialogAgent
 from proxy.sip.address import Address
 from proxy.sip.header_ids import RECORD_ROUTE, VIA
 from proxy.sip.message import Message
 from tests.scenarios import policies
 from tests.scenarios.telephone import Telephone
 from tests.scenarios.world import Sent, World, address
+from workers import settings
+from workers.commands.dialog import want_end
 
 COOKIE = re.compile(rb";k=([0-9a-f]+)")
 OUR_BRANCH = re.compile(rb"branch=(z9hG4bK[0-9a-f]{32})\b")
 SIGNED = re.compile(rb"(;k=|;tag=)[0-9a-f]{16}\b")
 LISTENERS = "192.0.2.100:5060"
+
+
+class TellingSweep(Sweep):
+    """The timekeeper's: what is due in a dialog is for its worker to do."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        super().__init__(tracker)
+        self.told: list[bytes] = []
+
+    def due_live(self, dialog: Dialog) -> None:
+        self.told.append(dialog.key)
+
+    def due_ended(self, dialog: Dialog) -> None:
+        store = self.tracker.store
+        if may_be_removed(dialog.record(), store.wall, store.rules.intervals):
+            super().due_ended(dialog)
+        else:
+            self.told.append(dialog.key)
 
 
 class Flow:
@@ -95,6 +128,10 @@ class Flow:
             "forget": self.forget,
             "count": self.count,
             "left": self.left,
+            "calls": self.calls,
+            "profile": self.profile,
+            "sweep": self.sweep,
+            "end": self.end,
         }
 
     @property
@@ -190,6 +227,7 @@ class Flow:
             if host:
                 names[host.encode()] = tuple(address(one) for one in addresses.split("+"))
         capacity = int(options.pop("capacity", "1000"))
+        dialogs = dialog_settings(options)
         waits = options.pop("dns", "") == "waits"
         rules = {name: int(value) for name, value in options.items()}
         self._world = World(
@@ -198,6 +236,7 @@ class Flow:
             policy=policy,
             capacity=capacity,
             names=names,
+            dialogs=dialogs,
             **rules,
         )
         self._world.dns_waits = waits
@@ -253,6 +292,48 @@ class Flow:
         servers, clients, timers = self.world.left()
         return [f"servers {servers}, clients {clients}, timers {timers}"]
 
+    def calls(self) -> list[str]:
+        """Every tracked call, one line each."""
+        lines = []
+        for key, payload in self.world.dialog_table.scan(0, 1000)[0]:
+            record = decode(key, payload)
+            line = f"{record.call_id.decode()} {State(record.state).name}"
+            if record.state == State.DELETED:
+                line += f" ({record.end_words} {record.end_code})"
+            for leg in record.callees:
+                line += f" | {leg.tag.decode()} {State(leg.state).name}"
+            lines.append(line)
+        early, active = self.world.dialog_table.gauges()
+        return [*sorted(lines), f"early {early}, active {active}"]
+
+    def profile(self, name: str, value: str = "") -> list[str]:
+        tracker = self.world.node.dialogs
+        assert tracker is not None
+        size = tracker.store.profiles.size(name.encode(), value.encode(), tracker.store.wall)
+        return [f"{name} {value}".rstrip() + f": {size}"]
+
+    def sweep(self) -> list[str]:
+        """What the timekeeper does each second."""
+        assert self.world.node.dialogs is not None
+        sweep = TellingSweep(self.world.node.dialogs)
+        due = sweep.sweep()
+        agent = DialogAgent(self.world.node, self.world.node.dialogs)
+        for key in sweep.told:
+            agent.look(key)
+        removed = sweep.sweep_profiles()
+        return [f"due {due}, members removed {removed}", *self.describe(self.world.collect())]
+
+    def end(self, call_id: str) -> list[str]:
+        """An operator ends a call; no worker has been told yet."""
+        tracker = self.world.node.dialogs
+        assert tracker is not None
+        for key, _ in self.world.dialog_table.scan(0, 1000)[0]:
+            if key.startswith(call_id.encode() + b"\0"):
+                dialog = tracker.open(key)
+                assert dialog is not None
+                dialog.change(partial(want_end, now=tracker.store.wall))
+        return []
+
     # -- what telephones send -----------------------------------------------------------------
 
     def register(self, name: str, source: str = "", swap: str = "", **options: str) -> list[str]:
@@ -306,6 +387,25 @@ class Flow:
 
     def crlf(self, name: str) -> list[str]:
         return self.deliver(self.phones[name], b"\r\n\r\n")
+
+
+def dialog_settings(options: dict[str, str]) -> settings.Dialog | None:
+    """`[dialog]` of a world: dialogs=CAPACITY, profiles=, no_value=, automatic=, when_full=."""
+    capacity = options.pop("dialogs", "")
+    profiles = tuple(filter(None, options.pop("profiles", "").split(",")))
+    no_value = tuple(filter(None, options.pop("no_value", "").split(",")))
+    automatic = options.pop("automatic", "yes") == "yes"
+    when_full = options.pop("when_full", "relay")
+    if not capacity:
+        return None
+    return settings.Dialog(
+        enabled=True,
+        capacity=int(capacity),
+        profiles=profiles,
+        profiles_no_value=no_value,
+        automatic=automatic,
+        when_full="refuse" if when_full == "refuse" else "relay",
+    )
 
 
 def is_option(word: str) -> bool:

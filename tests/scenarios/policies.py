@@ -122,7 +122,55 @@ async def waits_for_another(request: Request) -> None:
     await Outcome()
 
 
+async def impatient(request: Request) -> None:
+    """Waits for nobody for long, and hides who calls."""
+    if request.in_dialog:
+        await relay_all(request)
+        return
+    request.change_from(display=b"", uri=b"sip:anonymous@example.com")
+    request.record_route()
+    outcome = await request.relay(request.lookup(), timeout=4, silence=1)
+    if outcome.status >= 300:
+        await request.sleep(0.5)
+        await request.relay([target_for(ELSEWHERE)], timeout=4)
+
+
 async def limits_told(request: Request) -> None:
     """Says which failure a relay ended with."""
     outcome = await request.relay(request.lookup())
     request.reply(599, f"Relay ended with {outcome.status}")
+
+
+async def capped(request: Request) -> None:
+    """Two calls for each caller at a time; the third is busy."""
+    if request.in_dialog:
+        request.relay()
+        return
+    request.record_route()
+    caller = request.message.from_uri.decode()
+    if request.method == "INVITE" and not request.join_profile("caller", caller, limit=2):
+        request.reply(486, "Too many calls")
+        return
+    request.relay(request.lookup())
+
+
+async def watched(request: Request) -> None:
+    """Calls whose sides are pinged both ways, and that end when a CANCEL crosses their answer."""
+    if request.method == "INVITE" and not request.in_dialog:
+        request.create_dialog("PpRrE", timeout=1_000)
+    await relay_all(request)
+
+
+async def validating(request: Request) -> None:
+    """Says what is wrong with a request inside a dialog, and mends its route."""
+    if request.in_dialog:
+        if request.dialog is None:
+            request.reply(481)
+        elif request.method == "INFO":
+            request.reply(599, request.validate_dialog().name)
+        else:
+            request.fix_route()
+            request.relay()
+        return
+    request.record_route()
+    request.relay(request.lookup())

@@ -19,11 +19,12 @@ from workers.commands.command import (
     invoke,
 )
 from workers.commands.core import Core
+from workers.commands.dialog import Dialogs
 from workers.commands.limits import Limits
 from workers.commands.location import Phones
 from workers.commands.storage import Databases
 
-GROUPS: Final[tuple[type[Group], ...]] = (Core, Access, Databases, Limits, Phones)
+GROUPS: Final[tuple[type[Group], ...]] = (Core, Access, Databases, Dialogs, Limits, Phones)
 
 
 class Commands(Group):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.routing.request import Request
 from proxy.sip.digest import ha1s_of
 from proxy.sip.digest_algorithms import NAMES, SIZES
 from tests.unit.routing.authenticating import PHONE, THIEF, GuardedWorld, Phone, challenges
@@ -380,3 +381,34 @@ def test_a_challenge_is_not_much_larger_than_what_it_answers(
     request = alice.text(b"REGISTER")
     (answer,) = here.deliver(request, PHONE)
     assert len(answer.data) <= 1.8 * len(request)
+
+
+# -- other calls of a policy ----------------------------------------------------------------------
+
+
+def test_a_policy_may_look_behind_an_alias_and_ask_anybody(tmp_path: Path) -> None:
+    seen: list[tuple[bool, bytes]] = []
+
+    async def policy(request: Request) -> None:
+        seen.append((await request.alias_lookup(), request.uri.raw))
+        request.challenge(realm=b"elsewhere", www=True)
+
+    here = GuardedWorld(tmp_path, policy=policy)
+    here.database.aliases[b"sales", b"example.com"] = (b"a;lice", b"example.com")
+    zoe = Phone(here, b"zoe", b"")
+    for number, user in enumerate((b"sales", b"bob")):
+        zoe.call_id = b"call-%d" % number
+        (answer,) = zoe.send(b"OPTIONS", uri=b"sip:%b@example.com" % user)
+        assert answer.status == 401
+        assert {each.realm for each in challenges(answer)} == {b"elsewhere"}
+    assert seen == [(True, b"sip:a;lice@example.com"), (False, b"sip:bob@example.com")]
+
+
+def test_without_auth_a_policy_that_asks_is_mistaken(tmp_path: Path) -> None:
+    async def policy(request: Request) -> None:
+        await request.authorize()
+
+    here = GuardedWorld(tmp_path, policy=policy)
+    here.node.authentication = None
+    (answer,) = Phone(here, b"zoe", b"").send()
+    assert answer.status == 500  # and nobody is let in
