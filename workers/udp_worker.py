@@ -85,8 +85,7 @@ class UdpWorker:
         self.node.pipes = pipes_of(child)
         self.node.dialogs = tracker_of(child, self.node.clock)
         if self.node.dialogs is not None:
-            agent = DialogAgent(self.node, self.node.dialogs)
-            self.node.errands[int(Errand.DIALOG)] = agent.look
+            self.node.errands[int(Errand.DIALOG)] = DialogAgent(self.node, self.node.dialogs).look
         self.node.hand_over = handoff.hand_over
         guard = flood_guard_of(child)
         for sock in sockets:
