@@ -87,7 +87,7 @@ def main() -> int:
             if victim != "MariaDB":
                 node.start()
             phone = Phone(node)
-            wait_for(lambda phone=phone: phone.try_register("again") in {200, 500}, 30)
+            wait_for(lambda phone=phone: phone.try_register("again") in {200, 500}, 60)
             phone.close()
         print(f"{arguments.deaths} deaths, {len(promised)} promises, all kept")
         node.cleanup()

@@ -275,9 +275,11 @@ def retry_after(child: Child) -> bytes:
 
 def remote_of(child: Child, node: Node, questions: Questions) -> Remote | None:
     """Who asks the database instead of the table, when the mode asks for it."""
-    if child.config.storage.mode == SQL_ONLY:
-        node.remote = Remote(node, questions.ask, retry_after(child))
-    return node.remote
+    if child.config.storage.mode != SQL_ONLY:
+        return None
+    remote = Remote(node, questions.ask, retry_after(child))
+    node.remote = remote
+    return remote
 
 
 def parking_of(child: Child, node: Node) -> Parking | None:

@@ -23,6 +23,7 @@ NAT: Final = "NAT"
 FLAG_SHIFT: Final = 1
 ALL_METHODS: Final = 0xFFFF_FFFF
 OURS: Final = '{"_v":"'  # how kv_store begins in a row that this program wrote
+PLAIN: Final = len(OURS) + 18  # with a version and nothing else
 LAST_TIME: Final = 0xFFFF_FFFF
 DEFAULT_CALL_ID: Final = "Default-Call-ID"
 WIDTHS: Final = {
@@ -138,8 +139,12 @@ def version_of(kv_store: str | None) -> int:
 
 def parse_key_values(kv_store: Any) -> dict[str, str]:
     """The texts in a row's kv_store; whatever else may stand there counts for nothing."""
+    if not kv_store:
+        return {}
+    if len(kv_store) == PLAIN and kv_store[: len(OURS)] == OURS:  # most rows of ours
+        return {"_v": kv_store[len(OURS) : -2]}
     try:
-        parsed = json.loads(kv_store) if kv_store else {}
+        parsed = json.loads(kv_store)
     except (ValueError, TypeError):
         return {}
     if not isinstance(parsed, dict):
