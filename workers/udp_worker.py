@@ -17,7 +17,6 @@ from proxy.limits import counters as ids
 from proxy.limits.algorithms import number_of
 from proxy.routing.branch import Signer
 from proxy.routing.core import ProxyCore
-from proxy.routing.dialog_agent import DialogAgent
 from proxy.routing.identity import Identity
 from proxy.routing.node import Node
 from proxy.routing.parking import Parking
@@ -97,9 +96,6 @@ class UdpWorker:
         )
         self.node.pipes = pipes_of(child)
         self.node.dialogs = tracker_of(child, self.node.clock)
-        if self.node.dialogs is not None:
-            agent = DialogAgent(self.node, self.node.dialogs)
-            self.node.errands[int(Errand.DIALOG)] = agent.look
         self.node.hand_over = self.handoff.hand_over
         self.guard = flood_guard_of(child)
         for sock in self.sockets:
@@ -279,9 +275,11 @@ def retry_after(child: Child) -> bytes:
 
 def remote_of(child: Child, node: Node, questions: Questions) -> Remote | None:
     """Who asks the database instead of the table, when the mode asks for it."""
-    if child.config.storage.mode == SQL_ONLY:
-        node.remote = Remote(node, questions.ask, retry_after(child))
-    return node.remote
+    if child.config.storage.mode != SQL_ONLY:
+        return None
+    remote = Remote(node, questions.ask, retry_after(child))
+    node.remote = remote
+    return remote
 
 
 def parking_of(child: Child, node: Node) -> Parking | None:

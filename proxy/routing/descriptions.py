@@ -1,11 +1,11 @@
-"""The last session description of each side, kept for the re-INVITEs that ask whether it is there."""
+"""The last session description of each side, for the re-INVITEs that ask whether it is there."""
 
 from __future__ import annotations
 
 from proxy.dialog.decoded import DialogRecord
 from proxy.dialog.dialog import Dialog
-from proxy.dialog.layout import AT_FLAGS
 from proxy.dialog.due import REINVITE_PING
+from proxy.dialog.layout import AT_FLAGS
 from proxy.limits.bounds import DIALOG_SDP_BYTES
 from proxy.shm.words import get_u32
 from proxy.sip.header_ids import CONTENT_TYPE

@@ -91,9 +91,7 @@ class DialogAgent:
         dialog = self.tracker.open(key) if status != UNREACHABLE else None
         if dialog is not None and not dialog.is_live:
             now, intervals = self.node.wall, self.intervals
-            dialog.change(
-                partial(settle_bye, tag=tag, bit=bit, now=now, intervals=intervals)
-            )
+            dialog.change(partial(settle_bye, tag=tag, bit=bit, now=now, intervals=intervals))
 
     # -- pings --------------------------------------------------------------------------------
 
@@ -200,9 +198,7 @@ def plan_byes(record: DialogRecord, reason: EndReason, now: int) -> bool:
     return planned
 
 
-def settle_bye(
-    record: DialogRecord, tag: bytes, bit: int, now: int, intervals: Intervals
-) -> bool:
+def settle_bye(record: DialogRecord, tag: bytes, bit: int, now: int, intervals: Intervals) -> bool:
     """Note in the record that one BYE is over."""
     leg = record.callee(tag)
     if leg is None or not leg.flags & bit:

@@ -23,6 +23,7 @@ from proxy.transaction.timers import Timed
 CANCEL_PATIENCE = 1  # §9.1: 64*T1 after a CANCEL the branch counts as cancelled, answer or not
 NOBODY = TransactionUser()
 
+
 class Attempt(TransactionUser):
     """A target that is being tried, and what has come of it."""
 

@@ -44,3 +44,13 @@ def test_twenty_thousand_mutants() -> None:
 
 def test_warm_restart_of_five_thousand_phones() -> None:
     run("warm_restart", "--phones", 5_000, timeout=60)
+
+
+CALLS = "caller,callee,forever,busy,decline,gone,cancel"
+
+
+def test_every_call_is_recorded_once_and_nothing_is_left() -> None:
+    options = ("--calls", 100, "--rate", 50, "--lifetime", 5, "--spread", 1, "--seed", 1)
+    report = run("calls", *options, "--endings", CALLS, "--kills", 6, timeout=120)
+    assert report["kills"] == 6
+    assert report["records"] == 100

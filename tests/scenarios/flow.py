@@ -54,9 +54,9 @@ from functools import partial
 from pathlib import Path
 
 from proxy.dialog.decoded import decode
-from proxy.dialog.states import State
 from proxy.dialog.dialog import Dialog
 from proxy.dialog.due import may_be_removed
+from proxy.dialog.states import State
 from proxy.dialog.sweep import Sweep
 from proxy.dialog.tracker import Tracker
 from proxy.routing.dialog_agent import DialogAgent

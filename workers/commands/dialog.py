@@ -118,7 +118,7 @@ class Dialogs(Group):
         return "OK"
 
     @command
-    def dlg_push_var(self, dlg_val_name: str, dlg_val_value: str, DID: list[str]) -> str:  # noqa: N803 - OpenSIPS' name
+    def dlg_push_var(self, dlg_val_name: str, dlg_val_value: str, DID: list[str]) -> str:
         """Give calls a variable; DID names them by did, db_id or Call-ID."""
         if not dlg_val_name or not DID:
             raise CommandError(INVALID_PARAMS, "Invalid params: a name and a DID are needed")
