@@ -16,7 +16,12 @@ ANNOTATED = [
 SOURCES = [path for path in [*HAND_WRITTEN, *ANNOTATED] if path.exists()]
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"]
 
-SHIPPED = [Path("conf/routing.py"), Path("conf/sipherd.toml")]
+SHIPPED = [
+    Path("conf/routing.py"),
+    Path("conf/sipherd.toml"),
+    *sorted(Path("conf/examples").glob("*.py")),
+    *sorted(Path("conf/examples").glob("*.toml")),
+]
 
 
 class BuildPy(build_py):

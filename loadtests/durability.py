@@ -70,6 +70,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="sipherd-durability-"))
     server = MariaDb(folder)
     promised: set[str] = set()
+    node = None
     try:
         server.start()
         url = server.url("durability")
@@ -87,11 +88,13 @@ def main() -> int:
             if victim != "MariaDB":
                 node.start()
             phone = Phone(node)
-            wait_for(lambda phone=phone: phone.try_register("again") in {200, 500}, 30)
+            who = f"after{death}"
+            wait_for(lambda phone=phone, who=who: phone.try_register(who) == 200, 60)
             phone.close()
         print(f"{arguments.deaths} deaths, {len(promised)} promises, all kept")
-        node.cleanup()
     finally:
+        if node is not None:
+            node.cleanup()
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
     return 0

@@ -19,6 +19,8 @@ from tests.scenarios.world import World, address, policy_from
 from workers import signals
 from workers.child import ExitCode
 from workers.policy import load_policy
+from workers.policy_kit import PolicyKit
+from workers.rehearsal import Sent
 from workers.settings import Config, Section
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -181,7 +183,8 @@ def test_the_whole_policy_api_is_documented(name: str) -> None:
 
 
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", POLICY, re.MULTILINE | re.DOTALL)
-VOICEMAIL, GATEWAY, TWO_GATEWAYS, SCANNERS = range(4)
+SMALLEST, VOICEMAIL, GATEWAY, GATEWAYS, HEADERS, WEB, SCANNERS = range(7)
+KIT_EXAMPLE = re.findall(r"^```py\n(.*?)^```", POLICY, re.MULTILINE | re.DOTALL)[0]
 
 
 class Office:
@@ -265,14 +268,73 @@ def test_the_gateway_example(tmp_path: Path) -> None:
     assert office.call("+4930123456") == ["192.0.2.50:5060 404"]
 
 
+def test_the_smallest_example(tmp_path: Path) -> None:
+    office = Office(tmp_path, SMALLEST)
+    office.register()
+    assert office.call("bob")[1:] == ["192.0.2.2:5060 INVITE sip:bob@192.0.2.2:5060"]
+    assert office.call("nobody")[-1:] == ["192.0.2.1:5060 480"]
+
+
+def kit_of(folder: Path, example: int) -> PolicyKit:
+    script = folder / "routing.py"
+    script.write_text(EXAMPLES[example])
+    return PolicyKit(script)
+
+
+def texts(sent: list[Sent]) -> list[str]:
+    return [str(one) for one in sent]
+
+
 def test_the_example_of_two_gateways(tmp_path: Path) -> None:
-    office = Office(tmp_path, TWO_GATEWAYS)
-    first = office.call("4930123456")
-    assert first[1:] == ["192.0.2.50:5060 INVITE sip:4930123456@192.0.2.50:5060"]
-    second = [f"{one.to.hostport.decode()} {line_of(one.message)}" for one in office.world.wait(33)]
-    assert "192.0.2.51:5060 INVITE sip:4930123456@192.0.2.51:5060" in second
-    ended = [f"{one.to.hostport.decode()} {line_of(one.message)}" for one in office.world.wait(33)]
-    assert "192.0.2.1:5060 408" in ended
+    kit = kit_of(tmp_path, GATEWAYS)
+    _, first = kit.request("INVITE", "sip:4930123456@example.com")
+    assert str(first) == "192.0.2.50:5060 INVITE sip:4930123456@192.0.2.50:5060"
+    second = next(one for one in kit.advance(5.1) if one.to != first.to)
+    assert str(second) == "192.0.2.51:5060 INVITE sip:4930123456@192.0.2.51:5060"
+    assert "192.0.2.1:5060 180 Answer" in texts(kit.answer(second, 180))
+    ended = texts(kit.answer(second, 500))
+    assert "192.0.2.1:5060 408 Request Timeout" in ended, "the lower class of the two failures"
+    assert not [line for line in ended if "INVITE" in line], "it has rung"
+
+
+def test_the_example_of_headers(tmp_path: Path) -> None:
+    kit = kit_of(tmp_path, HEADERS)
+    headers = {"User-Agent": "x", "P-Asserted-Identity": "<sip:me@example.com>"}
+    _, invite = kit.request("INVITE", "sip:0301234@example.com", headers=headers)
+    assert str(invite) == "192.0.2.50:5060 INVITE sip:+49301234@192.0.2.50:5060"
+    assert invite.header("User-Agent") is None
+    assert invite.header("P-Asserted-Identity") == "<sip:+4930123456@example.com>"
+    assert (invite.header("From") or "").startswith('"Example Ltd" <sip:+4930123456@example.com>')
+    assert kit.answer(invite, 183) == []
+    (up,) = kit.answer(invite, 200, headers={"Server": "x"})
+    assert up.header("Server") is None
+    assert (up.header("From") or "").startswith("<sip:alice@example.com>")
+
+
+def test_the_example_of_the_web(tmp_path: Path) -> None:
+    kit = kit_of(tmp_path, WEB)
+    url = "http://192.0.2.80/route?number=4930"
+    kit.web.answers[url + "1"] = (200, b'{"gateway": "192.0.2.77:5060"}')
+    kit.web.answers[url + "2"] = (404, b"")
+    kit.web.answers[url + "3"] = (200, b"no JSON")
+    assert texts(kit.request("INVITE", "sip:+49301@example.com"))[-1].startswith("192.0.2.77:5060 ")
+    assert texts(kit.request("INVITE", "sip:+49302@example.com"))[-1].endswith("404 Not Found")
+    for number in "34":
+        sent = texts(kit.request("INVITE", f"sip:+4930{number}@example.com"))
+        assert sent[-1].startswith("192.0.2.50:5060 INVITE"), number
+    assert kit.log == []
+
+
+def test_the_example_of_a_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "routing.py").write_text(EXAMPLES[VOICEMAIL])
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, object] = {"__name__": "test_routing"}
+    exec(compile(KIT_EXAMPLE, "test_routing.py", "exec"), found)
+    tests = [value for name, value in found.items() if name.startswith("test_")]
+    assert len(tests) == 2
+    for test in tests:
+        assert callable(test)
+        test()
 
 
 def test_the_scanner_example(tmp_path: Path) -> None:

@@ -48,6 +48,11 @@ def test_what_is_installed_checks_an_empty_configuration(installed: Path) -> Non
     ).stdout
     assert shown == f"{installed}/lib/workers/conf/routing.py\n"
     assert (installed / "lib/workers/conf/sipherd.toml").exists()
+    examples = {path.name for path in (installed / "lib/workers/conf/examples").iterdir()}
+    assert examples == {path.name for path in (ROOT / "conf/examples").iterdir() if path.is_file()}
+    kit = "from workers.policy_kit import PolicyKit\nfrom workers.settings import DEFAULT_SCRIPT\n"
+    played = "print(PolicyKit(DEFAULT_SCRIPT).request('OPTIONS', 'sip:example.com'))"
+    assert run(installed, "-c", kit + played).stdout == "[192.0.2.1:5060 200 OK]\n"
 
 
 def test_without_the_shipped_policy_there_is_a_sentence(installed: Path) -> None:

@@ -279,7 +279,8 @@ def remote_of(child: Child, node: Node, questions: Questions) -> Remote | None:
     """Who asks the database instead of the table, when the mode asks for it."""
     if child.config.storage.mode != SQL_ONLY:
         return None
-    remote = node.remote = Remote(node, questions.ask, retry_after(child))
+    remote = Remote(node, questions.ask, retry_after(child))
+    node.remote = remote
     return remote
 
 

@@ -38,8 +38,8 @@ from proxy.dialog.store import DialogStore, version_of
 from proxy.errors import ShmError, TableFull
 from proxy.limits.bounds import DIALOG_PROFILES, DIALOG_VARIABLES_BYTES
 from proxy.limits.counters import (
-    DIALOG_EXPIRED_DIALOGS,
-    DIALOG_FAILED_DIALOGS,
+    EXPIRED_DIALOGS,
+    FAILED_DIALOGS,
     PROFILE_REFUSALS,
     PROFILES_FULL,
 )
@@ -325,9 +325,9 @@ class Dialog:
 
     def _count_end(self, event: int, state: int) -> None:
         if event == TIMEOUT:
-            self.store.counters.add(DIALOG_EXPIRED_DIALOGS, 1)
+            self.store.counters.add(EXPIRED_DIALOGS, 1)
         elif state <= EARLY:
-            self.store.counters.add(DIALOG_FAILED_DIALOGS, 1)
+            self.store.counters.add(FAILED_DIALOGS, 1)
 
     def _enter(self, key: bytes, limit: int) -> bool:
         store = self.store

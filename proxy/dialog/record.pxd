@@ -9,15 +9,20 @@ cdef int LEG_STATE, LEG_STRINGS, LEG_TAG, STRINGS
 cdef int UNITS_ACTIVE, UNITS_EARLY
 cdef int EARLY, CONFIRMED_NA, CONFIRMED, LAST_STATE
 cdef Py_ssize_t LONGEST_STRING
+cdef bytes HEX
+cdef Py_ssize_t DID_TEXT
 
 cpdef bytes key_of(bytes call_id, bytes caller_tag)
 cpdef unsigned int units_of(int state) noexcept
 @cython.locals(p="const unsigned char *", size=Py_ssize_t, strings=Py_ssize_t, end=Py_ssize_t,
                at=Py_ssize_t, field=int)
 cpdef bint is_sound(bytes payload) except -1
-cpdef bytes did_of(bytes payload)
 @cython.locals(p="const unsigned char *")
+cpdef bytes did_of(bytes payload)
+@cython.locals(p="const unsigned char *", out="unsigned char[32]", at=Py_ssize_t, text=bytes)
 cpdef bytes did_text(bytes payload)
+@cython.locals(digits="const unsigned char *")
+cdef Py_ssize_t put_hex(unsigned char *p, Py_ssize_t end, unsigned long long value) noexcept
 @cython.locals(p="const unsigned char *", start=Py_ssize_t, before=int)
 cpdef bytes string(bytes payload, int field)
 @cython.locals(p="const unsigned char *", start=Py_ssize_t, before=int)
@@ -25,12 +30,16 @@ cpdef bytes leg_string(bytes payload, Py_ssize_t leg, int field)
 @cython.locals(p="const unsigned char *", t="const unsigned char *", length=Py_ssize_t,
                strings=Py_ssize_t, at=Py_ssize_t, start=Py_ssize_t, index=Py_ssize_t)
 cpdef Py_ssize_t find_leg(bytes payload, bytes tag) except -2
-@cython.locals(head=bytearray, p="unsigned char *", size=Py_ssize_t, at=Py_ssize_t, text=bytes)
+@cython.locals(head=bytearray, p="unsigned char *", size=Py_ssize_t, at=Py_ssize_t, text=bytes,
+               d="const unsigned char *", index=int)
 cpdef bytes begin(bytes did, unsigned long long version, unsigned int owner,
                   unsigned long long now_ms, unsigned int due, unsigned int lifetime,
                   unsigned int flags, unsigned int cseq, tuple strings)
 @cython.locals(p="const unsigned char *", q="unsigned char *", buffer=bytearray, grown=bytearray,
-               legs=int, old=Py_ssize_t, size=Py_ssize_t)
+               legs=int, old=Py_ssize_t, size=Py_ssize_t, pieces=tuple)
+cpdef bytearray grown_by_leg(bytes payload, int state, unsigned int cseq,
+                             unsigned long long answered_ms, bytes tag, bytes contact,
+                             bytes routes, bytes socket, bytes destination)
 cpdef bytes with_leg(bytes payload, int state, unsigned int cseq, unsigned long long answered_ms,
                      bytes tag, bytes contact, bytes routes, bytes socket,
                      bytes destination)

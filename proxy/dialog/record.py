@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cython
+
 from proxy.dialog.layout import (
     AT_CREATED,
     AT_DID,
@@ -41,6 +43,8 @@ CONFIRMED_NA = int(State.CONFIRMED_NA)
 CONFIRMED = int(State.CONFIRMED)
 LAST_STATE = int(max(State))
 LONGEST_STRING = 0xFFFF
+HEX = b"0123456789abcdef"
+DID_TEXT = 32  # bytes that the text of a did may have
 
 
 def key_of(call_id: bytes, caller_tag: bytes) -> bytes:
@@ -82,13 +86,33 @@ def is_sound(payload: bytes) -> bool:
 
 def did_of(payload: bytes) -> bytes:
     """The 16 bytes that name the dialog everywhere and for ever."""
-    return payload[AT_DID:DID_END]
+    p = payload
+    return p[AT_DID:DID_END]
 
 
 def did_text(payload: bytes) -> bytes:
     """The did as it travels in Record-Route: node, epoch and counter in hex."""
     p = payload
-    return b"%x.%x.%x" % (get_u16(p, AT_NODE), get_u32(p, AT_EPOCH), get_u64(p, AT_DID))
+    if not cython.compiled:
+        out = bytearray(DID_TEXT)
+    at = put_hex(out, DID_TEXT, get_u64(p, AT_DID)) - 1
+    out[at] = ord(".")
+    at = put_hex(out, at, get_u32(p, AT_EPOCH)) - 1
+    out[at] = ord(".")
+    at = put_hex(out, at, get_u16(p, AT_NODE))
+    text = out[at:DID_TEXT]
+    return text if cython.compiled else bytes(text)  # type: ignore[return-value]
+
+
+def put_hex(p: bytearray, end: int, value: int) -> int:
+    """Write a number in hex so that it ends before `end`; where it begins."""
+    digits = HEX
+    while True:
+        end -= 1
+        p[end] = digits[value & 15]
+        value >>= 4
+        if value == 0:
+            return end
 
 
 def string(payload: bytes, field: int) -> bytes:
@@ -144,7 +168,9 @@ def begin(
     p = head
     p[0] = FORMAT
     p[AT_STATE] = 1
-    head[AT_DID:DID_END] = did
+    d = did
+    for index in range(DID_END - AT_DID):
+        p[AT_DID + index] = d[index]
     put_u64(p, AT_VERSION, version)
     put_u64(p, AT_CREATED, now_ms)
     put_u32(p, AT_LIFETIME, lifetime)
@@ -174,6 +200,23 @@ def with_leg(
     destination: bytes,
 ) -> bytes:
     """The record with one more callee."""
+    return bytes(
+        grown_by_leg(payload, state, cseq, answered_ms, tag, contact, routes, socket, destination)
+    )
+
+
+def grown_by_leg(
+    payload: bytes,
+    state: int,
+    cseq: int,
+    answered_ms: int,
+    tag: bytes,
+    contact: bytes,
+    routes: bytes,
+    socket: bytes,
+    destination: bytes,
+) -> bytearray:
+    """The same, to be changed further."""
     p = payload
     legs = p[AT_LEGS]
     old = HEAD + legs * LEG
@@ -189,12 +232,12 @@ def with_leg(
     put_u16(q, LEG_LENGTHS + 4, checked_length(routes))
     put_u16(q, LEG_LENGTHS + 6, checked_length(socket))
     put_u16(q, LEG_LENGTHS + 8, checked_length(destination))
-    strings = (tag, contact, routes, socket, destination)
-    grown = bytearray(b"".join((payload[:old], bytes(buffer), payload[old:], *strings)))
+    pieces = (p[:old], buffer, p[old:size], tag, contact, routes, socket, destination)
+    grown = bytearray(b"".join(pieces))
     q = grown
     q[AT_LEGS] = legs + 1
     put_u32(q, AT_LENGTH, len(grown))
-    return bytes(grown)
+    return grown
 
 
 def with_string(payload: bytes, field: int, value: bytes) -> bytes:

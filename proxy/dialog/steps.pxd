@@ -1,7 +1,7 @@
 cimport cython
 
 from proxy.dialog.record cimport (
-    find_leg, leg_string, string, with_leg, with_leg_string, with_string,
+    find_leg, grown_by_leg, leg_string, string, with_leg, with_leg_string, with_string,
 )
 from proxy.dialog.route_set cimport routes_to_callee, target_of
 from proxy.dialog.store cimport DialogStore

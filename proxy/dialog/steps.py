@@ -40,6 +40,7 @@ from proxy.dialog.layout import (
 )
 from proxy.dialog.record import (
     find_leg,
+    grown_by_leg,
     leg_string,
     string,
     with_leg,
@@ -90,7 +91,7 @@ def after_provisional(
         return None
     leg = find_leg(payload, tag) if tag else -1
     if leg < 0 and tag and p[AT_LEGS] < DIALOG_LEGS:
-        payload = with_leg(
+        draft = grown_by_leg(
             payload,
             EARLY,
             get_u32(p, AT_INVITE_CSEQ),
@@ -103,7 +104,8 @@ def after_provisional(
         )
     elif to == state and is_fresh(payload, store):
         return None
-    draft = bytearray(payload)
+    else:
+        draft = bytearray(payload)
     draft[AT_STATE] = to
     put_u32(draft, AT_DUE, store.wall + store.rules.setup_seconds)
     return draft

@@ -9,7 +9,7 @@ from proxy.shm.words cimport get_u32
 from proxy.sip.message cimport Message
 
 cdef int AT_INVITE_CSEQ, AT_STATE, DELETED, GONE, REPLACED, URI_BYTES, ATTEMPTS
-cdef int DIALOG_PROCESSED_DIALOGS, DIALOGS_UNTRACKED
+cdef int PROCESSED_DIALOGS, DIALOGS_UNTRACKED
 cdef unsigned long long REFUSED
 cdef bytes NOTHING
 
@@ -37,3 +37,5 @@ cdef class Tracker:
     cdef Dialog _leg_of(self, Message message, bytes caller_tag, bytes callee_tag, bint from_caller)
     @cython.locals(store=DialogStore, old=Dialog, aside=bytes)
     cdef bint _put_aside(self, bytes key, bytes payload, unsigned long long stamp) except *
+
+cdef bytes at_most(bytes uri)

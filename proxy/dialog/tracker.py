@@ -13,7 +13,7 @@ from proxy.dialog.route_set import routes_to_caller, target_of
 from proxy.dialog.states import EndReason, Event, State
 from proxy.dialog.store import DialogStore
 from proxy.limits.bounds import DIALOG_URI_BYTES
-from proxy.limits.counters import DIALOG_PROCESSED_DIALOGS, DIALOGS_UNTRACKED
+from proxy.limits.counters import DIALOGS_UNTRACKED, PROCESSED_DIALOGS
 from proxy.shm.words import get_u32
 from proxy.sip.message import Message
 
@@ -64,8 +64,8 @@ class Tracker:
                 flags,
                 invite.cseq,
                 (
-                    invite.from_uri[:URI_BYTES],
-                    invite.to_uri[:URI_BYTES],
+                    at_most(invite.from_uri),
+                    at_most(invite.to_uri),
                     target_of(invite),
                     routes_to_caller(invite),
                     socket,
@@ -78,7 +78,7 @@ class Tracker:
             )
             stamp = store.write(key, 0, made)
             if stamp > REFUSED:
-                store.counters.add(DIALOG_PROCESSED_DIALOGS, 1)
+                store.counters.add(PROCESSED_DIALOGS, 1)
                 return make_dialog(store, key, made, stamp)
             if stamp:
                 break
@@ -151,3 +151,8 @@ class Tracker:
                 return False
         store.write(b"\0".join((key, old.did)), 0, old.payload)
         return store.remove(key, old.stamp)
+
+
+def at_most(uri: bytes) -> bytes:
+    """A URI, cut off where it is longer than a record keeps."""
+    return uri if len(uri) <= URI_BYTES else uri[:URI_BYTES]

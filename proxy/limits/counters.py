@@ -153,9 +153,9 @@ FLOOD_BANS: Final = counter("sipherd:flood_bans")
 FLOOD_DISPLACED: Final = counter("sipherd:flood_displaced")  # sources forgotten while they counted
 
 # dialog
-DIALOG_PROCESSED_DIALOGS: Final = counter("dialog:processed_dialogs")
-DIALOG_EXPIRED_DIALOGS: Final = counter("dialog:expired_dialogs")
-DIALOG_FAILED_DIALOGS: Final = counter("dialog:failed_dialogs")  # never answered
+PROCESSED_DIALOGS: Final = counter("dialog:processed_dialogs")
+EXPIRED_DIALOGS: Final = counter("dialog:expired_dialogs")
+FAILED_DIALOGS: Final = counter("dialog:failed_dialogs")  # never answered
 
 # sipherd: dialogs
 DIALOGS_UNTRACKED: Final = counter("sipherd:dialogs_untracked")  # calls that went on without

@@ -238,8 +238,7 @@ class ResponseContext(Upstream):
             node.counters.add(TRANSACTIONS_REFUSED, 1)
             self.close(branch, 503, None, now)
             return
-        if self.dialog is not None and self.dialog.leg < 0:
-            self.dialog.keep()
+        self.keep_dialog()
         attempt = branch.attempt
         if len(self.branches) > 1:
             attempt += LOCATED_TARGETS * self.tried_before(branch)
@@ -289,10 +288,8 @@ class ResponseContext(Upstream):
         status = message.status
         if status > 100:
             branch.timer_c_at = now + self.node.timer_c
-            # other requests: RFC 4320 §4.1
-            if self.invite and not self.final_status and not branch.written_off:
-                if self.dialog is not None:
-                    self.tell_dialog(message, branch.client)
+            if self.invite and not self.final_status and not branch.written_off:  # RFC 4320 §4.1
+                self.tell_dialog(message, branch.client)
                 self.forward(message, branch, now)
         if branch.cancel_wanted:
             self.cancel_branch(branch, now)
@@ -300,8 +297,7 @@ class ResponseContext(Upstream):
     def succeed(self, branch: Branch, message: Message, now: float) -> None:
         """A 2xx: every one of them goes upstream, and the other branches are cancelled."""
         first = self.final_status == 0
-        if self.dialog is not None:
-            self.tell_dialog(message, branch.client)
+        self.tell_dialog(message, branch.client)
         if first or self.invite:
             self.forward(message, branch, now)
         if branch.state != FINAL:

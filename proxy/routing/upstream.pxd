@@ -41,6 +41,8 @@ cdef class Upstream:
     cpdef tell_dialog(self, Message message, Transaction client)
     cpdef settle_session(self, Dialog dialog, Message request, Message answer)
     @cython.locals(dialog=Dialog)
+    cpdef keep_dialog(self)
+    @cython.locals(dialog=Dialog)
     cpdef fall_through(self)
     @cython.locals(message=Message, datagram=bytes)
     cpdef send_failure(self, Attempt chosen, double now)

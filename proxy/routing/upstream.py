@@ -121,6 +121,12 @@ class Upstream:
         else:
             keep_descriptions(dialog, answer.from_tag, answer, request)
 
+    def keep_dialog(self) -> None:
+        """The INVITE of a dialog to come is still being worked on."""
+        dialog = self.dialog
+        if dialog is not None and dialog.leg < 0:
+            dialog.keep()
+
     def fall_through(self) -> None:
         """What the INVITE was to set up will not come about."""
         dialog = self.dialog

@@ -9,8 +9,8 @@ from proxy.shm.table import Table
 _LINE = layout.LINE
 _UNITS_SUM = layout.BESIDE_LOCK + 8
 # The header's words of this kind, behind those of every table.
-_EPOCH_AT = layout.OWN_WORDS + 32
-_BLOCK_AT = layout.OWN_WORDS + 36
+_EPOCH_AT = layout.OWN_WORDS + 64
+_BLOCK_AT = layout.OWN_WORDS + 68
 _FIELD = 0xFFFF
 ID_BLOCK = 4_096  # ids that a process takes at a time
 

@@ -122,6 +122,19 @@ async def waits_for_another(request: Request) -> None:
     await Outcome()
 
 
+async def impatient(request: Request) -> None:
+    """Waits for nobody for long, and hides who calls."""
+    if request.in_dialog:
+        await relay_all(request)
+        return
+    request.change_from(display=b"", uri=b"sip:anonymous@example.com")
+    request.record_route()
+    outcome = await request.relay(request.lookup(), timeout=4, silence=1)
+    if outcome.status >= 300:
+        await request.sleep(0.5)
+        await request.relay([target_for(ELSEWHERE)], timeout=4)
+
+
 async def limits_told(request: Request) -> None:
     """Says which failure a relay ended with."""
     outcome = await request.relay(request.lookup())

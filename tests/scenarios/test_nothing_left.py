@@ -11,6 +11,7 @@ import pytest
 from tests.scenarios.flow import Flow, play
 from tests.scenarios.test_scenarios import FILES
 from tests.scenarios.world import World
+from workers.policy_kit import PolicyKit
 
 OURS = ("proxy.", "sipherd_routing", "tests.scenarios.policies")
 
@@ -97,7 +98,9 @@ class Caller:
             phone.history.clear()
 
 
-@pytest.mark.parametrize("policy", ["", "voicemail", "excuse", "same_again", "record_all"])
+@pytest.mark.parametrize(
+    "policy", ["", "voicemail", "excuse", "same_again", "record_all", "impatient"]
+)
 def test_varied_calls_leave_nothing(policy: str, tmp_path: Path) -> None:
     flow = Flow(tmp_path)
     options = {"policy": policy} if policy else {}
@@ -122,3 +125,25 @@ def test_the_check_sees_a_cycle(tmp_path: Path) -> None:
     world.node.resolve = world.node  # a node that holds itself
     del world
     assert "proxy.routing.node.Node" in ours_in_garbage()
+
+
+def test_a_handler_of_replies_leaves_nothing(tmp_path: Path) -> None:
+    script = tmp_path / "routing.py"
+    script.write_text(
+        "async def on_request(request):\n"
+        "    request.values['self'] = 1\n"
+        "    await request.relay(request.lookup(), timeout=30)\n\n"
+        "def on_reply(request, reply):\n"
+        "    reply.add_header(b'X-Seen', b'%d' % request.values['self'])\n"
+    )
+    kit = PolicyKit(script)
+    for status in (200, 486, 503, 180):
+        kit.register("sip:bob@example.com", "sip:bob@192.0.2.2:5060")
+        _, invite = kit.request("INVITE", "sip:bob@example.com")
+        kit.answer(invite, 180)
+        kit.answer(invite, status)
+        kit.answer(invite, status)
+        kit.advance(400)
+    assert kit.world.left() == (0, 0, 0)
+    assert kit.log == []
+    assert ours_in_garbage() == []

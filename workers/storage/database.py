@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -172,6 +173,7 @@ def shown(url: URL) -> str:
     return url.render_as_string(hide_password=True)
 
 
+@lru_cache(maxsize=4_096)
 def as_seconds(value: Any) -> int:
     """A DATETIME as wall seconds; 0 for what is none, such as MySQL's 0000-00-00."""
     try:

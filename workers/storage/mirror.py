@@ -202,9 +202,10 @@ class Mirror:
 
     def _pages(self, statement: Any) -> Iterator[list[Row]]:
         after = -1
+        names = [column.name for column in statement.selected_columns]
         while True:
             found = self.database.fetch(statement, after=after)
-            rows = [dict(row._mapping) for row in found]
+            rows = [dict(zip(names, row, strict=True)) for row in found]
             yield rows
             if len(rows) < statements.PAGE:
                 return
