@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from hashlib import blake2b
 from typing import Any
 
 from proxy.dialog.decoded import DialogRecord, Leg
+from proxy.dialog.rows import dialog_id
 from workers.commands.command import text
 
 
@@ -50,9 +50,8 @@ def context_shape(record: DialogRecord) -> dict[str, Any]:
 
 
 def db_id(record: DialogRecord) -> str:
-    """A number of at most 63 bits that stays with the dialog, as a database wants one."""
-    digest = blake2b(record.did.encode(), digest_size=8).digest()
-    return str(int.from_bytes(digest, "big") >> 1)
+    """The number under which a database has the dialog."""
+    return str(dialog_id(record))
 
 
 def _callee(leg: Leg) -> dict[str, Any]:
