@@ -1,6 +1,6 @@
 """Write-through under fire: MariaDB or sipherd is killed, again and again, at random moments.
 
-    python loadtests/durability.py [--deaths 100] [--seed 1]
+    python -m loadtests.durability [--deaths 100] [--seed 1]
 
 After each death every REGISTER that got its 200 must be in the table; else exit status 1.
 """
@@ -16,13 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "storage")]
-
-from mariadb import MariaDb  # noqa: E402
-from registering import Node, Phone, wait_for  # noqa: E402
-
-from workers.storage.setup import create  # noqa: E402
+from loadtests.mariadb import MariaDb
+from loadtests.registering import Node, Phone, wait_for
+from workers.storage.setup import create
 
 MODE = 'mode = "single-instance-sql-write-through"\nwait_seconds = 1.0'
 USERS = 60
@@ -70,6 +66,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="sipherd-durability-"))
     server = MariaDb(folder)
     promised: set[str] = set()
+    node = None
     try:
         server.start()
         url = server.url("durability")
@@ -87,11 +84,13 @@ def main() -> int:
             if victim != "MariaDB":
                 node.start()
             phone = Phone(node)
-            wait_for(lambda phone=phone: phone.try_register("again") in {200, 500}, 30)
+            who = f"after{death}"
+            wait_for(lambda phone=phone, who=who: phone.try_register(who) == 200, 60)
             phone.close()
         print(f"{arguments.deaths} deaths, {len(promised)} promises, all kept")
-        node.cleanup()
     finally:
+        if node is not None:
+            node.cleanup()
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
     return 0

@@ -16,7 +16,6 @@ from proxy.limits import counters as ids
 from proxy.limits.algorithms import number_of
 from proxy.routing.branch import Signer
 from proxy.routing.core import ProxyCore
-from proxy.routing.dialog_agent import DialogAgent
 from proxy.routing.identity import Identity
 from proxy.routing.node import Node
 from proxy.routing.parking import Parking
@@ -42,7 +41,7 @@ from workers.registrar_rules import domains_of, rules_of
 from workers.resolver import Resolver, SocketWatcher
 from workers.tables import private_location
 from workers.tallies import Tallies
-from workers.tracking import tracker_of
+from workers.tracking import track_calls
 from workers.turn import IDLE_SECONDS, Readers, Turn
 
 
@@ -83,9 +82,7 @@ class UdpWorker:
             timers.timer_c,
         )
         self.node.pipes = pipes_of(child)
-        self.node.dialogs = tracker_of(child, self.node.clock)
-        if self.node.dialogs is not None:
-            self.node.errands[int(Errand.DIALOG)] = DialogAgent(self.node, self.node.dialogs).look
+        self.state_log = track_calls(child, self.node)
         self.node.hand_over = handoff.hand_over
         guard = flood_guard_of(child)
         for sock in sockets:
@@ -106,6 +103,7 @@ class UdpWorker:
         )
         self.tallies = Tallies(counters, self.layer, self.resolver, self.node.faults, sockets)
         self.turn.each_second.append(self.tallies.take)
+        self.turn.each_second.append(self.tell_states)
         self.questions = Questions(child, self.node)
         self.use_storage()
         self.turn.each_second.append(self.watch_memory)
@@ -156,6 +154,11 @@ class UdpWorker:
         """Give memory back after a flood."""
         self.ebb.watch(self.layer.taken)
 
+    def tell_states(self) -> None:
+        """Say what has become of calls, where the log wants to know."""
+        if self.node.dialogs is not None:
+            self.state_log.attend(self.node.dialogs)
+
     def watch(self, fd: int, readable: bool, writable: bool) -> None:
         """The resolver opened, changed or closes one of its sockets."""
         mask = (select.EPOLLIN if readable else 0) | (select.EPOLLOUT if writable else 0)
@@ -186,7 +189,8 @@ def remote_of(child: Child, node: Node, questions: Questions) -> Remote | None:
     """Who asks the database instead of the table, when the mode asks for it."""
     if child.config.storage.mode != SQL_ONLY:
         return None
-    remote = node.remote = Remote(node, questions.ask, retry_after(child))
+    remote = Remote(node, questions.ask, retry_after(child))
+    node.remote = remote
     return remote
 
 

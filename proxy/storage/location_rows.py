@@ -12,6 +12,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import orjson
+
 from proxy.registrar.binding import Binding
 from proxy.registrar.contact_id import contact_id
 from proxy.registrar.layout import BEHIND_NAT
@@ -23,6 +25,7 @@ NAT: Final = "NAT"
 FLAG_SHIFT: Final = 1
 ALL_METHODS: Final = 0xFFFF_FFFF
 OURS: Final = '{"_v":"'  # how kv_store begins in a row that this program wrote
+PLAIN: Final = len(OURS) + 18  # with a version and nothing else
 LAST_TIME: Final = 0xFFFF_FFFF
 DEFAULT_CALL_ID: Final = "Default-Call-ID"
 WIDTHS: Final = {
@@ -36,6 +39,7 @@ WIDTHS: Final = {
     "socket": 64,
     "sip_instance": 255,
 }
+WHOLE: Final = {column: f"_{column}" for column in WIDTHS}  # where in kv_store
 
 
 def split_aor(key: bytes) -> tuple[bytes, bytes]:
@@ -138,8 +142,12 @@ def version_of(kv_store: str | None) -> int:
 
 def parse_key_values(kv_store: Any) -> dict[str, str]:
     """The texts in a row's kv_store; whatever else may stand there counts for nothing."""
+    if not kv_store:
+        return {}
+    if len(kv_store) == PLAIN and kv_store[: len(OURS)] == OURS:  # most rows of ours
+        return {"_v": kv_store[len(OURS) : -2]}
     try:
-        parsed = json.loads(kv_store) if kv_store else {}
+        parsed = orjson.loads(kv_store)
     except (ValueError, TypeError):
         return {}
     if not isinstance(parsed, dict):
@@ -192,11 +200,11 @@ class RowReader:
 
 
 def _bytes(column: str, row: Mapping[str, Any], more: dict[str, str]) -> bytes:
-    whole = more.get(f"_{column}")
+    whole = more.get(WHOLE[column])
     if whole is not None:
         return whole.encode("latin-1", "ignore")
     value = row[column]
-    if value is None:
+    if not value:
         return b""
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
 

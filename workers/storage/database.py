@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -36,6 +37,10 @@ class BadStatement(Exception):
     """The database refuses this statement, and will the next time."""
 
 
+class BadSchema(BadStatement):
+    """A table or a column is not there."""
+
+
 class Database:
     """A URL, its connection, and its breaker."""
 
@@ -62,9 +67,10 @@ class Database:
             except SQLAlchemyError as error:
                 fault = fault_of(error)
                 self.last_error = sentence(error)
-                if fault is Fault.STATEMENT:
+                if fault in (Fault.STATEMENT, Fault.SCHEMA):
                     self._roll_back()
-                    raise BadStatement(self.last_error) from None
+                    bad = BadSchema if fault is Fault.SCHEMA else BadStatement
+                    raise bad(self.last_error) from None
                 if fault is Fault.AGAIN and attempt < RETRIES - 1:
                     self._roll_back()
                     time.sleep(random.random() * 0.01 * 2**attempt)
@@ -101,6 +107,11 @@ class Database:
     def fetch(self, statement: Executable, **values: Any) -> Sequence[Any]:
         """The rows of one query."""
         return self.transaction(lambda connection: connection.execute(statement, values).all())
+
+    def give_up(self, error: str) -> None:
+        """It answers, and cannot be worked with all the same."""
+        self.last_error = error
+        self._went_away()
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -172,6 +183,7 @@ def shown(url: URL) -> str:
     return url.render_as_string(hide_password=True)
 
 
+@lru_cache(maxsize=4_096)
 def as_seconds(value: Any) -> int:
     """A DATETIME as wall seconds; 0 for what is none, such as MySQL's 0000-00-00."""
     try:
