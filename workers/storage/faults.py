@@ -15,6 +15,7 @@ class Fault(enum.Enum):
     AWAY = "away"  # the database cannot be reached or serves nobody
     AGAIN = "again"  # lost against another transaction: the same once more
     STATEMENT = "statement"  # this statement is wrong, the database is well
+    LETTERS = "letters"  # a text has letters that the column has none for
 
 
 # fmt: off
@@ -27,6 +28,12 @@ _AWAY: Final = {
 }
 # fmt: on
 _AGAIN: Final = {1205, 1213, 1020, 1412, 1637}  # deadlocks, lock waits, Galera's certification
+_LETTERS: Final = {1267, 1366, 3854, 3988}  # a mushroom looked for in latin1
+_MEANING: Final = {
+    **dict.fromkeys(_AWAY, Fault.AWAY),
+    **dict.fromkeys(_AGAIN, Fault.AGAIN),
+    **dict.fromkeys(_LETTERS, Fault.LETTERS),
+}
 _SQLITE_AWAY: Final = re.compile(
     r"unable to open|disk I/O|disk is full|malformed|not a database|readonly|no such table: \w+$"
 )
@@ -40,7 +47,7 @@ def fault_of(error: SQLAlchemyError) -> Fault:
         return Fault.AWAY
     code = code_of(error)
     if isinstance(code, int):
-        return Fault.AGAIN if code in _AGAIN else Fault.AWAY if code in _AWAY else Fault.STATEMENT
+        return _MEANING.get(code, Fault.STATEMENT)
     words = str(error.orig)
     if "locked" in words or "busy" in words:
         return Fault.AGAIN
