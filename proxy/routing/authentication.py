@@ -225,6 +225,8 @@ class Authentication:
             name, _, domain = alias.body.partition(b"\0")
             if name == user.name and domain == user.realm:
                 return True
+        if not uri.user:  # a domain is nobody's
+            return False
         uris = await self.inquiries.find(UrisQuestion(user.name, user.realm))
         named = uris is not None and unescape_user(uri.user) in uris.body.split(b"\0")
         if named and request.node.identity.is_ours(uri):

@@ -89,8 +89,8 @@ class Request(PolicyRun):
 
     @property
     def is_from_us(self) -> bool:
-        """Whether the From URI names one of our domains."""
-        return self.node.identity.is_ours(parse_uri(self.message.from_addr.uri))
+        """Whether the From URI names one of our domains, whatever port it adds."""
+        return self.node.identity.names_us(parse_uri(self.message.from_addr.uri))
 
     @property
     def has_route(self) -> bool:
