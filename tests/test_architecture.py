@@ -44,6 +44,7 @@ PACKET_PATH = (
     "workers.policy",
     "workers.resolver",
     "workers.tallies",
+    "workers.turn",
     "workers.udp_worker",
 )
 NOT_IN_THE_SUPERVISOR = (

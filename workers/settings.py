@@ -255,7 +255,6 @@ class Auth(Section):
     cache_ttl: Annotated[Whole, Field(ge=1, le=86_400)] = 600
     negative_ttl: Annotated[Whole, Field(ge=1, le=86_400)] = 30
     stale_seconds: Annotated[Whole, Field(ge=1, le=31_536_000)] = 604_800
-    list_bytes: Annotated[Whole, Field(ge=4_096, le=1 << 30)] = 1 << 20
 
     @model_validator(mode="after")
     def _ordered(self) -> Auth:
@@ -360,6 +359,7 @@ class Storage(Section):
     interval_seconds: Annotated[Fraction, Field(ge=0.1, le=3_600)] = 10.0
     wait_seconds: Annotated[Fraction, Field(ge=0.1, le=30)] = 3.0
     parked: Annotated[Whole, Field(ge=1, le=1_000_000)] = 20_000
+    list_bytes: Annotated[Whole, Field(ge=4_096, le=1 << 30)] = 1 << 20
 
     @model_validator(mode="after")
     def _sensible(self) -> Storage:
@@ -433,8 +433,10 @@ class Config(Section):
 
     @property
     def uses_storage(self) -> bool:
-        """Whether a storage process is needed."""
-        return self.storage.mode != NO_DB or self.auth.enabled or self.dialog.is_stored
+        """Whether a storage process is needed: a database is named, or something asks for one."""
+        named = "urls" in self.storage.model_fields_set
+        asked = self.auth.enabled or self.dialog.is_stored
+        return named or asked or self.storage.mode != NO_DB
 
     @property
     def folder(self) -> Path:

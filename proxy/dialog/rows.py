@@ -11,7 +11,6 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from hashlib import blake2b
 from typing import Any, Final
 
 from proxy.dialog import layout as at
@@ -56,12 +55,6 @@ WIDTHS: Final = {
 }
 
 
-def dialog_id(record: DialogRecord) -> int:
-    """A number of at most 63 bits that stays with the dialog, as a database wants one."""
-    digest = blake2b(record.did.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
-
-
 def main_leg(record: DialogRecord) -> Leg:
     """The callee that the row is about: the first that is up, or the first there is."""
     up = (leg for leg in record.callees if leg.is_confirmed)
@@ -72,7 +65,7 @@ def dialog_row(record: DialogRecord) -> Row:
     """The row of a dialog that is up; CorruptRecord when it is too large for one."""
     leg = main_leg(record)
     return {
-        "dlg_id": dialog_id(record),
+        "dlg_id": record.db_id,
         "callid": _fitting("callid", record.call_id),
         "from_uri": _fitting("from_uri", record.from_uri),
         "from_tag": _fitting("from_tag", record.caller.tag),

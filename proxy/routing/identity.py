@@ -31,11 +31,11 @@ class Identity:
 
     def serves(self, host: bytes) -> bool:
         """Whether a host, from a URI, is one of our domains."""
-        return host in self.domains
+        return self.domains.serves(host)
 
     def is_ours(self, uri: Uri) -> bool:
         """Whether a request for this URI is for us: one of our domains or listeners."""
-        if uri.host in self.domains:
+        if self.domains.serves(uri.host):
             return uri.port == 0 or uri.port == SIP_PORT or uri.port in self.ports
         return self.is_listener(uri.host, uri.port)
 

@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 from proxy.dialog.decoded import DialogRecord, Leg
-from proxy.dialog.rows import dialog_id
 from workers.commands.command import text
 
 
@@ -17,7 +16,7 @@ def dialog_shape(record: DialogRecord) -> dict[str, Any]:
     callees = record.callees
     return {
         "ID": record.did,
-        "db_id": db_id(record),
+        "db_id": str(record.db_id),
         "state": record.state,
         "user_flags": f"{record.user_flags:x}" if record.user_flags else "",
         "timestart": start,
@@ -47,11 +46,6 @@ def context_shape(record: DialogRecord) -> dict[str, Any]:
             "profiles": [{text(name): text(value)} for name, value in record.profiles],
         },
     }
-
-
-def db_id(record: DialogRecord) -> str:
-    """The number under which a database has the dialog."""
-    return str(dialog_id(record))
 
 
 def _callee(leg: Leg) -> dict[str, Any]:

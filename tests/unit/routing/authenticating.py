@@ -112,6 +112,7 @@ class GuardedWorld(World):
             self.used,
             inquiries,
         )
+        self.node.inquiries = inquiries
         self.node.authentication = self.auth
 
 
