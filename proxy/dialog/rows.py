@@ -24,6 +24,7 @@ Row = dict[str, Any]
 MARK: Final = b"_v#"  # how vars begins in a row that this program wrote
 RECORD: Final = b"_sipherd"
 RESERVED: Final = (MARK[:-1], RECORD)
+END_HEADERS: Final = b"end_headers"  # lines for a BYE: not from a place where anybody may write
 VARS_BYTES: Final = 65_535  # of a BLOB
 U32: Final = 0xFFFF_FFFF
 STORED: Final = (State.CONFIRMED_NA, State.CONFIRMED)
@@ -121,7 +122,8 @@ def read_row(row: Mapping[str, Any]) -> DialogRecord:
     """
     variables = dict(split(_bytes(row["vars"])))
     record = _own(variables.pop(RECORD, b""))
-    variables.pop(MARK[:-1], None)
+    for name in (MARK[:-1], END_HEADERS):
+        variables.pop(name, None)
     said: Mapping[str, Any] = {}
     if record is None:
         record = _foreign(row)

@@ -17,6 +17,8 @@ from proxy.dialog.rows import MARK
 from proxy.storage import schema
 from proxy.storage.location_rows import OURS
 
+HIGHEST: Final = "f" * 16
+
 
 class Versioned(NamedTuple):
     """Where a row of ours says how new it is: 16 hex digits behind a mark that begins a column."""
@@ -30,11 +32,15 @@ class Versioned(NamedTuple):
         """How long the mark is."""
         return len(self.mark)
 
-    def literal(self) -> str:
-        """The mark in SQL."""
+    def literal(self, text: str = "") -> str:
+        """The mark in SQL, or another text of its kind."""
         if isinstance(self.mark, bytes):
-            return f"X'{self.mark.hex()}'"
-        return f"'{self.mark}'"
+            return f"X'{text.encode().hex() or self.mark.hex()}'"
+        return f"'{text or self.mark}'"
+
+    def is_wrong(self, row: str = "") -> str:
+        """In SQL: whether what stands behind the mark is no version at all."""
+        return f"{self.version(row)} > {self.literal(HIGHEST)}"
 
     def version(self, row: str = "") -> str:
         """The version in SQL."""
@@ -56,7 +62,8 @@ def upsert(rows: Versioned, dialect: str) -> Insert:
         new = insert.excluded
         newer = text(
             f"substr({table.name}.{column}, 1, {begins}) IS NOT {mark} OR "
-            f"{rows.version(table.name + '.')} <= {rows.version('excluded.')}".replace(":", "\\:")
+            f"{rows.version(table.name + '.')} <= {rows.version('excluded.')} OR "
+            f"{rows.is_wrong(table.name + '.')}".replace(":", "\\:")
         )
         return insert.on_conflict_do_update(
             index_elements=[key], set_={name: new[name] for name in names}, where=newer
@@ -66,7 +73,7 @@ def upsert(rows: Versioned, dialect: str) -> Insert:
     names.sort(key=lambda name: name == column)
     older = (
         f"(NOT(LEFT({column},{begins})<=>{mark}) OR "
-        f"{rows.version()}<=SUBSTR(VALUES({column}),{begins + 1},16))"
+        f"{rows.version()}<=SUBSTR(VALUES({column}),{begins + 1},16) OR {rows.is_wrong()})"
     ).replace(":", "\\:")
     return insert_mysql.on_duplicate_key_update(
         [(name, text(f"IF({older},VALUES(`{name}`),`{name}`)")) for name in names]
@@ -80,7 +87,7 @@ def delete_known(rows: Versioned) -> Delete:
     ours: BindParameter[Any] = bindparam("ours", rows.mark)
     condition = (
         f"({rows.column} IS NULL OR substr({rows.column}, 1, {rows.begins}) <> :ours "
-        f"OR {rows.version()} <= :known)"
+        f"OR {rows.version()} <= :known OR {rows.is_wrong()})"
     )
     chosen = key == bindparam("identity")
     return delete(rows.table).where(chosen, text(condition).bindparams(known, ours))

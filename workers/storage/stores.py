@@ -129,7 +129,10 @@ class Stores:
             changed = mirror.load(trusted[mirror.table_id])
             self.loaded.add(mirror.table_id)
             self.child.log.info(
-                f"{mirror.rows.table.name} loaded", database=mirror.database.name, records=changed
+                "rows loaded",
+                table=mirror.rows.table.name,
+                database=mirror.database.name,
+                records=changed,
             )
         elif not mirror.current:
             mirror.catch_up()
