@@ -44,7 +44,7 @@ from workers.registrar_rules import domains_of, rules_of
 from workers.resolver import Resolver, SocketWatcher
 from workers.tables import private_location
 from workers.tallies import Tallies
-from workers.tracking import tracker_of
+from workers.tracking import track_calls
 
 Outgoing = tuple[bytes, Address, int, Transaction | None]
 
@@ -95,7 +95,7 @@ class UdpWorker:
             timers.timer_c,
         )
         self.node.pipes = pipes_of(child)
-        self.node.dialogs = tracker_of(child, self.node.clock)
+        self.state_log = track_calls(child, self.node)
         self.node.hand_over = self.handoff.hand_over
         self.guard = flood_guard_of(child)
         for sock in self.sockets:
@@ -205,6 +205,8 @@ class UdpWorker:
         if now >= self.tally_at:
             self.tally_at = now + TALLY_SECONDS
             self.tallies.take()
+            if self.node.dialogs is not None:
+                self.state_log.attend(self.node.dialogs)
             if self.access is not None:
                 self.access.turn()
             self.ebb.watch(self.layer.taken)

@@ -310,6 +310,8 @@ class Dialog:
         payload = store.sealed(draft, version_of(self.payload))
         stamp = store.write(self.key, self.stamp, payload)
         if stamp > REFUSED:
+            if store.watcher is not None and payload[AT_STATE] != self.payload[AT_STATE]:
+                store.watcher(self.key, self.payload[AT_STATE], payload)
             self.payload = payload
             self.stamp = stamp
             return True
