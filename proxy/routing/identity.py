@@ -41,7 +41,7 @@ class Identity:
 
     def names_us(self, uri: Uri) -> bool:
         """Whether somebody who gives this address claims to be one of our users."""
-        return uri.host in self.domains or self.is_ours(uri)
+        return self.domains.serves(uri.host) or self.is_ours(uri)
 
     def listener_towards(self, address: Address, preferred: int) -> int:
         """The listener to send from: `preferred` if its family fits; -1 if none does."""
