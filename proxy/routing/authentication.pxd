@@ -57,8 +57,12 @@ cdef class Authentication:
     cpdef SubscriberQuestion question(self, Credentials given)
     @cython.locals(message=Message, index=int, given=Credentials)
     cpdef consume(self, Exchange request, bytes realm)
+    cpdef bint is_at_home(self, Exchange request, User user, Uri uri) except *
     cpdef bint is_own(self, Exchange request, User user, Uri uri) except *
 
 @cython.locals(message=Message)
 cpdef Uri address_asked(Exchange request, bint www)
 cpdef unavailable(Exchange request)
+
+@cython.locals(plain=bytes)
+cpdef bint spells(bytes user, bytes name) except *
