@@ -6,7 +6,6 @@ from proxy.routing.exchange cimport Exchange
 from proxy.routing.inquiries cimport Inquiries
 from proxy.routing.node cimport Node
 from proxy.routing.nonce cimport Nonces, serial_of
-from proxy.shm.arena cimport fold
 from proxy.shm.nonce_table cimport NonceTable
 from proxy.sip.credentials cimport Credentials, parse_credentials
 from proxy.sip.digest cimport Verifier, challenge

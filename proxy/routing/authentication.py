@@ -29,7 +29,6 @@ from proxy.registrar.subscriber import ha1_in, has_ha1
 from proxy.routing.exchange import Exchange
 from proxy.routing.inquiries import Inquiries
 from proxy.routing.nonce import Nonces, serial_of
-from proxy.shm.arena import fold
 from proxy.shm.nonce_table import ACCEPTED, EVICTING, NonceTable
 from proxy.sip.credentials import Credentials, parse_credentials
 from proxy.sip.digest import Verifier, challenge
@@ -175,7 +174,7 @@ class Authentication:
     def use_nonce(self, request: Exchange, given: Credentials, issued_ms: int) -> int:
         """Count one use of a nonce: 1, or 0 for a replay, or -1 while that cannot be told."""
         node = request.node
-        twin = fold(request.message.data, 0) ^ fold(request.source.hostport, 1)
+        twin = self.nonces.twin(request.message.data, request.source.hostport)
         nc = given.nc if given.nc else 1
         try:
             verdict = self.used.use(serial_of(given.nonce), issued_ms, nc, twin, node.wall)
