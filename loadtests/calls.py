@@ -28,7 +28,7 @@ from typing import Any
 
 from loadtests.agents import Call, Callee, Registrant, Tally
 from loadtests.servers import Sipherd
-from loadtests.wire import SDP, Inquiry, Line, Packet, request, respond
+from loadtests.wire import SDP, T1, Inquiry, Line, Packet, request, respond
 
 POLICY = """
 from proxy.routing.request import Request
@@ -132,8 +132,9 @@ class Answering(Callee):
         answer = respond(self.line, packet, "200 OK", call, SDP)
         self.last[call] = answer
         if kind == "noack":
-            self.line.send(answer)
-            await asyncio.sleep(NO_ACK_PATIENCE_S)
+            for _ in range(int(NO_ACK_PATIENCE_S / T1)):
+                self.line.send(answer)
+                await asyncio.sleep(T1)
             await self.hang_up(packet, call)
             return
         await self.insist(call, answer)
@@ -358,7 +359,12 @@ def arguments(*words: str) -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--pause", type=float, default=0.3, help="mean seconds between two kills")
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    return parser.parse_args(words)
+    args = parser.parse_args(words)
+    if (
+        args.kills
+    ):  # whose INVITE has had a 100 from a dead worker waits for Setup Timeout: 5 minutes
+        args.endings = ",".join(kind for kind in args.endings.split(",") if kind != "silent")
+    return args
 
 
 def main() -> int:

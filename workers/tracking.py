@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import Final
 
 from proxy.cluster.hlc import HybridClock
+from proxy.dialog.decoded import decode
 from proxy.dialog.due import Intervals
 from proxy.dialog.profiles import Profiles
 from proxy.dialog.rules import DialogRules
 from proxy.dialog.store import DialogStore
 from proxy.dialog.tracker import Tracker
 from proxy.limits.counters import SLOTS_SCAVENGED
+from proxy.routing.dialog_agent import DialogAgent
+from proxy.routing.node import Node
 from proxy.shm.repair import scavenge
 from workers.cdr_file import CdrFile
 from workers.child import Child
+from workers.errands import Errand
 from workers.lifetimes import Lifetimes
+from workers.logs import Log
 from workers.settings import Dialog
 
 RECORDS_PER_SECOND: Final = 20_000  # of the sweep: a large table is swept less often than a small
@@ -51,6 +56,39 @@ def rules_from(settings: Dialog, node: int, timer_c: int) -> DialogRules:
         refuse_late=settings.late_requests == "refuse",
         setup_seconds=timer_c + SETUP_MARGIN_S,
     )
+
+
+class StateLog:
+    """Tells the log of each step of a call, with the fields of OpenSIPS' E_DLG_STATE_CHANGED."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def attend(self, tracker: Tracker) -> None:
+        """Listen as long as lines of level debug are written; asked once a second."""
+        tracker.store.watcher = self.tell if self._log.enabled("debug") else None
+
+    def tell(self, key: bytes, before: int, payload: bytes) -> None:
+        """A dialog has changed its state."""
+        record = decode(key, payload)
+        self._log.debug(
+            "dialog state changed",
+            id=record.did,
+            db_id=record.db_id,
+            callid=record.call_id,
+            from_tag=record.caller.tag,
+            to_tag=record.callees[-1].tag if record.callees else b"",
+            old_state=before,
+            new_state=record.state,
+        )
+
+
+def track_calls(child: Child, node: Node) -> StateLog:
+    """Let a worker track calls, and see to them when it is told that something is due."""
+    tracker = node.dialogs = tracker_of(child, node.clock)
+    if tracker is not None:
+        node.errands[int(Errand.DIALOG)] = DialogAgent(node, tracker).look
+    return StateLog(child.log)
 
 
 class DialogKeeper:

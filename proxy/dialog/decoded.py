@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from proxy.dialog import layout as at
 from proxy.dialog.record import is_sound, leg_string, string
@@ -84,6 +85,11 @@ class DialogRecord:
     def did(self) -> str:
         """The id that travels in Record-Route."""
         return f"{self.node:x}.{self.epoch:x}.{self.counter:x}"
+
+    @property
+    def db_id(self) -> int:
+        """A number of at most 63 bits that stays with the dialog, as a database wants one."""
+        return int.from_bytes(blake2b(self.did.encode(), digest_size=8).digest(), "big") >> 1
 
     @property
     def end_words(self) -> str:

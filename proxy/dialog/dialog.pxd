@@ -33,7 +33,7 @@ cdef class Dialog:
     cpdef answered(self, Message response, bytes socket, bytes destination)
     @cython.locals(draft=bytearray, _=int, leg=Py_ssize_t, p="const unsigned char *")
     cpdef acknowledged(self)
-    @cython.locals(draft=bytearray, _=int)
+    @cython.locals(draft=bytearray, _=int, was_live=bint, ended=bint)
     cpdef bint hung_up(self, Message bye) except *
     @cython.locals(draft=bytearray, _=int, leg=Py_ssize_t, at=Py_ssize_t)
     cpdef requested(self, Message request)

@@ -149,16 +149,17 @@ class Dialog:
     def hung_up(self, bye: Message) -> bool:
         """A BYE goes on, from either side; whether that has ended the last of the dialogs."""
         for _ in range(ATTEMPTS):
+            was_live = self.payload[AT_STATE] != DELETED
             draft = after_bye(
                 self.payload, self.store, self.leg, self.from_caller, bye.cseq, self.cancelled
             )
             if draft is None:
                 return False
             if self._commit(draft):
-                if self.payload[AT_STATE] == DELETED:
+                ended = was_live and self.payload[AT_STATE] == DELETED
+                if ended:
                     self._leave_all()
-                    return True
-                return False
+                return ended
         return False
 
     def requested(self, request: Message) -> None:
@@ -309,6 +310,8 @@ class Dialog:
         payload = store.sealed(draft, version_of(self.payload))
         stamp = store.write(self.key, self.stamp, payload)
         if stamp > REFUSED:
+            if store.watcher is not None and payload[AT_STATE] != self.payload[AT_STATE]:
+                store.watcher(self.key, self.payload[AT_STATE], payload)
             self.payload = payload
             self.stamp = stamp
             return True

@@ -20,6 +20,7 @@ cdef class DialogStore:
     cdef readonly DialogRules rules
     cdef readonly HybridClock clock
     cdef readonly Counters counters
+    cdef public object watcher
     cdef readonly long long wall, wall_ms
     cdef unsigned long long next_id, ids_end
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from proxy.cluster.hlc import HybridClock
 from proxy.dialog.layout import AT_DUE, AT_STATE, AT_VERSION, REFUSED
 from proxy.dialog.profiles import Profiles
@@ -36,6 +38,8 @@ class DialogStore:
         self.rules = rules
         self.clock = clock
         self.counters = counters
+        # told of each change of a state: the key, the state before, the record after
+        self.watcher: Callable[[bytes, int, bytes], None] | None = None
         self.wall = 0
         self.wall_ms = 0
         self.next_id = 0

@@ -135,6 +135,7 @@ def pass_by(node: Node, response: Message, listener: int) -> None:
     elif status < 300:
         dialog.answered(response, node.identity.listeners[listener].hostport, b"")
     else:
+        dialog.cancelled = status == 487  # who has seen the CANCEL is dead
         dialog.failed(status)
 
 

@@ -188,6 +188,7 @@ def test_nothing_is_left_behind_but_what_is_kept(server: Server) -> None:
         "location.table",
         "processes.table",
         "shards.table",
+        "limits.table",
         "changes.ring",
         "questions.ring",
         "storage.state",

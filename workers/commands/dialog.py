@@ -27,7 +27,7 @@ from workers.commands.command import (
     command,
     text,
 )
-from workers.commands.dialog_shape import context_shape, db_id, dialog_shape
+from workers.commands.dialog_shape import context_shape, dialog_shape
 from workers.errands import Errand, send_to_owner
 from workers.tracking import tracker_of
 
@@ -210,7 +210,7 @@ class Dialogs(Group):
         for dialog in self._all():
             with suppress(CorruptRecord):
                 record = dialog.record()
-                if name in (record.did, db_id(record), text(record.call_id)):
+                if name in (record.did, str(record.db_id), text(record.call_id)):
                     return dialog
         return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from hashlib import blake2b
 from typing import Any
 
 from proxy.dialog.decoded import DialogRecord, Leg
@@ -17,7 +16,7 @@ def dialog_shape(record: DialogRecord) -> dict[str, Any]:
     callees = record.callees
     return {
         "ID": record.did,
-        "db_id": db_id(record),
+        "db_id": str(record.db_id),
         "state": record.state,
         "user_flags": f"{record.user_flags:x}" if record.user_flags else "",
         "timestart": start,
@@ -47,12 +46,6 @@ def context_shape(record: DialogRecord) -> dict[str, Any]:
             "profiles": [{text(name): text(value)} for name, value in record.profiles],
         },
     }
-
-
-def db_id(record: DialogRecord) -> str:
-    """A number of at most 63 bits that stays with the dialog, as a database wants one."""
-    digest = blake2b(record.did.encode(), digest_size=8).digest()
-    return str(int.from_bytes(digest, "big") >> 1)
 
 
 def _callee(leg: Leg) -> dict[str, Any]:

@@ -37,11 +37,19 @@ class BadStatement(Exception):
     """The database refuses this statement, and will the next time."""
 
 
+class BadSchema(BadStatement):
+    """A table or a column is not there."""
+
+
 class UnknownLetters(BadStatement):
     """A text has letters that the column's character set lacks: no row can have it."""
 
 
-REFUSALS: Final = {Fault.STATEMENT: BadStatement, Fault.LETTERS: UnknownLetters}
+REFUSALS: Final = {
+    Fault.STATEMENT: BadStatement,
+    Fault.SCHEMA: BadSchema,
+    Fault.LETTERS: UnknownLetters,
+}
 
 
 class Database:
@@ -109,6 +117,11 @@ class Database:
     def fetch(self, statement: Executable, **values: Any) -> Sequence[Any]:
         """The rows of one query."""
         return self.transaction(lambda connection: connection.execute(statement, values).all())
+
+    def give_up(self, error: str) -> None:
+        """It answers, and cannot be worked with all the same."""
+        self.last_error = error
+        self._went_away()
 
     def close(self) -> None:
         """Let go of the connection."""

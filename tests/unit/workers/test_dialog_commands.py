@@ -13,7 +13,7 @@ from proxy.constants import INTERNAL_LISTENER
 from proxy.dialog import layout as at
 from proxy.dialog.decoded import DialogRecord, Leg, decode, encode
 from proxy.dialog.record import key_of, units_of
-from proxy.dialog.states import EndReason, State
+from proxy.dialog.states import EndReason, Event, State
 from workers.child import Child
 from workers.commands import Commands
 from workers.commands.command import CommandError
@@ -22,7 +22,7 @@ from workers.logs import Log
 from workers.settings import Config, Node
 from workers.shared_page import SharedPage
 from workers.tables import open_tables
-from workers.tracking import tracker_of
+from workers.tracking import StateLog, tracker_of
 
 ANSWERED = 1_700_000_000
 
@@ -247,3 +247,19 @@ def test_without_dialogs_commands_say_so(child: Child) -> None:
     assert tracker_of(child, HybridClock()) is None
     with pytest.raises(CommandError, match="enabled is false"):
         Commands(child).call("dlg_list", {})
+
+
+def test_steps_of_a_call_are_in_the_log_at_level_debug(child: Child, lines: list[str]) -> None:
+    desk = Desk(child)
+    tracker = tracker_of(child, HybridClock())
+    assert tracker is not None
+    StateLog(child.log).attend(tracker)
+    dialog = tracker.open(key_of(b"call-anna", b"tag-anna"))
+    assert dialog is not None
+    dialog.set_variable(b"a", b"b")
+    dialog.end(Event.TERMINATE, EndReason.MI_TERMINATION, 0)
+    told = [line for line in lines if "dialog state changed" in line]
+    assert len(told) == 1
+    assert "id=7.10.1" in told[0]
+    assert "callid=call-anna from_tag=tag-anna to_tag=bob old_state=4 new_state=5" in told[0]
+    assert desk.record(b"anna").state == State.DELETED
