@@ -45,7 +45,7 @@ class Guesser:
         self.here = "{}:{}".format(*self.sock.getsockname())
         self.cseq = self.nc = 0
         self.challenges: list[tuple[str, str]] = []
-        self.last_line = ""
+        self.last_line = self.last_answer = ""
 
     def register(self, line: str = "") -> int:
         """Send a REGISTER; the status of the answer, whose challenges are kept."""
@@ -61,7 +61,7 @@ class Guesser:
                 f"{line}Content-Length: 0\r\n\r\n"
             ).encode()
         )
-        answer = self.sock.recv(65_535).decode()
+        answer = self.last_answer = self.sock.recv(65_535).decode()
         if found := CHALLENGE.findall(answer):
             self.challenges = found
             self.nc = 0

@@ -89,8 +89,10 @@ class Inquiries:
             answer = await self.wait_for(question)
             if answer is not None:
                 return answer
-        answer = self.answers.look(question.key)
-        return answer if self.answers.is_tolerable(answer, self.node.wall) else None
+        answer, now = self.answers.look(question.key), self.node.wall
+        # What another worker has found out, though the word of it was lost, or what was known.
+        known = self.answers.is_fresh(answer, now) or self.answers.is_tolerable(answer, now)
+        return answer if known else None
 
     async def wait_for(self, question: Question) -> Answer | None:
         """Wait until a question is answered, by whoever has asked; None when it is too late."""

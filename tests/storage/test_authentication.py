@@ -173,6 +173,26 @@ def test_mariadb_hangs_and_dies_and_comes_back(
     assert node.count("sipherd:internal_errors") == 0
 
 
+def test_a_replay_after_a_restart_and_after_a_death_is_still_one(
+    url: str, make_node: MakeNode, line: Line
+) -> None:
+    add_user(url, "alice", DOMAIN, DOMAIN, PASSWORD)
+    node = make_node(*authenticating(url)).start()
+    alice = line(node, "alice")
+    assert alice.guess(PASSWORD, 0) == 200
+    captured = alice.last_line
+    for end in (node.stop, node.kill):
+        end()
+        node.start()
+        thieves = [line(node, "alice") for _ in range(6)]  # Call-IDs of both workers
+        assert [thief.register(captured) for thief in thieves] == [401] * 6
+        assert "stale=true" in thieves[0].last_answer
+    (node.folder / "var" / "nonces.table").unlink()
+    node.kill()
+    node.start()
+    assert line(node, "alice").register(captured) == 401
+
+
 # -- lists, without [auth] ------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.sql.expression import Executable
 from proxy.storage import schema
 from proxy.storage.kinds import Fields, Kind, Part, Question, Status, encode_part
 from workers.child import Child
-from workers.errands import Errand, send_errand
+from workers.errands import Deliveries, Errand
 from workers.storage.database import BadStatement, Unavailable, UnknownLetters
 from workers.storage.stores import Stores
 
@@ -89,6 +89,7 @@ class Answerer:
     def __init__(self, child: Child, stores: Stores) -> None:
         self.child = child
         self.stores = stores
+        self.deliveries = Deliveries(child)
 
     def answer(self, question: Question) -> None:
         """Answer one question that is a query."""
@@ -111,7 +112,7 @@ class Answerer:
     def send(self, question: Question, status: int, rows: list[Fields]) -> None:
         """Send an answer, in parts when it is long."""
         for part in parts(question.number, status, rows):
-            send_errand(self.child, question.asker, Errand.ANSWER, part)
+            self.deliveries.send(question.asker, Errand.ANSWER, part)
 
 
 def parts(number: int, status: int, rows: list[Fields]) -> Iterator[bytes]:

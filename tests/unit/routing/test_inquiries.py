@@ -148,3 +148,17 @@ def test_one_lost_answer_is_no_outage(workers: tuple[GuardedWorld, GuardedWorld]
     assert bob.register() == 200
     assert [one.message.status for one in first.wait(1.1)] == [503]
     assert not first.auth.inquiries.away
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_the_lost_word_of_an_answer_costs_time_and_no_503(
+    workers: tuple[GuardedWorld, GuardedWorld], exists: bool
+) -> None:
+    first, second = workers
+    if not exists:
+        del first.database.users[b"alice"]
+    first.database.silent = True
+    waiting(first, b"one")
+    waiting(second, b"two")
+    first.database.answer()
+    assert [one.message.status for one in second.wait(2.1)] == [200 if exists else 401]
