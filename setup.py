@@ -11,7 +11,10 @@ from setuptools.command.build_py import build_py
 
 HAND_WRITTEN = [Path("proxy/shm/arena.pyx"), Path("workers/datagrams.pyx")]
 ANNOTATED = [
-    pxd.with_suffix(".py") for pxd in sorted(Path("proxy").rglob("*.pxd")) if pxd.stem != "__init__"
+    pxd.with_suffix(".py")
+    for package in ("proxy", "workers")
+    for pxd in sorted(Path(package).rglob("*.pxd"))
+    if pxd.stem != "__init__"
 ]
 SOURCES = [path for path in [*HAND_WRITTEN, *ANNOTATED] if path.exists()]
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"]

@@ -1,6 +1,6 @@
 """Write-through under fire: MariaDB or sipherd is killed, again and again, at random moments.
 
-    python loadtests/durability.py [--deaths 100] [--seed 1]
+    python -m loadtests.durability [--deaths 100] [--seed 1]
 
 After each death every REGISTER that got its 200 must be in the table; else exit status 1.
 """
@@ -16,13 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "storage")]
-
-from mariadb import MariaDb  # noqa: E402
-from registering import Node, Phone, wait_for  # noqa: E402
-
-from workers.storage.setup import create  # noqa: E402
+from loadtests.mariadb import MariaDb
+from loadtests.registering import Node, Phone, wait_for
+from workers.storage.setup import create
 
 MODE = 'mode = "single-instance-sql-write-through"\nwait_seconds = 1.0'
 USERS = 60

@@ -601,10 +601,14 @@ int main(int argc, char **argv) {
     double before = tree_cpu(want.root_pid), own_before = own_cpu(), began = now();
     if (want.mode == FILL_MODE || want.mode == REFRESH_MODE || want.mode == CALL_MODE) fill();
     if (want.mode != FILL_MODE) {
-        if (tally.gave_up || tally.refused) fprintf(stderr, "generator: filling failed\n");
-        int spoilt = tally.gave_up || tally.refused;
+        if (tally.gave_up || tally.refused) { /* nothing measured after it would mean anything */
+            fprintf(stderr, "filling failed: %ld gave up, %ld refused:", tally.gave_up, tally.refused);
+            for (int status = 0; status < 700; status++)
+                if (tally.errors[status]) fprintf(stderr, " %ld x %d", tally.errors[status], status);
+            fprintf(stderr, "\n");
+            return 2;
+        }
         memset(&tally, 0, sizeof tally);
-        tally.gave_up = spoilt;
         memset(&whole, 0, sizeof whole);
         usleep(300000); /* let what the filling left behind settle */
         before = tree_cpu(want.root_pid), own_before = own_cpu(), began = now();

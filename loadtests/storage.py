@@ -1,6 +1,6 @@
 """Write-through on a MariaDB of its own: REGISTERs per second against single-row commits.
 
-    python loadtests/storage.py [--seconds 8] [--phones 10000] [--window 800] [--bar 8]
+    python -m loadtests.storage [--seconds 8] [--phones 10000] [--window 800] [--bar 8]
 
 Both are measured on the same server in the same run, fsync on. Every 200 is sent after the commit.
 """
@@ -17,16 +17,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "storage")]
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
 
-from mariadb import MariaDb, free_port  # noqa: E402
-from registering import Node  # noqa: E402
-from sqlalchemy import text  # noqa: E402
-from sqlalchemy.engine import make_url  # noqa: E402
-
-from workers.storage.database import make_engine  # noqa: E402
-from workers.storage.setup import create  # noqa: E402
+from loadtests.generating import build
+from loadtests.mariadb import MariaDb, free_port
+from loadtests.registering import Node
+from workers.storage.database import make_engine
+from workers.storage.setup import create
 
 
 def single_commits(url: str, seconds: float) -> float:
@@ -49,25 +47,11 @@ def single_commits(url: str, seconds: float) -> float:
     return done / seconds
 
 
-def registers(folder: Path, node: Node, phones: int, window: int, seconds: float) -> dict[str, Any]:
+def registers(node: Node, phones: int, window: int, seconds: float) -> dict[str, Any]:
     """What the generator says about refreshing so many phones, so many at a time."""
-    generator = folder / "generator"
-    source = ROOT / "loadtests" / "generator.c"
-    subprocess.run(["cc", "-O2", "-o", str(generator), str(source)], check=True)
-    words = [generator, "refresh", "-t", f"127.0.0.1:{node.port}", "-D", "example.com"]
     assert node.process is not None
-    words += [
-        "-p",
-        node.process.pid,
-        "-u",
-        phones,
-        "-d",
-        seconds,
-        "-w",
-        window,
-        "-f",
-        free_port(),
-    ]
+    words = [build(), "refresh", "-t", f"127.0.0.1:{node.port}", "-D", "example.com"]
+    words += ["-p", node.process.pid, "-u", phones, "-d", seconds, "-w", window, "-f", free_port()]
     done = subprocess.run([str(word) for word in words], capture_output=True, check=False)
     return dict(json.loads(done.stdout))
 
@@ -96,7 +80,7 @@ def main() -> int:
             .replace("inbox_bytes = 262144", "inbox_bytes = 4194304")
         )
         node.start()
-        said = registers(folder, node, arguments.phones, arguments.window, arguments.seconds)
+        said = registers(node, arguments.phones, arguments.window, arguments.seconds)
         rate = float(said["per_second"])
         again = single_commits(url, 3.0)
         rows = node.count("storage:rows_written") / max(1, node.count("storage:transactions"))

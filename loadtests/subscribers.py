@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests.servers import DOMAIN, ROOT
-
-sys.path.append(str(ROOT / "tests" / "storage"))
-
-from mariadb import MariaDb
+from loadtests.mariadb import MariaDb
+from loadtests.servers import DOMAIN
 
 PASSWORD = "not-a-secret"
 KAMAILIO_TABLES = """

@@ -44,6 +44,7 @@ PACKET_PATH = (
     "workers.policy",
     "workers.resolver",
     "workers.tallies",
+    "workers.turn",
     "workers.udp_worker",
 )
 NOT_IN_THE_SUPERVISOR = (
@@ -77,6 +78,7 @@ EXCEPTIONS = {
         "engines and drivers, is in workers/storage alone"
     ),
     ("proxy.storage.statements", "sqlalchemy"): "as proxy.storage.schema",
+    ("proxy.storage.statements", "proxy.dialog.rows"): "where a row of a dialog has its version",
     ("proxy.storage.differences", "proxy.registrar.binding"): "rows are made of bindings",
     ("proxy.storage.location_rows", "proxy.registrar.binding"): "rows are made of bindings",
     ("proxy.storage.location_rows", "proxy.registrar.contact_id"): "rows are made of bindings",

@@ -1,7 +1,7 @@
 """What a worker needs to know of users, domains and addresses; see proxy/routing/authentication.py.
 
-Users are asked for one by one. The lists of domains and addresses are read by the first worker
-and published to all; each takes over what is new once a second.
+Users and aliases are asked for one by one. The lists of domains and addresses are read by the first
+worker and published to all; each takes over what is new once a second.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from proxy.routing.node import Node
 from proxy.routing.nonce import Nonces
 from proxy.routing.pending import Pending
 from proxy.sip.digest_algorithms import NAMES
-from proxy.storage.kinds import Kind
+from proxy.storage.kinds import Kind, Status
 from workers.access_tables import ADDRESSES, DOMAINS, AccessTables
 from workers.child import Child
 from workers.errands import Errand, send_errand
@@ -29,6 +29,7 @@ WORKERS_PER_NODE: Final = 1_024  # of which the nonces of two nodes never meet
 LIST_KINDS: Final = {DOMAINS: Kind.DOMAINS, ADDRESSES: Kind.ADDRESSES}
 KINDS: Final = {SUBSCRIBER: Kind.SUBSCRIBER, ALIAS: Kind.ALIASES, URIS: Kind.URIS}
 RETRY_SECONDS: Final = 5.0
+REFUSED_SECONDS: Final = 300.0  # a database without the table will not have it in five
 
 AskStorage = Callable[[int, list[Field], Pending], None]
 
@@ -67,7 +68,9 @@ class Lists:
     def loaded(self, number: int, pending: Pending) -> None:
         """The database has answered, or has not."""
         fetched = pending.result
-        if not fetched or fetched.status != 0:
+        if fetched and fetched.status == Status.FAILED:
+            self.load_at[number] = self.node.now + REFUSED_SECONDS
+        if not fetched or fetched.status != Status.ANSWERED:
             return
         self.load_at[number] = float("inf")
         try:
@@ -103,7 +106,7 @@ class ListWaiter:
 
 
 def access_of(child: Child, node: Node, ask: AskStorage) -> Lists | None:
-    """Give a worker's node what [auth] asks for; None where nobody is asked who they are."""
+    """Let a worker's node know what the database knows; None where no database is used."""
     tables = child.tables.access
     if tables is None:
         return None
@@ -114,25 +117,29 @@ def access_of(child: Child, node: Node, ask: AskStorage) -> Lists | None:
         negative_ttl=settings.negative_ttl,
         stale_seconds=settings.stale_seconds,
     )
-    nonces = Nonces(
+
+    def ask_kind(kind: bytes, fields: list[Field], pending: Pending) -> None:
+        ask(KINDS[kind], fields, pending)
+
+    node.inquiries = Inquiries(node, answers, ask_kind, partial(tell_others, child))
+    if tables.nonces is not None:
+        rules, nonces = rules_of(child, settings), nonces_of(child, settings)
+        node.authentication = Authentication(rules, nonces, tables.nonces, node.inquiries)
+    lists = Lists(child, tables, node, ask)
+    node.errands[int(Errand.CREDENTIALS)] = node.inquiries.told
+    node.errands[int(Errand.RELOAD_LIST)] = lambda data: lists.load(data[0])
+    lists.refresh()
+    return lists
+
+
+def nonces_of(child: Child, settings: Auth) -> Nonces:
+    """The nonces of a worker, different from those of all others."""
+    return Nonces(
         child.secret,
         child.config.node.id * WORKERS_PER_NODE + child.index,
         lifetime_ms=settings.nonce_lifetime * 1_000,
         binds_source=settings.bind_source,
     )
-
-    def ask_kind(kind: bytes, fields: list[Field], pending: Pending) -> None:
-        ask(KINDS[kind], fields, pending)
-
-    inquiries = Inquiries(node, answers, ask_kind, partial(tell_others, child))
-    node.authentication = Authentication(
-        rules_of(child, settings), nonces, tables.nonces, inquiries
-    )
-    lists = Lists(child, tables, node, ask)
-    node.errands[int(Errand.CREDENTIALS)] = inquiries.told
-    node.errands[int(Errand.RELOAD_LIST)] = lambda data: lists.load(data[0])
-    lists.refresh()
-    return lists
 
 
 def rules_of(child: Child, settings: Auth) -> AuthenticationRules:

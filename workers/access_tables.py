@@ -32,23 +32,24 @@ File = TypeVar("File", AnswerTable, NonceTable, RowPage)
 
 @dataclass(slots=True)
 class AccessTables:
-    """What the workers share about users."""
+    """What the workers share of the database's tables about users, domains and addresses."""
 
     answers: AnswerTable
-    nonces: NonceTable
     lists: RowPage
+    nonces: NonceTable | None  # None: nobody is asked who they are
 
     def close(self, clean: bool) -> None:
         """Let go of the files."""
         self.answers.close(clean=clean)
-        self.nonces.close()
         self.lists.close()
+        if self.nonces is not None:
+            self.nonces.close()
 
 
 def open_access(config: Config, boot_id: bytes, log: Log) -> AccessTables | None:
-    """Attach or create the files; None where nobody is asked who they are."""
-    auth = config.auth
-    if not auth.enabled:
+    """Attach or create the files; None where no database is used."""
+    auth, list_bytes = config.auth, config.storage.list_bytes
+    if not config.uses_storage:
         return None
     folder = config.node.runtime_dir
     now_ms = time.time_ns() // 1_000_000
@@ -66,18 +67,20 @@ def open_access(config: Config, boot_id: bytes, log: Log) -> AccessTables | None
         return NonceTable.create(path, auth.nonces, auth.nonce_lifetime * 1_000, now_ms)
 
     def new_lists(path: str) -> RowPage:
-        return RowPage.create(path, LIST_COUNT, auth.list_bytes)
+        return RowPage.create(path, LIST_COUNT, list_bytes)
 
     answers = _open(folder / ANSWERS, old_answers, new_answers, log)
-    nonces = _open(folder / NONCES, NonceTable.attach, new_nonces, log)
     lists = _open(folder / LISTS, RowPage.attach, new_lists, log)
     if answers.capacity != auth.cache:
         answers = _anew(answers, folder / ANSWERS, new_answers)
+    if lists.room < list_bytes:
+        lists = _anew(lists, folder / LISTS, new_lists)
+    if not auth.enabled:
+        return AccessTables(answers, lists, None)
+    nonces = _open(folder / NONCES, NonceTable.attach, new_nonces, log)
     if not _fits(nonces, auth):
         nonces = _anew(nonces, folder / NONCES, new_nonces)
-    if lists.room < auth.list_bytes:
-        lists = _anew(lists, folder / LISTS, new_lists)
-    return AccessTables(answers, nonces, lists)
+    return AccessTables(answers, lists, nonces)
 
 
 def _fits(nonces: NonceTable, auth: Auth) -> bool:

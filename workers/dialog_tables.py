@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from proxy.dialog.decoded import decode
+from proxy.dialog.decoded import DialogRecord, decode
 from proxy.dialog.layout import AT_STATE
 from proxy.dialog.profiles import Profiles
 from proxy.dialog.record import did_of, units_of
@@ -86,13 +86,28 @@ def fill(profiles: ProfileTable, declared: Profiles, table: DialogTable) -> int:
                 record = decode(key, payload)
             except CorruptRecord:
                 continue
-            for name, value in record.profiles if record.state != State.DELETED else ():
-                if declared.names.get(name) == (len(value) > 0):
-                    group = name + b"\0" + value
-                    try:
-                        profiles.join(group, did_of(payload), table.hash_of(key), 0, now)
-                    except TableFull:
-                        continue
-                    joined += 1
+            joined += join_profiles(
+                profiles, declared, record, did_of(payload), table.hash_of(key), now
+            )
         if cursor == 0:
             return joined
+
+
+def join_profiles(
+    profiles: ProfileTable,
+    declared: Profiles,
+    record: DialogRecord,
+    did: bytes,
+    hash32: int,
+    now: int,
+) -> int:
+    """Enter one dialog into what it says it is in; how many profiles that were."""
+    joined = 0
+    for name, value in record.profiles if record.state != State.DELETED else ():
+        if declared.names.get(name) == (len(value) > 0):
+            try:
+                profiles.join(name + b"\0" + value, did, hash32, 0, now)
+            except TableFull:
+                continue
+            joined += 1
+    return joined

@@ -62,11 +62,13 @@ def guard(rehearsal: Rehearsal, users: Users, folder: Path, secret: bytes, wall_
     rules = AuthenticationRules(
         algorithms=(SHA_256, MD5), default_realm=rehearsal.domains[0], calculate_ha1=True
     )
+    inquiries = Inquiries(rehearsal.node, answers, users.ask, lambda key: None)
+    rehearsal.node.inquiries = inquiries
     rehearsal.node.authentication = Authentication(
         rules,
         Nonces(secret, 1, lifetime_ms=LIFETIME_MS),
         NonceTable.create(None, TABLE_ENTRIES, LIFETIME_MS, wall_ms - LIFETIME_MS),
-        Inquiries(rehearsal.node, answers, users.ask, lambda key: None),
+        inquiries,
     )
 
 

@@ -81,8 +81,8 @@ class Resolver:
         self._channel: Any = None
         self._closed = False
         self._fds: dict[int, tuple[bool, bool]] = {}
-        self._running: dict[NextHop, _Running] = {}
-        self._waiting: dict[Query, list[tuple[_Running, int]]] = {}
+        self.running: dict[NextHop, _Running] = {}
+        self.waiting: dict[Query, list[tuple[_Running, int]]] = {}
         self._arrived: deque[tuple[Query, Any, int | None]] = deque()
         self.queries = 0
         self.failures = 0
@@ -91,7 +91,7 @@ class Resolver:
     @property
     def outstanding(self) -> int:
         """Questions asked and not yet answered."""
-        return len(self._waiting)
+        return len(self.waiting)
 
     def fds(self) -> dict[int, tuple[bool, bool]]:
         """The sockets to watch: descriptor -> (for reading, for writing)."""
@@ -109,18 +109,18 @@ class Resolver:
             found = tuple(a for a in (literal(text, port) for text in listed) if a is not None)
             callback(Located(found))
             return
-        running = self._running.get(hop)
+        running = self.running.get(hop)
         if running is not None:
             running.callbacks.append(callback)
             return
-        if self._closed or len(self._waiting) >= self._limit:
+        if self._closed or len(self.waiting) >= self._limit:
             self.refused += 1
             callback(Located((), "too many DNS questions are open"))
             return
         search = locate(hop, self._uniform, self._families)
         running = _Running(hop, search, self._clock() + self._deadline)
         running.callbacks.append(callback)
-        self._running[hop] = running
+        self.running[hop] = running
         self._step(running, None)
         self._deliver()
 
@@ -132,12 +132,12 @@ class Resolver:
 
     def timeout(self) -> float | None:
         """Seconds until `expire` wants to be called; None when nothing is open."""
-        if not self._running:
+        if not self.running:
             # Late answers may still come: c-ares keeps its own time for those.
-            return self._channel.timeout() if self._waiting else None
-        oldest = next(iter(self._running.values()))
+            return self._channel.timeout() if self.waiting else None
+        oldest = next(iter(self.running.values()))
         left = max(0.0, oldest.deadline - self._clock())
-        return min(left, self._channel.timeout()) if self._waiting else left
+        return min(left, self._channel.timeout()) if self.waiting else left
 
     def expire(self) -> None:
         """Let c-ares repeat or give up questions; end the searches that took too long."""
@@ -145,7 +145,7 @@ class Resolver:
             self._channel.process_fd(NO_SOCKET, NO_SOCKET)
             self._deliver()
         now = self._clock()
-        late = [running for running in self._running.values() if running.deadline <= now]
+        late = [running for running in self.running.values() if running.deadline <= now]
         for running in late:
             running.search.close()
             self._finish(running, Located((), "DNS does not answer"))
@@ -157,10 +157,10 @@ class Resolver:
         own, which must find no socket left to tell our then freed callback about.
         """
         self._closed = True
-        for running in list(self._running.values()):
+        for running in list(self.running.values()):
             running.search.close()
             self._finish(running, Located((), "the resolver is closed"))
-        self._waiting.clear()
+        self.waiting.clear()
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.cancel()
@@ -192,11 +192,11 @@ class Resolver:
                 running.answers[index] = known
                 continue
             running.missing += 1
-            waiting = self._waiting.get(query)
+            waiting = self.waiting.get(query)
             if waiting is not None:
                 waiting.append((running, index))
                 continue
-            self._waiting[query] = [(running, index)]
+            self.waiting[query] = [(running, index)]
             self._send(query)
 
     def _send(self, query: Query) -> None:
@@ -236,8 +236,8 @@ class Resolver:
             answer = make_answer(query.kind, result, error)
             self.failures += answer.failed
             self._cache.put(query, answer, self._clock())
-            for running, index in self._waiting.pop(query, ()):
-                if self._running.get(running.hop) is not running:
+            for running, index in self.waiting.pop(query, ()):
+                if self.running.get(running.hop) is not running:
                     continue  # it ran out of time
                 running.answers[index] = answer
                 running.missing -= 1
@@ -245,7 +245,7 @@ class Resolver:
                     self._step(running, tuple(running.answers))
 
     def _finish(self, running: _Running, located: Located) -> None:
-        del self._running[running.hop]
+        del self.running[running.hop]
         for callback in running.callbacks:
             callback(located)
 

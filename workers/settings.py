@@ -25,7 +25,7 @@ from pydantic import (
 
 from proxy.limits import bounds
 from proxy.limits.source import Network
-from proxy.storage.modes import NO_DB, SQL_ONLY, Mode, Policy
+from proxy.storage.modes import NO_DB, NONE, SQL_ONLY, DialogMode, Mode, Policy
 from workers.database_url import read_url
 
 SIP_PORT = 5060
@@ -255,7 +255,6 @@ class Auth(Section):
     cache_ttl: Annotated[Whole, Field(ge=1, le=86_400)] = 600
     negative_ttl: Annotated[Whole, Field(ge=1, le=86_400)] = 30
     stale_seconds: Annotated[Whole, Field(ge=1, le=31_536_000)] = 604_800
-    list_bytes: Annotated[Whole, Field(ge=4_096, le=1 << 30)] = 1 << 20
 
     @model_validator(mode="after")
     def _ordered(self) -> Auth:
@@ -360,6 +359,7 @@ class Storage(Section):
     interval_seconds: Annotated[Fraction, Field(ge=0.1, le=3_600)] = 10.0
     wait_seconds: Annotated[Fraction, Field(ge=0.1, le=30)] = 3.0
     parked: Annotated[Whole, Field(ge=1, le=1_000_000)] = 20_000
+    list_bytes: Annotated[Whole, Field(ge=4_096, le=1 << 30)] = 1 << 20
 
     @model_validator(mode="after")
     def _sensible(self) -> Storage:
@@ -383,6 +383,8 @@ class Dialog(Section):
     options_ping_interval: Annotated[Whole, Field(ge=1, le=86_400)] = 30
     reinvite_ping_interval: Annotated[Whole, Field(ge=1, le=86_400)] = 300
     race_condition_timeout: Annotated[Whole, Field(ge=1, le=3_600)] = 5
+    db_mode: DialogMode = NONE
+    db_update_period: Annotated[Whole, Field(ge=1, le=86_400)] = 60
     cdr_file: FilePath | None = None
     cdr_variables: Annotated[tuple[StrictStr, ...], Field(max_length=32)] = ()
     profiles: Annotated[tuple[ProfileName, ...], Field(max_length=32)] = ()
@@ -394,6 +396,11 @@ class Dialog(Section):
         if len(set(names)) != len(names):
             raise ValueError("profiles and profiles_no_value name a profile twice")
         return self
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether calls are written to a database."""
+        return self.enabled and self.db_mode != NONE
 
 
 class LogSettings(Section):
@@ -426,8 +433,10 @@ class Config(Section):
 
     @property
     def uses_storage(self) -> bool:
-        """Whether a storage process is needed."""
-        return self.storage.mode != NO_DB or self.auth.enabled
+        """Whether a storage process is needed: a database is named, or something asks for one."""
+        named = "urls" in self.storage.model_fields_set
+        asked = self.auth.enabled or self.dialog.is_stored
+        return named or asked or self.storage.mode != NO_DB
 
     @property
     def folder(self) -> Path:

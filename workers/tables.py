@@ -73,7 +73,7 @@ class Tables:
     storage: Page  # what the storage process says of itself
     dialogs: DialogTable | None  # None: calls are not tracked
     profiles: ProfileTable | None
-    access: AccessTables | None = None  # None: nobody is asked who they are
+    access: AccessTables | None = None  # None: no database is used
 
     def close(self, clean: bool) -> None:
         """Let go of the tables; `clean` when no process was killed inside one."""

@@ -26,10 +26,9 @@ class Domains:
         self.parents = frozenset(parents)
         self.served = frozenset(listed)
 
-    def __contains__(self, host: object) -> bool:
-        if host in self.served:
-            return True
-        return bool(self.parents) and self.is_below(host)  # type: ignore[arg-type]
+    def serves(self, host: bytes) -> bool:
+        """Whether a host is ours."""
+        return host in self.served or (len(self.parents) > 0 and self.is_below(host))
 
     def is_below(self, host: bytes) -> bool:
         """Whether a host is a subdomain of one whose subdomains are ours."""

@@ -1,6 +1,7 @@
 cimport cython
 
 from proxy.shm.words cimport get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+from proxy.sip.grammar cimport word_at
 
 cdef int AT_CSEQ, AT_EXPIRES, AT_LENGTHS, AT_METHODS, AT_MODIFIED, AT_ORIGIN, AT_Q, AT_REG_ID, AT_STRINGS, AT_VERSION, BINDING, CONTACT, FORMAT, HEAD, INSTANCE, STRINGS
 cdef unsigned int NEVER, NO_Q

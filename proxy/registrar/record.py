@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cython
+
 from proxy.registrar.layout import (
     AT_CSEQ,
     AT_EXPIRES,
@@ -24,6 +26,9 @@ from proxy.registrar.layout import (
     STRINGS,
 )
 from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+
+if not cython.compiled:
+    from proxy.sip.grammar import word_at
 
 
 def binding_count(payload: bytes) -> int:
@@ -67,9 +72,15 @@ def same_string(payload: bytes, at: int, field: int, value: bytes) -> bool:
     start = get_u32(p, at + AT_STRINGS)
     for before in range(field):
         start += get_u16(p, at + AT_LENGTHS + 2 * before)
-    for index in range(length):  # noqa: SIM110 - a closure cannot be compiled here
+    index = 0
+    while index + 8 <= length:
+        if word_at(p, start + index) != word_at(v, index):
+            return False
+        index += 8
+    while index < length:
         if p[start + index] != v[index]:
             return False
+        index += 1
     return True
 
 

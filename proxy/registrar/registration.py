@@ -101,7 +101,7 @@ def read_registration(
 def address_of_record(raw: bytes, rules: RegistrarRules) -> bytes:
     """The key of the To URI; 404 when it is not one of ours (§10.3-5)."""
     uri = parse_uri(raw)
-    if not uri.is_sip or not uri.user or uri.host not in rules.domains:
+    if not uri.is_sip or not uri.user or not rules.domains.serves(uri.host):
         raise BadMessage("Not Found", 404)
     return aor_key(uri)
 
@@ -174,7 +174,7 @@ def _read_contacts(wanted: Registration, request: Message) -> None:
         wanted.methods = rules.methods_of(allow)
     agent = request.header(USER_AGENT)
     if agent is not None:
-        wanted.user_agent = agent[:USER_AGENT_BYTES]
+        wanted.user_agent = agent if len(agent) <= USER_AGENT_BYTES else agent[:USER_AGENT_BYTES]
 
 
 def check_contact(contact: ContactValue) -> Uri:

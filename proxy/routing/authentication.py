@@ -225,6 +225,8 @@ class Authentication:
             name, _, domain = alias.body.partition(b"\0")
             if name == user.name and domain == user.realm:
                 return True
+        if not uri.user:  # a domain is nobody's
+            return False
         uris = await self.inquiries.find(UrisQuestion(user.name, user.realm))
         named = uris is not None and unescape_user(uri.user) in uris.body.split(b"\0")
         if named and request.node.identity.is_ours(uri):
@@ -238,11 +240,11 @@ def address_asked(request: Exchange, www: bool) -> Uri:
     return parse_uri((message.to_addr if www else message.from_addr).uri)
 
 
-async def behind_alias(auth: Authentication, uri: Uri) -> bytes | None:
+async def behind_alias(inquiries: Inquiries, uri: Uri) -> bytes | None:
     """The URI of the user whose alias this is; None when it is none, or nobody can tell."""
     if not uri.is_sip or not uri.user:
         return None
-    found = await auth.inquiries.find(AliasQuestion(unescape_user(uri.user), uri.host))
+    found = await inquiries.find(AliasQuestion(unescape_user(uri.user), uri.host))
     if found is None or found.state != FOUND:
         return None
     name, _, domain = found.body.partition(b"\0")

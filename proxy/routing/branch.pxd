@@ -2,11 +2,19 @@ cimport cython
 from proxy.sip.grammar cimport word_at
 from proxy.sip.message cimport Message
 
-cdef unsigned long long MASK, LOW, SIP0, SIP1, SIP2, SIP3, ROUTE_COOKIE, OWN_TAG
+cdef unsigned long long LOW, SIP0, SIP1, SIP2, SIP3, ROUTE_COOKIE, OWN_TAG
 cdef unsigned long long OWN_BRANCH
 cdef Py_ssize_t BRANCH_BYTES
 cdef bytes COOKIE
 cdef bytes HEX
+
+cdef inline unsigned long long wrapped(unsigned long long number) noexcept:
+    """The lowest 64 bits: all that a C number has."""
+    return number
+
+cdef inline unsigned long long rotated(unsigned long long number, int bits) noexcept:
+    """A 64-bit number rotated to the left."""
+    return number << bits | number >> (64 - bits)
 
 @cython.locals(v0="unsigned long long", v1="unsigned long long", v2="unsigned long long",
                v3="unsigned long long", word="unsigned long long", p="const unsigned char *",

@@ -21,8 +21,16 @@ from proxy.sip.message import Message
 if not cython.compiled:
     from proxy.sip.grammar import word_at
 
+    def wrapped(number: int) -> int:
+        """The lowest 64 bits: all that a C number has."""
+        return number & 0xFFFFFFFFFFFFFFFF
+
+    def rotated(number: int, bits: int) -> int:
+        """A 64-bit number rotated to the left."""
+        return wrapped(number << bits) | number >> (64 - bits)
+
+
 # Compiled, a literal of more than 31 bits would be a Python number, and the mask a slow one.
-MASK = 0xFFFFFFFFFFFFFFFF
 LOW = 0xFFFFFFFF
 SIP0 = 0x736F6D6570736575
 SIP1 = 0x646F72616E646F6D
@@ -68,20 +76,16 @@ def siphash(key0: int, key1: int, number: int, data: bytes) -> int:
         at += 8
         v3 ^= word
         for _ in range(rounds):
-            v0 = (v0 + v1) & MASK
-            v1 = ((v1 << 13) | (v1 >> 51)) & MASK
-            v1 ^= v0
-            v0 = ((v0 << 32) | (v0 >> 32)) & MASK
-            v2 = (v2 + v3) & MASK
-            v3 = ((v3 << 16) | (v3 >> 48)) & MASK
-            v3 ^= v2
-            v0 = (v0 + v3) & MASK
-            v3 = ((v3 << 21) | (v3 >> 43)) & MASK
-            v3 ^= v0
-            v2 = (v2 + v1) & MASK
-            v1 = ((v1 << 17) | (v1 >> 47)) & MASK
-            v1 ^= v2
-            v2 = ((v2 << 32) | (v2 >> 32)) & MASK
+            v0 = wrapped(v0 + v1)
+            v1 = rotated(v1, 13) ^ v0
+            v0 = rotated(v0, 32)
+            v2 = wrapped(v2 + v3)
+            v3 = rotated(v3, 16) ^ v2
+            v0 = wrapped(v0 + v3)
+            v3 = rotated(v3, 21) ^ v0
+            v2 = wrapped(v2 + v1)
+            v1 = rotated(v1, 17) ^ v2
+            v2 = rotated(v2, 32)
         v0 ^= word
         if rounds == 4:
             rounds = 0

@@ -40,7 +40,8 @@ class Exchange(ForkUser):
         self.message = message
         self.source = source
         self.listener = listener
-        self.relaying = Relay(node, message, listener)
+        self.relaying = Relay.__new__(Relay)
+        self.relaying.begin(node, message, listener)
         self.method = message.method
         self.server: Transaction | None = None
         self.context: ResponseContext | None = None

@@ -31,13 +31,17 @@ class Identity:
 
     def serves(self, host: bytes) -> bool:
         """Whether a host, from a URI, is one of our domains."""
-        return host in self.domains
+        return self.domains.serves(host)
 
     def is_ours(self, uri: Uri) -> bool:
         """Whether a request for this URI is for us: one of our domains or listeners."""
-        if uri.host in self.domains:
+        if self.domains.serves(uri.host):
             return uri.port == 0 or uri.port == SIP_PORT or uri.port in self.ports
         return self.is_listener(uri.host, uri.port)
+
+    def names_us(self, uri: Uri) -> bool:
+        """Whether somebody who gives this address claims to be one of our users."""
+        return self.domains.serves(uri.host) or self.is_ours(uri)
 
     def listener_towards(self, address: Address, preferred: int) -> int:
         """The listener to send from: `preferred` if its family fits; -1 if none does."""

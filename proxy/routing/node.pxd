@@ -28,6 +28,7 @@ cdef class Node:
     cdef readonly dict errands
     cdef public object remote
     cdef public object authentication
+    cdef public object inquiries
     cdef readonly object addresses
     cdef public Ratelimit pipes
     cdef public object hand_over

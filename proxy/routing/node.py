@@ -71,6 +71,7 @@ class Node:
         # what other processes of this node tell a worker: the first byte says which of these it is
         self.errands: dict[int, Callable[[bytes], None]] = {}
         self.authentication: Any = None  # an Authentication, where [auth] is enabled
+        self.inquiries: Any = None  # an Inquiries, where a database is used
         self.addresses = AddressGroups()
         self.pipes: Ratelimit | None = None  # the worker's, for policies
         self.remote: Any = None  # sql-only: who asks the database instead (remote.py)

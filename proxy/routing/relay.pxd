@@ -38,6 +38,7 @@ cdef class Relay:
     cdef public list left
     cdef public bytes did
     cdef public unsigned int number
+    cpdef begin(self, Node node, Message message, int listener)
     cpdef bytes fix_via(self, Address source)
     cpdef HeaderChanges amended(self)
     cpdef rename(self, int header, bytes value)

@@ -33,7 +33,8 @@ class Relay:
     headers, `originals` the From and To that it has changed, as they came.
     """
 
-    def __init__(self, node: Node, message: Message, listener: int) -> None:
+    def begin(self, node: Node, message: Message, listener: int) -> None:
+        """What there is before anything is decided; arguments of `__init__` would cost more."""
         self.node = node
         self.message = message
         self.listener = listener

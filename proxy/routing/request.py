@@ -89,8 +89,8 @@ class Request(PolicyRun):
 
     @property
     def is_from_us(self) -> bool:
-        """Whether the From URI names one of our domains."""
-        return self.node.identity.is_ours(parse_uri(self.message.from_addr.uri))
+        """Whether the From URI names one of our domains, whatever port it adds."""
+        return self.node.identity.names_us(parse_uri(self.message.from_addr.uri))
 
     @property
     def has_route(self) -> bool:
@@ -256,8 +256,8 @@ class Request(PolicyRun):
 
     async def alias_lookup(self) -> bool:
         """Put the user behind an alias (`dbaliases`) into the Request-URI; False: it is none."""
-        auth = self.node.authentication
-        found = None if auth is None else await behind_alias(auth, self.uri)
+        inquiries = self.node.inquiries
+        found = None if inquiries is None else await behind_alias(inquiries, self.uri)
         if found is None:
             return False
         self.relaying.request_uri = found

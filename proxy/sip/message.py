@@ -287,7 +287,7 @@ def _read_request_line(made: Message, p: bytes, start: int, end: int) -> int:
     i += 1
     uri_start = i
     i = skip_request_uri(p, i, end)
-    made.request_uri = made.data[uri_start:i]
+    made.request_uri = cut(made.data, uri_start, i)
     i = skip_version(p, i + 1, end)
     if p[i] != ord("\r") or p[i + 1] != ord("\n"):
         raise BadMessage("The first line does not end in SIP/2.0 CRLF")

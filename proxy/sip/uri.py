@@ -111,7 +111,7 @@ def parse_uri(raw: bytes) -> Uri:
     else:
         made.scheme = raw[: start - 1].lower()
         made.is_sip = False
-        made.user = raw[start:]
+        made.user = cut(raw, start, end)
         return made
     if at >= 0:
         _read_userinfo(made, p, start, at)
@@ -142,7 +142,7 @@ def _read_userinfo(made: Uri, p: bytes, start: int, at: int) -> int:
         i += 1
     if i == start:
         raise BadUri("A URI with an empty user part")
-    made.user = made.raw[start:i]
+    made.user = cut(made.raw, start, i)
     if i < at:
         made.password = cut(made.raw, i + 1, at)
         if b":" in made.password:
@@ -164,7 +164,7 @@ def _read_after_user(made: Uri, p: bytes, start: int, end: int) -> int:
     if i < end and p[i] == ord(";"):
         first = i + 1
         i = _read_params(made, p, first, end)
-        made.params = made.raw[first:i]
+        made.params = cut(made.raw, first, i)
     if i < end and p[i] == ord("?"):
         made.headers = cut(made.raw, i + 1, end)
     elif i < end:
@@ -175,8 +175,8 @@ def _read_after_user(made: Uri, p: bytes, start: int, end: int) -> int:
 def _lower(raw: bytes, p: bytes, start: int, end: int) -> bytes:
     for i in range(start, end):
         if LOWER[p[i]] != p[i]:
-            return raw[start:end].lower()
-    return raw[start:end]
+            return cut(raw, start, end).lower()
+    return cut(raw, start, end)
 
 
 def _read_params(made: Uri, p: bytes, i: int, end: int) -> int:

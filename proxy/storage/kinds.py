@@ -25,6 +25,8 @@ class Kind(enum.IntEnum):
     FLUSH = 1  # write what is pending now
     SYNC = 2  # compare the whole table with the database
     SET_DATABASE = 3  # [index, allowed 0/1, try again 0/1]
+    SYNC_DIALOGS = 4  # load calls that a database has and the table has not
+    RESTORE_DIALOGS = 5  # empty the table of calls, and write those that are up
     SUBSCRIBER = 10  # [username, domain or NULL]
     URIS = 11  # [username, domain or NULL]
     ALIASES = 12  # [] or [alias_username, alias_domain or NULL]

@@ -6,74 +6,97 @@ nor deleted by whoever knew an older one only: several nodes may write one table
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import BindParameter, Table, bindparam, delete, select, text
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.sql import Select
 from sqlalchemy.sql.dml import Delete, Insert
 
+from proxy.dialog.rows import MARK
 from proxy.storage import schema
 from proxy.storage.location_rows import OURS
 
-_BEGINS: Final = len(OURS)
-_AT: Final = _BEGINS + 1
+HIGHEST: Final = "f" * 16
+
+
+class Versioned(NamedTuple):
+    """Where a row of ours says how new it is: 16 hex digits behind a mark that begins a column."""
+
+    table: Table
+    column: str
+    mark: str | bytes
+
+    @property
+    def begins(self) -> int:
+        """How long the mark is."""
+        return len(self.mark)
+
+    def literal(self, text: str = "") -> str:
+        """The mark in SQL, or another text of its kind."""
+        if isinstance(self.mark, bytes):
+            return f"X'{text.encode().hex() or self.mark.hex()}'"
+        return f"'{text or self.mark}'"
+
+    def is_wrong(self, row: str = "") -> str:
+        """In SQL: whether what stands behind the mark is no version at all."""
+        return f"{self.version(row)} > {self.literal(HIGHEST)}"
+
+    def version(self, row: str = "") -> str:
+        """The version in SQL."""
+        return f"substr({row}{self.column}, {self.begins + 1}, 16)"
+
+
+LOCATION: Final = Versioned(schema.location, "kv_store", OURS)
+DIALOG: Final = Versioned(schema.dialog, "vars", MARK)
 PAGE: Final = 10_000
 
 
-def upsert(table: Table, dialect: str) -> Insert:
+def upsert(rows: Versioned, dialect: str) -> Insert:
     """Insert a row or bring the one with its key up to date, unless that one is newer."""
+    table, column, begins, mark = rows.table, rows.column, rows.begins, rows.literal()
     (key,) = table.primary_key.columns
-    names = [column.name for column in table.columns if column is not key]
+    names = [each.name for each in table.columns if each is not key]
     if dialect == "sqlite":
         insert = sqlite.insert(table)
         new = insert.excluded
-        newer = None
-        if "kv_store" in table.columns:
-            newer = text(
-                f"substr({table.name}.kv_store, 1, {_BEGINS}) IS NOT '{OURS}' OR "
-                f"substr({table.name}.kv_store, {_AT}, 16) <= substr(excluded.kv_store, {_AT}, 16)"
-            )
+        newer = text(
+            f"substr({table.name}.{column}, 1, {begins}) IS NOT {mark} OR "
+            f"{rows.version(table.name + '.')} <= {rows.version('excluded.')} OR "
+            f"{rows.is_wrong(table.name + '.')}".replace(":", "\\:")
+        )
         return insert.on_conflict_do_update(
             index_elements=[key], set_={name: new[name] for name in names}, where=newer
         )
     insert_mysql = mysql.insert(table)
-    if "kv_store" not in names:
-        given = insert_mysql.inserted
-        return insert_mysql.on_duplicate_key_update({name: given[name] for name in names})
     # Assignments take effect from left to right, so that which decides is the last.
-    names.sort(key=lambda name: name == "kv_store")
+    names.sort(key=lambda name: name == column)
     older = (
-        f"(NOT(LEFT(kv_store,{_BEGINS})<=>'{OURS}') OR "
-        f"SUBSTR(kv_store,{_AT},16)<=SUBSTR(VALUES(kv_store),{_AT},16))"
+        f"(NOT(LEFT({column},{begins})<=>{mark}) OR "
+        f"{rows.version()}<=SUBSTR(VALUES({column}),{begins + 1},16) OR {rows.is_wrong()})"
     ).replace(":", "\\:")
     return insert_mysql.on_duplicate_key_update(
         [(name, text(f"IF({older},VALUES(`{name}`),`{name}`)")) for name in names]
     )
 
 
-def delete_known() -> Delete:
-    """Delete a location row unless it is newer than the `known` version (16 hex digits)."""
-    table = schema.location
-    known: BindParameter[str] = bindparam("known")
-    return delete(table).where(
-        table.c.contact_id == bindparam("identity"),
-        text(
-            f"(kv_store IS NULL OR substr(kv_store, 1, {_BEGINS}) <> '{OURS}' "
-            f"OR substr(kv_store, {_AT}, 16) <= :known)".replace(f"'{OURS}'", ":ours")
-        ).bindparams(known, bindparam("ours", OURS)),
+def delete_known(rows: Versioned) -> Delete:
+    """Delete a row unless it is newer than the `known` version (16 hex digits)."""
+    (key,) = rows.table.primary_key.columns
+    known: BindParameter[Any] = bindparam("known")
+    ours: BindParameter[Any] = bindparam("ours", rows.mark)
+    condition = (
+        f"({rows.column} IS NULL OR substr({rows.column}, 1, {rows.begins}) <> :ours "
+        f"OR {rows.version()} <= :known OR {rows.is_wrong()})"
     )
+    chosen = key == bindparam("identity")
+    return delete(rows.table).where(chosen, text(condition).bindparams(known, ours))
 
 
-def delete_dialog() -> Delete:
-    """Delete the row of a dialog that is over."""
-    return delete(schema.dialog).where(schema.dialog.c.dlg_id == bindparam("identity"))
-
-
-def page(table: Table) -> Select[Any]:
+def page(table: Table, limit: int = PAGE) -> Select[Any]:
     """The next rows in the order of the primary key, from behind `after` on."""
     (key,) = table.primary_key.columns
-    return select(table).where(key > bindparam("after")).order_by(key).limit(PAGE)
+    return select(table).where(key > bindparam("after")).order_by(key).limit(limit)
 
 
 def known_page() -> Select[Any]:

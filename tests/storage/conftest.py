@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from mariadb import MariaDb
-from registering import Node, Phone
 from sqlalchemy import Engine, text
 
+from loadtests.mariadb import MariaDb
+from loadtests.registering import Node, Phone
 from workers.storage.database import make_engine
 from workers.storage.setup import create
 
@@ -20,28 +20,25 @@ NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def mariadb() -> Iterator[MariaDb]:
-    """The server that tests share; who stops or kills one makes their own."""
+def shared_mariadb() -> Iterator[MariaDb]:
     folder = Path(tempfile.mkdtemp(prefix="sipherd-mariadb-"))
-    server = MariaDb(folder)
     try:
-        server.start()
-        yield server
+        server = MariaDb(folder)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
     finally:
-        server.stop()
         shutil.rmtree(folder)
 
 
 @pytest.fixture
-def own_mariadb() -> Iterator[MariaDb]:
-    folder = Path(tempfile.mkdtemp(prefix="sipherd-mariadb-"))
-    server = MariaDb(folder)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder)
+def mariadb(shared_mariadb: MariaDb) -> Iterator[MariaDb]:
+    """The server of all tests; it may be killed and stopped, the next one finds it well."""
+    shared_mariadb.revive()
+    yield shared_mariadb
+    shared_mariadb.revive()
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])

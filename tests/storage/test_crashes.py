@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mariadb import USER, MariaDb
-from registering import Node, Phone, wait_for
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
+from loadtests.mariadb import USER, MariaDb
+from loadtests.registering import Node, Phone, wait_for
 from workers.storage.database import make_engine
 from workers.storage.setup import create
 
@@ -36,9 +36,9 @@ def promises(phone: Phone) -> set[str]:
 
 
 def test_no_200_is_lost_when_databases_and_servers_are_killed(
-    own_mariadb: MariaDb, make_node: MakeNode, make_phone: MakePhone
+    mariadb: MariaDb, make_node: MakeNode, make_phone: MakePhone
 ) -> None:
-    url = own_mariadb.url("kills")
+    url = mariadb.url("kills")
     create(url)
     node = make_node(f'urls = ["{url}"]\n{THROUGH}\nwait_seconds = 1.0').start()
     chance = random.Random(7)
@@ -52,7 +52,7 @@ def test_no_200_is_lost_when_databases_and_servers_are_killed(
         if death % 2:
             node.kill()
         else:
-            own_mariadb.signal(signal.SIGKILL)
+            mariadb.signal(signal.SIGKILL)
         phone.socket.settimeout(0.3)
         try:
             while True:
@@ -62,7 +62,7 @@ def test_no_200_is_lost_when_databases_and_servers_are_killed(
         if death % 2:
             node.start()
         else:
-            own_mariadb.start()
+            mariadb.start()
         assert promised <= usernames(url)
         again = make_phone(node)
         wait_for(lambda death=death, again=again: again.try_register(f"after{death}") == 200, 20)
@@ -70,14 +70,14 @@ def test_no_200_is_lost_when_databases_and_servers_are_killed(
 
 
 def test_a_silent_database_costs_503_and_nothing_else(
-    own_mariadb: MariaDb, make_node: MakeNode, make_phone: MakePhone
+    mariadb: MariaDb, make_node: MakeNode, make_phone: MakePhone
 ) -> None:
-    url = own_mariadb.url("silent")
+    url = mariadb.url("silent")
     create(url)
     node = make_node(f'urls = ["{url}"]\n{THROUGH}\nwait_seconds = 0.3').start()
     phone = make_phone(node)
     assert phone.register("alice") == 200
-    own_mariadb.signal(signal.SIGSTOP)
+    mariadb.signal(signal.SIGSTOP)
     before = node.storage_pid()
     assert phone.register("bob") == 503
     assert node.is_registered("bob"), "calls reach him"
@@ -85,7 +85,7 @@ def test_a_silent_database_costs_503_and_nothing_else(
         phone.send(f"u{number}")
     assert {phone.receive()[0] for _ in range(20)} == {503}
     wait_for(lambda: node.ctl("db_status")["databases"][0]["state"] == "down", 20)
-    own_mariadb.signal(signal.SIGCONT)
+    mariadb.signal(signal.SIGCONT)
     wait_for(lambda: phone.try_register("carol") == 200, 30)
     wait_for(lambda: {"alice", "bob", "carol", "u19"} <= usernames(url))
     assert node.storage_pid() == before, "a silent server costs no process"
@@ -93,11 +93,11 @@ def test_a_silent_database_costs_503_and_nothing_else(
 
 
 def test_refused_logins_are_an_outage_and_no_secret_is_told(
-    own_mariadb: MariaDb, make_node: MakeNode, make_phone: MakePhone
+    mariadb: MariaDb, make_node: MakeNode, make_phone: MakePhone
 ) -> None:
-    url = own_mariadb.url("login")
+    url = mariadb.url("login")
     create(url)
-    own_mariadb.sql(f"ALTER USER '{USER}'@'127.0.0.1' IDENTIFIED BY 'another'")
+    mariadb.sql(f"ALTER USER '{USER}'@'127.0.0.1' IDENTIFIED BY 'another'")
     try:
         node = make_node(f'urls = ["{url}"]\n{BACK}\ninterval_seconds = 0.1').start()
         phone = make_phone(node)
@@ -106,7 +106,7 @@ def test_refused_logins_are_an_outage_and_no_secret_is_told(
         wait_for(lambda: node.ctl("db_status")["databases"][0]["state"] == "down")
         assert "Access denied" in node.ctl("db_status")["databases"][0]["error"]
     finally:
-        own_mariadb.start_users()
+        mariadb.start_users()
     wait_for(lambda: usernames(url) == {"alice"}, 30)
     password = make_url(url).password
     assert isinstance(password, str)
@@ -117,12 +117,12 @@ def test_refused_logins_are_an_outage_and_no_secret_is_told(
 
 
 def test_a_full_disk_is_an_outage(
-    own_mariadb: MariaDb, make_node: MakeNode, make_phone: MakePhone
+    mariadb: MariaDb, make_node: MakeNode, make_phone: MakePhone
 ) -> None:
     """A MEMORY table at its limit refuses a row as a full disk does: 1114, the table is full."""
-    url = own_mariadb.url("full")
+    url = mariadb.url("full")
     create(url)
-    own_mariadb.sql(
+    mariadb.sql(
         "ALTER TABLE location MODIFY contact VARCHAR(2000), MODIFY kv_store VARCHAR(2000);"
         "SET max_heap_table_size = 16384; ALTER TABLE location ENGINE = MEMORY, MAX_ROWS = 2",
         "full",
@@ -136,24 +136,24 @@ def test_a_full_disk_is_an_outage(
     assert statuses[-1] == 503
     promised = {f"u{number}" for number, status in enumerate(statuses) if status == 200}
     assert promised <= usernames(url)
-    own_mariadb.sql("ALTER TABLE location ENGINE = InnoDB", "full")
+    mariadb.sql("ALTER TABLE location ENGINE = InnoDB", "full")
     wait_for(lambda: usernames(url) == {f"u{n}" for n in range(len(statuses))}, 30)
 
 
 def test_failover_and_fail_back(
-    own_mariadb: MariaDb, tmp_path: Path, make_node: MakeNode, make_phone: MakePhone
+    mariadb: MariaDb, tmp_path: Path, make_node: MakeNode, make_phone: MakePhone
 ) -> None:
-    first, second = own_mariadb.url("first"), f"sqlite:///{tmp_path}/second.db"
+    first, second = mariadb.url("first"), f"sqlite:///{tmp_path}/second.db"
     create(first)
     create(second)
     node = make_node(f'urls = ["{first}", "{second}"]\n{THROUGH}').start()
     phone = make_phone(node)
     assert phone.register("alice") == 200
     assert (usernames(first), usernames(second)) == ({"alice"}, set())
-    own_mariadb.signal(signal.SIGKILL)
+    mariadb.signal(signal.SIGKILL)
     wait_for(lambda: phone.try_register("bob") == 200)
     assert usernames(second) == {"alice", "bob"}, "what the first one had was copied"
-    own_mariadb.start()
+    mariadb.start()
     wait_for(lambda: node.ctl("db_status")["databases"][0]["in_use"], 30)
     assert phone.register("carol") == 200
     assert usernames(first) == {"alice", "bob", "carol"}
@@ -161,19 +161,19 @@ def test_failover_and_fail_back(
 
 
 def test_parallel_writes_and_catches_up(
-    own_mariadb: MariaDb, tmp_path: Path, make_node: MakeNode, make_phone: MakePhone
+    mariadb: MariaDb, tmp_path: Path, make_node: MakeNode, make_phone: MakePhone
 ) -> None:
-    first, second = own_mariadb.url("left"), f"sqlite:///{tmp_path}/right.db"
+    first, second = mariadb.url("left"), f"sqlite:///{tmp_path}/right.db"
     create(first)
     create(second)
     node = make_node(f'urls = ["{first}", "{second}"]\n{THROUGH}\npolicy = "parallel"').start()
     phone = make_phone(node)
     assert phone.register("alice") == 200
     assert usernames(first) == usernames(second) == {"alice"}
-    own_mariadb.signal(signal.SIGKILL)
+    mariadb.signal(signal.SIGKILL)
     wait_for(lambda: phone.try_register("bob") == 200)
     assert usernames(second) == {"alice", "bob"}
-    own_mariadb.start()
+    mariadb.start()
     wait_for(lambda: usernames(first) == {"alice", "bob"}, 30)
 
 
@@ -196,11 +196,11 @@ def test_an_operator_forbids_a_database(
 
 
 def test_a_row_that_the_database_refuses_does_not_hold_up_others(
-    own_mariadb: MariaDb, make_node: MakeNode, make_phone: MakePhone
+    mariadb: MariaDb, make_node: MakeNode, make_phone: MakePhone
 ) -> None:
-    url = own_mariadb.url("narrow")
+    url = mariadb.url("narrow")
     create(url)
-    own_mariadb.sql(
+    mariadb.sql(
         "ALTER TABLE location CONVERT TO CHARACTER SET latin1;"
         "ALTER TABLE location ADD CHECK (username <> 'poison')",
         "narrow",
@@ -217,25 +217,25 @@ def test_a_row_that_the_database_refuses_does_not_hold_up_others(
 
 @pytest.mark.parametrize("signal_number", [signal.SIGSTOP, signal.SIGKILL])
 def test_the_packet_path_does_not_notice(
-    own_mariadb: MariaDb,
+    mariadb: MariaDb,
     make_node: MakeNode,
     make_phone: MakePhone,
     signal_number: signal.Signals,
 ) -> None:
     """In write-back an outage is nobody's business but the storage process's."""
-    url = own_mariadb.url("outage")
+    url = mariadb.url("outage")
     create(url)
     node = make_node(f'urls = ["{url}"]\n{BACK}\ninterval_seconds = 0.1').start()
     phone = make_phone(node)
     assert phone.register("alice") == 200
     wait_for(lambda: usernames(url) == {"alice"})
-    own_mariadb.signal(signal_number)
+    mariadb.signal(signal_number)
     for number in range(2, 200):
         assert phone.register("alice", cseq=number) == 200
     if signal_number is signal.SIGKILL:
-        own_mariadb.start()
+        mariadb.start()
     else:
-        own_mariadb.signal(signal.SIGCONT)
+        mariadb.signal(signal.SIGCONT)
     engine = make_engine(make_url(url))
 
     def newest() -> int:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mariadb import MariaDb
-from registering import Node, wait_for
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
+from loadtests.mariadb import MariaDb
+from loadtests.registering import Node, wait_for
 from workers.storage.database import make_engine
 from workers.storage.setup import check, create, upgrade
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from registering import Node, Phone, wait_for
+
+from loadtests.registering import Node, Phone, wait_for
 
 MakeNode = Callable[..., Node]
 MakePhone = Callable[..., Phone]

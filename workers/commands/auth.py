@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import time
 from ipaddress import ip_network
 from typing import Any, Final
@@ -15,6 +16,8 @@ from workers.errands import Errand, send_errand
 SCAN_BATCH: Final = 500
 KINDS: Final = {b"s": "subscribers", b"a": "aliases", b"u": "uris"}
 UNAVAILABLE: Final = 500
+GRACE_S: Final = 1.0
+LOOK_MS: Final = 10
 
 
 class Access(Group):
@@ -44,9 +47,9 @@ class Access(Group):
             **counts,
             "absent": absent,
             "capacity": tables.answers.capacity,
-            "nonces": nonces.count,
-            "nonces_capacity": nonces.capacity,
-            "nonces_evicted": nonces.evicted,
+            "nonces": nonces.count if nonces else 0,
+            "nonces_capacity": nonces.capacity if nonces else 0,
+            "nonces_evicted": nonces.evicted if nonces else 0,
         }
 
     @command
@@ -130,10 +133,18 @@ class Access(Group):
         return {"Partitions": [{"name": "default", "Destinations": listed}]}
 
     def _reload(self, number: int) -> str:
-        self._tables()
+        """Have the first worker ask for a list; OK when the rows are there."""
+        page = self._tables().lists
+        before = page.generation(number)
         if not send_errand(self._child, 0, Errand.RELOAD_LIST, bytes((number,))):
             raise CommandError(UNAVAILABLE, "The first worker's inbox is full: try again")
-        return "OK"
+        deadline = time.monotonic() + self._child.config.storage.wait_seconds + GRACE_S
+        while time.monotonic() < deadline:
+            if page.generation(number) != before:
+                return "OK"
+            self._child.beat()
+            select.poll().poll(LOOK_MS)
+        raise CommandError(UNAVAILABLE, "No rows have come, the old ones are kept: see the log")
 
     def _rows(self, number: int) -> list[list[bytes | None]]:
         page = self._tables().lists
@@ -146,7 +157,7 @@ class Access(Group):
     def _tables(self) -> AccessTables:
         tables = self._child.tables.access
         if tables is None:
-            raise CommandError(UNAVAILABLE, "Authentication is off: set [auth] enabled = true")
+            raise CommandError(UNAVAILABLE, "No database is in use: name one in [storage] urls")
         return tables
 
     def _answers(self) -> Answers:

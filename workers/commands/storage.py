@@ -72,6 +72,21 @@ class Databases(Group):
             raise CommandError(404, "Table not found")
         return self._await_flush(Kind.SYNC)
 
+    @command
+    def dlg_db_sync(self) -> str:
+        """Load the calls that the database has and the table of calls has not."""
+        return self._await_dialogs(Kind.SYNC_DIALOGS)
+
+    @command
+    def dlg_restore_db(self) -> str:
+        """Write all calls that are up to the database anew, and delete all other rows."""
+        return self._await_dialogs(Kind.RESTORE_DIALOGS)
+
+    def _await_dialogs(self, kind: Kind) -> str:
+        if not self._child.config.dialog.is_stored:
+            raise CommandError(SERVER_ERROR, "Calls are not stored: [dialog] db_mode is none")
+        return self._await_flush(kind)
+
     def _await_flush(self, kind: Kind) -> str:
         before = self.db_status()["flushes"]
         self._tell(kind, [])
@@ -79,8 +94,9 @@ class Databases(Group):
         while time.monotonic() < deadline:
             status = self.db_status()
             if status["flushes"] != before:
-                if status["pending"]:
-                    raise CommandError(SERVER_ERROR, f"{status['pending']} records not written")
+                if status["pending"] or not status["written"]:
+                    left = f"{status['pending']} records not written"
+                    raise CommandError(SERVER_ERROR, f"No database can be used: {left}")
                 return "OK"
             self._child.beat()
             select.poll().poll(LOOK_MS)

@@ -12,7 +12,7 @@ from proxy.storage import schema
 from proxy.storage.kinds import Fields, Kind, Part, Question, Status, encode_part
 from workers.child import Child
 from workers.errands import Errand, send_errand
-from workers.storage.database import BadStatement, Unavailable
+from workers.storage.database import BadStatement, Unavailable, UnknownLetters
 from workers.storage.stores import Stores
 
 ROWS_OF_A_PART: Final = 200
@@ -45,7 +45,7 @@ def _subscribers(fields: Fields) -> Executable:
 
 
 def _uris(fields: Fields) -> Executable:
-    return select(_uri.uri_user).where(*_of_user(_uri.username, _uri.domain, fields))
+    return select(_uri.username, _uri.uri_user).where(*_of_user(_uri.username, _uri.domain, fields))
 
 
 def _alias_rows(fields: Fields) -> Executable:
@@ -100,6 +100,8 @@ class Answerer:
             rows = self.stores.fetch(query(question.fields))
         except Unavailable:
             self.send(question, Status.UNAVAILABLE, [])
+        except UnknownLetters:  # anybody can ask for a mushroom: there is none
+            self.send(question, Status.ANSWERED, [])
         except BadStatement as error:
             self.child.log.error("query refused", kind=Kind(question.kind).name, error=error)
             self.send(question, Status.FAILED, [])

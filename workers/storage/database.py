@@ -37,6 +37,21 @@ class BadStatement(Exception):
     """The database refuses this statement, and will the next time."""
 
 
+class BadSchema(BadStatement):
+    """A table or a column is not there."""
+
+
+class UnknownLetters(BadStatement):
+    """A text has letters that the column's character set lacks: no row can have it."""
+
+
+REFUSALS: Final = {
+    Fault.STATEMENT: BadStatement,
+    Fault.SCHEMA: BadSchema,
+    Fault.LETTERS: UnknownLetters,
+}
+
+
 class Database:
     """A URL, its connection, and its breaker."""
 
@@ -63,9 +78,9 @@ class Database:
             except SQLAlchemyError as error:
                 fault = fault_of(error)
                 self.last_error = sentence(error)
-                if fault is Fault.STATEMENT:
+                if fault in REFUSALS:
                     self._roll_back()
-                    raise BadStatement(self.last_error) from None
+                    raise REFUSALS[fault](self.last_error) from None
                 if fault is Fault.AGAIN and attempt < RETRIES - 1:
                     self._roll_back()
                     time.sleep(random.random() * 0.01 * 2**attempt)
@@ -102,6 +117,11 @@ class Database:
     def fetch(self, statement: Executable, **values: Any) -> Sequence[Any]:
         """The rows of one query."""
         return self.transaction(lambda connection: connection.execute(statement, values).all())
+
+    def give_up(self, error: str) -> None:
+        """It answers, and cannot be worked with all the same."""
+        self.last_error = error
+        self._went_away()
 
     def close(self) -> None:
         """Let go of the connection."""

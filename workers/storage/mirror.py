@@ -1,64 +1,105 @@
-"""A database as the mirror of the location table: what it holds, and what it has yet to be told."""
+"""A table of a database as the mirror of a shared one: what it holds, and has yet to be told."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from proxy.errors import CorruptRecord, ShmError
 from proxy.limits import counters as ids
-from proxy.registrar.binding import Binding, decode, earliest, encode
 from proxy.shm.table import Table
-from proxy.storage import schema, statements
-from proxy.storage.differences import Difference, Known, difference, merge_loaded, uncertain
-from proxy.storage.location_rows import Row, RowReader, plain_row, version_of
+from proxy.storage.differences import Difference, Known, uncertain
+from proxy.storage.location_rows import Row
+from proxy.storage.statements import Versioned, delete_known, page
 from workers.child import Child
-from workers.storage.database import BadStatement, Database, as_seconds
-from workers.storage.row_writer import RowWriter, as_time
+from workers.storage.database import BadSchema, BadStatement, Database, Unavailable
+from workers.storage.row_writer import RowWriter
 
-BATCH: Final = 2_000  # rows of one transaction
-CLOCK_LEAD_S: Final = 86_400  # a row from further in the future has a wrong clock
+BATCH: Final = 2_000  # records of one transaction
+SPARE_NOTES: Final = 20_000  # beyond those that can matter, before the others are forgotten
 COUNTER_BITS: Final = 16
 
 
 class Mirror:
-    """The rows of `location` in one database, as far as this node knows them."""
+    """The rows of one table in one database, as far as this node knows them.
 
-    def __init__(self, child: Child, database: Database) -> None:
+    The kinds of rows say what differs, how a row is taken over, and what is known of it.
+    """
+
+    rows: Versioned
+    page_rows: int
+    is_vital = True  # a database in which this table cannot be used is none
+
+    def __init__(self, child: Child, database: Database, table_id: int, table: Table) -> None:
         self.child = child
         self.database = database
-        self.table: Table = child.tables.location
+        self.table_id = table_id
+        self.table = table
         self.counters = child.tables.slots.counters(child.slot)
-        self.by_call_id = child.config.registrar.match_call_id
-        self.reader = RowReader(default_domain(child), as_seconds)
         self.known: dict[bytes, Known] = {}
         self.pending: dict[bytes, None] = {}
         self.current = False  # whether `known` is what the database holds
-        self._writer = RowWriter(schema.location, database.engine.dialect)
-        self._delete = statements.delete_known()
+        self.retry_at = 0.0
+        (key,) = self.rows.table.primary_key.columns
+        self._identity = key.name
+        self._as_bytes = isinstance(self.rows.mark, bytes)
+        self._writer = RowWriter(self.rows, database.engine.dialect)
+        self._delete = delete_known(self.rows)
+
+    # -- what the kinds say ----------------------------------------------------------------------
+
+    def difference(self, key: bytes, payload: bytes | None) -> Difference | None:
+        """What has to be written so that the database says what the table says."""
+        raise NotImplementedError
+
+    def plain_row(self, row: Row) -> Row:
+        """The row for a database that refuses other characters than ASCII."""
+        raise NotImplementedError
+
+    def remember(self, row: Row) -> None:
+        """Note in `known` that the database holds this row."""
+        raise NotImplementedError
+
+    def take_over(self, rows: list[Row], trusted_until: int) -> int:
+        """Take rows over into the table, and remember them; how many records have changed."""
+        raise NotImplementedError
+
+    def unusable(self, error: BadSchema) -> Unavailable:
+        """The table does not fit: what to raise instead."""
+        self.database.give_up(str(error))
+        return Unavailable(str(error))
 
     # -- telling the database --------------------------------------------------------------------
 
     def note(self, keys: Iterable[bytes]) -> None:
         """These records have changed."""
         self.pending.update(dict.fromkeys(keys))
+        if len(self.pending) > self.table.count + len(self.known) + SPARE_NOTES:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Drop notes of records that have come and gone without the database."""
+        table = self.table
+        self.pending = {
+            key: None
+            for key in self.pending
+            if key in self.known or table.snapshot(key)[0] is not None
+        }
 
     def note_stripe(self, stripe: int) -> None:
         """Any record of a stripe may have changed."""
         table = self.table
         self.note(key for key, _ in table.scan_stripe(stripe))
-        self.note(key for key in self.known if table.hash_of(key) & table.stripe_mask == stripe)
+        self.note([key for key in self.known if table.hash_of(key) & table.stripe_mask == stripe])
 
     def note_all(self) -> None:
         """Compare every record."""
         self.counters.add(ids.STORAGE_COMPARISONS)
         for keys in self._every_key():
             self.note(keys)
-        self.note(self.known)
+        self.note(list(self.known))
 
     def flush(self) -> None:
         """Write all that is pending, a transaction for each batch; raises Unavailable."""
@@ -70,7 +111,11 @@ class Mirror:
             self.child.beat()
 
     def _write(self, keys: list[bytes]) -> None:
-        differences = {key: each for key in keys if (each := self._difference(key)) is not None}
+        differences = {}
+        for key in keys:
+            found = self.difference(key, self.table.snapshot(key)[0])
+            if found is not None:
+                differences[key] = found
         if not differences:
             return
         try:
@@ -78,20 +123,12 @@ class Mirror:
         except BadStatement:
             self._write_one_by_one(differences)
 
-    def _difference(self, key: bytes) -> Difference | None:
-        payload, _ = self.table.snapshot(key)
-        try:
-            bindings = [] if payload is None else decode(payload)
-        except CorruptRecord:
-            return None
-        return difference(key, self.known.get(key), bindings, as_time, self.by_call_id)
-
     def _commit(self, differences: dict[bytes, Difference]) -> None:
         """One transaction; the rows in order of their keys, so that two nodes cannot deadlock."""
         rows = [row for each in differences.values() for row in each.rows]
-        rows.sort(key=itemgetter("contact_id"))
+        rows.sort(key=itemgetter(self._identity))
         deleted: list[dict[str, Any]] = [
-            {"identity": identity, "known": f"{self.known[key].version:016x}"}
+            {"identity": identity, "known": self._digits(self.known[key].version)}
             for key, each in differences.items()
             for identity in each.deleted
         ]
@@ -105,10 +142,12 @@ class Mirror:
 
         try:
             self.database.transaction(work)
-        except BaseException:
+        except BaseException as error:
             self.counters.add(ids.STORAGE_FAILURES)
             for key, each in differences.items():
                 self.known[key] = uncertain(self.known.get(key), each.known)
+            if isinstance(error, BadSchema):
+                raise self.unusable(error) from None
             raise
         for key, each in differences.items():
             if each.known is None:
@@ -119,97 +158,78 @@ class Mirror:
         self.counters.add(ids.STORAGE_ROWS_WRITTEN, len(rows))
         self.counters.add(ids.STORAGE_ROWS_DELETED, len(deleted))
 
+    def _digits(self, version: int) -> str | bytes:
+        digits = f"{version:016x}"
+        return digits.encode() if self._as_bytes else digits
+
     def _write_one_by_one(self, differences: dict[bytes, Difference]) -> None:
         """The database is well and refuses something: find out what, and write all else."""
         for key, each in differences.items():
-            for rows in (each.rows, [plain_row(row) for row in each.rows]):
+            for rows in (each.rows, [self.plain_row(row) for row in each.rows]):
                 try:
                     self._commit({key: each._replace(rows=rows)})
                     break
                 except BadStatement as error:
                     reason = error
             else:
-                self.counters.add(ids.STORAGE_ROWS_REFUSED)
-                self.child.log.error("row refused", aor=key, error=reason)
+                self.refuse("row refused", key, reason)
+
+    def refuse(self, event: str, key: bytes, reason: Exception) -> None:
+        """Count and log what cannot be written, or not be read."""
+        self.counters.add(ids.STORAGE_ROWS_REFUSED)
+        self.child.log.error(event, table=self.rows.table.name, key=key, error=reason)
 
     # -- learning from the database --------------------------------------------------------------
 
     def catch_up(self) -> None:
         """Find out what the database holds; afterwards every difference is pending."""
         self.known = {}
-        for rows in self._pages(statements.known_page()):
+        for rows in self._pages(self.known_page()):
             for row in rows:
-                self._remember(self.reader.aor(row), row, version_of(row["kv_store"]))
+                self.remember(row)
             self.child.beat()
-        self.pending = {}
-        self.note_all()
-        self.current = True
+        self._compare()
 
     def load(self, trusted_until: int) -> int:
         """Take over the rows into the table, and remember them; how many records have changed."""
         self.known = {}
         changed = 0
-        for rows in self._pages(statements.page(schema.location)):
-            found: dict[bytes, list[Binding]] = {}
-            for row in rows:
-                key, binding = self.reader.binding(row)
-                if not binding.version:
-                    binding.version = version_at(binding.modified)
-                self._remember(key, row, binding.version)
-                found.setdefault(key, []).append(binding)
-            changed += self._merge(found, trusted_until)
+        for rows in self._pages(page(self.rows.table, self.page_rows)):
+            changed += self.take_over(rows, trusted_until)
             self.child.beat()
+        self._compare()
+        return changed
+
+    def known_page(self) -> Any:
+        """The query of which rows there are."""
+        return page(self.rows.table, self.page_rows)
+
+    def _compare(self) -> None:
         self.pending = {}
         self.note_all()
         self.current = True
-        return changed
 
-    def _remember(self, key: bytes, row: Row, version: int) -> None:
-        had = self.known.get(key)
-        if had is None:
-            self.known[key] = Known(version, (row["contact_id"],))
-        else:
-            identities = (*had.identities, row["contact_id"])
-            self.known[key] = Known(max(had.version, version), identities)
-
-    def _merge(self, found: dict[bytes, list[Binding]], trusted_until: int) -> int:
-        now, changed = int(time.time()), 0
-        highest = version_at(now + CLOCK_LEAD_S)
-        for key, loaded in found.items():
-            for binding in loaded:
-                binding.version = min(binding.version, highest)
-            try:
-                changed += self._merge_one(key, loaded, trusted_until, now)
-            except (CorruptRecord, ShmError) as error:
-                self.counters.add(ids.STORAGE_ROWS_REFUSED)
-                self.child.log.error("row not loaded", aor=key, error=error)
-        return changed
-
-    def _merge_one(self, key: bytes, loaded: list[Binding], trusted_until: int, now: int) -> bool:
-        while True:
-            payload, stamp = self.table.snapshot(key)
-            stored = [] if payload is None else decode(payload)
-            merged = merge_loaded(stored, loaded, trusted_until, now, self._same)
-            if merged is None:
-                return False
-            if self.table.commit(key, stamp, encode(merged), earliest(merged), len(merged)):
-                return True
-
-    def _same(self, one: Binding, other: Binding) -> bool:
-        if self.by_call_id and one.call_id != other.call_id:
-            return False
-        return one.contact == other.contact
+    def forget(self) -> None:
+        """Others are told what this one will not hear of."""
+        self.current = False
+        self.known, self.pending = {}, {}
 
     def _pages(self, statement: Any) -> Iterator[list[Row]]:
         after = -1
         names = [column.name for column in statement.selected_columns]
         while True:
-            found = self.database.fetch(statement, after=after)
+            found = self._fetch(statement, after)
             rows = [dict(zip(names, row, strict=True)) for row in found]
             yield rows
-            if len(rows) < statements.PAGE:
+            if len(rows) < self.page_rows:
                 return
-            after = rows[-1]["contact_id"]
+            after = rows[-1][self._identity]
+
+    def _fetch(self, statement: Any, after: int) -> Any:
+        try:
+            return self.database.fetch(statement, after=after)
+        except BadStatement as error:  # nothing but a table that is not as it should be
+            raise self.unusable(BadSchema(str(error))) from None
 
     def _every_key(self) -> Iterator[list[bytes]]:
         cursor = 0

@@ -11,17 +11,20 @@ import select
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from typing import Final
 
 import orjson
 
 from proxy.limits import counters as ids
 from proxy.shm.change_reader import ChangeReader
-from proxy.shm.table_ids import LOCATION, READER_STORAGE
+from proxy.shm.table import Table
+from proxy.shm.table_ids import DIALOGS, LOCATION, READER_STORAGE
 from proxy.storage.kinds import Kind, Question, decode_question
-from proxy.storage.modes import SQL_ONLY, WRITE_BACK, WRITE_THROUGH
+from proxy.storage.modes import DELAYED, SHUTDOWN, SQL_ONLY, WRITE_BACK, WRITE_THROUGH
 from workers.child import Child
 from workers.errands import Errand, send_errand
+from workers.settings import Config
 from workers.storage.answers import QUERIES, Answerer
 from workers.storage.sql_only import SqlOnly
 from workers.storage.stores import Stores
@@ -41,24 +44,31 @@ class StorageProcess:
     def __init__(self, child: Child) -> None:
         settings = child.config.storage
         self.child = child
-        self.table = child.tables.location
         self.ring = child.tables.changes
         self.questions = child.tables.questions
         self.page = child.tables.storage
         self.counters = child.tables.slots.counters(child.slot)
         self.wake_fd = child.reader_eventfds[READER_STORAGE]
-        self.mirrors_location = settings.mode in {WRITE_BACK, WRITE_THROUGH}
         self.prompt = settings.mode == WRITE_THROUGH
-        self.interval = 0.0 if self.prompt else settings.interval_seconds
-        self.trusted_until = self.table.touched_at or NOTHING_KNOWN
+        self.schedule = schedule_of(child.config)
+        self.wakes = 0.0 in self.schedule.values()
+        self.write_at = dict.fromkeys(self.schedule, 0.0)
+        self.tables: dict[int, Table] = {LOCATION: child.tables.location}
+        if child.tables.dialogs is not None:
+            self.tables[DIALOGS] = child.tables.dialogs
+        self.trusted = {
+            number: table.touched_at or NOTHING_KNOWN for number, table in self.tables.items()
+        }
         self.reader = ChangeReader(self.ring)
         self.stores = Stores(child)
         # One that replaces a dead one: what is not in the table by now has been removed from it.
-        self.stores.loaded = bool(orjson.loads(self.page.read() or b"{}").get("loaded"))
+        self.stores.loaded = set(orjson.loads(self.page.read() or b"{}").get("tables", ()))
         self.answerer = Answerer(child, self.stores)
         self.handlers: dict[int, Callable[[Question], None]] = {
             Kind.FLUSH: self.flush_now,
             Kind.SYNC: self.sync,
+            Kind.SYNC_DIALOGS: self.sync_dialogs,
+            Kind.RESTORE_DIALOGS: self.restore_dialogs,
             Kind.SET_DATABASE: self.set_database,
             **dict.fromkeys(QUERIES, self.answerer.answer),
         }
@@ -67,10 +77,10 @@ class StorageProcess:
             self.sql_only = SqlOnly(child, self.stores, self.answerer)
             self.handlers[Kind.REGISTER] = self.sql_only.register
             self.handlers[Kind.LOOKUP] = self.sql_only.lookup
-        self.write_at = 0.0
         self.choose_at = 0.0
         self.status_at = 0.0
         self.flushes = 0
+        self.written = True
         self.report()
 
     def serve(self) -> int:
@@ -99,11 +109,11 @@ class StorageProcess:
     def _fall_asleep(self) -> bool:
         if not self.questions.announce_sleep():
             return False
-        return not self.prompt or self.ring.announce_sleep(READER_STORAGE, self.reader.position)
+        return not self.wakes or self.ring.announce_sleep(READER_STORAGE, self.reader.position)
 
     def patience(self) -> float:
         """How long the loop may sleep, seconds."""
-        return RETRY_S if self.prompt and not self.stores.active else IDLE_S
+        return RETRY_S if self.wakes and not self.stores.active else IDLE_S
 
     def turn(self, now: float) -> bool:
         """Questions, notes, and what is due to be written; whether there may be more at once."""
@@ -111,44 +121,53 @@ class StorageProcess:
         for _, _, _, data in asked:
             self.handle(data)
         took = 0
-        if self.mirrors_location:
+        if self.schedule:
             took = self.take_notes(now)
             if now >= self.choose_at or not self.stores.active:
                 self.choose_at = now + RETRY_S
                 before = self.stores.active
-                self.stores.choose(self.trusted_until)
+                self.stores.choose(self.trusted)
                 if self.stores.active != before:
                     self.report()
-            if now >= self.write_at:
-                self.write_at = now + self.interval
-                self.write()
+            due = {number for number, at in self.write_at.items() if now >= at}
+            if due:
+                for number in due:
+                    self.write_at[number] = now + self.schedule[number]
+                self.write(due)
         if self.sql_only is not None:
             self.sql_only.sweep(now)
         if now >= self.status_at:
             self.status_at = now + STATUS_S
-            self.table.touch(int(time.time()))
+            self.touch()
             self.report()
         return len(asked) == QUESTIONS or took == NOTES
 
     def take_notes(self, now: float) -> int:
         """Read the ring; how many notes there were."""
         changes = self.reader.take(NOTES, int(now * 1_000))
-        self.stores.note([each for each in changes if each.table == LOCATION])
+        self.stores.note(changes)
         if self.reader.overrun:
             self.child.log.notice("changes missed", remedy="the whole table is compared")
             self.reader.resume()
             self.stores.note_all()
         return len(changes)
 
-    def write(self) -> bool:
+    def touch(self) -> None:
+        """Say of each table that nothing has changed without it."""
+        now = int(time.time())
+        for table in self.tables.values():
+            table.touch(now)
+
+    def write(self, tables: set[int]) -> bool:
         """Write what is pending; when all databases have it, tell those who wait for it."""
         position = self.reader.position
-        if not self.stores.flush():
+        if not self.stores.flush(tables):
             return False
-        self.ring.set_done(READER_STORAGE, position)
-        if self.prompt:
-            for worker in range(self.child.config.workers.udp):
-                send_errand(self.child, worker, Errand.DURABLE, b"")
+        if LOCATION in tables and LOCATION in self.schedule:
+            self.ring.set_done(READER_STORAGE, position)
+            if self.prompt:
+                for worker in range(self.child.config.workers.udp):
+                    send_errand(self.child, worker, Errand.DURABLE, b"")
         return True
 
     def finish(self) -> int:
@@ -161,12 +180,12 @@ class StorageProcess:
             if not any(row.role.startswith("udp worker") for row in slots.live()):
                 break
             select.select([], [], [], 0.01)
-        if self.mirrors_location:
+        if self.schedule:
             while self.take_notes(time.monotonic()):
                 pass
-            if not self.write() and self.stores.pending:
+            if not self.write(set(self.schedule)) and self.stores.pending:
                 self.child.log.error("changes not written", records=self.stores.pending)
-        self.table.touch(int(time.time()))
+        self.touch()
         self.stores.close()
         return 0
 
@@ -187,16 +206,28 @@ class StorageProcess:
         """`ul_flush`."""
         while self.take_notes(time.monotonic()) == NOTES:
             pass
-        self.write()
+        self.written = self.write(set(self.schedule))
         self.flushes += 1
         self.report()
 
     def sync(self, question: Question) -> None:
         """`ul_sync`: find out anew what the databases hold, and write the difference."""
         for mirror in self.stores.mirrors:
-            mirror.current = False
-        self.stores.active = []
-        self.stores.choose(self.trusted_until)
+            if mirror.table_id == LOCATION:
+                mirror.current = False
+        self.stores.choose(self.trusted)
+        self.flush_now(question)
+
+    def sync_dialogs(self, question: Question) -> None:
+        """`dlg_db_sync`: load what somebody else has put into the table of calls."""
+        self.flush_now(question)
+        self.stores.load_again(DIALOGS, int(time.time()))
+        self.flush_now(question)
+
+    def restore_dialogs(self, question: Question) -> None:
+        """`dlg_restore_db`: write all calls that are up, and leave no other row."""
+        self.stores.rewrite_dialogs()
+        self.stores.choose(self.trusted)
         self.flush_now(question)
 
     def set_database(self, question: Question) -> None:
@@ -216,13 +247,27 @@ class StorageProcess:
                 {
                     "mode": self.child.config.storage.mode,
                     "policy": self.stores.policy,
-                    "loaded": self.stores.loaded,
+                    "loaded": self.stores.loaded >= set(self.schedule),
+                    "tables": sorted(self.stores.loaded),
                     "flushes": self.flushes,
                     "pending": self.stores.pending,
+                    "written": self.written,
                     "databases": self.stores.status(),
                 }
             )
         )
+
+
+def schedule_of(config: Config) -> dict[int, float]:
+    """The tables that are mirrored, each with the seconds between two writes."""
+    storage, dialog = config.storage, config.dialog
+    schedule = {}
+    if storage.mode in {WRITE_BACK, WRITE_THROUGH}:
+        schedule[LOCATION] = 0.0 if storage.mode == WRITE_THROUGH else storage.interval_seconds
+    if dialog.is_stored:
+        periods = {DELAYED: float(dialog.db_update_period), SHUTDOWN: inf}
+        schedule[DIALOGS] = periods.get(dialog.db_mode, 0.0)
+    return schedule
 
 
 def serve(child: Child) -> int:

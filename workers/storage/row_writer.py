@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from operator import itemgetter
 
-from sqlalchemy import Connection, Dialect, Table
+from sqlalchemy import Connection, Dialect
 
 from proxy.storage import statements
 from proxy.storage.location_rows import Row
@@ -16,9 +16,9 @@ from proxy.storage.location_rows import Row
 class RowWriter:
     """The upsert of one table in one dialect."""
 
-    def __init__(self, table: Table, dialect: Dialect) -> None:
+    def __init__(self, rows: statements.Versioned, dialect: Dialect) -> None:
         kind = "sqlite" if dialect.name == "sqlite" else "mysql"
-        compiled = statements.upsert(table, kind).compile(dialect=dialect)
+        compiled = statements.upsert(rows, kind).compile(dialect=dialect)
         names = getattr(compiled, "positiontup", None)
         if not names:
             raise ValueError(f"{dialect.driver} does not take values by their position")

@@ -49,7 +49,7 @@ class SqlOnly:
         self.table: LocationTable = private_location(child.config, f"storage-{child.slot}")
         self.select = statements.of_aor(lock=False)
         self.select_locked = statements.of_aor(lock=True)
-        self.delete = statements.delete_known()
+        self.delete = statements.delete_known(statements.LOCATION)
         self.writers: dict[str, RowWriter] = {}
         self.sweep_at = 0.0
 
@@ -132,7 +132,7 @@ class SqlOnly:
         if change.rows:
             dialect = connection.dialect
             if dialect.name not in self.writers:
-                self.writers[dialect.name] = RowWriter(schema.location, dialect)
+                self.writers[dialect.name] = RowWriter(statements.LOCATION, dialect)
             self.writers[dialect.name].write(connection, change.rows)
         if change.deleted:
             version = f"{known.version:016x}"

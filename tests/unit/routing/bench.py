@@ -38,7 +38,8 @@ def request(
 
 def relay_of(world: World, message: Message, listener: int = 0) -> Relay:
     """A relay whose Via has been seen to, as the core does before it forwards."""
-    relay = Relay(world.node, message, listener)
+    relay = Relay.__new__(Relay)
+    relay.begin(world.node, message, listener)
     relay.fix_via(CALLER)
     return relay
 

@@ -212,6 +212,75 @@ def test_an_alias_may_be_registered_and_a_uri_too(here: GuardedWorld, alice: Pho
     assert here.location.count == 2
 
 
+def test_a_domain_without_a_user_is_nobodys(here: GuardedWorld, alice: Phone) -> None:
+    """Neither to register nor to call as; the table `uri` holding nothing for alice."""
+    given = alice.asked()[0]
+    for nc, nobody in enumerate((b"sip:example.com", b"sip:@example.com", b"sip:%20@example.com")):
+        line = alice.answering(given, nc=nc + 1)
+        assert alice.send(headers=line, to=nobody)[-1].status in (400, 403)
+    (asked,) = alice.send(INVITE, uri=BOB, sender=b"sip:example.com")
+    line = alice.answering(challenges(asked)[0], INVITE, target=BOB)
+    assert alice.send(INVITE, line, uri=BOB, sender=b"sip:example.com")[-1].status == 403
+    assert here.location.count == 0
+
+
+def test_names_of_another_user_that_the_database_takes_for_equal(
+    here: GuardedWorld, alice: Phone
+) -> None:
+    """MariaDB compares without case and without trailing spaces; we compare bytes."""
+    here.database.uris[b"alice"] = [b"reception"]
+    here.database.equal = b"Alice "
+    line = alice.answering(alice.asked()[0])
+    assert alice.send(headers=line, to=b"sip:reception@example.com")[-1].status == 403
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        *(b"sip:bob@example.com:9999", b"sips:bob@example.com", b"sip:bob@EXAMPLE.com;x=1"),
+        *(b"sip:%62ob@example.com", b"sip:bob:pw@example.com", b"sip:bob;p=1@example.com"),
+        *(b"sip:bob@192.0.2.100:5060", b"sip:BOB@example.com", b"sip:bob%00@example.com"),
+    ],
+)
+def test_no_spelling_of_a_from_address_of_ours_goes_unasked(
+    here: GuardedWorld, alice: Phone, sender: bytes
+) -> None:
+    (asked,) = alice.send(INVITE, uri=BOB, sender=sender)
+    assert asked.status == 407
+    given = next(each for each in challenges(asked) if each.realm == b"example.com")
+    answers = alice.send(INVITE, alice.answering(given, INVITE, target=BOB), uri=BOB, sender=sender)
+    assert answers[-1].status == 403
+
+
+def test_credentials_of_the_other_header_do_not_count(here: GuardedWorld, alice: Phone) -> None:
+    line = alice.answering(alice.asked()[0])
+    assert alice.send(headers=b"Proxy-" + line)[-1].status == 401
+    assert alice.send(headers=line)[-1].status == 200
+
+
+def test_of_two_credentials_for_us_one_wrong_one_spoils_nothing_and_gains_nothing(
+    here: GuardedWorld, alice: Phone
+) -> None:
+    """Under the same algorithm the first counts, whatever stands behind it."""
+    given = alice.asked()[0]
+    wrong = Phone(here, b"alice", b"guess")
+    both = alice.answering(given, nc=1) + wrong.answering(given, nc=2)
+    assert alice.send(headers=both)[-1].status == 200
+    both = wrong.answering(given, nc=3) + alice.answering(given, nc=4)
+    assert alice.send(headers=both)[-1].status == 401
+
+
+def test_a_strong_algorithm_cannot_be_talked_down(tmp_path: Path) -> None:
+    """Credentials, or a nonce, of an algorithm that is not offered, with the right password."""
+    here = GuardedWorld(tmp_path, algorithms=(max(NAMES),))
+    alice = Phone(here, b"alice", b"wonderland")
+    (given,) = alice.asked()
+    for algorithm in (b"MD5", b"SHA-256", b"MD5-sess"):
+        weak = given._replace(algorithm=algorithm)
+        assert alice.send(headers=alice.answering(weak))[-1].status == 401
+    assert here.location.count == 0
+
+
 def test_a_call_is_authenticated_and_its_credentials_stay_here(
     here: GuardedWorld, alice: Phone
 ) -> None:

@@ -33,7 +33,7 @@ class MariaDb:
         self.process: subprocess.Popen[bytes] | None = None
         as_root = ["--user=root"] if os.geteuid() == 0 else []
         self.user = as_root
-        subprocess.run(
+        made = subprocess.run(
             [
                 "mariadb-install-db",
                 "--no-defaults",
@@ -42,9 +42,11 @@ class MariaDb:
                 f"--datadir={folder / 'data'}",
                 *as_root,
             ],
-            check=True,
+            check=False,
             capture_output=True,
         )
+        if made.returncode:
+            raise RuntimeError(made.stdout[-2_000:] + made.stderr[-2_000:])
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -120,6 +122,14 @@ class MariaDb:
         self.process.send_signal(number)
         if number == signal.SIGKILL:
             self.process.wait()
+
+    def revive(self) -> None:
+        """Let it run, whatever was done to it."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+        else:
+            self.start()
 
     def stop(self) -> None:
         """End it, however it is."""

@@ -1,0 +1,97 @@
+"""The rows of `location` in one database."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from proxy.errors import CorruptRecord, ShmError
+from proxy.registrar.binding import Binding, decode, earliest, encode
+from proxy.shm.table_ids import LOCATION
+from proxy.storage import statements
+from proxy.storage.differences import Difference, Known, difference, merge_loaded
+from proxy.storage.location_rows import Row, RowReader, plain_row, version_of
+from workers.child import Child
+from workers.storage.database import Database, as_seconds
+from workers.storage.mirror import Mirror, default_domain, version_at
+from workers.storage.row_writer import as_time
+
+CLOCK_LEAD_S: Final = 86_400  # a row from further in the future has a wrong clock
+
+
+class LocationMirror(Mirror):
+    """The registered phones."""
+
+    rows = statements.LOCATION
+    page_rows = statements.PAGE
+
+    def __init__(self, child: Child, database: Database) -> None:
+        super().__init__(child, database, LOCATION, child.tables.location)
+        self.by_call_id = child.config.registrar.match_call_id
+        self.reader = RowReader(default_domain(child), as_seconds)
+
+    def difference(self, key: bytes, payload: bytes | None) -> Difference | None:
+        """One row for each binding."""
+        try:
+            bindings = [] if payload is None else decode(payload)
+        except CorruptRecord:
+            return None
+        return difference(key, self.known.get(key), bindings, as_time, self.by_call_id)
+
+    def plain_row(self, row: Row) -> Row:
+        """The row in ASCII."""
+        return plain_row(row)
+
+    def known_page(self) -> Any:
+        """Only the columns that tell which rows there are, and how new."""
+        return statements.known_page()
+
+    def remember(self, row: Row) -> None:
+        """Note one binding of its AoR."""
+        self._remember(self.reader.aor(row), row, version_of(row["kv_store"]))
+
+    def _remember(self, key: bytes, row: Row, version: int) -> None:
+        had = self.known.get(key)
+        if had is None:
+            self.known[key] = Known(version, (row["contact_id"],))
+        else:
+            identities = (*had.identities, row["contact_id"])
+            self.known[key] = Known(max(had.version, version), identities)
+
+    def take_over(self, rows: list[Row], trusted_until: int) -> int:
+        """Merge the bindings of each AoR into its record."""
+        found: dict[bytes, list[Binding]] = {}
+        for row in rows:
+            key, binding = self.reader.binding(row)
+            if not binding.version:
+                binding.version = version_at(binding.modified)
+            self._remember(key, row, binding.version)
+            found.setdefault(key, []).append(binding)
+        return self._merge(found, trusted_until)
+
+    def _merge(self, found: dict[bytes, list[Binding]], trusted_until: int) -> int:
+        now, changed = int(time.time()), 0
+        highest = version_at(now + CLOCK_LEAD_S)
+        for key, loaded in found.items():
+            for binding in loaded:
+                binding.version = min(binding.version, highest)
+            try:
+                changed += self._merge_one(key, loaded, trusted_until, now)
+            except (CorruptRecord, ShmError) as error:
+                self.refuse("row not loaded", key, error)
+        return changed
+
+    def _merge_one(self, key: bytes, loaded: list[Binding], trusted_until: int, now: int) -> bool:
+        while True:
+            payload, stamp = self.table.snapshot(key)
+            stored = [] if payload is None else decode(payload)
+            merged = merge_loaded(stored, loaded, trusted_until, now, self._same)
+            if merged is None:
+                return False
+            if self.table.commit(key, stamp, encode(merged), earliest(merged), len(merged)):
+                return True
+
+    def _same(self, one: Binding, other: Binding) -> bool:
+        if self.by_call_id and one.call_id != other.call_id:
+            return False
+        return one.contact == other.contact

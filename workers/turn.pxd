@@ -1,0 +1,54 @@
+cimport cython
+from proxy.routing.core cimport ProxyCore
+from proxy.routing.node cimport Node
+from proxy.shm.changes cimport ChangeRing
+from proxy.shm.flood_guard cimport FloodGuard
+from proxy.shm.inbox cimport Inbox
+from proxy.shm.slots cimport Counters
+from proxy.transaction.layer cimport Transaction, TransactionLayer
+
+cdef int HANDED_IN, INBOX_WAKEUPS, RECEIVED_DATAGRAMS, SEND_ERRORS, SENT_DATAGRAMS, TURNS
+cdef int BATCH, TRANSPORT_ERROR
+cdef double SECOND
+
+@cython.final
+cdef class Readers:
+    cdef readonly ChangeRing changes
+    cdef readonly list eventfds
+    @cython.locals(reader=Py_ssize_t)
+    cpdef wake(self)
+
+@cython.final
+cdef class Turn:
+    cdef readonly ProxyCore core
+    cdef readonly Node node
+    cdef readonly TransactionLayer layer
+    cdef readonly Counters counters
+    cdef readonly list sockets
+    cdef readonly set datagram_fds
+    cdef readonly dict senders
+    cdef readonly object handoff
+    cdef readonly Inbox inbox
+    cdef readonly int wake_fd
+    cdef readonly Readers readers
+    cdef readonly object resolver
+    cdef readonly FloodGuard guard
+    cdef readonly list waits
+    cdef readonly list each_second
+    cdef double second_at
+    cdef unsigned long long changed_at
+    @cython.locals(batch=list, count=Py_ssize_t, received=Py_ssize_t, more=bint, handed_in=list)
+    cpdef bint take(self) except *
+    cdef object tell_time(self)
+    cpdef let_time_pass(self, double now)
+    @cython.locals(outbox=list, failed=list)
+    cpdef flush(self)
+    @cython.locals(transaction=Transaction)
+    cpdef report(self, list failed)
+    @cython.locals(ready=list, others=list, event=tuple)
+    cpdef list rest(self, object poll)
+    @cython.locals(wait=double)
+    cpdef double patience(self) except *
+
+cpdef add_to(int eventfd)
+cpdef take_from(int eventfd)

@@ -1,0 +1,207 @@
+"""One turn of a UDP worker: all that happens between two sleeps.
+
+Receive a batch from every socket, hand off what other workers own, take in what they handed to us,
+run the core on all of it, fire due timers, send everything. Then sleep until something happens.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from proxy.limits.counters import (
+    HANDED_IN,
+    INBOX_WAKEUPS,
+    RECEIVED_DATAGRAMS,
+    SEND_ERRORS,
+    SENT_DATAGRAMS,
+    TURNS,
+)
+from proxy.routing.core import ProxyCore
+from proxy.shm.changes import ChangeRing
+from proxy.shm.flood_guard import FloodGuard
+from proxy.shm.inbox import Inbox
+from proxy.sip.address import Address
+from proxy.transaction.layer import Transaction
+from proxy.transaction.states import Stimulus
+
+if TYPE_CHECKING:
+    from workers.datagrams import DatagramSocket, Handoff, Incoming
+    from workers.resolver import Resolver
+
+Outgoing = tuple[bytes, Address, int, Transaction | None]
+Event = tuple[int, int]  # a descriptor and what epoll says of it
+
+BATCH = 64
+IDLE_SECONDS = 0.1  # the longest sleep: heartbeat, and a producer killed before it could wake us
+SECOND = 1.0
+TRANSPORT_ERROR = int(Stimulus.TRANSPORT_ERROR)
+
+
+class Readers:
+    """Who follows the change ring, and the descriptors that wake them."""
+
+    def __init__(self, changes: ChangeRing, eventfds: list[int]) -> None:
+        self.changes = changes
+        self.eventfds = eventfds
+
+    def wake(self) -> None:
+        """Wake those who have asked for it."""
+        for reader in range(len(self.eventfds)):
+            if self.changes.sleeps(reader):
+                add_to(self.eventfds[reader])
+
+
+class Turn:
+    """The sockets, the inbox and the core of one worker, and what it does with them."""
+
+    def __init__(
+        self,
+        core: ProxyCore,
+        sockets: list[DatagramSocket],
+        handoff: Handoff,
+        inbox: Inbox,
+        wake_fd: int,
+        readers: Readers,
+        resolver: Resolver,
+        guard: FloodGuard | None,
+    ) -> None:
+        self.core = core
+        self.node = core.node
+        self.layer = core.node.layer
+        self.counters = core.node.counters
+        self.sockets = sockets
+        self.datagram_fds = {sock.fd for sock in sockets}
+        self.senders = {sock.listener: sock for sock in reversed(sockets)}
+        self.handoff = handoff
+        self.inbox = inbox
+        self.wake_fd = wake_fd
+        self.readers = readers
+        self.resolver = resolver
+        self.guard = guard
+        self.waits: list[Callable[[float], None]] = []  # told the time: what may be over
+        self.each_second: list[Callable[[], None]] = []
+        self.second_at = 0.0
+        self.changed_at = 0
+
+    def take(self) -> bool:
+        """Take in what is there, decide, fire timers, send; whether a batch was full."""
+        received_ns = self.tell_time()
+        batch: list[Incoming] = []
+        count = 0
+        more = False
+        for sock in self.sockets:
+            received = sock.receive(self.handoff, received_ns, batch)
+            count += received
+            more = more or received == BATCH
+        if len(batch) < count:
+            self.handoff.wake()
+        handed_in = self.inbox.pop(BATCH)
+        if handed_in:
+            self.counters.add(HANDED_IN, len(handed_in))
+            self.core.receive_batch(handed_in)
+        if batch:
+            self.core.receive_batch(batch)
+        self.let_time_pass(self.node.now)
+        if self.node.location.changed_at != self.changed_at:
+            self.changed_at = self.node.location.changed_at
+            self.readers.wake()
+        if self.layer.outbox:
+            self.flush()
+        if count or handed_in:
+            self.counters.add(RECEIVED_DATAGRAMS, count)
+            self.counters.add(TURNS, 1)
+        return more
+
+    def tell_time(self) -> int:
+        """Tell everybody what time it is; the wall clock in nanoseconds."""
+        wall_ns = time.time_ns()
+        self.node.set_time(time.monotonic(), wall_ns // 1_000_000)
+        if self.guard is not None:
+            self.guard.now_ms = int(self.node.now * 1_000)
+        return wall_ns
+
+    def let_time_pass(self, now: float) -> None:
+        """Fire what is due; an exception costs the timer that raised it and no more."""
+        try:
+            self.layer.timers.fire_due(now)
+            if self.resolver.running or self.resolver.waiting:
+                self.resolver.expire()
+            for expire in self.waits:
+                expire(now)
+        except Exception as error:  # noqa: BLE001 - one transaction must not end a worker
+            self.core.survive(error)
+        if now >= self.second_at:
+            self.second_at = now + SECOND
+            for act in self.each_second:
+                act()
+
+    def flush(self) -> None:
+        """Send the outbox, each listener's part by its own socket."""
+        outbox = self.layer.outbox
+        self.layer.outbox = []
+        failed: list[Outgoing] = []
+        if len(self.senders) == 1:
+            self.sockets[0].send(outbox, failed)
+        else:
+            for listener, sender in self.senders.items():
+                sender.send([entry for entry in outbox if entry[2] == listener], failed)
+        self.counters.add(SENT_DATAGRAMS, len(outbox) - len(failed))
+        if failed:
+            self.report(failed)
+
+    def report(self, failed: list[Outgoing]) -> None:
+        """Tell transactions that their datagram could not leave (§17.1.4)."""
+        self.counters.add(SEND_ERRORS, len(failed))
+        for _, address, _, transaction in failed:
+            self.node.log.warning("send failed", address=address.hostport)
+            if transaction is not None:
+                try:
+                    self.layer.drive(transaction, TRANSPORT_ERROR, None, self.node.now)
+                except Exception as error:  # noqa: BLE001 - as in let_time_pass
+                    self.core.survive(error)
+
+    def rest(self, poll: Callable[[float], list[Event]]) -> list[Event]:
+        """Sleep by `poll` until something happens; what has, on other than our own descriptors."""
+        if not self.inbox.announce_sleep():
+            return []
+        ready = poll(self.patience())
+        self.inbox.awake()
+        others: list[Event] = []
+        for event in ready:
+            if event[0] == self.wake_fd:
+                self.counters.add(INBOX_WAKEUPS, 1)
+                take_from(self.wake_fd)
+            elif event[0] not in self.datagram_fds:
+                others.append(event)
+        return others
+
+    def patience(self) -> float:
+        """How long the worker may sleep, seconds."""
+        if self.layer.outbox:  # what came of a datagram that could not be sent
+            return 0.0
+        wait = IDLE_SECONDS
+        deadline = self.layer.timers.next_deadline()
+        if deadline is not None:
+            wait = min(wait, deadline - time.monotonic())
+        if self.resolver.running or self.resolver.waiting:
+            wait = min(wait, self.resolver.timeout() or 0.0)
+        return max(wait, 0.0)
+
+
+def add_to(eventfd: int) -> None:
+    """Wake whoever waits for this descriptor."""
+    try:  # noqa: SIM105 - a context manager costs as much as the rest of a turn
+        os.eventfd_write(eventfd, 1)
+    except BlockingIOError:
+        pass  # its count is at the maximum: it has been told often enough
+
+
+def take_from(eventfd: int) -> None:
+    """Forget that somebody has woken us by this descriptor."""
+    try:  # noqa: SIM105 - as in add_to
+        os.eventfd_read(eventfd)
+    except BlockingIOError:
+        pass  # somebody else's wake-up was read with the one before
