@@ -329,7 +329,8 @@ class Request(PolicyRun):
                 return outcome
             assert self.server is not None
             context = self.context = ResponseContext(self.node, self.relaying, self.server, self)
-            if self.method in ("INVITE", "UPDATE"):  # others change no dialog by their answers
+            # the answers to others change no dialog; that to a BYE does if it has not itself
+            if self.method in ("INVITE", "UPDATE", "BYE"):
                 context.dialog = self.tracked
         if context.revision is None and (self.node.on_reply is not None or self.relaying.originals):
             context.revision = Revision(self, self.node.on_reply)
