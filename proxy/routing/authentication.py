@@ -104,7 +104,7 @@ class Authentication:
             return self.rules.realm
         domains = request.node.identity.domains
         # Where the domain tells no users apart, invented subdomains must not fill the cache.
-        named = uri.host in domains if self.rules.use_domain else uri.host in domains.served
+        named = domains.serves(uri.host) if self.rules.use_domain else uri.host in domains.served
         return uri.host if named else self.rules.default_realm
 
     def realm_about(self, request: Exchange, www: bool) -> bytes:
