@@ -10,11 +10,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from mariadb import MariaDb
-from registering import Node, Phone, wait_for
 from sqlalchemy import Engine, text
 
 from loadtests.guessing import Guesser
+from loadtests.mariadb import MariaDb
+from loadtests.registering import Node, Phone, wait_for
 from proxy.sip.digest import ha1s_of
 from workers.control_client import ask
 from workers.storage.setup import create

@@ -15,7 +15,6 @@ from workers.storage.faults import Fault, fault_of
         (1213, Fault.AGAIN),
         (1064, Fault.STATEMENT),
         (1267, Fault.LETTERS),
-        (1146, Fault.STATEMENT),
     ],
 )
 def test_numbers(code: int, fault: Fault) -> None:
