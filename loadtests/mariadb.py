@@ -40,6 +40,7 @@ class MariaDb:
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
                 f"--datadir={folder / 'data'}",
+                f"--tmpdir={folder}",  # two at a time would meet in /tmp
                 *as_root,
             ],
             check=False,
@@ -73,6 +74,7 @@ class MariaDb:
                 "mariadbd",
                 "--no-defaults",
                 f"--datadir={self.folder / 'data'}",
+                f"--tmpdir={self.folder}",
                 f"--socket={self.socket}",
                 f"--port={self.port}",
                 "--bind-address=127.0.0.1",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from loadtests.mariadb import MariaDb
@@ -32,6 +32,7 @@ class Subscribers:
 
     url: str  # sipherd's
     kamailio_url: str
+    database: MariaDb
 
     def settings(self) -> str:
         """What sipherd is told."""
@@ -43,7 +44,7 @@ class Subscribers:
 
 @contextmanager
 def subscribers(count: int) -> Iterator[Subscribers]:
-    """Users u0, u1, … of the generator's domain, each with the generator's password."""
+    """Users u0, u1, … and b0, b1, … (who are called), each with the generator's password."""
     from workers.storage.setup import create
 
     with tempfile.TemporaryDirectory(prefix="subscribers-") as folder:
@@ -53,18 +54,18 @@ def subscribers(count: int) -> Iterator[Subscribers]:
             url = database.url("sipherd")
             create(url)
             database.sql(KAMAILIO_TABLES)
-            hashes = [
-                hashlib.sha256(f"u{number}:{DOMAIN}:{PASSWORD}".encode()).hexdigest()
-                for number in range(count)
-            ]
-            for table, column in (("sipherd", "ha1_sha256"), ("kamailio", "ha1")):
-                rows = ",".join(
-                    f"('u{number}', '{DOMAIN}', '{ha1}')" for number, ha1 in enumerate(hashes)
-                )
-                database.sql(
-                    f"INSERT INTO {table}.subscriber (username, domain, {column}) VALUES {rows}"
-                )
+            enter_users(database, "sipherd", "ha1_sha256", count)
+            enter_users(database, "kamailio", "ha1", count)
             address = f"127.0.0.1:{database.port}"
-            yield Subscribers(url, f"mysql://kamailio:kamailio@{address}/kamailio")
+            yield Subscribers(url, f"mysql://kamailio:kamailio@{address}/kamailio", database)
         finally:
             database.stop()
+
+
+def enter_users(database: MariaDb, name: str, column: str, count: int) -> None:
+    """Put the users into the table `subscriber` of a database."""
+    rows = ",".join(
+        f"('{user}', '{DOMAIN}', '{sha256(f'{user}:{DOMAIN}:{PASSWORD}'.encode()).hexdigest()}')"
+        for user in (f"{letter}{number}" for letter in "ub" for number in range(count))
+    )
+    database.sql(f"INSERT INTO {name}.subscriber (username, domain, {column}) VALUES {rows}")
