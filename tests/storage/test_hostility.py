@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,12 +25,12 @@ THROUGH = 'mode = "single-instance-sql-write-through"\nwait_seconds = 0.3'
 
 
 @pytest.fixture
-def sql(engine: Engine) -> Iterator[Callable[[str], None]]:
+def sql(engine: Engine) -> Callable[[str], None]:
     def execute(statement: str) -> None:
         with engine.begin() as connection:
             connection.execute(text(statement))
 
-    yield execute
+    return execute
 
 
 @pytest.mark.parametrize(
