@@ -52,11 +52,14 @@ def _validated(path: Path, text: str, data: dict[str, Any]) -> Config:
     data.setdefault("node", {})
     if isinstance(data["node"], dict):
         data["node"].setdefault("runtime_dir", "var")
-    data.setdefault("storage", {})
-    if isinstance(data["storage"], dict):
-        data["storage"].setdefault("urls", list(Storage().urls))
+    storage = data.setdefault("storage", {})
+    names_a_database = not isinstance(storage, dict) or "urls" in storage
+    if not names_a_database:
+        storage["urls"] = list(Storage().urls)  # to be found from the file's folder
     try:
         config = Config.model_validate({**data, "path": path}, context={"folder": path.parent})
+        if not names_a_database:
+            config.storage.model_fields_set.discard("urls")
     except ValidationError as failure:
         for error in failure.errors():
             where = tuple(str(part) for part in error["loc"])
