@@ -139,9 +139,9 @@ def test_columns_that_may_be_null(
 
 
 def test_mariadb_hangs_and_dies_and_comes_back(
-    own_mariadb: MariaDb, make_node: MakeNode, line: Line
+    mariadb: MariaDb, make_node: MakeNode, line: Line
 ) -> None:
-    url = own_mariadb.url("users")
+    url = mariadb.url("users")
     create(url)
     for user in ("alice", "bob"):
         add_user(url, user, DOMAIN, DOMAIN, PASSWORD)
@@ -150,7 +150,7 @@ def test_mariadb_hangs_and_dies_and_comes_back(
     known = line(node, "alice")
     assert known.guess(PASSWORD, 0) == 200
     for number in (signal.SIGSTOP, signal.SIGKILL):
-        own_mariadb.signal(number)
+        mariadb.signal(number)
         # The first who asks finds it out, and from then on nobody who is known waits.
         assert wait_for(lambda: line(node, f"zoe{time.time_ns()}").guess("x", 0) == 503)
         assert known.guess(PASSWORD, 0) == 200
@@ -163,10 +163,9 @@ def test_mariadb_hangs_and_dies_and_comes_back(
             time.sleep(0.05)
         assert slowest < 1.5, "less than a question's two seconds: nobody has waited"
         if number == signal.SIGSTOP:
-            own_mariadb.signal(signal.SIGCONT)
+            mariadb.signal(signal.SIGCONT)
         else:
-            own_mariadb.stop()
-            own_mariadb.start()
+            mariadb.revive()
         wait_for(lambda: line(node, "bob").guess(PASSWORD, 0) == 200, 25)
         assert line(node, "alice").guess("wrong", 0) == 401
         wait_for(lambda: known.guess(PASSWORD, 0) == 200)
@@ -241,14 +240,14 @@ def test_rows_added_and_read_anew_are_what_the_policy_sees(
 
 
 def test_a_reload_that_cannot_be_says_so_and_changes_nothing(
-    own_mariadb: MariaDb, make_node: MakeNode
+    mariadb: MariaDb, make_node: MakeNode
 ) -> None:
-    url = own_mariadb.url("lists")
+    url = mariadb.url("lists")
     create(url)
-    own_mariadb.sql("INSERT INTO domain (domain) VALUES ('example.net')", "lists")
+    mariadb.sql("INSERT INTO domain (domain) VALUES ('example.net')", "lists")
     node = make_node(f'urls = ["{url}"]\nwait_seconds = 1.0').start()
     wait_for(lambda: node.ctl("domain_dump")["Domains"])
-    own_mariadb.signal(signal.SIGKILL)
+    mariadb.signal(signal.SIGKILL)
     answer = ask(node.folder / "var", "domain_reload", {})
     assert "No rows have come" in answer["error"]["message"]
     assert [each["name"] for each in node.ctl("domain_dump")["Domains"]] == ["example.net"]

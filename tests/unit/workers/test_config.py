@@ -241,3 +241,16 @@ def test_the_shipped_file_names_every_setting() -> None:
         assert f"[{section}]" in text
         for key in field.annotation.model_fields:  # type: ignore[union-attr]
             assert f"\n{key} = " in text or f"\n# {key} = " in text, key
+
+
+def test_a_database_that_is_named_is_used_and_the_default_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    for text, used in (
+        ("", False),
+        ("[storage]\nparked = 5\n", False),
+        ('[storage]\nurls = ["sqlite:///x.db"]\n', True),
+        ("[auth]\nenabled = true\n", True),
+        ('[storage]\nmode = "single-instance-sql-write-back"\n', True),
+    ):
+        file.write_text(text)
+        assert load(file).uses_storage is used, text
