@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 from loadtests.servers import DOMAIN, Sipherd
 
@@ -37,13 +38,14 @@ class Guesser:
 
     def __init__(self, server: tuple[str, int], user: str) -> None:
         self.user = user
+        self.address = f"sip:{quote(user)}@{DOMAIN}"
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.connect(server)
         self.sock.settimeout(5)
         self.here = "{}:{}".format(*self.sock.getsockname())
         self.cseq = self.nc = 0
         self.challenges: list[tuple[str, str]] = []
-        self.last_line = ""
+        self.last_line = self.last_answer = ""
 
     def register(self, line: str = "") -> int:
         """Send a REGISTER; the status of the answer, whose challenges are kept."""
@@ -53,13 +55,13 @@ class Guesser:
             (
                 f"REGISTER sip:{DOMAIN} SIP/2.0\r\n"
                 f"Via: SIP/2.0/UDP {self.here};branch=z9hG4bKg{self.cseq};rport\r\n"
-                f"Max-Forwards: 70\r\nFrom: <sip:{self.user}@{DOMAIN}>;tag=g\r\n"
-                f"To: <sip:{self.user}@{DOMAIN}>\r\nCall-ID: g-{self.here}\r\n"
-                f"CSeq: {self.cseq} REGISTER\r\nContact: <sip:{self.user}@{self.here}>\r\n"
+                f"Max-Forwards: 70\r\nFrom: <{self.address}>;tag=g\r\n"
+                f"To: <{self.address}>\r\nCall-ID: g-{self.here}\r\n"
+                f"CSeq: {self.cseq} REGISTER\r\nContact: <sip:{quote(self.user)}@{self.here}>\r\n"
                 f"{line}Content-Length: 0\r\n\r\n"
             ).encode()
         )
-        answer = self.sock.recv(65_535).decode()
+        answer = self.last_answer = self.sock.recv(65_535).decode()
         if found := CHALLENGE.findall(answer):
             self.challenges = found
             self.nc = 0

@@ -21,13 +21,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class PureSources(importlib.abc.MetaPathFinder):
-    """Finds `proxy.*` modules as Python sources even where a compiled twin lies beside them."""
+    """Finds our modules as Python sources even where a compiled twin lies beside them."""
 
     def find_spec(
         self, fullname: str, path: object = None, target: object = None
     ) -> importlib.machinery.ModuleSpec | None:
         source = ROOT.joinpath(*fullname.split(".")).with_suffix(".py")
-        if not fullname.startswith("proxy.") or not source.exists():
+        if not fullname.startswith(("proxy.", "workers.")) or not source.exists():
             return None
         return importlib.util.spec_from_file_location(fullname, source)
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from proxy.errors import ConfigError
-from workers.settings import Config, Section, Storage
+from workers.settings import Config, Section
 from workers.toml_lines import find_lines, line_of
 
 
@@ -53,8 +53,6 @@ def _validated(path: Path, text: str, data: dict[str, Any]) -> Config:
     if isinstance(data["node"], dict):
         data["node"].setdefault("runtime_dir", "var")
     data.setdefault("storage", {})
-    if isinstance(data["storage"], dict):
-        data["storage"].setdefault("urls", list(Storage().urls))
     try:
         config = Config.model_validate({**data, "path": path}, context={"folder": path.parent})
     except ValidationError as failure:

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import enum
 import os
+import time
+from collections import deque
 from contextlib import suppress
+from typing import Final
 
 from proxy.constants import INTERNAL_LISTENER
 from proxy.shm.inbox import FULL, WAKE
 from proxy.sip.scanner import hash_call_id
 from workers.child import Child
+
+KEPT: Final = 10_000
+KEPT_SECONDS: Final = 2.0  # by then nobody waits for it
 
 
 class Errand(enum.IntEnum):
@@ -41,3 +47,31 @@ def send_errand(child: Child, worker: int, errand: int, data: bytes) -> bool:
 def send_to_owner(child: Child, call_id: bytes, errand: int, data: bytes) -> bool:
     """Tell the worker that owns a Call-ID."""
     return send_errand(child, child.tables.shards.owner(hash_call_id(call_id)), errand, data)
+
+
+class Deliveries:
+    """Errands of a process that may be late: sent again while a worker's inbox is full or busy.
+
+    An inbox is busy when whoever holds its lock is not given the processor; on a machine with
+    too much to do that takes longer than a push may wait.
+    """
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+        self.kept: deque[tuple[float, int, int, bytes]] = deque(maxlen=KEPT)
+
+    def send(self, worker: int, errand: int, data: bytes) -> None:
+        """Tell a worker, after what has been kept."""
+        if self.kept or not send_errand(self.child, worker, errand, data):
+            self.kept.append((time.monotonic() + KEPT_SECONDS, worker, errand, data))
+
+    def repeat(self, now: float) -> None:
+        """Try again what could not be sent, each worker's in its order."""
+        stuck: set[int] = set()
+        for _ in range(len(self.kept)):
+            until, worker, errand, data = self.kept.popleft()
+            if until <= now:
+                continue
+            if worker in stuck or not send_errand(self.child, worker, errand, data):
+                stuck.add(worker)
+                self.kept.append((until, worker, errand, data))

@@ -102,9 +102,10 @@ class Asker:
         except TimeoutError:
             self.answer(question, 0, TOO_LATE)
         except (ClientError, OSError, ValueError) as error:
-            host = urlsplit(question.url).hostname  # the rest may hold what is nobody's business
-            self.child.log.debug("look-up failed", host=host, error=type(error).__name__)
             self.answer(question, 0, UNREACHABLE)
+            self.child.log.debug(
+                "look-up failed", host=host_of(question.url), error=type(error).__name__
+            )
         else:
             if len(body) > self.settings.answer_bytes:
                 self.answer(question, 0, TOO_LARGE)
@@ -131,3 +132,11 @@ class Asker:
         """Tell the worker; a full inbox loses it, and the worker's own clock ends the wait."""
         data = encode_answer(question.number, status, failure, body)
         send_errand(self.child, question.worker, Errand.HTTP_ANSWER, data)
+
+
+def host_of(url: str) -> str | None:
+    """The host that a URL names: the rest may hold what is nobody's business."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:  # it is no URL, and that may be why the look-up failed
+        return None

@@ -20,6 +20,7 @@ from workers.child import Child
 from workers.errands import Errand
 
 NUMBERS: Final = 0xFFFF_FFFF
+AGAIN_SECONDS: Final = 0.1
 
 
 class Answer(NamedTuple):
@@ -30,6 +31,20 @@ class Answer(NamedTuple):
 
 
 UNAVAILABLE: Final = Answer(int(Status.UNAVAILABLE), [])
+
+
+class Again:
+    """A question that could not be handed over: it is tried again until its time is over."""
+
+    def __init__(self, questions: Questions, message: bytes, pending: Pending) -> None:
+        self.questions = questions
+        self.message = message
+        self.pending = pending
+
+    def fire(self, timer: int, now: float) -> None:
+        """Once more."""
+        if not self.pending.done:
+            self.questions.send(self.message, self.pending)
 
 
 class Questions:
@@ -53,11 +68,16 @@ class Questions:
             return
         self.number = self.number + 1 & NUMBERS
         message = encode_question(Question(kind, self.child.index, self.number, fields))
-        if self.child.tables.questions.push(INTERNAL_LISTENER, b"", 0, message) == FULL:
-            pending.finish(UNAVAILABLE)
-            return
         self._forget_the_late()
         self.open[self.number] = pending, []
+        self.send(message, pending)
+
+    def send(self, message: bytes, pending: Pending) -> None:
+        """Hand a question over; again a little later if the way is full, or its lock is busy."""
+        if self.child.tables.questions.push(INTERNAL_LISTENER, b"", 0, message) == FULL:
+            again = Again(self, message, pending)
+            self.node.layer.timers.start(self.node.now, AGAIN_SECONDS, again, 0)
+            return
         with suppress(BlockingIOError):
             os.eventfd_write(self.child.reader_eventfds[READER_STORAGE], 1)
 

@@ -351,9 +351,10 @@ class Flood(Section):
 class Storage(Section):
     """Databases: which, and what is written to them when."""
 
-    urls: Annotated[tuple[DatabaseUrl, ...], Field(min_length=1, max_length=8, repr=False)] = (
-        "sqlite:///var/sipherd.db",
-    )
+    urls: Annotated[
+        tuple[DatabaseUrl, ...],
+        Field(min_length=1, max_length=8, repr=False, validate_default=True),
+    ] = ("sqlite:///var/sipherd.db",)
     mode: Mode = NO_DB
     policy: Policy = "failover"
     interval_seconds: Annotated[Fraction, Field(ge=0.1, le=3_600)] = 10.0

@@ -64,6 +64,7 @@ class DialogRecord:
     due: int = 0
     flags: int = 0
     user_flags: int = 0
+    branch: int = 0  # a hash of that of the INVITE
     invite_cseq: int = 0
     end_reason: int = EndReason.NONE
     end_code: int = 0
@@ -149,6 +150,7 @@ def decode(key: bytes, payload: bytes) -> DialogRecord:
         due=get_u32(p, at.AT_DUE),
         flags=get_u32(p, at.AT_FLAGS),
         user_flags=get_u32(p, at.AT_USER_FLAGS),
+        branch=get_u32(p, at.AT_BRANCH),
         invite_cseq=get_u32(p, at.AT_INVITE_CSEQ),
         end_reason=get_u16(p, at.AT_END_REASON),
         end_code=get_u16(p, at.AT_END_CODE),
@@ -233,6 +235,7 @@ def encode(record: DialogRecord) -> bytes:
         (at.AT_DUE, record.due),
         (at.AT_FLAGS, record.flags),
         (at.AT_USER_FLAGS, record.user_flags),
+        (at.AT_BRANCH, record.branch),
         (at.AT_INVITE_CSEQ, record.invite_cseq),
     ):
         put_u32(head, where, value)

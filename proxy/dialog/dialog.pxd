@@ -28,13 +28,14 @@ cdef class Dialog:
     cdef public bint from_caller, cancelled
 
     @cython.locals(draft=bytearray, _=int)
-    cpdef provisional(self, Message response, bytes socket, bytes destination)
+    cpdef provisional(self, Message response, bytes socket, bytes destination,
+                      bint behind_nat=*)
     @cython.locals(draft=bytearray, _=int, revived=bint)
-    cpdef answered(self, Message response, bytes socket, bytes destination)
+    cpdef answered(self, Message response, bytes socket, bytes destination, bint behind_nat=*)
     @cython.locals(draft=bytearray, _=int, leg=Py_ssize_t, p="const unsigned char *")
     cpdef acknowledged(self)
     @cython.locals(draft=bytearray, _=int, was_live=bint, ended=bint)
-    cpdef bint hung_up(self, Message bye) except *
+    cpdef bint hung_up(self, Message bye, bint accepted=*) except *
     @cython.locals(draft=bytearray, _=int, leg=Py_ssize_t, at=Py_ssize_t)
     cpdef requested(self, Message request)
     @cython.locals(payload=bytes, _=int, leg=Py_ssize_t)

@@ -102,16 +102,23 @@ class Dialog:
 
     # -- what messages do to it ---------------------------------------------------------------
 
-    def provisional(self, response: Message, socket: bytes, destination: bytes) -> None:
-        """A 1xx other than 100 goes upstream; the callee is at `destination`, we at `socket`."""
+    def provisional(
+        self, response: Message, socket: bytes, destination: bytes, behind_nat: bool = False
+    ) -> None:
+        """A 1xx other than 100 goes upstream; the callee is at `destination`, we at `socket`.
+
+        `behind_nat`: it is there whatever its Contact says.
+        """
         for _ in range(ATTEMPTS):
             draft = after_provisional(
-                self.payload, self.store, self.did, response, socket, destination
+                self.payload, self.store, self.did, response, socket, destination, behind_nat
             )
             if draft is None or self._commit(draft):
                 return
 
-    def answered(self, response: Message, socket: bytes, destination: bytes) -> None:
+    def answered(
+        self, response: Message, socket: bytes, destination: bytes, behind_nat: bool = False
+    ) -> None:
         """A 2xx to the INVITE goes upstream."""
         for _ in range(ATTEMPTS):
             revived = self.payload[AT_STATE] == DELETED
@@ -122,6 +129,7 @@ class Dialog:
                 response,
                 socket,
                 destination,
+                behind_nat,
                 self.cancelled,
             )
             if draft is None:
@@ -146,12 +154,21 @@ class Dialog:
             if self._commit(draft):
                 return
 
-    def hung_up(self, bye: Message) -> bool:
-        """A BYE goes on, from either side; whether that has ended the last of the dialogs."""
+    def hung_up(self, bye: Message, accepted: bool = False) -> bool:
+        """A BYE goes on, from either side; whether that has ended the last of the dialogs.
+
+        `bye` may be the 2xx to it as well: it has been `accepted`.
+        """
         for _ in range(ATTEMPTS):
             was_live = self.payload[AT_STATE] != DELETED
             draft = after_bye(
-                self.payload, self.store, self.leg, self.from_caller, bye.cseq, self.cancelled
+                self.payload,
+                self.store,
+                self.leg,
+                self.from_caller,
+                bye.cseq,
+                self.cancelled,
+                accepted,
             )
             if draft is None:
                 return False

@@ -1,7 +1,8 @@
 """Where things are in the bytes of a dialog's record, version 1.
 
-The key is Call-ID, a zero byte, and the tag of the caller. Numbers are little-endian; times in
-ms and s are milliseconds and seconds since 1970; 0 stands for "not yet".
+The key is Call-ID, a zero byte, and the tag of the caller; for another INVITE under the same names
+a zero byte and the did follow. Numbers are little-endian; times in ms and s are milliseconds and
+seconds since 1970; 0 stands for "not yet".
 
     0   u8  format (1)      1   u8  callee legs     2   u8  state           3   u8  profiles joined
     4   u32 total length    8   u64 version (HLC)
@@ -13,7 +14,7 @@ ms and s are milliseconds and seconds since 1970; 0 stands for "not yet".
     80  u16 end reason      82  u16 end code        84  u16 owner node      86  u16 zero
     88  u16 lengths of: From URI, To URI, caller's contact, its routes, its socket, sharing tag,
             variables, profiles, source address, caller's SDP
-    108 u32 zero
+    108 u32 hash of the branch of the INVITE, which tells it from others under the same names
     112 72 bytes per callee leg:
         0   u8 state        1   u8 flags            2   u16 end code        4   u16 end reason
         6   u16 zero        8   u32 its last CSeq   12  u32 the caller's last CSeq towards it
@@ -60,6 +61,7 @@ AT_END_REASON: Final = 80
 AT_END_CODE: Final = 82
 AT_OWNER: Final = 84
 AT_LENGTHS: Final = 88
+AT_BRANCH: Final = 108
 
 FROM_URI: Final = 0
 TO_URI: Final = 1
@@ -117,12 +119,14 @@ RACE: Final = 512  # a CANCEL and a 2xx crossed
 CANCELLED: Final = 1024
 END_WANTED: Final = 2048  # somebody wants it ended, for the end reason that is set
 BYES_OPEN: Final = 4096  # it has ended by us, and a BYE of ours may not have arrived yet
+CALLER_BEHIND_NAT: Final = 16384  # it is reached where its INVITE came from
 SEALED: Final = 8192  # its call detail record is being written: it has ended for good
 
 # Flags of a leg.
 LEG_HAS_BYE: Final = 1  # somebody has hung up, perhaps before there was an answer
 BYE_TO_CALLEE: Final = 2  # a BYE of ours has no final response yet
 BYE_TO_CALLER: Final = 4
+LEG_BEHIND_NAT: Final = 8  # it is reached where it was called, whatever its Contact says
 
 # What a record counts for in the table's sum of units: early in the low half, active in the high.
 UNITS_EARLY: Final = 1

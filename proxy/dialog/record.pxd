@@ -2,6 +2,7 @@ cimport cython
 
 from proxy.shm.words cimport get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
 
+cdef int AT_BRANCH
 cdef int AT_CREATED, AT_DID, AT_DUE, AT_EPOCH, AT_FLAGS, AT_INVITE_CSEQ, AT_LEGS, AT_LENGTH
 cdef int AT_LENGTHS, AT_LIFETIME, AT_NODE, AT_OWNER, AT_STATE, AT_VERSION, DID_END, FORMAT
 cdef int HEAD, LEG, LEG_ANSWERED, LEG_AT_STRINGS, LEG_CALLER_CSEQ, LEG_LENGTHS
@@ -34,7 +35,7 @@ cpdef Py_ssize_t find_leg(bytes payload, bytes tag) except -2
                d="const unsigned char *", index=int)
 cpdef bytes begin(bytes did, unsigned long long version, unsigned int owner,
                   unsigned long long now_ms, unsigned int due, unsigned int lifetime,
-                  unsigned int flags, unsigned int cseq, tuple strings)
+                  unsigned int flags, unsigned int cseq, unsigned int branch, tuple strings)
 @cython.locals(p="const unsigned char *", q="unsigned char *", buffer=bytearray, grown=bytearray,
                legs=int, old=Py_ssize_t, size=Py_ssize_t, pieces=tuple)
 cpdef bytearray grown_by_leg(bytes payload, int state, unsigned int cseq,

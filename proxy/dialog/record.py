@@ -5,6 +5,7 @@ from __future__ import annotations
 import cython
 
 from proxy.dialog.layout import (
+    AT_BRANCH,
     AT_CREATED,
     AT_DID,
     AT_DUE,
@@ -161,6 +162,7 @@ def begin(
     lifetime: int,
     flags: int,
     cseq: int,
+    branch: int,
     strings: tuple[bytes, ...],
 ) -> bytes:
     """The record of an INVITE that is about to be sent on; its strings in the layout's order."""
@@ -177,6 +179,7 @@ def begin(
     put_u32(p, AT_DUE, due)
     put_u32(p, AT_FLAGS, flags)
     put_u32(p, AT_INVITE_CSEQ, cseq)
+    put_u32(p, AT_BRANCH, branch)
     put_u16(p, AT_OWNER, owner)
     size = HEAD
     at = AT_LENGTHS

@@ -54,7 +54,6 @@ class EndReason(IntEnum):
     CANCELLED = 8
     FAILED = 9
     SETUP_TIMEOUT = 10
-    REPLACED = 11
 
 
 END_WORDS: dict[EndReason, str] = {
@@ -69,7 +68,6 @@ END_WORDS: dict[EndReason, str] = {
     EndReason.CANCELLED: "Cancelled",
     EndReason.FAILED: "Failed",
     EndReason.SETUP_TIMEOUT: "Setup Timeout",
-    EndReason.REPLACED: "Replaced",
 }
 
 IGNORE = None

@@ -5,7 +5,7 @@ from proxy.dialog.record cimport (
 )
 from proxy.dialog.route_set cimport routes_to_callee, target_of
 from proxy.dialog.store cimport DialogStore
-from proxy.shm.words cimport get_u32, put_u16, put_u32, put_u64
+from proxy.shm.words cimport get_u32, get_u64, put_u16, put_u32, put_u64
 from proxy.sip.message cimport Message
 
 cdef bytes TABLE
@@ -15,6 +15,7 @@ cdef int AT_ANSWERED, AT_DUE, AT_END_CODE, AT_END_REASON, AT_ENDED, AT_FLAGS, AT
 cdef int AT_LEGS, AT_LIFETIME, AT_STATE, AT_TIMEOUT, CONTACT, HEAD, LEG
 cdef int LEG_ANSWERED, LEG_CALLER_CSEQ, LEG_CONTACT, LEG_CSEQ, LEG_END_REASON, LEG_ENDED
 cdef int LEG_FLAGS, LEG_HAS_BYE, LEG_ROUTES, LEG_STATE
+cdef int LEG_BEHIND_NAT, LEG_DESTINATION, LEG_SOCKET, LEG_TAG
 cdef unsigned int RACE, CANCELLED, BYES_OPEN, END_WANTED, SEALED, WATCHED
 cdef int DIALOG_LEGS, SIGN_OF_LIFE_S, BYE_AGAIN_S
 
@@ -23,17 +24,20 @@ cpdef bint is_fresh(bytes payload, DialogStore store) except *
 @cython.locals(p="const unsigned char *", state=int, to=int, tag=bytes, leg=Py_ssize_t,
                draft=bytearray)
 cpdef bytearray after_provisional(bytes payload, DialogStore store, bytes did, Message response,
-                                  bytes socket, bytes destination)
+                                  bytes socket, bytes destination, bint behind_nat)
 @cython.locals(p="const unsigned char *", leg=Py_ssize_t, contact=bytes, routes=bytes, event=int,
                draft=bytearray, to=int, cseq="unsigned int", tag=bytes)
 cpdef bytearray after_success(bytes payload, DialogStore store, bytes did, Message response,
-                              bytes socket, bytes destination, bint cancelled)
+                              bytes socket, bytes destination, bint behind_nat,
+                              bint cancelled)
+@cython.locals(p="const unsigned char *", at=Py_ssize_t)
+cdef Py_ssize_t spare_leg(bytes payload) except -2
 @cython.locals(p="unsigned char *", until="long long")
 cdef open_up(bytearray draft, DialogStore store, int status, bint cancelled)
 @cython.locals(p="const unsigned char *", q="unsigned char *", at=Py_ssize_t, ends=bint,
-               draft=bytearray, reason=int)
+               draft=bytearray, reason=int, last="unsigned int")
 cpdef bytearray after_bye(bytes payload, DialogStore store, Py_ssize_t leg, bint from_caller,
-                          unsigned int cseq, bint cancelled)
+                          unsigned int cseq, bint cancelled, bint accepted)
 cpdef watch(bytearray draft, DialogStore store)
 @cython.locals(p="unsigned char *", at=Py_ssize_t, unanswered="unsigned int")
 cpdef close(bytearray draft, DialogStore store, int reason, bint cancelled)

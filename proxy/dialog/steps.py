@@ -26,15 +26,19 @@ from proxy.dialog.layout import (
     HEAD,
     LEG,
     LEG_ANSWERED,
+    LEG_BEHIND_NAT,
     LEG_CALLER_CSEQ,
     LEG_CONTACT,
     LEG_CSEQ,
+    LEG_DESTINATION,
     LEG_END_REASON,
     LEG_ENDED,
     LEG_FLAGS,
     LEG_HAS_BYE,
     LEG_ROUTES,
+    LEG_SOCKET,
     LEG_STATE,
+    LEG_TAG,
     RACE,
     SEALED,
 )
@@ -51,7 +55,7 @@ from proxy.dialog.route_set import routes_to_callee, target_of
 from proxy.dialog.states import EVENTS, EndReason, Event, State, flatten
 from proxy.dialog.store import DialogStore
 from proxy.limits.bounds import DIALOG_LEGS
-from proxy.shm.words import get_u32, put_u16, put_u32, put_u64
+from proxy.shm.words import get_u32, get_u64, put_u16, put_u32, put_u64
 from proxy.sip.message import Message
 
 TABLE = flatten()
@@ -81,6 +85,7 @@ def after_provisional(
     response: Message,
     socket: bytes,
     destination: bytes,
+    behind_nat: bool,
 ) -> bytearray | None:
     """A 1xx goes upstream: a callee rings, or is known to ring already."""
     p = payload
@@ -102,6 +107,8 @@ def after_provisional(
             socket,
             destination,
         )
+        if behind_nat:
+            draft[HEAD + p[AT_LEGS] * LEG + LEG_FLAGS] |= LEG_BEHIND_NAT
     elif to == state and is_fresh(payload, store):
         return None
     else:
@@ -118,6 +125,7 @@ def after_success(
     response: Message,
     socket: bytes,
     destination: bytes,
+    behind_nat: bool,
     cancelled: bool,
 ) -> bytearray | None:
     """A 2xx goes upstream: one of the dialogs is confirmed."""
@@ -145,14 +153,38 @@ def after_success(
             payload, CONFIRMED_NA, cseq, 0, tag, contact, routes, socket, destination
         )
     else:
-        return None
+        leg = spare_leg(payload)
+        if leg < 0:
+            return None
+        for field, text in (
+            (LEG_TAG, response.to_tag),
+            (LEG_CONTACT, contact),
+            (LEG_ROUTES, routes),
+            (LEG_SOCKET, socket),
+            (LEG_DESTINATION, destination),
+        ):
+            payload = with_leg_string(payload, leg, field, text)
     draft = bytearray(payload)
     draft[leg + LEG_STATE] = CONFIRMED_NA
+    if behind_nat:
+        draft[leg + LEG_FLAGS] |= LEG_BEHIND_NAT
     put_u64(draft, leg + LEG_ANSWERED, store.wall_ms)
     to = TABLE[p[AT_STATE] * EVENTS + event]
     if to:
         open_up(draft, store, response.status, cancelled)
     return draft
+
+
+def spare_leg(payload: bytes) -> int:
+    """A leg whose place an answer may take when there is none free: one that only rings, or -1.
+
+    Who lets many tags ring must not get an answer past the books.
+    """
+    p = payload
+    at = HEAD + p[AT_LEGS] * LEG - LEG
+    while at >= HEAD and get_u64(p, at + LEG_ANSWERED):
+        at -= LEG
+    return at if at >= HEAD else -1
 
 
 def open_up(draft: bytearray, store: DialogStore, status: int, cancelled: bool) -> None:
@@ -180,9 +212,19 @@ def watch(draft: bytearray, store: DialogStore) -> None:
 
 
 def after_bye(
-    payload: bytes, store: DialogStore, leg: int, from_caller: bool, cseq: int, cancelled: bool
+    payload: bytes,
+    store: DialogStore,
+    leg: int,
+    from_caller: bool,
+    cseq: int,
+    cancelled: bool,
+    accepted: bool,
 ) -> bytearray | None:
-    """A BYE goes on: the leg it was sent in ends, and with the last one all of it."""
+    """A BYE goes on: the leg it was sent in ends, and with the last one all of it.
+
+    One whose CSeq does not rise will be refused by its receiver (RFC 3261 §12.2.2), and then the
+    call goes on: it ends nothing before it has been `accepted`.
+    """
     p = payload
     if leg < 0:
         return None
@@ -190,9 +232,12 @@ def after_bye(
     ends = TABLE[p[leg + LEG_STATE] * EVENTS + BYE] != 0
     if not ends and p[leg + LEG_FLAGS] & LEG_HAS_BYE:
         return None
+    last = get_u32(p, at)
+    if not accepted and last and cseq <= last:
+        return None
     draft = bytearray(payload)
     q = draft
-    if cseq > get_u32(p, at):
+    if cseq > last:
         put_u32(q, at, cseq)
     draft[leg + LEG_FLAGS] |= LEG_HAS_BYE
     if ends:

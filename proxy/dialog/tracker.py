@@ -7,21 +7,29 @@ came by Record-Route says whether it is really that one. (OpenSIPS: DID_FALLBACK
 from __future__ import annotations
 
 from proxy.dialog.dialog import Dialog, make_dialog
-from proxy.dialog.layout import AT_INVITE_CSEQ, AT_STATE, REFUSED
-from proxy.dialog.record import begin, did_of, find_leg, is_sound, key_of
+from proxy.dialog.layout import (
+    AT_ANSWERED,
+    AT_BRANCH,
+    AT_FLAGS,
+    AT_INVITE_CSEQ,
+    AT_STATE,
+    REFUSED,
+    SEALED,
+)
+from proxy.dialog.record import begin, did_of, did_text, find_leg, is_sound, key_of
 from proxy.dialog.route_set import routes_to_caller, target_of
-from proxy.dialog.states import EndReason, Event, State
+from proxy.dialog.states import State
 from proxy.dialog.store import DialogStore
 from proxy.limits.bounds import DIALOG_URI_BYTES
 from proxy.limits.counters import DIALOGS_UNTRACKED, PROCESSED_DIALOGS
-from proxy.shm.words import get_u32
+from proxy.shm.words import get_u32, get_u64
 from proxy.sip.message import Message
 
+CONFIRMED = int(State.CONFIRMED)
 DELETED = int(State.DELETED)
-GONE = int(Event.GONE)
-REPLACED = int(EndReason.REPLACED)
 URI_BYTES = DIALOG_URI_BYTES
 NOTHING = b""
+COOKIE = b"z9hG4bK"
 ATTEMPTS = 8
 
 
@@ -41,66 +49,76 @@ class Tracker:
     ) -> Dialog | None:
         """The dialogs that an initial INVITE is about to set up; None when the table is full.
 
-        The same INVITE again, in a worker that replaced its own, gets the dialog it has already.
+        The same INVITE again, in a worker that replaced its own, gets the dialog it has already; if
+        that has failed meanwhile, it begins anew under its did. Any other INVITE is a call of its
+        own, whatever its sender calls it: also a second branch of one that was forked before us.
         """
         store = self.store
-        rules = store.rules
         key = key_of(invite.call_id, invite.from_tag)
+        branch = self.branch_hash(invite.branch, invite.request_uri)
         for _ in range(ATTEMPTS):
+            did = store.new_did()
+            beside = False
             payload, stamp = store.read(key)
             if payload is not None:
-                cseq = get_u32(payload, AT_INVITE_CSEQ)
-                if cseq == invite.cseq:
-                    return make_dialog(store, key, payload, stamp)
-                if cseq > invite.cseq or not self._put_aside(key, payload, stamp):
+                if is_same(payload, invite.cseq, branch):
+                    if payload[AT_STATE] != DELETED:
+                        return make_dialog(store, key, payload, stamp)
+                    did = did_of(payload)
+                elif payload[AT_STATE] != DELETED:
+                    beside = True  # nobody may take the place of a call that goes on
+                    stamp = 0
+                elif self._put_aside(key, payload, stamp):
+                    stamp = 0
+                else:
                     break
-            made = begin(
-                store.new_did(),
-                store.clock.tick(store.wall_ms, 0),
-                rules.node,
-                store.wall_ms,
-                store.wall + rules.setup_seconds,
-                lifetime or rules.default_timeout,
-                flags,
-                invite.cseq,
-                (
-                    at_most(invite.from_uri),
-                    at_most(invite.to_uri),
-                    target_of(invite),
-                    routes_to_caller(invite),
-                    socket,
-                    rules.tag,
-                    NOTHING,
-                    NOTHING,
-                    source,
-                    NOTHING,
-                ),
-            )
-            stamp = store.write(key, 0, made)
+            made = self._begun(invite, did, branch, socket, flags, lifetime, source)
+            place = key + b"\0" + did_text(made) if beside else key
+            stamp = store.write(place, stamp, made)
             if stamp > REFUSED:
                 store.counters.add(PROCESSED_DIALOGS, 1)
-                return make_dialog(store, key, made, stamp)
+                return make_dialog(store, place, made, stamp)
             if stamp:
                 break
         store.counters.add(DIALOGS_UNTRACKED, 1)
         return None
 
-    def find(self, message: Message) -> Dialog | None:
-        """The dialog that a message with both tags belongs to, as its sender sees it."""
+    def find(self, message: Message, did: bytes = NOTHING) -> Dialog | None:
+        """The dialog that a message with both tags belongs to, as its sender sees it.
+
+        With a `did` that dialog or none.
+        """
         if not message.to_tag:
             return None
-        found = self._leg_of(message, message.from_tag, message.to_tag, True)
+        found = self._leg_of(message, message.from_tag, message.to_tag, True, did)
         if found is None:
-            found = self._leg_of(message, message.to_tag, message.from_tag, False)
+            found = self._leg_of(message, message.to_tag, message.from_tag, False, did)
         return found
 
-    def of_response(self, response: Message) -> Dialog | None:
-        """The dialogs that a response to an initial INVITE belongs to; None for any other."""
-        key = key_of(response.call_id, response.from_tag)
+    def of_invite(self, message: Message, branch: bytes, did: bytes = NOTHING) -> Dialog | None:
+        """The dialogs of the INVITE that came with `branch`, or with what has this did.
+
+        For a response to it, or for it again when it comes back to us; None for any other.
+        """
+        key = key_of(message.call_id, message.from_tag)
         payload, stamp = self.store.read(key)
-        if payload is None or get_u32(payload, AT_INVITE_CSEQ) != response.cseq:
+        if did and (payload is None or did_text(payload) != did):
+            key = key + b"\0" + did
+            payload, stamp = self.store.read(key)
+        if payload is None or get_u32(payload, AT_INVITE_CSEQ) != message.cseq:
+            return None
+        if not did and get_u32(payload, AT_BRANCH) != self.branch_hash(branch, NOTHING):
             return None
         return make_dialog(self.store, key, payload, stamp)
+
+    def branch_hash(self, branch: bytes, request_uri: bytes) -> int:
+        """What tells an INVITE from others under the same Call-ID and tag.
+
+        Telephones of RFC 2543 do not number their branches, but then they do not fork either.
+        """
+        if not branch.startswith(COOKIE):
+            branch = request_uri
+        return self.store.table.hash_of(branch)
 
     def open(self, key: bytes) -> Dialog | None:
         """The dialogs under a key."""
@@ -121,11 +139,55 @@ class Tracker:
                 return True
         return False
 
+    def _begun(
+        self,
+        invite: Message,
+        did: bytes,
+        branch: int,
+        socket: bytes,
+        flags: int,
+        lifetime: int,
+        source: bytes,
+    ) -> bytes:
+        store = self.store
+        rules = store.rules
+        return begin(
+            did,
+            store.clock.tick(store.wall_ms, 0),
+            rules.node,
+            store.wall_ms,
+            store.wall + rules.setup_seconds,
+            lifetime or rules.default_timeout,
+            flags,
+            invite.cseq,
+            branch,
+            (
+                at_most(invite.from_uri),
+                at_most(invite.to_uri),
+                target_of(invite),
+                routes_to_caller(invite),
+                socket,
+                rules.tag,
+                NOTHING,
+                NOTHING,
+                source,
+                NOTHING,
+            ),
+        )
+
     def _leg_of(
-        self, message: Message, caller_tag: bytes, callee_tag: bytes, from_caller: bool
+        self,
+        message: Message,
+        caller_tag: bytes,
+        callee_tag: bytes,
+        from_caller: bool,
+        did: bytes,
     ) -> Dialog | None:
         key = key_of(message.call_id, caller_tag)
         payload, stamp = self.store.read(key)
+        if did and (payload is None or did_text(payload) != did):
+            key = key + b"\0" + did
+            payload, stamp = self.store.read(key)
         if payload is None:
             return None
         leg = find_leg(payload, callee_tag)
@@ -139,18 +201,29 @@ class Tracker:
     def _put_aside(self, key: bytes, payload: bytes, stamp: int) -> bool:
         """The caller tries again with the same Call-ID and tag (§8.1.3.5), after a 407 perhaps.
 
-        What there was before ends and gets a key of its own, under which its time runs out. A death
-        in between leaves it twice, under one did. False when it is a call that is up: nobody may
-        take its place.
+        What there was before has ended. It gets a key of its own, under which its time runs out. A
+        death in between leaves it twice, under one did. False when there is no room for both: a
+        record that is to be written in the end must not get lost.
         """
         store = self.store
-        old = make_dialog(store, key, payload, stamp)
-        if old.is_live:
-            old.end(GONE, REPLACED, 0)
-            if old.is_live:
-                return False
-        store.write(b"\0".join((key, old.did)), 0, old.payload)
-        return store.remove(key, old.stamp)
+        aside = store.write(key + b"\0" + did_text(payload), 0, payload)
+        return aside != REFUSED and store.remove(key, stamp)
+
+
+def is_same(payload: bytes, cseq: int, branch: int) -> bool:
+    """Whether a record is that of this very INVITE, which has been sent again.
+
+    Who has acknowledged the answer does not send it again; and a record that has been answered or
+    is being written stands for a call that has been.
+    """
+    p = payload
+    if get_u32(p, AT_BRANCH) != branch or get_u32(p, AT_INVITE_CSEQ) != cseq:
+        return False
+    if p[AT_STATE] == CONFIRMED:
+        return False
+    if p[AT_STATE] != DELETED:
+        return True
+    return get_u64(p, AT_ANSWERED) == 0 and not get_u32(p, AT_FLAGS) & SEALED
 
 
 def at_most(uri: bytes) -> bytes:

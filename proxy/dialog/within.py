@@ -34,13 +34,17 @@ class Content:
 NOTHING = Content()
 
 
-def way_to(side: Leg) -> Way:
-    """From the route set and the remote target of one side; BadMessage when it has none."""
+def way_to(side: Leg, reached_at: bytes = b"") -> Way:
+    """From the route set and the remote target of one side; BadMessage when it has none.
+
+    `reached_at` is the address of one behind a NAT, who says in Contact where it is inside.
+    """
     if not side.contact:
         raise BadMessage("the remote target of the dialog is not known")
     routes = tuple(split_commas(side.routes)) if side.routes else ()
     if not routes:
-        return Way(side.contact, (), side.contact, side.socket)
+        next_hop = b"sip:" + reached_at if reached_at else side.contact
+        return Way(side.contact, (), next_hop, side.socket)
     first = parse_name_addr(routes[0]).uri
     if parse_uri(first).lr:
         return Way(side.contact, routes, first, side.socket)

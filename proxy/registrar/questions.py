@@ -95,6 +95,6 @@ class UrisQuestion(Question):
         return [self.username, self.domain]
 
     def encode(self, rows: Rows) -> bytes | None:
-        """The names, NUL between them."""
-        names = b"\0".join(row[0] for row in rows if row[0])
+        """The names, NUL between them; of this very user, whatever the database takes for equal."""
+        names = b"\0".join(row[1] for row in rows if row[0] == self.username and row[1])
         return names or None

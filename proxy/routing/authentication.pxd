@@ -6,7 +6,6 @@ from proxy.routing.exchange cimport Exchange
 from proxy.routing.inquiries cimport Inquiries
 from proxy.routing.node cimport Node
 from proxy.routing.nonce cimport Nonces, serial_of
-from proxy.shm.arena cimport fold
 from proxy.shm.nonce_table cimport NonceTable
 from proxy.sip.credentials cimport Credentials, parse_credentials
 from proxy.sip.digest cimport Verifier, challenge
@@ -57,8 +56,12 @@ cdef class Authentication:
     cpdef SubscriberQuestion question(self, Credentials given)
     @cython.locals(message=Message, index=int, given=Credentials)
     cpdef consume(self, Exchange request, bytes realm)
+    cpdef bint is_at_home(self, Exchange request, User user, Uri uri) except *
     cpdef bint is_own(self, Exchange request, User user, Uri uri) except *
 
 @cython.locals(message=Message)
 cpdef Uri address_asked(Exchange request, bint www)
 cpdef unavailable(Exchange request)
+
+@cython.locals(plain=bytes)
+cpdef bint spells(bytes user, bytes name) except *

@@ -29,7 +29,6 @@ from proxy.registrar.subscriber import ha1_in, has_ha1
 from proxy.routing.exchange import Exchange
 from proxy.routing.inquiries import Inquiries
 from proxy.routing.nonce import Nonces, serial_of
-from proxy.shm.arena import fold
 from proxy.shm.nonce_table import ACCEPTED, EVICTING, NonceTable
 from proxy.sip.credentials import Credentials, parse_credentials
 from proxy.sip.digest import Verifier, challenge
@@ -103,7 +102,10 @@ class Authentication:
         """The realm of a request about this address: the configured one, else its domain."""
         if self.rules.realm:
             return self.rules.realm
-        return uri.host if request.node.identity.serves(uri.host) else self.rules.default_realm
+        domains = request.node.identity.domains
+        # Where the domain tells no users apart, invented subdomains must not fill the cache.
+        named = domains.serves(uri.host) if self.rules.use_domain else uri.host in domains.served
+        return uri.host if named else self.rules.default_realm
 
     def realm_about(self, request: Exchange, www: bool) -> bytes:
         """The realm of the To (as a registrar) or From address."""
@@ -172,7 +174,7 @@ class Authentication:
     def use_nonce(self, request: Exchange, given: Credentials, issued_ms: int) -> int:
         """Count one use of a nonce: 1, or 0 for a replay, or -1 while that cannot be told."""
         node = request.node
-        twin = fold(request.message.data, 0) ^ fold(request.source.hostport, 1)
+        twin = self.nonces.twin(request.message.data, request.source.hostport)
         nc = given.nc if given.nc else 1
         try:
             verdict = self.used.use(serial_of(given.nonce), issued_ms, nc, twin, node.wall)
@@ -206,15 +208,17 @@ class Authentication:
 
     # -- who may be who -------------------------------------------------------------------------
 
+    def is_at_home(self, request: Exchange, user: User, uri: Uri) -> bool:
+        """Whether an address is in the user's own domain, or in one that shares its realm."""
+        if uri.host != user.realm and self.realm_of(request, uri) != user.realm:
+            return False
+        if uri.host == user.realm and request.method != "REGISTER":
+            return True  # with any port; a REGISTER would make another record for each
+        return request.node.identity.is_ours(uri)
+
     def is_own(self, request: Exchange, user: User, uri: Uri) -> bool:
         """Whether an address is the user's by its spelling alone."""
-        if unescape_user(uri.user) != user.name:
-            return False
-        if uri.host == user.realm:
-            return True
-        # One realm for all our domains, or the address we listen on in the place of a domain.
-        shared = bool(self.rules.realm) or user.realm == self.rules.default_realm
-        return shared and request.node.identity.is_ours(uri)
+        return spells(uri.user, user.name) and self.is_at_home(request, user, uri)
 
     async def owns(self, request: Exchange, user: User, uri: Uri) -> bool | None:
         """Whether an address is the user's, by `dbaliases` or `uri` too; None: nobody can tell."""
@@ -225,11 +229,20 @@ class Authentication:
             name, _, domain = alias.body.partition(b"\0")
             if name == user.name and domain == user.realm:
                 return True
+        if not uri.user or not self.is_at_home(request, user, uri):
+            return False  # a domain is nobody's, and another domain's names are not in `uri`
         uris = await self.inquiries.find(UrisQuestion(user.name, user.realm))
-        named = uris is not None and unescape_user(uri.user) in uris.body.split(b"\0")
-        if named and request.node.identity.is_ours(uri):
+        if uris is not None and unescape_user(uri.user) in uris.body.split(b"\0"):
             return True
         return None if alias is None or uris is None else False
+
+
+def spells(user: bytes, name: bytes) -> bool:
+    """Whether the user part of a URI stands for a name, by whatever escapes (RFC 3261 §19.1.4)."""
+    plain = unescape_user(user)
+    if plain == name and b"%" not in name:
+        return True
+    return plain == unescape_user(escape_user(name))  # ü is %C3%BC in a URI, and % is %25
 
 
 def address_asked(request: Exchange, www: bool) -> Uri:

@@ -16,13 +16,12 @@ from proxy.dialog.due import Intervals, Ping, end_due, next_due, pings_due
 from proxy.dialog.numbering import take_number
 from proxy.dialog.states import EndReason, Event, State
 from proxy.dialog.tracker import Tracker
-from proxy.dialog.within import Content, request_within, way_to
+from proxy.dialog.within import Content, Way, request_within, way_to
 from proxy.errors import BadMessage
 from proxy.limits.counters import DIALOG_BYES, DIALOG_PINGS
 from proxy.routing.exchange import Exchange
 from proxy.routing.node import Node
 from proxy.routing.own_request import UNREACHABLE, OwnRequest
-from proxy.sip.message import Message
 
 END_HEADERS = b"end_headers"  # the variable with header lines for the BYEs of an operator's end
 DEAD = frozenset({408, 481})
@@ -70,10 +69,9 @@ class DialogAgent:
 
     def _cancel(self, key: bytes) -> None:
         """Cancel the INVITE that is setting up the dialogs, if it was received here."""
-        call_id, tag = key.split(b"\0")[:2]
         for server in list(self.node.layer.servers.values()):
             invite = server.user
-            if isinstance(invite, Exchange) and sets_up(invite.message, call_id, tag):
+            if isinstance(invite, Exchange) and sets_up(invite, key):
                 invite.cancel(self.node.now)
 
     def _send_byes(self, record: DialogRecord) -> None:
@@ -152,7 +150,7 @@ class DialogAgent:
         """One request within a dialog, unless this very one is under way."""
         name = b"%b %b %d %b %d" % (record.key, leg.tag, to_caller, method.encode(), number)
         try:
-            way = way_to(record.caller if to_caller else leg)
+            way = way_within(record, leg, to_caller)
         except BadMessage:
             report(0)
             return
@@ -168,14 +166,18 @@ class DialogAgent:
             request.send_to(way.next_hop, way.socket)
 
 
-def sets_up(invite: Message, call_id: bytes, tag: bytes) -> bool:
-    """Whether an INVITE is the one that a record was made for."""
-    return (
-        invite.method == "INVITE"
-        and not invite.to_tag
-        and invite.call_id == call_id
-        and invite.from_tag == tag
-    )
+def way_within(record: DialogRecord, leg: Leg, to_caller: bool) -> Way:
+    """The way to one side of a dialog, through the NAT that it is behind perhaps."""
+    if to_caller:
+        hidden = record.flags & at.CALLER_BEHIND_NAT
+        return way_to(record.caller, record.source if hidden else b"")
+    return way_to(leg, leg.destination if leg.flags & at.LEG_BEHIND_NAT else b"")
+
+
+def sets_up(exchange: Exchange, key: bytes) -> bool:
+    """Whether a request is the INVITE that a record was made for."""
+    dialog = exchange.tracked
+    return dialog is not None and dialog.key == key and not exchange.message.to_tag
 
 
 def plan_byes(record: DialogRecord, reason: EndReason, now: int) -> bool:

@@ -19,4 +19,5 @@ cdef class Identity:
     cpdef bint is_listener(self, bytes host, int port) except *
     cpdef bint serves(self, bytes host) except *
     cpdef bint is_ours(self, Uri uri) except *
+    cpdef bint names_us(self, Uri uri) except *
     cpdef int listener_towards(self, Address address, int preferred) except -2

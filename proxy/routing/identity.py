@@ -39,6 +39,10 @@ class Identity:
             return uri.port == 0 or uri.port == SIP_PORT or uri.port in self.ports
         return self.is_listener(uri.host, uri.port)
 
+    def names_us(self, uri: Uri) -> bool:
+        """Whether somebody who gives this address claims to be one of our users."""
+        return self.domains.serves(uri.host) or self.is_ours(uri)
+
     def listener_towards(self, address: Address, preferred: int) -> int:
         """The listener to send from: `preferred` if its family fits; -1 if none does."""
         if self.listeners[preferred].is_v6 == address.is_v6:

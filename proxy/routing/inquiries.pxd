@@ -20,13 +20,16 @@ cdef class Inquiries:
     cdef readonly object ask
     cdef readonly object tell
     cdef readonly dict waiting
+    cdef readonly bint away
     cdef readonly double away_until
+    cdef readonly double heard_at
 
     @cython.locals(now="long long", answer=Answer)
     cpdef Answer known(self, Question question)
     cpdef fetch(self, Question question, Answer answer)
     cpdef answered(self, bytes key, bytes body)
-    cpdef failed(self, bytes key)
+    cpdef failed(self, bytes key, bint refused)
     cpdef told(self, bytes news)
     cpdef is_away(self)
+    cpdef is_back(self)
     cpdef go_on(self, bytes key, Answer answer)

@@ -1,7 +1,8 @@
 """What a policy wants to know of the database: from the cache, else asked once and awaited.
 
-While the database is away, what was known is good for longer (`stale_seconds`), and what was not
-known is not waited for: UNAVAILABLE, which becomes 503 and never 403.
+While the database is away, what was known is good for longer (`stale_seconds`) and nobody who is
+known waits; what was not known becomes 503 and never 403. A statement that the database refuses is
+no sign of its being away: that question alone stays without an answer.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from proxy.limits.counters import AUTH_FETCH_FAILURES, AUTH_FETCHES
 from proxy.registrar.answers import ABSENT, FOUND, UNKNOWN, Answer, Answers, answer_of
 from proxy.registrar.questions import Field, Question, Rows
 from proxy.routing.node import Node
-from proxy.routing.pending import Pending
+from proxy.routing.pending import LATE, Pending
+from proxy.storage.kinds import Status
 
 FETCH_SECONDS = bounds.FETCH_SECONDS
 WAITERS = bounds.FETCH_WAITERS
 AWAY_SECONDS = 1.0  # so long nobody else asks a database that did not answer
+REFUSED = 4  # told to other workers: the database would not have the question
 
 
 class Fetched(Protocol):
@@ -42,10 +45,11 @@ class Inquiry:
     def resume(self, pending: Pending) -> None:
         """The answer, or LATE."""
         fetched = pending.result
-        if not fetched or fetched.status != 0:
-            self.inquiries.failed(self.question.key)
+        key = self.question.key
+        if fetched and fetched.status == Status.ANSWERED:
+            self.inquiries.answered(key, self.question.encode(fetched.rows))
         else:
-            self.inquiries.answered(self.question.key, self.question.encode(fetched.rows))
+            self.inquiries.failed(key, bool(fetched) and fetched.status == Status.FAILED)
 
 
 class Inquiries:
@@ -57,7 +61,9 @@ class Inquiries:
         self.ask = ask
         self.tell = tell
         self.waiting: dict[bytes, list[Pending]] = {}
+        self.away = False  # the last thing heard of the database is that it does not answer
         self.away_until = 0.0
+        self.heard_at = -FETCH_SECONDS
 
     def known(self, question: Question) -> Answer | None:
         """An answer that holds now, without waiting; None when it has to be asked for."""
@@ -67,7 +73,10 @@ class Inquiries:
             if self.answers.is_ageing(answer, now) and self.node.now >= self.away_until:
                 self.fetch(question, answer)
             return answer
-        if self.node.now < self.away_until and self.answers.is_tolerable(answer, now):
+        if self.away and self.answers.is_tolerable(answer, now):
+            if self.node.now >= self.away_until:
+                self.is_away()  # until there is an answer: one asks, and nobody waits for it
+                self.fetch(question, answer)
             return answer
         return None
 
@@ -80,8 +89,10 @@ class Inquiries:
             answer = await self.wait_for(question)
             if answer is not None:
                 return answer
-        answer = self.answers.look(question.key)
-        return answer if self.answers.is_tolerable(answer, self.node.wall) else None
+        answer, now = self.answers.look(question.key), self.node.wall
+        # What another worker has found out, though the word of it was lost, or what was known.
+        known = self.answers.is_fresh(answer, now) or self.answers.is_tolerable(answer, now)
+        return answer if known else None
 
     async def wait_for(self, question: Question) -> Answer | None:
         """Wait until a question is answered, by whoever has asked; None when it is too late."""
@@ -97,13 +108,14 @@ class Inquiries:
         waiting.append(pending)
         if len(waiting) == 1:
             self.fetch(question, self.answers.look(key))
-        answer: Answer | None = (await pending) or None
+        result = await pending
         if self.waiting.get(key) is waiting:  # too late; go_on() has taken the list away else
             waiting.remove(pending)
             if not waiting:
                 del self.waiting[key]
-        if answer is None:
+        if result is LATE and self.node.now >= self.heard_at + FETCH_SECONDS:
             self.is_away()
+        answer: Answer | None = result or None
         return answer
 
     def fetch(self, question: Question, answer: Answer) -> None:
@@ -117,24 +129,30 @@ class Inquiries:
 
     def answered(self, key: bytes, body: bytes | None) -> None:
         """The database has said something: keep it, go on, and let the other workers go on."""
-        self.away_until = 0.0
+        self.is_back()
         state = ABSENT if body is None else FOUND
         self.answers.keep(key, state, body or b"", self.node.wall)
         self.go_on(key, answer_of(state, body or b"", self.node.wall))
         self.tell(bytes((state,)) + key)
 
-    def failed(self, key: bytes) -> None:
+    def failed(self, key: bytes, refused: bool) -> None:
         """No answer: whoever waits need not wait any longer."""
         self.node.counters.add(AUTH_FETCH_FAILURES, 1)
-        self.is_away()
+        if refused:
+            self.is_back()
+        else:
+            self.is_away()
         self.go_on(key, None)
-        self.tell(bytes((UNKNOWN,)) + key)
+        self.tell(bytes((REFUSED if refused else UNKNOWN,)) + key)
 
     def told(self, news: bytes) -> None:
         """What another worker has found out: a state and the key."""
         state, key = news[0], news[1:]
         if state == UNKNOWN:
             self.is_away()
+        else:
+            self.is_back()
+        if state in (UNKNOWN, REFUSED):
             self.go_on(key, None)
         elif state == ABSENT:
             self.go_on(key, answer_of(ABSENT, b"", self.node.wall))
@@ -144,7 +162,14 @@ class Inquiries:
 
     def is_away(self) -> None:
         """Let a database rest that does not answer."""
+        self.away = True
         self.away_until = self.node.now + AWAY_SECONDS
+
+    def is_back(self) -> None:
+        """The database has said something, to whomever."""
+        self.away = False
+        self.away_until = 0.0
+        self.heard_at = self.node.now
 
     def go_on(self, key: bytes, answer: Answer | None) -> None:
         """Resume who waits for a key."""

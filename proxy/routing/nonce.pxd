@@ -21,6 +21,8 @@ cdef class Nonces:
     cpdef long long issued_ms(
         self, bytes nonce, bytes realm, int algorithm, bytes source
     ) except? 0
+    @cython.locals(source="unsigned long long")
+    cpdef unsigned long long twin(self, bytes data, bytes hostport) except? 0
     cpdef bint is_fresh(self, long long issued_ms, long long now_ms) except *
     @cython.locals(bound=bytes)
     cdef unsigned long long _mac(

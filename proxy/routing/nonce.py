@@ -54,6 +54,14 @@ class Nonces:
         """Whether a nonce of that age may still be used."""
         return issued_ms - _AHEAD <= now_ms < issued_ms + self.lifetime_ms
 
+    def twin(self, data: bytes, hostport: bytes) -> int:
+        """What a retransmission shares with its original: a datagram and where it came from.
+
+        Keyed: a hash that anybody can compute, anybody can steer, by a body that nobody reads.
+        """
+        source = siphash(self.key0, self.key1, 1, hostport)
+        return siphash(self.key1, self.key0, source, data)
+
     def _mac(self, head: bytes, realm: bytes, algorithm: int, source: bytes) -> int:
         bound = head + b"\0" + realm
         if self.binds_source:

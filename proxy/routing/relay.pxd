@@ -51,6 +51,9 @@ cdef class Relay:
     cpdef bint has_looped(self) except *
     @cython.locals(count=int, via=Via)
     cpdef int visits(self) except -1
+    @cython.locals(identity=Identity, values=list, via=Via, below=Via, origin=bytes,
+                   index=Py_ssize_t)
+    cpdef bytes branch_before(self)
     cpdef Address known_address(self, Target target)
     @cython.locals(text=bytes)
     cpdef remember(self, Target target, Address address)

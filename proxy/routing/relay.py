@@ -127,6 +127,22 @@ class Relay:
                     count += 1
         return count
 
+    def branch_before(self) -> bytes:
+        """The branch with which this request first came by here; b"" if that was never.
+
+        A Via of ours can be made up, its branch cannot.
+        """
+        identity = self.node.identity
+        values = self.message.values(VIA)
+        for index in range(len(values) - 1, 0, -1):
+            via = parse_via(values[index - 1])
+            if identity.is_listener(via.host, via.port):
+                below = parse_via(values[index])
+                origin = below.received or below.host
+                if self.node.signer.is_ours(via.branch, below.branch, origin, self.message):
+                    return below.branch
+        return b""
+
     def known_address(self, target: Target) -> Address | None:
         """The address of a target seen before that says it literally: the usual case, quickly."""
         if target.path or self.routes():

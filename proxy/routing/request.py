@@ -89,8 +89,8 @@ class Request(PolicyRun):
 
     @property
     def is_from_us(self) -> bool:
-        """Whether the From URI names one of our domains."""
-        return self.node.identity.is_ours(parse_uri(self.message.from_addr.uri))
+        """Whether the From URI names one of our domains, whatever port it adds."""
+        return self.node.identity.names_us(parse_uri(self.message.from_addr.uri))
 
     @property
     def has_route(self) -> bool:
@@ -329,7 +329,8 @@ class Request(PolicyRun):
                 return outcome
             assert self.server is not None
             context = self.context = ResponseContext(self.node, self.relaying, self.server, self)
-            if self.method in ("INVITE", "UPDATE"):  # others change no dialog by their answers
+            # the answers to others change no dialog; that to a BYE does if it has not itself
+            if self.method in ("INVITE", "UPDATE", "BYE"):
                 context.dialog = self.tracked
         if context.revision is None and (self.node.on_reply is not None or self.relaying.originals):
             context.revision = Revision(self, self.node.on_reply)

@@ -11,13 +11,18 @@ from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
 
 cdef int GONE, FAILED
+cdef unsigned int CALLER_BEHIND_NAT
+@cython.locals(host=bytes, there=bytes)
+cdef bint is_behind_nat(Message invite, Address source) except -1
+cdef bytes NOTHING
+cdef Dialog set_up_by(Tracker tracker, Message response)
 
 cpdef Tracker tracker_of(Exchange exchange)
 @cython.locals(rules=DialogRules)
 cpdef bint may_be_tracked(Exchange exchange) except *
 
 @cython.locals(tracker=Tracker, message=Message, relay=Relay, socket=bytes, outer=Dialog,
-               dialog=Dialog, address=Address)
+               dialog=Dialog, address=Address, came_with=bytes)
 cpdef bint begin(Exchange exchange, unsigned int flags, unsigned int lifetime) except *
 @cython.locals(tracker=Tracker, found=Dialog, did=bytes)
 cpdef Dialog dialog_of(Exchange exchange)

@@ -7,15 +7,24 @@ comes by without a transaction after a worker's death (R4).
 from __future__ import annotations
 
 from proxy.dialog.dialog import Dialog
+from proxy.dialog.layout import CALLER_BEHIND_NAT
+from proxy.dialog.route_set import target_of
 from proxy.dialog.states import EndReason, Event
 from proxy.dialog.tracker import Tracker
 from proxy.dialog.validation import Validity, other_side, validate
+from proxy.errors import BadMessage
 from proxy.routing.exchange import Exchange
+from proxy.routing.locate import literal
 from proxy.routing.node import Node
 from proxy.routing.renumbering import renumber
+from proxy.sip.address import Address
+from proxy.sip.header_ids import RECORD_ROUTE, VIA
+from proxy.sip.headers import parse_name_addr, parse_via
 from proxy.sip.message import Message
+from proxy.sip.uri import parse_uri
 
 GONE = int(Event.GONE)
+NOTHING = b""
 FAILED = int(EndReason.FAILED)
 
 
@@ -51,15 +60,18 @@ def begin(exchange: Exchange, flags: int, lifetime: int) -> bool:
     tracker = exchange.node.dialogs
     message = exchange.message
     relay = exchange.relaying
-    if exchange.tracked is not None or relay.did or tracker is None:
+    if exchange.tracked is not None or tracker is None:
         return True
     socket = exchange.node.identity.listeners[exchange.listener].hostport
-    if message.via_count > 1 and relay.visits():
+    if message.via_count > 1:
         # a spiral: who saw the INVITE first tracks it, and what happens out here is part of that
-        outer = tracker.of_response(message)
-        if outer is not None:
+        came_with = relay.branch_before()
+        outer = tracker.of_invite(message, came_with) if came_with else None
+        if outer is not None and outer.is_live:
             relay.did = outer.did
             return True
+    if is_behind_nat(message, exchange.source):
+        flags |= CALLER_BEHIND_NAT
     dialog = tracker.create(message, socket, flags, lifetime, exchange.source.hostport)
     if dialog is None:
         return False
@@ -69,12 +81,24 @@ def begin(exchange: Exchange, flags: int, lifetime: int) -> bool:
     return True
 
 
+def is_behind_nat(invite: Message, source: Address) -> bool:
+    """Whether a caller next to us is neither where its Via says nor where its Contact does."""
+    host = invite.via.host
+    if invite.via_count > 1 or invite.has(RECORD_ROUTE) or host == source.host:
+        return False
+    try:
+        there = parse_uri(target_of(invite)).host
+    except BadMessage:
+        return False
+    return there != source.host and literal(there, 0) is not None
+
+
 def dialog_of(exchange: Exchange) -> Dialog | None:
     """The dialog that a request belongs to; None where none is known, or another than it says."""
     tracker = exchange.node.dialogs
     if exchange.tracked is None and tracker is not None:
-        found = tracker.find(exchange.message)
         did = exchange.relaying.did
+        found = tracker.find(exchange.message, did)
         if found is not None and (not did or found.did == did):
             exchange.tracked = found
     return exchange.tracked
@@ -124,7 +148,7 @@ def pass_by(node: Node, response: Message, listener: int) -> None:
     status = response.status
     if tracker is None or status == 100 or response.cseq_method not in ("INVITE", "UPDATE"):
         return
-    dialog = tracker.of_response(response)
+    dialog = set_up_by(tracker, response)
     if dialog is None:
         refreshed = tracker.find(response)
         if refreshed is not None and 200 <= status < 300:
@@ -137,6 +161,18 @@ def pass_by(node: Node, response: Message, listener: int) -> None:
     else:
         dialog.cancelled = status == 487  # who has seen the CANCEL is dead
         dialog.failed(status)
+
+
+def set_up_by(tracker: Tracker, response: Message) -> Dialog | None:
+    """The dialog that a response without a transaction belongs to, if to the INVITE of one."""
+    below = parse_via(response.values(VIA)[1])
+    found = tracker.of_invite(response, below.branch)
+    if found is None:
+        for value in response.values(RECORD_ROUTE):
+            did = parse_uri(parse_name_addr(value).uri).param(b"did")
+            if did and found is None:
+                found = tracker.of_invite(response, NOTHING, did)
+    return found
 
 
 def leave_off(exchange: Exchange, status: int) -> None:

@@ -98,17 +98,22 @@ class Upstream:
         self.forget_failures()
         self.fall_through()
 
-    def tell_dialog(self, message: Message, client: Transaction | None) -> None:
+    def tell_dialog(self, message: Message, attempt: Attempt, client: Transaction | None) -> None:
         """A response goes upstream that a tracked dialog, or one to come, learns from."""
         dialog = self.dialog
         if dialog is None or client is None:
             return
+        if message.cseq_method == "BYE":
+            dialog.hung_up(message, True)
+            return
         socket = self.node.identity.listeners[client.listener].hostport
         destination = client.address.hostport
+        target = attempt.target
+        behind_nat = len(target.received) > 0 and not target.path
         if dialog.leg < 0 and message.status < 200:
-            dialog.provisional(message, socket, destination)
+            dialog.provisional(message, socket, destination, behind_nat)
         elif dialog.leg < 0:
-            dialog.answered(message, socket, destination)
+            dialog.answered(message, socket, destination, behind_nat)
         if message.status >= 200 and self.relay is not None:  # None: its first 2xx went before
             self.settle_session(dialog, self.relay.message, message)
 

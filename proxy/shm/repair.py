@@ -26,7 +26,7 @@ _BUSY = BUSY
 _OWNER_DIED = OWNER_DIED
 _RECOVERED_AT = layout.OWN_WORDS + 24
 
-KINDS = (b"location", b"table")
+KINDS = (b"location", b"dialog", b"table")
 _PATIENCE_NS = 2_000_000_000  # a check is in no hurry
 
 

@@ -24,6 +24,8 @@ async def on_request(request):
         answer = await request.http_post(url, b'{"a": 1}')
     elif user == "nowhere":
         answer = await request.http_get("http://127.0.0.1:1/")
+    elif user == "nonsense":
+        answer = await request.http_get("http://[::1/", timeout=3)
     else:
         answer = await request.http_get(url, timeout=0.5)
     name = answer.json({}).get("name", "")
@@ -98,6 +100,7 @@ def test_a_policy_asks_the_web(make_server: Make, web: int) -> None:
         assert ask(client, "large", "4") == "0 the answer is too large"
         assert ask(client, "nowhere", "5") == "0 no connection"
         assert ask(client, "moved", "6") == "0 no connection"
+        assert ask(client, "nonsense", "6a") == "0 no connection"
         assert ask(client, "slow", "7") == "0 no answer in time"
         pid = server.children()["lookups"]
         os.kill(pid, signal.SIGKILL)
@@ -105,7 +108,7 @@ def test_a_policy_asks_the_web(make_server: Make, web: int) -> None:
         answers = [ask(client, "alice", f"after{n}") for n in range(3)]
         assert answers[-1] == "200 Alice"
     found = server.ctl("get_statistics", "lookups", "lookup_failures")
-    assert found["sipherd:lookups"] == 10
+    assert found["sipherd:lookups"] == 11
     assert found["sipherd:lookup_failures"] >= 4
     assert server.stop() == 0
 

@@ -40,7 +40,8 @@ calls                                    the tracked calls: states, legs, how th
 profile NAME [VALUE]                     the size of a profile
 sweep                                    what the timekeeper does each second
 left                                     transactions and timers there are
-{branch} and {cookie} stand for the branch and the Record-Route cookie that the proxy made last.
+{branch}, {cookie} and {did} stand for the branch and what the Record-Route had that the proxy made
+last.
 Values with spaces are written key="a b". Whatever sends takes source=ADDRESS (not its own) and
 swap="REGEX -> TEXT" (the datagram is altered so before it is sent).
 """
@@ -70,6 +71,7 @@ from workers import settings
 from workers.commands.dialog import want_end
 
 COOKIE = re.compile(rb";k=([0-9a-f]+)")
+DID = re.compile(rb";did=([0-9a-f.]+)")
 OUR_BRANCH = re.compile(rb"branch=(z9hG4bK[0-9a-f]{32})\b")
 SIGNED = re.compile(rb"(;k=|;tag=)[0-9a-f]{16}\b")
 LISTENERS = "192.0.2.100:5060"
@@ -104,7 +106,7 @@ class Flow:
         self.shown: list[bytes] = []
         self.branches: dict[bytes, int] = {}
         self.text = ""
-        self.made = {"{branch}": "", "{cookie}": ""}
+        self.made = {"{branch}": "", "{cookie}": "", "{did}": ""}
         self.verbs: dict[str, Callable[..., list[str]]] = {
             "world": self.make_world,
             "phone": self.phone,
@@ -162,6 +164,9 @@ class Flow:
         cookie = COOKIE.search(message.header(RECORD_ROUTE) or b"")
         if cookie:
             self.made["{cookie}"] = cookie[1].decode()
+        did = DID.search(message.header(RECORD_ROUTE) or b"")
+        if did:
+            self.made["{did}"] = did[1].decode()
 
     def deliver(self, phone: Telephone, data: bytes, source: str = "", swap: str = "") -> list[str]:
         if swap:

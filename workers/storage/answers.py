@@ -11,8 +11,8 @@ from sqlalchemy.sql.expression import Executable
 from proxy.storage import schema
 from proxy.storage.kinds import Fields, Kind, Part, Question, Status, encode_part
 from workers.child import Child
-from workers.errands import Errand, send_errand
-from workers.storage.database import BadStatement, Unavailable
+from workers.errands import Deliveries, Errand
+from workers.storage.database import BadStatement, Unavailable, UnknownLetters
 from workers.storage.stores import Stores
 
 ROWS_OF_A_PART: Final = 200
@@ -45,7 +45,7 @@ def _subscribers(fields: Fields) -> Executable:
 
 
 def _uris(fields: Fields) -> Executable:
-    return select(_uri.uri_user).where(*_of_user(_uri.username, _uri.domain, fields))
+    return select(_uri.username, _uri.uri_user).where(*_of_user(_uri.username, _uri.domain, fields))
 
 
 def _alias_rows(fields: Fields) -> Executable:
@@ -89,6 +89,7 @@ class Answerer:
     def __init__(self, child: Child, stores: Stores) -> None:
         self.child = child
         self.stores = stores
+        self.deliveries = Deliveries(child)
 
     def answer(self, question: Question) -> None:
         """Answer one question that is a query."""
@@ -100,6 +101,8 @@ class Answerer:
             rows = self.stores.fetch(query(question.fields))
         except Unavailable:
             self.send(question, Status.UNAVAILABLE, [])
+        except UnknownLetters:  # anybody can ask for a mushroom: there is none
+            self.send(question, Status.ANSWERED, [])
         except BadStatement as error:
             self.child.log.error("query refused", kind=Kind(question.kind).name, error=error)
             self.send(question, Status.FAILED, [])
@@ -109,7 +112,7 @@ class Answerer:
     def send(self, question: Question, status: int, rows: list[Fields]) -> None:
         """Send an answer, in parts when it is long."""
         for part in parts(question.number, status, rows):
-            send_errand(self.child, question.asker, Errand.ANSWER, part)
+            self.deliveries.send(question.asker, Errand.ANSWER, part)
 
 
 def parts(number: int, status: int, rows: list[Fields]) -> Iterator[bytes]:

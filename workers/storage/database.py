@@ -41,6 +41,17 @@ class BadSchema(BadStatement):
     """A table or a column is not there."""
 
 
+class UnknownLetters(BadStatement):
+    """A text has letters that the column's character set lacks: no row can have it."""
+
+
+REFUSALS: Final = {
+    Fault.STATEMENT: BadStatement,
+    Fault.SCHEMA: BadSchema,
+    Fault.LETTERS: UnknownLetters,
+}
+
+
 class Database:
     """A URL, its connection, and its breaker."""
 
@@ -67,10 +78,9 @@ class Database:
             except SQLAlchemyError as error:
                 fault = fault_of(error)
                 self.last_error = sentence(error)
-                if fault in (Fault.STATEMENT, Fault.SCHEMA):
+                if fault in REFUSALS:
                     self._roll_back()
-                    bad = BadSchema if fault is Fault.SCHEMA else BadStatement
-                    raise bad(self.last_error) from None
+                    raise REFUSALS[fault](self.last_error) from None
                 if fault is Fault.AGAIN and attempt < RETRIES - 1:
                     self._roll_back()
                     time.sleep(random.random() * 0.01 * 2**attempt)

@@ -16,6 +16,7 @@ class Fault(enum.Enum):
     AGAIN = "again"  # lost against another transaction: the same once more
     SCHEMA = "schema"  # a table or a column is missing
     STATEMENT = "statement"  # this statement is wrong, the database is well
+    LETTERS = "letters"  # a text has letters that the column has none for
 
 
 # fmt: off
@@ -29,6 +30,7 @@ _AWAY: Final = {
 # fmt: on
 _AGAIN: Final = {1205, 1213, 1020, 1412, 1637}  # deadlocks, lock waits, Galera's certification
 _SCHEMA: Final = {1054, 1136, 1146, 1364, 1932}
+_LETTERS: Final = {1267, 1366, 3854, 3988}  # a mushroom looked for in latin1
 _SQLITE_AWAY: Final = re.compile(
     r"unable to open|disk I/O|disk is full|malformed|not a database|readonly"
 )
@@ -37,6 +39,7 @@ _BY_CODE: Final[dict[int, Fault]] = {
     **dict.fromkeys(_AWAY, Fault.AWAY),
     **dict.fromkeys(_AGAIN, Fault.AGAIN),
     **dict.fromkeys(_SCHEMA, Fault.SCHEMA),
+    **dict.fromkeys(_LETTERS, Fault.LETTERS),
 }
 
 

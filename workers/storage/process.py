@@ -33,6 +33,7 @@ NOTES: Final = 5_000  # of one transaction, at most
 QUESTIONS: Final = 50  # answered between two transactions
 IDLE_S: Final = 0.2  # the ring holds some seconds of changes
 RETRY_S: Final = 0.25
+REPEAT_S: Final = 0.005
 NOTHING_KNOWN: Final = -1  # rows may say that they were modified at 0
 STATUS_S: Final = 1.0
 LAST_WORDS_S: Final = 2.0  # how long workers that are being stopped are followed
@@ -113,10 +114,13 @@ class StorageProcess:
 
     def patience(self) -> float:
         """How long the loop may sleep, seconds."""
+        if self.answerer.deliveries.kept:
+            return REPEAT_S
         return RETRY_S if self.wakes and not self.stores.active else IDLE_S
 
     def turn(self, now: float) -> bool:
         """Questions, notes, and what is due to be written; whether there may be more at once."""
+        self.answerer.deliveries.repeat(now)
         asked = self.questions.pop(QUESTIONS)
         for _, _, _, data in asked:
             self.handle(data)

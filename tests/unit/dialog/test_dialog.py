@@ -165,11 +165,15 @@ def test_a_dialog_is_found_from_either_end(hands: Hands) -> None:
 
 def test_an_invite_cannot_take_the_place_of_a_call_that_is_up(hands: Hands) -> None:
     dialog = hands.confirmed()
-    assert hands.other.create(invite(cseq=5), b"s:1") is None
-    found = hands.other.open(dialog.key)
+    for cseq in (5, 4):
+        other = hands.other.create(invite(cseq=cseq), b"s:1")
+        assert other is not None
+        assert other.did != dialog.did
+        assert hands.other.find(within(b"INFO", 2), other.did) is None
+    found = hands.other.find(within(b"INFO", 2), dialog.did)
     assert found is not None
     assert found.state == State.CONFIRMED_NA
-    assert hands.count("sipherd:dialogs_untracked") == 1
+    assert hands.count("sipherd:dialogs_untracked") == 0
 
 
 def test_the_same_invite_has_the_same_dialog(hands: Hands) -> None:
@@ -185,8 +189,19 @@ def test_more_callees_than_are_told_apart(hands: Hands) -> None:
     for number in range(DIALOG_LEGS + 3):
         dialog.provisional(response(180, b"b%d" % number), b"s:2", b"192.0.2.2:5060")
     assert len(dialog.record().callees) == DIALOG_LEGS
-    dialog.answered(response(200, b"b3"), b"s:2", b"192.0.2.2:5060")
+    dialog.answered(response(200, b"b99"), b"s:2", b"192.0.2.9:5060")
     assert dialog.state == State.CONFIRMED_NA
+    found = hands.other.find(within(b"BYE", 2, b"a", b"b99"))
+    assert found is not None
+    assert found.hung_up(within(b"BYE", 2, b"a", b"b99"))
+    assert [leg.destination for leg in found.record().callees][-1] == b"192.0.2.9:5060"
+
+
+def test_more_answers_than_are_told_apart(hands: Hands) -> None:
+    dialog = hands.create()
+    for number in range(DIALOG_LEGS + 3):
+        dialog.answered(response(200, b"b%d" % number), b"s:2", b"192.0.2.2:5060")
+    assert [leg.tag for leg in dialog.record().callees] == [b"b%d" % n for n in range(DIALOG_LEGS)]
 
 
 def test_route_sets_are_those_beyond_us(hands: Hands) -> None:

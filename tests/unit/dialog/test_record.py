@@ -74,7 +74,7 @@ def test_a_new_record_is_the_encoded_one() -> None:
     strings = (b"sip:alice@example.com", b"sip:bob@example.com", b"sip:a@h", b"", b"s:1") + (
         b"",
     ) * 3
-    payload = begin(bytes(range(14)) + b"\0\0", 11, 3, 12, 13, 14, 15, 16, strings)
+    payload = begin(bytes(range(14)) + b"\0\0", 11, 3, 12, 13, 14, 15, 16, 17, strings)
     record = decode(KEY, payload)
     assert encode(record) == payload
     assert (record.state, record.version, record.owner, record.created_ms) == (1, 11, 3, 12)
@@ -83,7 +83,9 @@ def test_a_new_record_is_the_encoded_one() -> None:
 
 
 def test_legs_are_added_and_found() -> None:
-    payload = begin(bytes(16), 1, 1, 1, 1, 1, 0, 1, (b"from", b"to", b"", b"", b"", b"", b"", b""))
+    payload = begin(
+        bytes(16), 1, 1, 1, 1, 1, 0, 1, 0, (b"from", b"to", b"", b"", b"", b"", b"", b"")
+    )
     assert find_leg(payload, b"") == -1
     for number in range(5):
         payload = with_leg(payload, 2, number, number, b"tag%d" % number, b"c", b"", b"s", b"d")

@@ -126,6 +126,7 @@ def test_aliases_and_uris() -> None:
     )
     assert alias.encode([[b"sales", b"example.com", b"", None], [b"x", b"", b"a", b"b"]]) is None
     uris = UrisQuestion(b"alice", b"example.com")
-    assert uris.encode([[b"a"], [None], [b"b"]]) == b"a\0b"
+    rows = [[b"alice", b"a"], [b"alice", None], [b"alice", b"b"], [b"ALICE", b"c"]]
+    assert uris.encode(rows) == b"a\0b"
     assert uris.encode([]) is None
     assert len({alias.key, uris.key, KEY}) == 3

@@ -45,6 +45,8 @@ class Database:
         self.columns: dict[bytes, list[bytes | None]] = {}
         self.aliases: dict[tuple[bytes, bytes], tuple[bytes, bytes]] = {}
         self.uris: dict[bytes, list[bytes]] = {}
+        self.equal = b""  # whose rows of `uri` it gives instead
+        self.refuses: set[bytes] = set()  # names for which it does not like the statement
         self.asked: list[tuple[bytes, list[bytes | None]]] = []
         self.open: list[tuple[bytes, list[bytes | None], Pending]] = []
         self.away = False
@@ -62,6 +64,8 @@ class Database:
         for kind, fields, pending in waiting:
             if self.away:
                 pending.finish(LATE if self.silent else Fetched(1, []))
+            elif fields[0] in self.refuses:
+                pending.finish(Fetched(2, []))
             else:
                 pending.finish(Fetched(0, self.rows(kind, fields)))
 
@@ -74,7 +78,7 @@ class Database:
         if kind == ALIAS and (name, domain) in self.aliases:
             return [[name, domain, *self.aliases[name, domain or b""]]]
         if kind == URIS:
-            return [[user] for user in self.uris.get(name, [])]
+            return [[self.equal or name, user] for user in self.uris.get(name, [])]
         return []
 
 

@@ -100,3 +100,65 @@ def test_waiters_of_one_user_are_bounded(workers: tuple[GuardedWorld, GuardedWor
     assert alice.send(headers=alice.answering(alice.asked()[0]))[0].status == 503
     first.database.answer()
     assert statuses(first) == [200] * 64
+
+
+def test_a_refused_statement_is_the_trouble_of_its_user_alone(
+    workers: tuple[GuardedWorld, GuardedWorld],
+) -> None:
+    first, second = workers
+    first.database.refuses.add(b"bob")
+    bob = Phone(first, b"bob", b"builder")
+    assert bob.register() == 503
+    pass_on(first, second)
+    for world in workers:
+        assert Phone(world, b"alice", b"wonderland").register() == 200
+    assert not first.auth.inquiries.away
+    assert not second.auth.inquiries.away
+
+
+def test_while_the_database_hangs_nobody_known_waits_but_who_finds_it_out(
+    workers: tuple[GuardedWorld, GuardedWorld],
+) -> None:
+    """After the time for which an answer is believed, and for as long as the outage lasts."""
+    first, _ = workers
+    names = (b"alice", b"bob")
+    phones = [Phone(first, name, first.database.users[name]) for name in names]
+    assert [phone.register() for phone in phones] == [200, 200]
+    first.database.silent = True
+    first.wait(700)
+    alice, bob = phones
+    given = {phone: phone.asked()[0] for phone in phones}
+    assert alice.send(headers=alice.answering(given[alice])) == []
+    assert [one.message.status for one in first.wait(2.1)] == [200]
+    for nc in range(1, 120):
+        first.wait(0.5)
+        assert bob.send(headers=bob.answering(given[bob], nc=nc))[0].status == 200
+    first.database.answer()
+    assert not first.auth.inquiries.away
+
+
+def test_one_lost_answer_is_no_outage(workers: tuple[GuardedWorld, GuardedWorld]) -> None:
+    first, _ = workers
+    first.database.silent = True
+    waiting(first, b"one")
+    first.database.open.clear()
+    first.wait(1)
+    first.database.silent = False
+    bob = Phone(first, b"bob", b"builder")
+    assert bob.register() == 200
+    assert [one.message.status for one in first.wait(1.1)] == [503]
+    assert not first.auth.inquiries.away
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_the_lost_word_of_an_answer_costs_time_and_no_503(
+    workers: tuple[GuardedWorld, GuardedWorld], exists: bool
+) -> None:
+    first, second = workers
+    if not exists:
+        del first.database.users[b"alice"]
+    first.database.silent = True
+    waiting(first, b"one")
+    waiting(second, b"two")
+    first.database.answer()
+    assert [one.message.status for one in second.wait(2.1)] == [200 if exists else 401]

@@ -65,3 +65,18 @@ def test_a_life_has_an_end_and_a_beginning() -> None:
 def test_a_short_secret_is_refused() -> None:
     with pytest.raises(ValueError, match="16 bytes"):
         nonces(secret=b"short")
+
+
+def test_nobody_without_the_secret_can_make_a_twin() -> None:
+    """A replay that shares its hash with the original would count as a retransmission."""
+    here, there = b"192.0.2.1:5060", b"192.0.2.2:5060"
+    twin = nonces(1).twin(b"REGISTER", here)
+    assert nonces(2).twin(b"REGISTER", here) == twin, "any worker has to know it again"
+    others = {
+        nonces(1, SECRET + b"!").twin(b"REGISTER", here),
+        nonces(1).twin(b"REGISTER", there),
+        nonces(1).twin(b"REGISTER ", here),
+        nonces(1).twin(b"REGISTER" + here, b""),
+    }
+    assert len(others) == 4
+    assert twin not in others

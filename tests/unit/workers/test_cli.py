@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from proxy.shm.dialog_table import DialogTable
 from workers import cli
 
 
@@ -88,3 +89,13 @@ def test_table_check_of_a_missing_file_is_a_sentence(
     status, _, err = called(capsys, monkeypatch, "table", "check", str(tmp_path / "none"))
     assert status == 1
     assert err.startswith(f"sipherd: {tmp_path}/none ")
+
+
+def test_every_table_that_is_kept_can_be_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "dialogs.table"
+    DialogTable.create(str(path), 100).close(True)
+    status, out, _ = called(capsys, monkeypatch, "table", "check", str(path))
+    assert status == 0
+    assert out.startswith(f"{path}: no faults; 0 records")

@@ -1,10 +1,13 @@
 """What a socket sends: every datagram once and whole, those of a call in their order."""
 
+from __future__ import annotations
+
 import os
 import random
 import socket
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,7 +18,11 @@ from proxy.shm.slots import ProcessSlots
 from proxy.sip.address import Address, address_of
 from proxy.sip.scanner import hash_call_id
 from proxy.transaction.layer import Transaction
-from workers.datagrams import DatagramSocket, Handoff
+
+if TYPE_CHECKING:
+    from workers.datagrams import DatagramSocket, Handoff
+
+pytestmark = pytest.mark.compiled
 
 Outgoing = tuple[bytes, Address, int, Transaction | None]
 PEERS = 3
@@ -35,6 +42,8 @@ def call_and_number(data: bytes) -> tuple[int, int]:
 
 @pytest.fixture
 def ours() -> Iterator[DatagramSocket]:
+    from workers.datagrams import DatagramSocket
+
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         sock.setblocking(False)
@@ -131,6 +140,8 @@ def inboxes() -> list[Inbox]:
 @pytest.fixture
 def handoff(inboxes: list[Inbox]) -> Handoff:
     """Worker 0 of two; the other one's eventfd is never written to, as it does not sleep."""
+    from workers.datagrams import Handoff
+
     counters = ProcessSlots.create(None, 1, ids.COUNT).counters(0)
     shards = Shards.create(None, 2)
     return Handoff(0, shards, inboxes, [-1, -1], counters, ids.HANDED_OFF, ids.INBOX_FULL)

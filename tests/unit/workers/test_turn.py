@@ -1,0 +1,74 @@
+"""A worker's turn, without sockets: what fails costs no more than itself, and what wakes it."""
+
+from __future__ import annotations
+
+import os
+import select
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.shm.inbox import Inbox
+from tests.scenarios.world import World
+from workers.turn import IDLE_SECONDS, Turn
+
+
+class Silent:
+    """A resolver that is asked nothing."""
+
+    def __init__(self) -> None:
+        self.running: dict[object, object] = {}
+        self.waiting: dict[object, object] = {}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.fixture
+def turn(world: World) -> Turn:
+    nothing: Any = None
+    resolver: Any = Silent()
+    wake_fd = os.eventfd(0, os.EFD_NONBLOCK)
+    inbox = Inbox.create(size=4096)
+    return Turn(world.core, [], nothing, inbox, wake_fd, nothing, resolver, nothing)
+
+
+def test_what_fails_when_time_passes_costs_no_more(turn: Turn, world: World) -> None:
+    told: list[str] = []
+
+    def fail(now: float) -> None:
+        raise RuntimeError("late")
+
+    turn.waits.append(fail)
+    turn.each_second.append(lambda: told.append("second"))
+    for now in (10.0, 10.5, 11.0):
+        turn.let_time_pass(now)
+    assert told == ["second", "second"]
+    assert [event[1] for event in world.log.events] == ["internal error"] * 3
+
+
+def test_only_others_events_are_told(turn: Turn) -> None:
+    os.eventfd_write(turn.wake_fd, 1)
+    mine, other = (turn.wake_fd, select.EPOLLIN), (77, select.EPOLLIN)
+    assert turn.rest(lambda patience: [mine, other]) == [other]
+    with pytest.raises(BlockingIOError):
+        os.eventfd_read(turn.wake_fd)
+    assert turn.rest(lambda patience: [mine]) == []  # woken, though another took the reason away
+
+
+def test_nobody_sleeps_on_a_full_inbox(turn: Turn) -> None:
+    slept: list[float] = []
+
+    def sleep(patience: float) -> list[tuple[int, int]]:
+        slept.append(patience)
+        return []
+
+    turn.inbox.push(0, b"", 0, b"a message")
+    assert turn.rest(sleep) == []
+    assert slept == []
+    turn.inbox.pop(64)
+    turn.rest(sleep)
+    assert slept == [IDLE_SECONDS]
