@@ -22,6 +22,7 @@ from proxy.limits import bounds
 Row = dict[str, Any]
 
 MARK: Final = b"_v#"  # how vars begins in a row that this program wrote
+HEX: Final = b"0123456789abcdefABCDEF"
 RECORD: Final = b"_sipherd"
 RESERVED: Final = (MARK[:-1], RECORD)
 END_HEADERS: Final = b"end_headers"  # lines for a BYE: not from a place where anybody may write
@@ -109,10 +110,10 @@ def plain_row(row: Row) -> Row:
 def version_of(row: Mapping[str, Any]) -> int:
     """The version in a row's vars; 0 for rows that others wrote."""
     blob = _bytes(row["vars"])
-    try:
-        return int(blob[len(MARK) : len(MARK) + 16], 16) if blob.startswith(MARK) else 0
-    except ValueError:
+    digits = blob[len(MARK) : len(MARK) + 16]
+    if not blob.startswith(MARK) or len(digits) != 16 or digits.strip(HEX):
         return 0
+    return int(digits, 16)
 
 
 def read_row(row: Mapping[str, Any]) -> DialogRecord:

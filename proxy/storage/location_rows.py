@@ -25,6 +25,7 @@ NAT: Final = "NAT"
 FLAG_SHIFT: Final = 1
 ALL_METHODS: Final = 0xFFFF_FFFF
 OURS: Final = '{"_v":"'  # how kv_store begins in a row that this program wrote
+HEX: Final = "0123456789abcdefABCDEF"
 PLAIN: Final = len(OURS) + 18  # with a version and nothing else
 LAST_TIME: Final = 0xFFFF_FFFF
 DEFAULT_CALL_ID: Final = "Default-Call-ID"
@@ -130,19 +131,17 @@ def plain_row(row: Row) -> Row:
     return plain
 
 
-def version_of(kv_store: str | None) -> int:
+def version_of(kv_store: Any) -> int:
     """The version in a row's kv_store; 0 for rows that others wrote."""
-    if kv_store is None or not kv_store.startswith(OURS):
+    if not isinstance(kv_store, str) or not kv_store.startswith(OURS):
         return 0
-    try:
-        return int(kv_store[len(OURS) : len(OURS) + 16], 16)
-    except ValueError:
-        return 0
+    digits = kv_store[len(OURS) : len(OURS) + 16]
+    return int(digits, 16) if len(digits) == 16 and not digits.strip(HEX) else 0
 
 
 def parse_key_values(kv_store: Any) -> dict[str, str]:
     """The texts in a row's kv_store; whatever else may stand there counts for nothing."""
-    if not kv_store:
+    if not isinstance(kv_store, str):
         return {}
     if len(kv_store) == PLAIN and kv_store[: len(OURS)] == OURS:  # most rows of ours
         return {"_v": kv_store[len(OURS) : -2]}

@@ -24,6 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 from sqlalchemy.dialects import mysql
+from sqlalchemy.types import UserDefinedType
 
 METADATA: Final = MetaData()
 NEVER_MODIFIED: Final = "1900-01-01 00:00:01"
@@ -40,6 +41,18 @@ UNSIGNED_SMALL: Final = SmallInteger().with_variant(mysql.SMALLINT(unsigned=True
 UNSIGNED_BIG: Final = (
     BigInteger().with_variant(mysql.BIGINT(unsigned=True), *MYSQL).with_variant(Integer(), "sqlite")
 )
+
+
+class _AsItIs(UserDefinedType[Any]):
+    """A DATETIME in SQLite, where anything may stand in its place: nothing is made of it here."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "DATETIME"
+
+
+TIME: Final = DateTime().with_variant(_AsItIs(), "sqlite")
 HUNDREDTHS: Final = Float().with_variant(mysql.FLOAT(10, 2), *MYSQL)
 
 
@@ -62,7 +75,7 @@ def _number(name: str, default: int | None, kind: Any = UNSIGNED) -> Column[Any]
 
 
 def _modified() -> Column[Any]:
-    return Column("last_modified", DateTime, nullable=False, server_default=NEVER_MODIFIED)
+    return Column("last_modified", TIME, nullable=False, server_default=NEVER_MODIFIED)
 
 
 def _table(name: str, *parts: Any) -> Table:
@@ -231,10 +244,10 @@ def _account(name: str, *more: Column[Any]) -> Table:
         _text("callid", 64),
         _text("sip_code", 3),
         _text("sip_reason", 32),
-        Column("time", DateTime, nullable=False),
+        Column("time", TIME, nullable=False),
         *more,
         _number("setuptime", 0),
-        Column("created", DateTime, nullable=True),
+        Column("created", TIME, nullable=True),
         Index("callid_idx" if name == "acc" else "missed_callid_idx", "callid"),
     )
 

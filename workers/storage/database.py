@@ -180,8 +180,14 @@ def make_engine(url: URL) -> Engine:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions begin when we say so
+    connection.text_factory = _lenient
     for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={SQLITE_BUSY_MS}"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _lenient(text: bytes) -> str:
+    """A text that somebody has stored, UTF-8 or not: no row may make all others unreadable."""
+    return text.decode("utf-8", "replace")
 
 
 def _begin_immediate(connection: Connection) -> None:

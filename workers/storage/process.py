@@ -210,7 +210,7 @@ class StorageProcess:
         """`ul_flush`."""
         while self.take_notes(time.monotonic()) == NOTES:
             pass
-        self.written = self.write(set(self.schedule))
+        self.written = self.write(set(self.schedule)) and self.stores.is_whole
         self.flushes += 1
         self.report()
 

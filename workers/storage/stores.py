@@ -144,6 +144,7 @@ class Stores:
         for mirror in self.mirrors:
             if isinstance(mirror, DialogMirror):
                 mirror.rewrite = True
+                mirror.retry_at = 0.0
                 mirror.forget()
 
     def load_again(self, table_id: int, trusted_until: int) -> None:
@@ -188,6 +189,11 @@ class Stores:
             self.active = left
             return True
         return False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every table can be written to in all databases in use."""
+        return all(mirror.current for store in self.active for mirror in store.mirrors)
 
     @property
     def pending(self) -> int:
