@@ -1,10 +1,9 @@
 cimport cython
+from proxy.shm.mixing cimport fnv1a, mix
 
 cdef unsigned int _BUCKET_MASK
-cdef unsigned long long _ALL, _OFFSET, _PRIME, _FIRST, _SECOND
+cdef unsigned long long _ALL
 
-cpdef unsigned long long mix(unsigned long long value) noexcept
-@cython.locals(p="const unsigned char *", value="unsigned long long", index=Py_ssize_t)
 cpdef unsigned long long hash_bytes(bytes data, unsigned long long start) except? 0
 cpdef unsigned long long part_stamp(
     unsigned long long identity, unsigned long long version, unsigned long long origin

@@ -10,23 +10,11 @@ from __future__ import annotations
 
 from array import array
 
+from proxy.shm.mixing import fnv1a, mix
+
 BUCKETS = 4096
 _BUCKET_MASK = BUCKETS - 1
-# Compiled, a literal of more than 31 bits would be a Python number.
-_ALL = 0xFFFFFFFFFFFFFFFF
-_OFFSET = 0xCBF29CE484222325
-_PRIME = 0x100000001B3
-_FIRST = 0xFF51AFD7ED558CCD
-_SECOND = 0xC4CEB9FE1A85EC53
-
-
-def mix(value: int) -> int:
-    """Every bit of a 64-bit number spread over all of it (MurmurHash3's end, a bijection)."""
-    value ^= value >> 33
-    value = value * _FIRST & _ALL
-    value ^= value >> 33
-    value = value * _SECOND & _ALL
-    return value ^ value >> 33
+_ALL = 0xFFFFFFFFFFFFFFFF  # a literal as large would be a Python number when compiled
 
 
 def hash_bytes(data: bytes, start: int) -> int:
@@ -34,11 +22,7 @@ def hash_bytes(data: bytes, start: int) -> int:
 
     The number is spread over all bits first: FNV would take it for a change of the first byte.
     """
-    p = data
-    value = _OFFSET ^ mix(start)
-    for index in range(len(data)):
-        value = (value ^ p[index]) * _PRIME & _ALL
-    return mix(value)
+    return mix(fnv1a(data, mix(start)))
 
 
 def part_stamp(identity: int, version: int, origin: int) -> int:

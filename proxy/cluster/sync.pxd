@@ -1,1 +1,2 @@
 cimport cython
+from proxy.shm.mixing cimport mix

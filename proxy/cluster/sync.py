@@ -15,6 +15,7 @@ from proxy.cluster.frames import encode_records
 from proxy.cluster.messages import SNAPSHOT_HEAD, SnapshotEnd
 from proxy.cluster.store import Record, Store
 from proxy.limits import bounds
+from proxy.shm.mixing import mix
 
 SCANNED_AT_ONCE = 512
 SCANS_PER_TURN = 16
@@ -24,7 +25,7 @@ def content_sum(records: list[Record]) -> int:
     """The sum over records as they are sent, in any order."""
     total = 0
     for table, key, body in records:
-        total += digests.mix(digests.hash_bytes(key, table) ^ digests.hash_bytes(body, 0))
+        total += mix(digests.hash_bytes(key, table) ^ digests.hash_bytes(body, 0))
     return total & 0xFFFF_FFFF_FFFF_FFFF
 
 

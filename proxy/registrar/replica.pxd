@@ -1,18 +1,18 @@
 cimport cython
 
 from proxy.registrar.record cimport binding_count, string
+from proxy.shm.mixing cimport fnv1a, mix
 from proxy.shm.words cimport get_u16, get_u32, get_u64, put_u32
 
 cdef int AT_CSEQ, AT_EXPIRES, AT_FLAGS, AT_LENGTHS, AT_ORIGIN, AT_REG_ID, AT_STRINGS, BINDING
 cdef int CONTACT, FORMAT, HEAD, INSTANCE, STRINGS, REMOVED
 cdef int MOST_BINDINGS
-cdef unsigned long long ALL, OFFSET, PRIME, FIRST, SECOND
+cdef unsigned long long ALL
 
-cdef unsigned long long mix(unsigned long long value) noexcept
 @cython.locals(reg_id="unsigned int")
 cpdef bytes identity(bytes payload, Py_ssize_t at)
-@cython.locals(name=bytes, p="const unsigned char *", value="unsigned long long",
-               index=Py_ssize_t, version="unsigned long long", told="unsigned long long")
+@cython.locals(value="unsigned long long", version="unsigned long long",
+               told="unsigned long long")
 cpdef unsigned long long binding_stamp(bytes payload, Py_ssize_t at) except? 0
 @cython.locals(left="unsigned long long", right="unsigned long long", origin="unsigned int",
                our_origin="unsigned int")

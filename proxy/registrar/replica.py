@@ -24,23 +24,11 @@ from proxy.registrar.layout import (
     STRINGS,
 )
 from proxy.registrar.record import binding_count, string
+from proxy.shm.mixing import fnv1a, mix
 from proxy.shm.words import get_u16, get_u32, get_u64, put_u32
 
 MOST_BINDINGS = 255
 ALL = 0xFFFF_FFFF_FFFF_FFFF  # a literal as large would be a Python number when compiled
-OFFSET = 0xCBF2_9CE4_8422_2325
-PRIME = 0x100_0000_01B3
-FIRST = 0xFF51_AFD7_ED55_8CCD
-SECOND = 0xC4CE_B9FE_1A85_EC53
-
-
-def mix(value: int) -> int:
-    """Every bit of a 64-bit number spread over all of it."""
-    value ^= value >> 33
-    value = value * FIRST & ALL
-    value ^= value >> 33
-    value = value * SECOND & ALL
-    return value ^ value >> 33
 
 
 def identity(payload: bytes, at: int) -> bytes:
@@ -57,11 +45,7 @@ def binding_stamp(payload: bytes, at: int) -> int:
     A node that lost its tables and whose clock went back may give a version twice, so the numbers
     that differ between two REGISTERs are in it as well.
     """
-    name = identity(payload, at)
-    p = name
-    value = OFFSET
-    for index in range(len(name)):
-        value = (value ^ p[index]) * PRIME & ALL
+    value = fnv1a(identity(payload, at), 0)
     told = get_u32(payload, at + AT_EXPIRES)
     told = told << 32 | get_u32(payload, at + AT_CSEQ)
     version = get_u64(payload, at)
