@@ -7,16 +7,13 @@ loses datagrams, so whoever sends one must be able to do without or to repeat it
 from __future__ import annotations
 
 import enum
-import os
 import time
 from collections import deque
-from contextlib import suppress
 from typing import Final
 
-from proxy.constants import INTERNAL_LISTENER
-from proxy.shm.inbox import FULL, WAKE
 from proxy.sip.scanner import hash_call_id
 from workers.child import Child
+from workers.mailbox import Mailbox
 
 KEPT: Final = 10_000
 KEPT_SECONDS: Final = 2.0  # by then nobody waits for it
@@ -35,13 +32,8 @@ class Errand(enum.IntEnum):
 
 def send_errand(child: Child, worker: int, errand: int, data: bytes) -> bool:
     """Tell worker number `worker`; False when its inbox is full."""
-    outcome = child.tables.inboxes[worker].push(
-        INTERNAL_LISTENER, b"", 0, errand.to_bytes(1, "little") + data
-    )
-    if outcome == WAKE:
-        with suppress(BlockingIOError):
-            os.eventfd_write(child.inbox_eventfds[worker], 1)
-    return outcome != FULL
+    mailbox = Mailbox(child.tables.inboxes[worker], child.inbox_eventfds[worker])
+    return mailbox.put(errand.to_bytes(1, "little") + data)
 
 
 def send_to_owner(child: Child, call_id: bytes, errand: int, data: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""A ring in shared memory by which workers ask something of a process that is not a worker."""
+"""A ring in shared memory in which processes leave messages for one of them, and what wakes it."""
 
 from __future__ import annotations
 

@@ -6,18 +6,15 @@ inbox and finishes the Pending. What is not answered in time finishes as UNAVAIL
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from typing import Final, NamedTuple
 
-from proxy.constants import INTERNAL_LISTENER
 from proxy.routing.node import Node
 from proxy.routing.pending import Pending
-from proxy.shm.inbox import FULL
 from proxy.shm.table_ids import READER_STORAGE
 from proxy.storage.kinds import Fields, Question, Status, decode_part, encode_question
 from workers.child import Child
 from workers.errands import Errand
+from workers.mailbox import Mailbox
 
 NUMBERS: Final = 0xFFFF_FFFF
 AGAIN_SECONDS: Final = 0.1
@@ -31,6 +28,11 @@ class Answer(NamedTuple):
 
 
 UNAVAILABLE: Final = Answer(int(Status.UNAVAILABLE), [])
+
+
+def storage_mailbox(child: Child) -> Mailbox:
+    """Where the storage process takes questions."""
+    return Mailbox(child.tables.questions, child.reader_eventfds[READER_STORAGE])
 
 
 class Again:
@@ -74,12 +76,9 @@ class Questions:
 
     def send(self, message: bytes, pending: Pending) -> None:
         """Hand a question over; again a little later if the way is full, or its lock is busy."""
-        if self.child.tables.questions.push(INTERNAL_LISTENER, b"", 0, message) == FULL:
+        if not storage_mailbox(self.child).put(message):
             again = Again(self, message, pending)
             self.node.layer.timers.start(self.node.now, AGAIN_SECONDS, again, 0)
-            return
-        with suppress(BlockingIOError):
-            os.eventfd_write(self.child.reader_eventfds[READER_STORAGE], 1)
 
     def receive(self, data: bytes) -> None:
         """A part of an answer has come."""

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import select
 import time
-from contextlib import suppress
 from typing import Any, Final
 
 import orjson
 
-from proxy.constants import INTERNAL_LISTENER
-from proxy.shm.inbox import FULL
-from proxy.shm.table_ids import READER_STORAGE
 from proxy.storage.kinds import Kind, Question, encode_question
 from workers.commands.command import INVALID_PARAMS, CommandError, Group, command
+from workers.questions import storage_mailbox
 
 SERVER_ERROR: Final = 500
 PATIENCE_S: Final = 8.0
@@ -103,9 +99,5 @@ class Databases(Group):
         raise CommandError(SERVER_ERROR, "The storage process does not answer")
 
     def _tell(self, kind: Kind, fields: list[bytes | None]) -> None:
-        tables = self._child.tables
-        message = encode_question(Question(kind, 0, 0, fields))
-        if tables.questions.push(INTERNAL_LISTENER, b"", 0, message) == FULL:
+        if not storage_mailbox(self._child).put(encode_question(Question(kind, 0, 0, fields))):
             raise CommandError(SERVER_ERROR, "The storage process has too much to do")
-        with suppress(BlockingIOError):
-            os.eventfd_write(self._child.reader_eventfds[READER_STORAGE], 1)

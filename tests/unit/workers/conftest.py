@@ -54,7 +54,7 @@ def child(config: Config, log: Log) -> Iterator[Child]:
         slot=2,
         sockets=[],
         listeners=[],
-        inbox_eventfds=[],
+        inbox_eventfds=[-1 for _ in tables.inboxes],  # nobody sleeps
         tables=tables,
         stop_fd=-1,
         parent_fd=-1,
