@@ -115,6 +115,12 @@ class Turn:
             self.counters.add(TURNS, 1)
         return more
 
+    def use_guard(self, guard: FloodGuard | None) -> None:
+        """Let another guard watch the sockets: whom it trusts has changed."""
+        self.guard = guard
+        for sock in self.sockets:
+            sock.guard = guard
+
     def tell_time(self) -> int:
         """Tell everybody what time it is; the wall clock in nanoseconds."""
         wall_ns = time.time_ns()

@@ -17,7 +17,7 @@ cdef unsigned long long BLOCK, REFUSED
 cdef class DialogStore:
     cdef readonly DialogTable table
     cdef readonly Profiles profiles
-    cdef readonly DialogRules rules
+    cdef public DialogRules rules
     cdef readonly HybridClock clock
     cdef readonly Counters counters
     cdef public object watcher
