@@ -105,7 +105,7 @@ class UdpWorker:
         )
         self.tallies = Tallies(counters, self.layer, self.resolver, self.node.faults, sockets)
         chores = [self.tallies.take, self.tell_states, self.watch_memory, self.let_scripts_go]
-        self.turn.each_second += chores
+        self.turn.each_second.extend(chores)
         self.questions = Questions(child, self.node)
         self.use_storage()
         child.prepare = self.prepare
