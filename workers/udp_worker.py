@@ -11,6 +11,7 @@ import os
 import select
 import time
 from contextlib import suppress
+from functools import partial
 
 from proxy.limits import counters as ids
 from proxy.limits.algorithms import number_of
@@ -104,8 +105,9 @@ class UdpWorker:
             guard,
         )
         self.tallies = Tallies(counters, self.layer, self.resolver, self.node.faults, sockets)
-        chores = [self.tallies.take, self.tell_states, self.watch_memory, self.let_scripts_go]
+        chores = [self.tallies.take, self.watch_memory, self.let_scripts_go]
         self.turn.each_second.extend(chores)
+        self.follow_calls()
         self.questions = Questions(child, self.node)
         self.use_storage()
         child.prepare = self.prepare
@@ -188,10 +190,12 @@ class UdpWorker:
         """Give memory back after a flood."""
         self.ebb.watch(self.layer.taken)
 
-    def tell_states(self) -> None:
-        """Say what has become of calls, where the log wants to know."""
-        if self.node.dialogs is not None:
-            self.state_log.attend(self.node.dialogs)
+    def follow_calls(self) -> None:
+        """What has to be seen to again and again while calls are tracked."""
+        tracker = self.node.dialogs
+        if tracker is not None:
+            self.turn.waits.append(tracker.store.pay)
+            self.turn.each_second.append(partial(self.state_log.attend, tracker))
 
     def watch(self, fd: int, readable: bool, writable: bool) -> None:
         """The resolver opened, changed or closes one of its sockets."""
