@@ -80,7 +80,7 @@ class Turn:
         self.wake_fd = wake_fd
         self.readers = readers
         self.resolver = resolver
-        self.guard = guard
+        self.use_guard(guard)
         self.waits: list[Callable[[float], None]] = []  # told the time: what may be over
         self.each_second: list[Callable[[], None]] = []
         self.second_at = 0.0

@@ -86,9 +86,6 @@ class UdpWorker:
         self.node.pipes = pipes_of(child)
         self.state_log = track_calls(child, self.node)
         self.node.hand_over = handoff.hand_over
-        guard = flood_guard_of(child)
-        for sock in sockets:
-            sock.guard = guard
         if child.lookups is not None:
             self.node.lookups = lookups_of(child, child.lookups, self.node)
         self.script = run_script(child.script, config.routing.script)
@@ -102,7 +99,7 @@ class UdpWorker:
             child.inbox_eventfds[child.index],
             Readers(child.tables.changes, child.reader_eventfds),
             self.resolver,
-            guard,
+            flood_guard_of(child),
         )
         self.tallies = Tallies(counters, self.layer, self.resolver, self.node.faults, sockets)
         chores = [self.tallies.take, self.watch_memory, self.let_scripts_go]
