@@ -26,9 +26,10 @@ from workers.edition import Area, Edition
 from workers.logs import Log, LogPipe, LogSink, LogStyle
 from workers.mailbox import Mailbox
 from workers.policy import compile_script
+from workers.service_manager import ServiceManager, let_go
 from workers.settings import Config
 from workers.shared_page import LEVELS, SharedPage
-from workers.sockets import Group, open_group
+from workers.sockets import Group, kept_name, open_group
 from workers.tables import (
     Tables,
     declare_pipes,
@@ -100,15 +101,18 @@ class Holdings:
     ready: tuple[int, int]  # a pipe into which a child that is up writes its process number
     script: bytes  # the policy, compiled
     area: Area  # of editions: what a reload offers
+    manager: ServiceManager
 
     @classmethod
-    def open(cls, config: Config, journal: Journal) -> Holdings:
+    def open(
+        cls, config: Config, journal: Journal, manager: ServiceManager, kept: dict[str, list[int]]
+    ) -> Holdings:
         """Take the folder, the addresses and the files; an error is a sentence."""
         log = journal.supervisor_log()
         script = compile_script(config.routing.script)
         prepare_folder(config.node.runtime_dir)
         lock_fd = lock_folder(config.node.runtime_dir)
-        groups = _open_groups(config, log)
+        groups = _open_groups(config, log, kept)
         tables = open_tables(config, log)
         tables.slots.claim(0, os.getpid(), SUPERVISOR, int(time.time()))
         return cls(
@@ -128,6 +132,7 @@ class Holdings:
             ready=os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC),
             script=script,
             area=Area(),
+            manager=manager,
         )
 
     def open_slot(self, slot: Slot) -> None:
@@ -193,6 +198,13 @@ class Holdings:
         for eventfd in self.inbox_eventfds:
             os.eventfd_write(eventfd, 1)
 
+    def keep_sockets(self) -> None:
+        """Have the service manager keep the sockets, for a supervisor that comes after a kill."""
+        for group in self.groups:
+            name = kept_name(group.endpoint)
+            self.manager.forget(name)  # what it may hold from before
+            self.manager.keep(name, group.fds)
+
     def _child_is_up(self) -> None:
         """Called in a child, once."""
         priority.go_along(self.nice)
@@ -211,9 +223,13 @@ class Holdings:
         return own
 
 
-def _open_groups(config: Config, log: Log) -> list[Group]:
+def _open_groups(config: Config, log: Log, kept: dict[str, list[int]]) -> list[Group]:
     wanted = config.listen.receive_buffer
-    groups = [open_group(each, config.workers.udp, wanted) for each in config.listen.udp]
+    groups = [
+        open_group(each, config.workers.udp, wanted, kept.pop(kept_name(each), []))
+        for each in config.listen.udp
+    ]
+    let_go(kept)
     granted = min(group.receive_buffer for group in groups)
     if granted < wanted:
         log.warning(
