@@ -26,10 +26,10 @@ from workers.edition import Area, Edition
 from workers.logs import Log, LogPipe, LogSink, LogStyle
 from workers.mailbox import Mailbox
 from workers.policy import compile_script
-from workers.service_manager import ServiceManager, let_go
 from workers.settings import Config
 from workers.shared_page import LEVELS, SharedPage
 from workers.sockets import Group, kept_name, open_group
+from workers.systemd import ServiceManager, let_go
 from workers.tables import (
     Tables,
     declare_pipes,

@@ -13,10 +13,10 @@ from proxy.sip import message
 from workers import priority, signals
 from workers.child import ChildSpec
 from workers.holdings import Holdings, Journal
-from workers.service_manager import ServiceManager, handed_down
 from workers.settings import Config
 from workers.signals import Waiter
 from workers.supervisor import RealSystem, Supervisor
+from workers.systemd import ServiceManager, handed_down
 
 
 def start(config: Config) -> int:

@@ -15,8 +15,8 @@ from workers.config import load
 from workers.edition import Area, Edition, Taker
 from workers.live_settings import LIVE, changes, mistakes
 from workers.reload import PATIENCE_S, Reload
-from workers.service_manager import ServiceManager
 from workers.settings import Config
+from workers.systemd import ServiceManager
 from workers.trial import DEADLINE_S, Refusal
 
 OLD = Config()

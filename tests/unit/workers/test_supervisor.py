@@ -14,8 +14,8 @@ import pytest
 from proxy.limits import counters
 from workers import signals
 from workers.child import BOOT_DEADLINE_S, ChildSpec, Exit, ExitCode
-from workers.service_manager import ServiceManager
 from workers.supervisor import ABORT_GRACE_S, Stage, Supervisor
+from workers.systemd import ServiceManager
 
 
 class Machine:
