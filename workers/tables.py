@@ -48,9 +48,11 @@ SOURCES: Final = "sources.table"
 CHANGES: Final = "changes.ring"
 QUESTIONS: Final = "questions.ring"
 STORAGE: Final = "storage.state"
-MADE_ANEW: Final = (PROCESSES, SHARDS, LIMITS, SOURCES, CHANGES, QUESTIONS, STORAGE)
+CLUSTER_STATUS: Final = "cluster.status"
+MADE_ANEW: Final = (PROCESSES, SHARDS, LIMITS, SOURCES, CHANGES, QUESTIONS, STORAGE, CLUSTER_STATUS)
 CHANGE_UNITS: Final = 65_536
 QUESTION_BYTES: Final = 4 << 20
+STATUS_BYTES: Final = 1 << 20  # of all peers of all clusters; what is not used costs nothing
 LOCK: Final = "sipherd.lock"
 SECRET: Final = "secret"
 CONTROL_SOCKET: Final = "control.sock"
@@ -71,6 +73,7 @@ class Tables:
     changes: ChangeRing
     questions: Inbox  # what others want of the storage process
     storage: Page  # what the storage process says of itself
+    cluster_status: Page | None  # what the clusterer says of itself; None: no [cluster]
     dialogs: DialogTable | None  # None: calls are not tracked
     profiles: ProfileTable | None
     access: AccessTables | None = None  # None: no database is used
@@ -111,9 +114,14 @@ def open_tables(config: Config, log: Log) -> Tables:
         changes=changes,
         questions=Inbox.create(str(folder / QUESTIONS), QUESTION_BYTES),
         storage=Page.create(str(folder / STORAGE)),
+        cluster_status=_cluster_status(folder / CLUSTER_STATUS, config),
         dialogs=dialogs,
         profiles=profiles,
     )
+
+
+def _cluster_status(path: Path, config: Config) -> Page | None:
+    return Page.create(str(path), STATUS_BYTES) if config.cluster.is_used else None
 
 
 def create_pipes(path: Path, config: Config) -> Pipes:
