@@ -439,6 +439,10 @@ class Config(Section):
         asked = self.auth.enabled or self.dialog.is_stored
         return named or asked or self.storage.mode != NO_DB
 
+    def replicates(self, content: str) -> bool:
+        """Whether other nodes hold the same: no cluster is configured yet."""
+        return False
+
     @property
     def folder(self) -> Path:
         """The folder that relative paths of the file start from."""

@@ -240,7 +240,7 @@ def private_location(config: Config, name: str) -> LocationTable:
 
 
 def bindings_in(payload: bytes) -> int:
-    """How many bindings a stored record holds."""
-    from proxy.registrar.binding import decode
+    """What a stored record counts for in its table."""
+    from proxy.registrar.record import binding_count, units_of
 
-    return len(decode(payload))
+    return units_of(payload, binding_count(payload))

@@ -14,7 +14,7 @@ from typing import Final
 
 from proxy.errors import LockTimeout
 from proxy.limits import counters
-from proxy.registrar.expire import expire
+from proxy.registrar.expire import Horizon, alone, expire
 from proxy.shm.answer_table import AnswerTable
 from proxy.shm.location_table import LocationTable
 from proxy.shm.repair import scavenge
@@ -105,19 +105,24 @@ class Sweeper:
     def sweep(self, now_wall: int) -> int:
         """Expire everything that is due; how many contacts ran out."""
         cursor = expired = 0
+        horizon = self._horizon(now_wall)
         while True:
             keys, cursor = self._table.due(now_wall, cursor, SWEEP_BATCH)
             for key in keys:
-                expired += self._expire(key, now_wall)
+                expired += self._expire(key, horizon)
             self._child.beat()
             if cursor == 0:
                 break
         self._counters.add(counters.USRLOC_LOCATION_EXPIRES, expired)
         return expired
 
-    def _expire(self, key: bytes, now_wall: int) -> int:
+    def _horizon(self, now_wall: int) -> Horizon:
+        """What may go: for want of other nodes, all that ran out by our clock."""
+        return alone(self._child.config.node.id, now_wall)
+
+    def _expire(self, key: bytes, horizon: Horizon) -> int:
         try:
-            return expire(self._table, key, now_wall)
+            return expire(self._table, key, horizon)
         except LockTimeout:  # the next sweep finds it again
             self._counters.add(counters.LOCK_TIMEOUTS)
             return 0
