@@ -1,0 +1,31 @@
+cimport cython
+from libc.stdint cimport uint64_t
+
+from proxy.shm.arena cimport Arena
+
+cdef size_t _INCARNATION, _BEFORE, _GRACE, _CHANGES
+cdef uint64_t _SYNCED, _ACTIVE, _EPOCH
+
+
+@cython.final
+cdef class ClusterPage:
+    cdef readonly Arena arena
+    cdef readonly uint64_t node
+    cdef readonly tuple tags
+    cdef readonly dict places
+    cdef readonly dict clusters
+
+    cpdef bint acts(self, bytes tag) except *
+    cpdef bint acts_for(self, bytes tag, uint64_t owner) except *
+    cpdef uint64_t epoch(self, bytes tag) except? 0
+    @cython.locals(word="uint64_t")
+    cpdef int set_tag(self, bytes tag, uint64_t epoch, bint active) except -1
+    cpdef uint64_t tag_changes(self) except? 0
+    cpdef uint64_t before(self) except? 0
+    cpdef uint64_t grace_s(self) except? 0
+    cpdef int set_horizon(self, uint64_t before, uint64_t grace_s) except -1
+    cpdef bint is_synced(self, uint64_t cluster) except *
+    @cython.locals(word="uint64_t")
+    cpdef int set_synced(self, uint64_t cluster, bint synced) except -1
+    cpdef uint64_t incarnation(self) except? 0
+    cpdef int set_incarnation(self, uint64_t epoch) except -1
