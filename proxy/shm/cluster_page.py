@@ -16,14 +16,15 @@ from proxy.shm.arena import Arena
 
 KIND = b"cluster"
 LAYOUT = (
-    "u64 incarnation, before, grace s, tag changes | 8 x u64 cluster, synced at bit 32"
+    "u64 incarnation, before, settled, grace s, tag changes | 8 x u64 cluster, synced at bit 32"
     " | 64 x u64 tag: active at bit 63, epoch"
 )
 
 _INCARNATION = layout.HEADER_BYTES
 _BEFORE = layout.HEADER_BYTES + 8
-_GRACE = layout.HEADER_BYTES + 16
-_CHANGES = layout.HEADER_BYTES + 24
+_SETTLED = layout.HEADER_BYTES + 16
+_GRACE = layout.HEADER_BYTES + 24
+_CHANGES = layout.HEADER_BYTES + 32
 _CLUSTERS_AT = layout.HEADER_BYTES + layout.LINE
 _TAGS_AT = _CLUSTERS_AT + layout.LINE
 _SIZE = _TAGS_AT + 8 * CLUSTER_TAGS
@@ -60,7 +61,7 @@ class ClusterPage:
         arena = Arena.anonymous(_SIZE) if path is None else Arena.create(path, _SIZE)
         layout.write(arena, KIND, LAYOUT, (_TAGS, _CLUSTERS))
         page = ClusterPage(arena, node, tags, clusters)
-        page.set_horizon(0, grace_s)
+        page.set_horizon(0, 0, grace_s)
         return page
 
     # -- who acts ----------------------------------------------------------------------------------
@@ -81,6 +82,10 @@ class ClusterPage:
         if at is None:
             return owner == self.node
         return self.arena.u64(at) & _ACTIVE != 0
+
+    def has_tag(self, tag: bytes) -> bool:
+        """Whether a sharing tag is configured here."""
+        return tag in self.places
 
     def epoch(self, tag: bytes) -> int:
         """The epoch of a tag's last change, 0 before the first."""
@@ -104,17 +109,31 @@ class ClusterPage:
 
     # -- what is old -------------------------------------------------------------------------------
 
-    def before(self) -> int:
-        """Tombstones with lower versions can go."""
-        return self.arena.u64(_BEFORE)
+    def horizon(self, tag: bytes = b"") -> tuple[int, int, int]:
+        """For whom, and for what, the sweep of location goes: node, grace in s, before.
 
-    def grace_s(self) -> int:
-        """How long what another node made outlives its expiry by our clock."""
-        return self.arena.u64(_GRACE)
+        What another node made outlives its expiry by the grace, for that one's clock rules;
+        tombstones with versions below `before` can go. With a tag, everything is the own of who is
+        active for it, and nothing is of who is in backup.
+        """
+        me = self.node
+        grace_s = self.arena.u64(_GRACE)
+        at = self.places.get(tag)
+        if at is not None:
+            if self.arena.u64(at) & _ACTIVE != 0:
+                grace_s = 0
+            else:
+                me = 0
+        return me, grace_s, self.arena.u64(_BEFORE)
 
-    def set_horizon(self, before: int, grace_s: int) -> None:
+    def settled(self) -> int:
+        """Versions below this one every node has, and no older frame can be under way."""
+        return self.arena.u64(_SETTLED)
+
+    def set_horizon(self, before: int, settled: int, grace_s: int) -> None:
         """The clusterer's alone."""
         self.arena.put_u64(_BEFORE, before)
+        self.arena.put_u64(_SETTLED, settled)
         self.arena.put_u64(_GRACE, grace_s)
 
     # -- the clusterer itself ----------------------------------------------------------------------

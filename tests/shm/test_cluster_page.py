@@ -56,10 +56,22 @@ def test_changes_of_tags_can_be_noticed() -> None:
 
 
 def test_what_is_old() -> None:
-    page = ClusterPage.create(None, 1, grace_s=125)
-    assert (page.before(), page.grace_s()) == (0, 125)
-    page.set_horizon(2**64 - 1, 5)
-    assert (page.before(), page.grace_s()) == (2**64 - 1, 5)
+    page = ClusterPage.create(None, 3, ("vip",), grace_s=125)
+    assert page.horizon() == (3, 125, 0)
+    page.set_horizon(2**64 - 1, 2**63, 5)
+    assert page.horizon() == (3, 5, 2**64 - 1)
+    assert page.settled() == 2**63
+
+
+def test_who_is_active_for_a_tag_owns_everything_and_who_is_not_nothing() -> None:
+    page = ClusterPage.create(None, 3, ("vip",), grace_s=5)
+    page.set_horizon(9, 9, 5)
+    assert page.horizon(b"vip") == (0, 5, 9)
+    page.set_tag(b"vip", 1, active=True)
+    assert page.horizon(b"vip") == (3, 0, 9)
+    assert page.horizon(b"not configured") == (3, 5, 9)
+    assert page.has_tag(b"vip")
+    assert not page.has_tag(b"not configured")
 
 
 def test_each_cluster_is_synced_by_itself() -> None:
