@@ -56,6 +56,7 @@ def rules_from(settings: Dialog, node: int, timer_c: int) -> DialogRules:
         ),
         refuse_late=settings.late_requests == "refuse",
         setup_seconds=timer_c + SETUP_MARGIN_S,
+        tag=settings.sharing_tag.encode(),
     )
 
 

@@ -11,7 +11,7 @@ from proxy.shm.words cimport get_u16, get_u32, get_u64, put_u16, put_u32, put_u6
 
 cdef int AT_DUE, AT_FLAGS, AT_OWNER, AT_STATE, AT_TIMEOUT, AT_VERSION, END_WANTED, SHARING_TAG
 cdef int CONFIRMED_NA, CONFIRMED
-cdef long long ADOPTION_S
+cdef long long PATIENCE_S
 cdef int CORRUPT_RECORDS, DIALOG_COMMITS_REFUSED, LOCK_TIMEOUTS
 cdef unsigned long long BLOCK, REFUSED
 
@@ -35,6 +35,7 @@ cdef class DialogStore:
     cpdef tuple read(self, bytes key)
     @cython.locals(tag=bytes)
     cpdef bint acts(self, bytes payload) except *
+    cpdef unsigned long long acting_since(self, bytes payload) except? 0
     @cython.locals(p="unsigned char *")
     cpdef bytes sealed(self, bytearray draft, unsigned long long floor)
     @cython.locals(p="const unsigned char *")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from proxy.cluster.hlc import HybridClock
+from proxy.dialog.due import ADOPTION_S
 from proxy.dialog.layout import (
     AT_DUE,
     AT_FLAGS,
@@ -34,7 +35,7 @@ from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
 BLOCK = ID_BLOCK
 CONFIRMED_NA = int(State.CONFIRMED_NA)
 CONFIRMED = int(State.CONFIRMED)
-ADOPTION_S = 600  # what has been due for so long its node will not see to any more
+PATIENCE_S = ADOPTION_S
 
 
 class DialogStore:
@@ -101,6 +102,10 @@ class DialogStore:
             return True
         return is_abandoned(payload, self.wall) and not self.cluster.has_tag(tag)
 
+    def acting_since(self, payload: bytes) -> int:
+        """The epoch of a record's tag: as long as it is the same, nobody else has acted."""
+        return 0 if self.cluster is None else self.cluster.epoch(string(payload, SHARING_TAG))
+
     def sealed(self, draft: bytearray, floor: int) -> bytes:
         """The draft of a record with its version."""
         p = draft
@@ -146,4 +151,4 @@ def is_abandoned(payload: bytes, wall: int) -> bool:
     answered = p[AT_STATE] == CONFIRMED or p[AT_STATE] == CONFIRMED_NA
     if answered and not get_u32(p, AT_FLAGS) & END_WANTED:
         due = get_u32(p, AT_TIMEOUT)
-    return 0 < due <= wall - ADOPTION_S
+    return 0 < due <= wall - PATIENCE_S
