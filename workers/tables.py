@@ -23,6 +23,7 @@ from proxy.limits.algorithms import number_of
 from proxy.limits.feedback import Gains
 from proxy.shm import pipe_view, table_ids
 from proxy.shm.changes import ChangeRing
+from proxy.shm.cluster_page import ClusterPage
 from proxy.shm.dialog_table import DialogTable
 from proxy.shm.inbox import Inbox
 from proxy.shm.location_table import LocationTable
@@ -34,6 +35,7 @@ from proxy.shm.shards import Shards
 from proxy.shm.slots import ProcessSlots
 from proxy.shm.sources import Sources
 from workers.access_tables import AccessTables, open_access
+from workers.cluster_settings import PACE
 from workers.dialog_tables import open_dialogs
 from workers.lasting import Lasting
 from workers.logs import Log
@@ -48,7 +50,8 @@ SOURCES: Final = "sources.table"
 CHANGES: Final = "changes.ring"
 QUESTIONS: Final = "questions.ring"
 STORAGE: Final = "storage.state"
-MADE_ANEW: Final = (PROCESSES, SHARDS, LIMITS, SOURCES, CHANGES, QUESTIONS, STORAGE)
+CLUSTER: Final = "cluster.state"
+MADE_ANEW: Final = (PROCESSES, SHARDS, LIMITS, SOURCES, CHANGES, QUESTIONS, STORAGE, CLUSTER)
 CHANGE_UNITS: Final = 65_536
 QUESTION_BYTES: Final = 4 << 20
 LOCK: Final = "sipherd.lock"
@@ -74,6 +77,7 @@ class Tables:
     dialogs: DialogTable | None  # None: calls are not tracked
     profiles: ProfileTable | None
     access: AccessTables | None = None  # None: no database is used
+    cluster: ClusterPage | None = None  # for whom this node acts; None: it is alone
 
     def close(self, clean: bool) -> None:
         """Let go of the tables; `clean` when no process was killed inside one."""
@@ -113,6 +117,7 @@ def open_tables(config: Config, log: Log) -> Tables:
         storage=Page.create(str(folder / STORAGE)),
         dialogs=dialogs,
         profiles=profiles,
+        cluster=create_cluster_page(folder / CLUSTER, config),
     )
 
 
@@ -132,6 +137,18 @@ def create_pipes(path: Path, config: Config) -> Pipes:
         algorithm = number_of(pipe.algorithm or settings.default_algorithm)
         pipe_view.declare(pipes, pipe.name.encode(), pipe.limit, algorithm, 0)
     return pipes
+
+
+def create_cluster_page(path: Path, config: Config) -> ClusterPage | None:
+    """What the clusterer will say; until then nothing is acted for that has a tag."""
+    cluster = config.cluster
+    if not cluster.is_used:
+        return None
+    # Until the clocks have been compared they may differ by as much as is ever allowed.
+    grace_s = PACE.grace_s + 2 * cluster.max_clock_lead_seconds
+    return ClusterPage.create(
+        str(path), config.node.id, cluster.tag_names, cluster.numbers, grace_s
+    )
 
 
 def create_sources(path: Path, config: Config) -> Sources | None:

@@ -59,6 +59,7 @@ class Sweeper:
         self._child = child
         self._table: LocationTable = child.tables.location
         self._counters = child.tables.slots.counters(child.slot)
+        self._replicated = child.config.replicates("location")
         self._next_at = 0.0
         self._alarms = Alarms(child)
 
@@ -117,8 +118,12 @@ class Sweeper:
         return expired
 
     def _horizon(self, now_wall: int) -> Horizon:
-        """What may go: for want of other nodes, all that ran out by our clock."""
-        return alone(self._child.config.node.id, now_wall)
+        """What may go: without other nodes, all that ran out by our clock."""
+        node, page = self._child.config.node.id, self._child.tables.cluster
+        if page is None or not self._replicated:
+            return alone(node, now_wall)
+        node, grace, before = page.horizon()
+        return Horizon(node, now_wall, grace, before)
 
     def _expire(self, key: bytes, horizon: Horizon) -> int:
         try:
