@@ -7,8 +7,8 @@ from proxy.registrar.commit cimport commit_record
 from proxy.registrar.plan cimport Plan, make_plan
 from proxy.shm.words cimport get_u32
 from proxy.registrar.record cimport (
-    binding_count, contact_lines, due_at, find_contact, highest_version, is_live, live_count, patched,
-    same_string, units_of,
+    binding_count, contact_lines, due_at, find_contact, highest_version, is_live, live_count,
+    patched, same_string, units_of,
 )
 from proxy.registrar.registration cimport Registration, read_registration, reg_id_of
 from proxy.registrar.rules cimport RegistrarRules

@@ -9,4 +9,5 @@ cdef class Adapter:
     cdef readonly object form
 
     cpdef bytes body(self, bytes key, bytes payload)
-    cpdef bint commit(self, bytes key, unsigned long long stamp, bytes payload, bytes body) except -1
+    cpdef bint commit(self, bytes key, unsigned long long stamp, bytes payload,
+                      bytes body) except -1

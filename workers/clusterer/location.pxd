@@ -5,4 +5,5 @@ from workers.clusterer.adapter cimport Adapter
 
 
 cdef class LocationAdapter(Adapter):
-    cpdef bint commit(self, bytes key, unsigned long long stamp, bytes payload, bytes body) except -1
+    cpdef bint commit(self, bytes key, unsigned long long stamp, bytes payload,
+                      bytes body) except -1
