@@ -287,7 +287,7 @@ class Supervisor:
         return {
             "udp": ",".join(str(each) for each in config.listen.udp),
             "workers": config.workers.udp,
-            "registered": self.holdings.tables.location.count,
+            "registered": self.holdings.tables.location.gauges()[0],
             "capacity": self.holdings.tables.location.capacity,
         }
 

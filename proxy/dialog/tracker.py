@@ -46,6 +46,7 @@ class Tracker:
         flags: int = 0,
         lifetime: int = 0,
         source: bytes = b"",
+        tag: bytes = NOTHING,
     ) -> Dialog | None:
         """The dialogs that an initial INVITE is about to set up; None when the table is full.
 
@@ -72,7 +73,7 @@ class Tracker:
                     stamp = 0
                 else:
                     break
-            made = self._begun(invite, did, branch, socket, flags, lifetime, source)
+            made = self._begun(invite, did, branch, socket, flags, lifetime, source, tag)
             place = key + b"\0" + did_text(made) if beside else key
             stamp = store.write(place, stamp, made)
             if stamp > REFUSED:
@@ -148,6 +149,7 @@ class Tracker:
         flags: int,
         lifetime: int,
         source: bytes,
+        tag: bytes,
     ) -> bytes:
         store = self.store
         rules = store.rules
@@ -167,7 +169,7 @@ class Tracker:
                 target_of(invite),
                 routes_to_caller(invite),
                 socket,
-                rules.tag,
+                tag or rules.tag,
                 NOTHING,
                 NOTHING,
                 source,
