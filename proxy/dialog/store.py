@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from proxy.cluster.hlc import HybridClock
-from proxy.dialog.layout import AT_DUE, AT_STATE, AT_VERSION, REFUSED
+from proxy.dialog.layout import AT_DUE, AT_OWNER, AT_STATE, AT_VERSION, REFUSED
 from proxy.dialog.profiles import Profiles
 from proxy.dialog.record import is_sound, units_of
 from proxy.dialog.rules import DialogRules
@@ -72,8 +72,9 @@ class DialogStore:
         return payload, stamp
 
     def sealed(self, draft: bytearray, floor: int) -> bytes:
-        """The draft of a record with its version."""
+        """The draft of a record with its version, and with us as who has changed it last."""
         p = draft
+        put_u16(p, AT_OWNER, self.rules.node)
         put_u64(p, AT_VERSION, self.clock.tick(self.wall_ms, floor))
         return bytes(draft)
 
