@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.errors import SipherdError
-from workers.settings import Endpoint
+from workers.setting_types import Endpoint
 
 # Not named by Python 3.11's socket module.
 SO_RCVBUFFORCE: Final = 33

@@ -23,6 +23,7 @@ from proxy.limits.algorithms import number_of
 from proxy.limits.feedback import Gains
 from proxy.shm import pipe_view, table_ids
 from proxy.shm.changes import ChangeRing
+from proxy.shm.cluster_page import ClusterPage
 from proxy.shm.dialog_table import DialogTable
 from proxy.shm.inbox import Inbox
 from proxy.shm.location_table import LocationTable
@@ -74,6 +75,7 @@ class Tables:
     dialogs: DialogTable | None  # None: calls are not tracked
     profiles: ProfileTable | None
     access: AccessTables | None = None  # None: no database is used
+    cluster: ClusterPage | None = None  # for whom this node acts; None: it is alone
 
     def close(self, clean: bool) -> None:
         """Let go of the tables; `clean` when no process was killed inside one."""

@@ -25,6 +25,7 @@ from workers.settings import Dialog
 RECORDS_PER_SECOND: Final = 20_000  # of the sweep: a large table is swept less often than a small
 LONGEST_PERIOD_S: Final = 5.0
 SCAVENGE_SLOTS: Final = 1_000
+HANDOVER_S: Final = 1.0  # until then what the last node that acted had begun is told everywhere
 SETUP_MARGIN_S: Final = 120  # beyond timer C: the patience after a CANCEL, and time to spare
 
 
@@ -37,7 +38,7 @@ def tracker_of(child: Child, clock: HybridClock) -> Tracker | None:
     rules = rules_from(settings, child.config.node.id, child.config.limits.timer_c_seconds)
     profiles = Profiles(members, settings.profiles, settings.profiles_no_value)
     counters = child.tables.slots.counters(child.slot)
-    return Tracker(DialogStore(table, profiles, rules, clock, counters))
+    return Tracker(DialogStore(table, profiles, rules, clock, counters, child.tables.cluster))
 
 
 def rules_from(settings: Dialog, node: int, timer_c: int) -> DialogRules:
@@ -104,6 +105,8 @@ class DialogKeeper:
             variables = child.config.dialog.cdr_variables
             self._lifetimes = Lifetimes(child, self._tracker, file, variables)
         self._next_at = 0.0
+        self._cluster = child.tables.cluster
+        self._tag_changes = 0
 
     def turn(self, now: float, wall_ms: int) -> None:
         """One second's work."""
@@ -114,6 +117,7 @@ class DialogKeeper:
         recovered = scavenge(store.table, SCAVENGE_SLOTS)
         if recovered:
             store.counters.add(SLOTS_SCAVENGED, recovered)
+        self._notice_tags(now)
         if now >= self._next_at:
             period_s = min(LONGEST_PERIOD_S, store.table.count / RECORDS_PER_SECOND)
             self._next_at = now + period_s
@@ -121,3 +125,9 @@ class DialogKeeper:
         removed = self._lifetimes.sweep_profiles()
         if removed:
             self._child.log.debug("members of profiles removed", members=removed)
+
+    def _notice_tags(self, now: float) -> None:
+        """Look at everything soon when this node may have become active for it."""
+        if self._cluster is not None and self._cluster.tag_changes() != self._tag_changes:
+            self._tag_changes = self._cluster.tag_changes()
+            self._next_at = now + HANDOVER_S

@@ -348,8 +348,16 @@ class Replication:
         moments = [0]
         if pace.longest_life_s:
             moments.append(wall - 1000 * (pace.longest_life_s + pace.grace_s) - 2 * lead)
+        settled = self.settled_before() >> 16
+        moments.append(min(settled, wall - 1000 * pace.tombstone_least_s))
+        return max(moments) << 16
+
+    def settled_before(self) -> int:
+        """Lower versions are at every node, as all have told, with time to spare for their clocks.
+
+        What may be forgotten as soon as nobody can send anything older: ended dialogs.
+        """
         stable = self.stable_ms
         for peer in self.membership.peers.values():
             stable = min(stable, peer.beat.stable_ms if peer.beat is not None else 0)
-        moments.append(min(stable - lead, wall - 1000 * pace.tombstone_least_s))
-        return max(moments) << 16
+        return max(stable - self.settings.max_lead_ms, 0) << 16

@@ -50,6 +50,7 @@ class Tracker:
         flags: int = 0,
         lifetime: int = 0,
         source: bytes = b"",
+        tag: bytes = NOTHING,
     ) -> Dialog | None:
         """The dialogs that an initial INVITE is about to set up; None when the table is full.
 
@@ -78,7 +79,9 @@ class Tracker:
                     stamp = 0
                 else:
                     break
-            made = self._begun(invite, did, payload, branch, socket, flags, lifetime, source)
+            made = self._begun(
+                invite, did, payload, branch, socket, flags, lifetime, source, tag
+            )
             place = key + b"\0" + did_text(made) if beside else key
             stamp = store.write(place, stamp, made)
             if stamp > REFUSED:
@@ -156,6 +159,7 @@ class Tracker:
         flags: int,
         lifetime: int,
         source: bytes,
+        tag: bytes,
     ) -> bytes:
         """The record of an INVITE, on every node newer than `before`, whose place it takes."""
         store = self.store
@@ -180,7 +184,7 @@ class Tracker:
                 target_of(invite),
                 routes_to_caller(invite),
                 socket,
-                rules.tag,
+                tag or rules.tag,
                 NOTHING,
                 NOTHING,
                 source,

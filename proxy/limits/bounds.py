@@ -65,6 +65,7 @@ REPLICA_KEY_BYTES: Final = 1_024
 REPLICA_BODY_BYTES: Final = 262_144
 NODE_ID: Final = 65_535
 CLUSTER_NODES: Final = 64  # of one cluster, this one included
+CLUSTERS: Final = 8  # that one node takes part in
 CLUSTER_TAGS: Final = 64  # OpenSIPS' MAX_TAGS_NO
 TAG_NAME_BYTES: Final = 64
 COUNTS_PER_FRAME: Final = 1_024

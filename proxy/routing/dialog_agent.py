@@ -40,7 +40,7 @@ class DialogAgent:
 
     def look(self, key: bytes) -> None:
         """Do what is due in the dialogs under `key`: another process says that something is."""
-        dialog = self.tracker.open(key)
+        dialog = self._open(key)
         if dialog is None:
             return
         record = dialog.record()
@@ -53,6 +53,17 @@ class DialogAgent:
             self.end(dialog, reason)
         elif record.due <= self.node.wall:
             self._ping(dialog, pings_due(record, self.node.wall, self.intervals))
+
+    def _open(self, key: bytes) -> Dialog | None:
+        """The dialogs under a key if it is for this node to do anything about them.
+
+        Asked again when an answer is in: to a request under way when the address moved to another
+        node the answer goes there, and silence here says nothing.
+        """
+        dialog = self.tracker.open(key)
+        if dialog is None or not self.tracker.store.acts(dialog.payload):
+            return None
+        return dialog
 
     # -- the end ------------------------------------------------------------------------------
 
@@ -86,7 +97,7 @@ class DialogAgent:
 
     def _bye_answered(self, key: bytes, tag: bytes, bit: int, status: int) -> None:
         """A BYE is over; one that found no way is tried again when the dialog is next due."""
-        dialog = self.tracker.open(key) if status != UNREACHABLE else None
+        dialog = self._open(key) if status != UNREACHABLE else None
         if dialog is not None and not dialog.is_live:
             now, intervals = self.node.wall, self.intervals
             dialog.change(partial(settle_bye, tag=tag, bit=bit, now=now, intervals=intervals))
@@ -131,7 +142,7 @@ class DialogAgent:
     def _pinged(self, key: bytes, reason: EndReason, status: int) -> None:
         """A ping was answered, or not at all."""
         if status in DEAD:
-            dialog = self.tracker.open(key)
+            dialog = self._open(key)
             if dialog is not None and dialog.is_live:
                 self.end(dialog, reason)
 

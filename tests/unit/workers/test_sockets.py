@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from workers import sockets
-from workers.settings import Endpoint
+from workers.setting_types import Endpoint
 from workers.sockets import Group, SocketError, open_group
 
 
