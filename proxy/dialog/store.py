@@ -112,8 +112,9 @@ class DialogStore:
         return 0 if self.cluster is None else self.cluster.epoch(string(payload, SHARING_TAG))
 
     def sealed(self, draft: bytearray, floor: int) -> bytes:
-        """The draft of a record with its version."""
+        """The draft of a record with its version, and with us as who has changed it last."""
         p = draft
+        put_u16(p, AT_OWNER, self.rules.node)
         put_u64(p, AT_VERSION, self.clock.tick(self.wall_ms, floor))
         return bytes(draft)
 
