@@ -22,12 +22,21 @@ from proxy.shm.changes import READERS
 from proxy.sip.address import Address
 from workers import priority, signals
 from workers.child import Child, Slot
+from workers.edition import Area, Edition
 from workers.logs import Log, LogPipe, LogSink, LogStyle
 from workers.mailbox import Mailbox
+from workers.policy import compile_script
 from workers.settings import Config
-from workers.shared_page import SharedPage
+from workers.shared_page import LEVELS, SharedPage
 from workers.sockets import Group, open_group
-from workers.tables import Tables, lock_folder, node_secret, open_tables, prepare_folder
+from workers.tables import (
+    Tables,
+    declare_pipes,
+    lock_folder,
+    node_secret,
+    open_tables,
+    prepare_folder,
+)
 
 SUPERVISOR: Final = "supervisor"
 LOOKUPS_BYTES: Final = 1 << 20  # of questions that are on their way to the web servers
@@ -89,11 +98,14 @@ class Holdings:
     life: tuple[int, int]  # a pipe nobody writes to: its end of file is the supervisor's end
     nice: int  # what children run with once they are up
     ready: tuple[int, int]  # a pipe into which a child that is up writes its process number
+    script: bytes  # the policy, compiled
+    area: Area  # of editions: what a reload offers
 
     @classmethod
     def open(cls, config: Config, journal: Journal) -> Holdings:
         """Take the folder, the addresses and the files; an error is a sentence."""
         log = journal.supervisor_log()
+        script = compile_script(config.routing.script)
         prepare_folder(config.node.runtime_dir)
         lock_fd = lock_folder(config.node.runtime_dir)
         groups = _open_groups(config, log)
@@ -114,6 +126,8 @@ class Holdings:
             life=os.pipe2(os.O_CLOEXEC),
             nice=priority.usual(),
             ready=os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC),
+            script=script,
+            area=Area(),
         )
 
     def open_slot(self, slot: Slot) -> None:
@@ -162,7 +176,22 @@ class Holdings:
             secret=self.secret,
             log=self.journal.child_log(slot, partial(own.add, counters.LOG_LINES_DROPPED)),
             page=self.journal.page,
+            area=self.area,
+            script=self.script,
         )
+
+    def take_over(self, edition: Edition) -> None:
+        """What the supervisor itself does by a new edition; children forked from now on have it."""
+        old, new = self.config, edition.config
+        self.config, self.script = new, edition.script
+        if new.log.level != old.log.level:
+            self.journal.page.set_level(LEVELS[new.log.level])
+        declare_pipes(self.tables.pipes, new)
+
+    def wake_workers(self) -> None:
+        """Let the UDP workers look at once what is offered to them."""
+        for eventfd in self.inbox_eventfds:
+            os.eventfd_write(eventfd, 1)
 
     def _child_is_up(self) -> None:
         """Called in a child, once."""

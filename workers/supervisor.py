@@ -32,6 +32,7 @@ from workers.child import (
     note_failure,
 )
 from workers.holdings import Holdings
+from workers.reload import Reload
 from workers.signals import Waiter
 
 ABORT_GRACE_S: Final = 1.0  # for writing the traces of a process that hangs
@@ -115,6 +116,7 @@ class Supervisor:
         self.log = holdings.log
         self.life = Life()
         self.slots = _slots(specs)
+        self._reload = Reload(holdings, system)
         self._system = system
         self._pid = os.getpid()
         self._watched_at = system.now()
@@ -132,6 +134,8 @@ class Supervisor:
                 self._on_exit(exit, now)
             self._watch(now)
             self._respawn(now)
+            if self.life.stage is Stage.RUNNING:
+                self._reload.turn(self.slots, now)
             self._advance(now)
             self.holdings.journal.sink.flush()
         return self.life.exit_status
@@ -144,6 +148,9 @@ class Supervisor:
         due += [slot.respawn_at for slot in self.slots if slot.respawn_at is not None]
         if self.life.deadline is not None:
             due.append(self.life.deadline)
+        reload_at = self._reload.due(now)
+        if reload_at is not None and self.life.stage is Stage.RUNNING:
+            due.append(reload_at)
         if self.holdings.journal.sink.waiting:
             due.append(now + FLUSH_S)
         return max(0.0, min(due) - now)
@@ -156,6 +163,10 @@ class Supervisor:
         elif number in signals.QUIT:
             self.log.notice("quitting at once", signal=signal.Signals(number).name)
             self._enter_stopping(0.0)
+        elif number in signals.RELOAD:
+            self._reload.ask()
+        elif number in signals.REOPEN:
+            self._reopen_log()
         elif number in signals.NOT_YET:
             self.log.notice("signal has no meaning yet", signal=signal.Signals(number).name)
 
@@ -179,10 +190,18 @@ class Supervisor:
                 if slot.spec.stop_signal is not None:
                     self._system.kill(slot.pid, slot.spec.stop_signal)
 
+    def _reopen_log(self) -> None:
+        if failure := self.holdings.journal.sink.reopen():
+            self.log.error("log not reopened", reason=failure)
+        else:
+            self.log.notice("log reopened")
+
     # Ends and beginnings of children
 
     def _on_exit(self, exit: Exit, now: float) -> None:
         slot = next((each for each in self.slots if each.pid == exit.pid), None)
+        if self._reload.is_trial(exit):
+            self._reload.trial_ended(exit, now)
         if slot is None:  # somebody else's child that we inherited
             return
         stopping = self.life.stage is Stage.STOPPING

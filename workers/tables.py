@@ -128,10 +128,16 @@ def create_pipes(path: Path, config: Config) -> Pipes:
     )
     pipes = Pipes.create(str(path), settings.capacity, timing, seed=secrets.randbits(63))
     pipe_view.set_gains(pipes, Gains())
+    declare_pipes(pipes, config)
+    return pipes
+
+
+def declare_pipes(pipes: Pipes, config: Config) -> None:
+    """Make the pipes that the configuration names, with its limits."""
+    settings = config.ratelimit
     for pipe in settings.pipes:
         algorithm = number_of(pipe.algorithm or settings.default_algorithm)
         pipe_view.declare(pipes, pipe.name.encode(), pipe.limit, algorithm, 0)
-    return pipes
 
 
 def create_sources(path: Path, config: Config) -> Sources | None:

@@ -329,7 +329,7 @@ def test_a_death_while_stopping_is_not_replaced(world: World) -> None:
     assert world.property.closed == [False]
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN])
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTTOU, signal.SIGTTIN])
 def test_signals_of_later_days_do_nothing(world: World, number: int) -> None:
     def send() -> None:
         world.machine.signals = [number] * 100
