@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any, Final
+
+from sqlalchemy import Connection
 
 from proxy.errors import CorruptRecord, ShmError
 from proxy.registrar.binding import Binding, decode
@@ -14,11 +17,13 @@ from proxy.shm.table_ids import LOCATION
 from proxy.storage import statements
 from proxy.storage.differences import Difference, Known, difference, merge_loaded
 from proxy.storage.location_rows import Row, RowReader, plain_row, version_of
+from proxy.storage.refreshes import rest_of, sort_out
 from workers.child import Child
 from workers.storage.database import Database, as_seconds
-from workers.storage.mirror import Mirror, default_domain, version_at
-from workers.storage.row_writer import as_time
+from workers.storage.mirror import Group, Mirror, NotAsKnown, default_domain, version_at
+from workers.storage.row_writer import Refresher, as_time
 
+DISTRUST_S: Final = 15.0  # somebody else writes to these rows
 CLOCK_LEAD_S: Final = 86_400  # a row from further in the future has a wrong clock
 
 
@@ -31,11 +36,14 @@ class LocationMirror(Mirror):
     def __init__(self, child: Child, database: Database) -> None:
         super().__init__(child, database, LOCATION, child.tables.location)
         self.by_call_id = child.config.registrar.match_call_id
+        self.node = child.config.node.id
         self.reader = RowReader(default_domain(child), as_seconds)
         replicated = child.config.replicates("location")
         # What other nodes hold has an origin, and a version that beats no later one of theirs.
         self.origin = child.config.node.id if replicated else 0
         self.clock_lead_s = 0 if replicated else CLOCK_LEAD_S
+        self.refresh_at = 0.0  # until then rows are written whole
+        self._refresher = Refresher(database.engine.dialect)
 
     def difference(self, key: bytes, payload: bytes | None) -> Difference | None:
         """One row for each binding; a tombstone is none."""
@@ -44,7 +52,35 @@ class LocationMirror(Mirror):
         except CorruptRecord:
             return None
         bindings = [binding for binding in stored if not binding.flags & REMOVED]
-        return difference(key, self.known.get(key), bindings, as_time, self.by_call_id)
+        found = difference(key, self.known.get(key), bindings, as_time, self.by_call_id)
+        if found is None or found.known is None or payload is None:
+            return found
+        return found._replace(known=found.known._replace(rest=rest_of(payload)))
+
+    def group_of(self, keys: list[bytes]) -> Group:
+        """Plain refreshes apart from what needs whole rows."""
+        if time.monotonic() < self.refresh_at:
+            return super().group_of(keys)
+        refreshed, known, others = sort_out(keys, self.table, self.known, self.node, as_time)
+        group = Group()
+        group.refreshed = refreshed
+        group.known.update(known)
+        for key, payload in others:
+            self.add_to(group, key, payload)
+        return group
+
+    def execute(self, connection: Connection, group: Group) -> None:
+        """Refreshes first: most groups have nothing else."""
+        if group.refreshed and not self._refresher.write(connection, group.refreshed):
+            self.refresh_at = time.monotonic() + DISTRUST_S
+            raise NotAsKnown
+        super().execute(connection, group)
+
+    def _write(self, keys: list[bytes]) -> None:
+        with suppress(NotAsKnown):
+            super()._write(keys)
+            return
+        super()._write(keys)
 
     def plain_row(self, row: Row) -> Row:
         """The row in ASCII."""
