@@ -20,7 +20,6 @@ cdef int AT_CSEQ, AT_REG_ID, CALL_ID, INSTANCE, PATH, RECEIVED, SOCKET, TAG, USE
 
 
 @cython.final
-@cython.freelist(16)
 cdef class RegisterResult:
     cdef readonly int status
     cdef readonly bytes reason, headers, aor
