@@ -20,7 +20,6 @@ cdef class Faults:
 
 
 @cython.final
-@cython.freelist(64)
 cdef class Binding:
     cdef public bytes contact, call_id, received, path, socket, instance, user_agent, tag
     cdef public unsigned long long version

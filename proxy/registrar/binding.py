@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cython
+
 from proxy.errors import CorruptRecord
 from proxy.registrar.layout import (
     AT_CSEQ,
@@ -46,6 +48,8 @@ class Faults:
         self.lock_timeouts = 0
 
 
+@cython.freelist(64)
+@cython.cclass
 class Binding:
     """One contact of an AoR with everything a registrar knows of it (design R8)."""
 

@@ -22,7 +22,6 @@ cdef int AT_CSEQ, AT_REG_ID, CALL_ID, INSTANCE, PATH, RECEIVED, REMOVED, SOCKET,
 
 
 @cython.final
-@cython.freelist(16)
 cdef class RegisterResult:
     cdef readonly int status
     cdef readonly bytes reason, headers, aor

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cython
+
 from proxy.cluster.hlc import HybridClock
 from proxy.errors import BadMessage, LockTimeout, Refused, ShmError
 from proxy.registrar.binding import Binding, Faults, decode, encode
@@ -42,6 +44,8 @@ from proxy.sip.message import Message
 ATTEMPTS = 8  # commits lost in a row to other processes before the phone is told to come back
 
 
+@cython.freelist(16)
+@cython.cclass
 class RegisterResult:
     """The answer to a REGISTER: what the caller puts on the wire, and what it did."""
 
