@@ -106,7 +106,7 @@ class Replication:
             # What ran out is told to nobody: each node's own clock sees to that.
             if self._learn(note[0], note[1], body) and body is not None:
                 self.backlog.append(note)
-        return len(notes) == TAKEN_AT_ONCE
+        return len(notes) >= TAKEN_AT_ONCE
 
     def _send(self, link: Link, now: int) -> bool:
         """What the peer may get; whether something is left over for the next turn."""
@@ -282,9 +282,9 @@ class Replication:
                 continue
             try:
                 stored = self.store.apply(table, key, body, horizon)
-            except (TableFull, LockTimeout) as full:
+            except (TableFull, LockTimeout) as reason:
                 self.wire.tallies["refused"] += 1
-                link.trouble = str(full)
+                link.trouble = str(reason)
                 return 0
             if stored is not None:
                 self._learn(table, key, stored)
@@ -349,8 +349,16 @@ class Replication:
         moments = [0]
         if pace.longest_life_s:
             moments.append(wall - 1000 * (pace.longest_life_s + pace.grace_s) - 2 * lead)
+        settled = self.settled_before() >> 16
+        moments.append(min(settled, wall - 1000 * pace.tombstone_least_s))
+        return max(moments) << 16
+
+    def settled_before(self) -> int:
+        """Lower versions are at every node, as all have told, with time to spare for their clocks.
+
+        What may be forgotten as soon as nobody can send anything older: ended dialogs.
+        """
         stable = self.stable_ms
         for peer in self.membership.peers.values():
             stable = min(stable, peer.beat.stable_ms if peer.beat is not None else 0)
-        moments.append(min(stable - lead, wall - 1000 * pace.tombstone_least_s))
-        return max(moments) << 16
+        return max(stable - self.settings.max_lead_ms, 0) << 16
