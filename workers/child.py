@@ -53,6 +53,7 @@ class Child:
     __slots__ = (
         "_beat",
         "_ready",
+        "clusterer",
         "config",
         "count",
         "inbox_eventfds",
@@ -85,6 +86,7 @@ class Child:
     parent_fd: int  # end of file: the supervisor is gone
     secret: bytes
     log: Log
+    clusterer: Mailbox | None  # of the process that tells other nodes
     lookups: Mailbox | None  # of the process that asks web servers
     page: SharedPage  # log levels
 

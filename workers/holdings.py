@@ -31,6 +31,7 @@ from workers.tables import Tables, lock_folder, node_secret, open_tables, prepar
 
 SUPERVISOR: Final = "supervisor"
 LOOKUPS_BYTES: Final = 1 << 20  # of questions that are on their way to the web servers
+ORDERS_BYTES: Final = 1 << 18  # of what operators want of the clusterer, and rows of its table
 _PID: Final = struct.Struct("=i")
 
 
@@ -83,6 +84,7 @@ class Holdings:
     listeners: list[Address]
     inbox_eventfds: list[int]
     lookups: Mailbox | None
+    clusterer: Mailbox | None
     reader_eventfds: list[int]
     tables: Tables
     secret: bytes
@@ -108,6 +110,7 @@ class Holdings:
             listeners=[Address.parse(e.host.encode(), e.port) for e in config.listen.udp],
             inbox_eventfds=[_eventfd() for _ in range(config.workers.udp)],
             lookups=Mailbox.open(LOOKUPS_BYTES) if config.lookups.enabled else None,
+            clusterer=Mailbox.open(ORDERS_BYTES) if config.cluster.is_used else None,
             reader_eventfds=[_eventfd() for _ in range(READERS)],
             tables=tables,
             secret=node_secret(config),
@@ -155,6 +158,7 @@ class Holdings:
             listeners=self.listeners,
             inbox_eventfds=self.inbox_eventfds,
             lookups=self.lookups,
+            clusterer=self.clusterer,
             reader_eventfds=self.reader_eventfds,
             tables=self.tables,
             stop_fd=slot.stop_fd,

@@ -51,9 +51,21 @@ CHANGES: Final = "changes.ring"
 QUESTIONS: Final = "questions.ring"
 STORAGE: Final = "storage.state"
 CLUSTER: Final = "cluster.state"
-MADE_ANEW: Final = (PROCESSES, SHARDS, LIMITS, SOURCES, CHANGES, QUESTIONS, STORAGE, CLUSTER)
+CLUSTER_STATUS: Final = "cluster.status"
+MADE_ANEW: Final = (
+    PROCESSES,
+    SHARDS,
+    LIMITS,
+    SOURCES,
+    CHANGES,
+    QUESTIONS,
+    STORAGE,
+    CLUSTER,
+    CLUSTER_STATUS,
+)
 CHANGE_UNITS: Final = 65_536
 QUESTION_BYTES: Final = 4 << 20
+STATUS_BYTES: Final = 1 << 20  # of all peers of all clusters; what is not used costs nothing
 LOCK: Final = "sipherd.lock"
 SECRET: Final = "secret"
 CONTROL_SOCKET: Final = "control.sock"
@@ -74,6 +86,7 @@ class Tables:
     changes: ChangeRing
     questions: Inbox  # what others want of the storage process
     storage: Page  # what the storage process says of itself
+    cluster_status: Page | None  # what the clusterer says of itself; None: no [cluster]
     dialogs: DialogTable | None  # None: calls are not tracked
     profiles: ProfileTable | None
     access: AccessTables | None = None  # None: no database is used
@@ -115,10 +128,15 @@ def open_tables(config: Config, log: Log) -> Tables:
         changes=changes,
         questions=Inbox.create(str(folder / QUESTIONS), QUESTION_BYTES),
         storage=Page.create(str(folder / STORAGE)),
+        cluster_status=_cluster_status(folder / CLUSTER_STATUS, config),
         dialogs=dialogs,
         profiles=profiles,
         cluster=create_cluster_page(folder / CLUSTER, config),
     )
+
+
+def _cluster_status(path: Path, config: Config) -> Page | None:
+    return Page.create(str(path), STATUS_BYTES) if config.cluster.is_used else None
 
 
 def create_pipes(path: Path, config: Config) -> Pipes:
