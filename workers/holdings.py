@@ -22,12 +22,22 @@ from proxy.shm.changes import READERS
 from proxy.sip.address import Address
 from workers import priority, signals
 from workers.child import Child, Slot
+from workers.edition import Area, Edition
 from workers.logs import Log, LogPipe, LogSink, LogStyle
 from workers.mailbox import Mailbox
+from workers.policy import compile_script
 from workers.settings import Config
-from workers.shared_page import SharedPage
-from workers.sockets import Group, open_group
-from workers.tables import Tables, lock_folder, node_secret, open_tables, prepare_folder
+from workers.shared_page import LEVELS, SharedPage
+from workers.sockets import Group, kept_name, open_group
+from workers.systemd import ServiceManager, let_go
+from workers.tables import (
+    Tables,
+    declare_pipes,
+    lock_folder,
+    node_secret,
+    open_tables,
+    prepare_folder,
+)
 
 SUPERVISOR: Final = "supervisor"
 LOOKUPS_BYTES: Final = 1 << 20  # of questions that are on their way to the web servers
@@ -91,14 +101,20 @@ class Holdings:
     life: tuple[int, int]  # a pipe nobody writes to: its end of file is the supervisor's end
     nice: int  # what children run with once they are up
     ready: tuple[int, int]  # a pipe into which a child that is up writes its process number
+    script: bytes  # the policy, compiled
+    area: Area  # of editions: what a reload offers
+    manager: ServiceManager
 
     @classmethod
-    def open(cls, config: Config, journal: Journal) -> Holdings:
+    def open(
+        cls, config: Config, journal: Journal, manager: ServiceManager, kept: dict[str, list[int]]
+    ) -> Holdings:
         """Take the folder, the addresses and the files; an error is a sentence."""
         log = journal.supervisor_log()
+        script = compile_script(config.routing.script)
         prepare_folder(config.node.runtime_dir)
         lock_fd = lock_folder(config.node.runtime_dir)
-        groups = _open_groups(config, log)
+        groups = _open_groups(config, log, kept)
         tables = open_tables(config, log)
         tables.slots.claim(0, os.getpid(), SUPERVISOR, int(time.time()))
         return cls(
@@ -117,6 +133,9 @@ class Holdings:
             life=os.pipe2(os.O_CLOEXEC),
             nice=priority.usual(),
             ready=os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC),
+            script=script,
+            area=Area(),
+            manager=manager,
         )
 
     def open_slot(self, slot: Slot) -> None:
@@ -166,7 +185,29 @@ class Holdings:
             secret=self.secret,
             log=self.journal.child_log(slot, partial(own.add, counters.LOG_LINES_DROPPED)),
             page=self.journal.page,
+            area=self.area,
+            script=self.script,
         )
+
+    def take_over(self, edition: Edition) -> None:
+        """What the supervisor itself does by a new edition; children forked from now on have it."""
+        old, new = self.config, edition.config
+        self.config, self.script = new, edition.script
+        if new.log.level != old.log.level:
+            self.journal.page.set_level(LEVELS[new.log.level])
+        declare_pipes(self.tables.pipes, new)
+
+    def wake_workers(self) -> None:
+        """Let the UDP workers look at once what is offered to them."""
+        for eventfd in self.inbox_eventfds:
+            os.eventfd_write(eventfd, 1)
+
+    def keep_sockets(self) -> None:
+        """Have the service manager keep the sockets, for a supervisor that comes after a kill."""
+        for group in self.groups:
+            name = kept_name(group.endpoint)
+            self.manager.forget(name)  # what it may hold from before
+            self.manager.keep(name, group.fds)
 
     def _child_is_up(self) -> None:
         """Called in a child, once."""
@@ -186,9 +227,13 @@ class Holdings:
         return own
 
 
-def _open_groups(config: Config, log: Log) -> list[Group]:
+def _open_groups(config: Config, log: Log, kept: dict[str, list[int]]) -> list[Group]:
     wanted = config.listen.receive_buffer
-    groups = [open_group(each, config.workers.udp, wanted) for each in config.listen.udp]
+    groups = [
+        open_group(each, config.workers.udp, wanted, kept.pop(kept_name(each), []))
+        for each in config.listen.udp
+    ]
+    let_go(kept)
     granted = min(group.receive_buffer for group in groups)
     if granted < wanted:
         log.warning(

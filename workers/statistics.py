@@ -53,11 +53,12 @@ class Statistics:
 
     def _derived(self) -> dict[str, int]:
         location, registrar = self._child.tables.location, self._child.config.registrar
+        users, contacts = location.gauges()
         return {
             "core:timestamp": int(time.time()) - self._slots.row(0).started_at,
-            "usrloc:registered_users": location.count,
-            "usrloc:location-users": location.count,
-            "usrloc:location-contacts": location.units,
+            "usrloc:registered_users": users,
+            "usrloc:location-users": users,
+            "usrloc:location-contacts": contacts,
             "registrar:max_expires": registrar.max_expires,
             "registrar:max_contacts": registrar.max_contacts,
             "registrar:default_expire": registrar.default_expires,

@@ -151,10 +151,16 @@ def create_pipes(path: Path, config: Config) -> Pipes:
     )
     pipes = Pipes.create(str(path), settings.capacity, timing, seed=secrets.randbits(63))
     pipe_view.set_gains(pipes, Gains())
+    declare_pipes(pipes, config)
+    return pipes
+
+
+def declare_pipes(pipes: Pipes, config: Config) -> None:
+    """Make the pipes that the configuration names, with its limits."""
+    settings = config.ratelimit
     for pipe in settings.pipes:
         algorithm = number_of(pipe.algorithm or settings.default_algorithm)
         pipe_view.declare(pipes, pipe.name.encode(), pipe.limit, algorithm, 0)
-    return pipes
 
 
 def create_cluster_page(path: Path, config: Config) -> ClusterPage | None:
@@ -275,7 +281,7 @@ def private_location(config: Config, name: str) -> LocationTable:
 
 
 def bindings_in(payload: bytes) -> int:
-    """How many bindings a stored record holds."""
-    from proxy.registrar.binding import decode
+    """What a stored record counts for in its table."""
+    from proxy.registrar.record import binding_count, units_of
 
-    return len(decode(payload))
+    return units_of(payload, binding_count(payload))

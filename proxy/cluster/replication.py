@@ -106,7 +106,7 @@ class Replication:
             # What ran out is told to nobody: each node's own clock sees to that.
             if self._learn(note[0], note[1], body) and body is not None:
                 self.backlog.append(note)
-        return len(notes) == TAKEN_AT_ONCE
+        return len(notes) >= TAKEN_AT_ONCE
 
     def _send(self, link: Link, now: int) -> bool:
         """What the peer may get; whether something is left over for the next turn."""
@@ -282,9 +282,9 @@ class Replication:
                 continue
             try:
                 stored = self.store.apply(table, key, body, horizon)
-            except (TableFull, LockTimeout) as full:
+            except (TableFull, LockTimeout) as reason:
                 self.wire.tallies["refused"] += 1
-                link.trouble = str(full)
+                link.trouble = str(reason)
                 return 0
             if stored is not None:
                 self._learn(table, key, stored)

@@ -20,13 +20,15 @@ cdef unsigned long long BLOCK, REFUSED
 cdef class DialogStore:
     cdef readonly DialogTable table
     cdef readonly Profiles profiles
-    cdef readonly DialogRules rules
+    cdef public DialogRules rules
     cdef readonly HybridClock clock
     cdef readonly Counters counters
     cdef readonly ClusterPage cluster
     cdef public object watcher
     cdef readonly long long wall, wall_ms
     cdef unsigned long long next_id, ids_end
+    cdef readonly object owed
+    cdef public double pay_at
 
     cpdef set_time(self, long long wall_ms)
     @cython.locals(made=bytearray, p="unsigned char *")
@@ -42,6 +44,8 @@ cdef class DialogStore:
     cpdef unsigned long long write(self, bytes key, unsigned long long stamp,
                                    bytes payload) except? 2
     cpdef bint remove(self, bytes key, unsigned long long stamp) except *
+    cpdef owe(self, object change)
+    cpdef pay(self, double now)
     cpdef count(self, object error)
 
 

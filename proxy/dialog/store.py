@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from proxy.cluster.hlc import HybridClock
@@ -33,6 +34,8 @@ from proxy.shm.slots import Counters
 from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
 
 BLOCK = ID_BLOCK
+PAY_AGAIN_S = 0.25
+OWED = 10_000  # changes that one process keeps in mind; the oldest are given up for more
 CONFIRMED_NA = int(State.CONFIRMED_NA)
 CONFIRMED = int(State.CONFIRMED)
 PATIENCE_S = ADOPTION_S
@@ -62,6 +65,8 @@ class DialogStore:
         self.wall_ms = 0
         self.next_id = 0
         self.ids_end = 0
+        self.owed: deque[Callable[[], object]] = deque(maxlen=OWED)
+        self.pay_at = 0.0
 
     def set_time(self, wall_ms: int) -> None:
         """The time of this turn."""
@@ -107,8 +112,9 @@ class DialogStore:
         return 0 if self.cluster is None else self.cluster.epoch(string(payload, SHARING_TAG))
 
     def sealed(self, draft: bytearray, floor: int) -> bytes:
-        """The draft of a record with its version."""
+        """The draft of a record with its version, and with us as who has changed it last."""
         p = draft
+        put_u16(p, AT_OWNER, self.rules.node)
         put_u64(p, AT_VERSION, self.clock.tick(self.wall_ms, floor))
         return bytes(draft)
 
@@ -124,6 +130,21 @@ class DialogStore:
             self.count(error)
             return REFUSED
         return self.table.committed
+
+    def owe(self, change: Callable[[], object]) -> None:
+        """A change could not be committed, but must not get lost: it is made again later."""
+        self.owed.append(change)
+
+    def pay(self, now: float) -> None:
+        """Make the changes that are owed, until one has to wait again: a busy lock costs time."""
+        if not self.owed or now < self.pay_at:
+            return
+        self.pay_at = now + PAY_AGAIN_S
+        for _ in range(len(self.owed)):
+            before = len(self.owed)
+            self.owed.popleft()()
+            if len(self.owed) == before:
+                return
 
     def remove(self, key: bytes, stamp: int) -> bool:
         """Take a record out; False if it has changed meanwhile, or just now cannot be."""
