@@ -35,13 +35,18 @@ def tracker_of(child: Child, clock: HybridClock) -> Tracker | None:
     if table is None or members is None:
         return None
     settings = child.config.dialog
-    rules = rules_from(settings, child.config.node.id, child.config.limits.timer_c_seconds)
+    rules = rules_from(
+        settings,
+        child.config.node.id,
+        child.config.limits.timer_c_seconds,
+        child.config.replicates("dialogs"),
+    )
     profiles = Profiles(members, settings.profiles, settings.profiles_no_value)
     counters = child.tables.slots.counters(child.slot)
     return Tracker(DialogStore(table, profiles, rules, clock, counters, child.tables.cluster))
 
 
-def rules_from(settings: Dialog, node: int, timer_c: int) -> DialogRules:
+def rules_from(settings: Dialog, node: int, timer_c: int, replicated: bool = False) -> DialogRules:
     """What the configuration says about dialogs."""
     return DialogRules(
         node=node,
@@ -56,6 +61,7 @@ def rules_from(settings: Dialog, node: int, timer_c: int) -> DialogRules:
         ),
         refuse_late=settings.late_requests == "refuse",
         setup_seconds=timer_c + SETUP_MARGIN_S,
+        replicated=replicated,
     )
 
 
@@ -122,6 +128,9 @@ class DialogKeeper:
             period_s = min(LONGEST_PERIOD_S, store.table.count / RECORDS_PER_SECOND)
             self._next_at = now + period_s
             self._lifetimes.sweep()
+        if self._cluster is not None and store.rules.replicated:
+            before = max(self._cluster.settled(), self._cluster.horizon()[2])
+            self._lifetimes.sweep_graves(before)
         removed = self._lifetimes.sweep_profiles()
         if removed:
             self._child.log.debug("members of profiles removed", members=removed)
