@@ -225,11 +225,27 @@ def mistakes(config: Config) -> list[Mistake]:
     """What no single setting shows: the path of the setting in the file, and a sentence."""
     cluster = config.cluster
     if not cluster.is_used:
+        found = [*_of_sharing_tags(config)]
         if cluster != Cluster():
             words = f"[cluster] needs bind, this node's own address: {_EXAMPLE.split(',')[0]}"
-            return [(("cluster",), words)]
-        return []
-    return [*_of_the_node(config), *_of_keys(cluster), *_of_clusters(config)]
+            found.append((("cluster",), words))
+        return found
+    return [
+        *_of_the_node(config),
+        *_of_keys(cluster),
+        *_of_clusters(config),
+        *_of_sharing_tags(config),
+    ]
+
+
+def _of_sharing_tags(config: Config) -> Iterator[Mistake]:
+    for section, tag in (
+        ("dialog", config.dialog.sharing_tag),
+        ("location", config.location.sharing_tag),
+    ):
+        if tag and tag not in config.cluster.tag_names:
+            where = (section, "sharing_tag")
+            yield where, f'[{section}] sharing_tag: [cluster] tags has no "{tag}"'
 
 
 def _of_the_node(config: Config) -> Iterator[Mistake]:

@@ -81,6 +81,7 @@ class Location(Section):
     """The table of registered phones."""
 
     capacity: Annotated[Whole, Field(ge=16, le=100_000_000)] = 100_000
+    sharing_tag: StrictStr = ""
 
 
 class Registrar(Section):
@@ -263,6 +264,7 @@ class Dialog(Section):
     default_timeout: Annotated[Whole, Field(ge=1, le=31_536_000)] = 43_200
     delete_delay: Annotated[Whole, Field(ge=0, le=3_600)] = 5
     late_requests: Literal["refuse", "relay"] = "refuse"
+    sharing_tag: StrictStr = ""
     options_ping_interval: Annotated[Whole, Field(ge=1, le=86_400)] = 30
     reinvite_ping_interval: Annotated[Whole, Field(ge=1, le=86_400)] = 300
     race_condition_timeout: Annotated[Whole, Field(ge=1, le=3_600)] = 5

@@ -17,6 +17,7 @@ from proxy.routing.node import Node
 from proxy.shm.repair import scavenge
 from workers.cdr_file import CdrFile
 from workers.child import Child
+from workers.edition import Commit
 from workers.errands import Errand
 from workers.lifetimes import Lifetimes
 from workers.logs import Log
@@ -35,15 +36,17 @@ def tracker_of(child: Child, clock: HybridClock) -> Tracker | None:
     if table is None or members is None:
         return None
     settings = child.config.dialog
-    rules = rules_from(
-        settings,
-        child.config.node.id,
-        child.config.limits.timer_c_seconds,
-        child.config.replicates("dialogs"),
-    )
+    rules = dialog_rules_of(child)
     profiles = Profiles(members, settings.profiles, settings.profiles_no_value)
     counters = child.tables.slots.counters(child.slot)
     return Tracker(DialogStore(table, profiles, rules, clock, counters, child.tables.cluster))
+
+
+def dialog_rules_of(child: Child) -> DialogRules:
+    """What this child's configuration says about dialogs."""
+    config = child.config
+    replicated = config.replicates("dialogs")
+    return rules_from(config.dialog, config.node.id, config.limits.timer_c_seconds, replicated)
 
 
 def rules_from(settings: Dialog, node: int, timer_c: int, replicated: bool = False) -> DialogRules:
@@ -62,6 +65,7 @@ def rules_from(settings: Dialog, node: int, timer_c: int, replicated: bool = Fal
         refuse_late=settings.late_requests == "refuse",
         setup_seconds=timer_c + SETUP_MARGIN_S,
         replicated=replicated,
+        tag=settings.sharing_tag.encode(),
     )
 
 
@@ -113,6 +117,17 @@ class DialogKeeper:
         self._next_at = 0.0
         self._cluster = child.tables.cluster
         self._tag_changes = 0
+        child.prepare = self.prepare
+
+    def prepare(self, child: Child) -> Commit:
+        """Make the rules of another edition; the Commit lets them hold."""
+        rules = dialog_rules_of(child)
+
+        def commit() -> None:
+            if self._tracker is not None:
+                self._tracker.store.rules = rules
+
+        return commit
 
     def turn(self, now: float, wall_ms: int) -> None:
         """One second's work."""

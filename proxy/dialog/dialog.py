@@ -7,6 +7,9 @@ and the change made to that; what a change comes to is decided by the table in s
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+
+import cython
 
 from proxy.dialog.decoded import DialogRecord, decode, encode, listed, pairs
 from proxy.dialog.layout import (
@@ -58,6 +61,8 @@ BY_CANCEL = int(EndReason.CANCELLED)
 ATTEMPTS = 8  # commits lost in a row to other processes
 
 
+@cython.freelist(64)
+@cython.cclass
 class Dialog:
     """A record as it was read last; `leg` and `from_caller` say whose message it was found for."""
 
@@ -69,6 +74,8 @@ class Dialog:
     leg: int  # where the header of the callee's leg is in the record, -1 when that is open
     from_caller: bool
     cancelled: bool  # a CANCEL came for its INVITE
+    asked_ms: int  # when the BYE came that this was found for; 0: nobody here has seen it
+    refused: bool  # the last change could not be committed
 
     # -- asking -------------------------------------------------------------------------------
 
@@ -135,7 +142,10 @@ class Dialog:
             if draft is None:
                 return
             if self._commit(draft):
-                if revived and self.payload[AT_STATE] != DELETED:
+                if self.refused:
+                    again = partial(self.answered, response, socket, destination, behind_nat)
+                    self.store.owe(again)
+                elif revived and self.payload[AT_STATE] != DELETED:
                     self._join_again()
                 return
 
@@ -154,10 +164,10 @@ class Dialog:
             if self._commit(draft):
                 return
 
-    def hung_up(self, bye: Message, accepted: bool = False) -> bool:
-        """A BYE goes on, from either side; whether that has ended the last of the dialogs.
+    def hung_up(self, cseq: int, status: int) -> bool:
+        """The BYE with this CSeq, from either side, has its final response, 408 if there is none.
 
-        `bye` may be the 2xx to it as well: it has been `accepted`.
+        True if that has ended the last of the dialogs.
         """
         for _ in range(ATTEMPTS):
             was_live = self.payload[AT_STATE] != DELETED
@@ -166,13 +176,16 @@ class Dialog:
                 self.store,
                 self.leg,
                 self.from_caller,
-                bye.cseq,
+                cseq,
+                status,
+                self.asked_ms or self.store.wall_ms,
                 self.cancelled,
-                accepted,
             )
             if draft is None:
                 return False
             if self._commit(draft):
+                if self.refused:
+                    self.store.owe(partial(self.hung_up, cseq, status))
                 ended = was_live and self.payload[AT_STATE] == DELETED
                 if ended:
                     self._leave_all()
@@ -241,8 +254,10 @@ class Dialog:
             if code:
                 put_u16(draft, AT_END_CODE, code)
             put_u32(draft, AT_FLAGS, get_u32(p, AT_FLAGS) | flags)
-            close(draft, self.store, reason, self.cancelled)
+            close(draft, self.store, reason, self.store.wall_ms, self.cancelled)
             if self._commit(draft):
+                if self.refused:
+                    self.store.owe(partial(self.end, event, reason, code, flags))
                 if self.payload[AT_STATE] != DELETED:
                     return False
                 self._count_end(event, state)
@@ -321,9 +336,10 @@ class Dialog:
     def _commit(self, draft: bytearray) -> bool:
         """Write a draft; False: the record was another one, which is now ours, so try again.
 
-        True also when nothing can be done: the record is gone, or the table refuses.
+        True also when nothing can be done now: the record is gone, or the table has `refused`.
         """
         store = self.store
+        self.refused = False
         payload = store.sealed(draft, version_of(self.payload))
         stamp = store.write(self.key, self.stamp, payload)
         if stamp > REFUSED:
@@ -333,6 +349,7 @@ class Dialog:
             self.stamp = stamp
             return True
         if stamp:
+            self.refused = True
             return True
         found, stamp = store.read(self.key)
         if found is None or did_of(found) != did_of(self.payload):
@@ -390,6 +407,8 @@ def make_dialog(store: DialogStore, key: bytes, payload: bytes, stamp: int) -> D
     made.leg = -1
     made.from_caller = True
     made.cancelled = False
+    made.asked_ms = 0
+    made.refused = False
     return made
 
 

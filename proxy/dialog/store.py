@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from proxy.cluster.hlc import HybridClock
+from proxy.dialog.due import ADOPTION_S
 from proxy.dialog.layout import (
     AT_DUE,
     AT_FLAGS,
@@ -33,9 +35,11 @@ from proxy.shm.slots import Counters
 from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
 
 BLOCK = ID_BLOCK
+PAY_AGAIN_S = 0.25
+OWED = 10_000  # changes that one process keeps in mind; the oldest are given up for more
 CONFIRMED_NA = int(State.CONFIRMED_NA)
 CONFIRMED = int(State.CONFIRMED)
-ADOPTION_S = 600  # what has been due for so long its node will not see to any more
+PATIENCE_S = ADOPTION_S
 
 
 class DialogStore:
@@ -62,6 +66,8 @@ class DialogStore:
         self.wall_ms = 0
         self.next_id = 0
         self.ids_end = 0
+        self.owed: deque[Callable[[], object]] = deque(maxlen=OWED)
+        self.pay_at = 0.0
 
     def set_time(self, wall_ms: int) -> None:
         """The time of this turn."""
@@ -102,6 +108,10 @@ class DialogStore:
             return True
         return is_abandoned(payload, self.wall) and not self.cluster.has_tag(tag)
 
+    def acting_since(self, payload: bytes) -> int:
+        """The epoch of a record's tag: as long as it is the same, nobody else has acted."""
+        return 0 if self.cluster is None else self.cluster.epoch(string(payload, SHARING_TAG))
+
     def sealed(self, draft: bytearray, floor: int) -> bytes:
         """The draft of a record with its version, and with us as who has changed it last."""
         p = draft
@@ -127,6 +137,21 @@ class DialogStore:
         if not self.rules.replicated:
             return self.remove(key, stamp)
         return self.write(key, stamp, self.sealed(buried(payload), version_of(payload))) > REFUSED
+
+    def owe(self, change: Callable[[], object]) -> None:
+        """A change could not be committed, but must not get lost: it is made again later."""
+        self.owed.append(change)
+
+    def pay(self, now: float) -> None:
+        """Make the changes that are owed, until one has to wait again: a busy lock costs time."""
+        if not self.owed or now < self.pay_at:
+            return
+        self.pay_at = now + PAY_AGAIN_S
+        for _ in range(len(self.owed)):
+            before = len(self.owed)
+            self.owed.popleft()()
+            if len(self.owed) == before:
+                return
 
     def remove(self, key: bytes, stamp: int) -> bool:
         """Take a record out; False if it has changed meanwhile, or just now cannot be."""
@@ -154,4 +179,4 @@ def is_abandoned(payload: bytes, wall: int) -> bool:
     answered = p[AT_STATE] == CONFIRMED or p[AT_STATE] == CONFIRMED_NA
     if answered and not get_u32(p, AT_FLAGS) & END_WANTED:
         due = get_u32(p, AT_TIMEOUT)
-    return 0 < due <= wall - ADOPTION_S
+    return 0 < due <= wall - PATIENCE_S

@@ -16,6 +16,7 @@ CALL_ID_BYTES: Final = 255  # OpenSIPS' `location.callid` column
 TAG_BYTES: Final = 128
 CONTACT_BYTES: Final = 512
 CONTACTS_PER_REGISTER: Final = 32
+REMOVED_CONTACTS: Final = 64  # of one AoR that are remembered, so that no node brings them back
 PATH_BYTES: Final = 1_024
 USER_AGENT_BYTES: Final = 128  # stored truncated
 INSTANCE_BYTES: Final = 128

@@ -35,7 +35,7 @@ cpdef bint is_late(Exchange exchange) except *
 cpdef find_numbers(Exchange exchange)
 @cython.locals(dialog=Dialog)
 cpdef acknowledge(Exchange exchange)
-@cython.locals(tracker=Tracker, status=int, dialog=Dialog, refreshed=Dialog)
+@cython.locals(tracker=Tracker, status=int, dialog=Dialog, within=Dialog, method=str)
 cpdef pass_by(Node node, Message response, int listener)
 @cython.locals(dialog=Dialog)
 cpdef leave_off(Exchange exchange, int status)

@@ -202,3 +202,15 @@ def test_what_a_key_is() -> None:
 @pytest.mark.parametrize("url", ["bin:10.0.0.1:5555", "bins:10.0.0.1:5555", "tcp://10.0.0.1:5555"])
 def test_the_urls_of_the_table(url: str) -> None:
     assert str(parse_cluster_url(url)) == "10.0.0.1:5555"
+
+
+def test_a_sharing_tag_is_one_of_the_cluster(tmp_path: Path) -> None:
+    good = PAIR + 'tags = { vip = "backup" }\n[dialog]\nsharing_tag = "vip"\n'
+    assert loaded(tmp_path, good).dialog.sharing_tag == "vip"
+    wrong = PAIR + '[dialog]\nsharing_tag = "vip"\n[location]\nsharing_tag = "other"\n'
+    assert mistakes(tmp_path, wrong) == [
+        '9: [dialog] sharing_tag: [cluster] tags has no "vip".',
+        '11: [location] sharing_tag: [cluster] tags has no "other".',
+    ]
+    alone = '[dialog]\nsharing_tag = "vip"\n'
+    assert mistakes(tmp_path, alone) == ['2: [dialog] sharing_tag: [cluster] tags has no "vip".']
