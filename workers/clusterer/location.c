@@ -1859,7 +1859,8 @@ struct __pyx_obj_7workers_9clusterer_7adapter_Adapter {
  * 
  * 
  * cdef class LocationAdapter(Adapter):             # <<<<<<<<<<<<<<
- *     cpdef bint commit(self, bytes key, unsigned long long stamp, bytes payload, bytes body) except -1
+ *     cpdef bint commit(self, bytes key, unsigned long long stamp, bytes payload,
+ *                       bytes body) except -1
 */
 struct __pyx_obj_7workers_9clusterer_8location_LocationAdapter {
   struct __pyx_obj_7workers_9clusterer_7adapter_Adapter __pyx_base;

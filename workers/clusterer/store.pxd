@@ -10,7 +10,7 @@ cdef long long CURSOR_MASK
 
 @cython.final
 cdef class TableStore:
-    cdef readonly dict adapters, forms, names
+    cdef readonly dict adapters, forms
     cdef readonly tuple tables
     cdef ChangeReader _reader
     cdef set _own

@@ -6,11 +6,9 @@ A change that this store has made itself is not told to the brain again: that on
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
 
 from proxy.cluster.store import Form, Horizon, Record, joined
 from proxy.errors import LockTimeout
-from proxy.shm import table_ids
 from proxy.shm.change_reader import ChangeReader
 from proxy.shm.changes import ChangeRing
 from workers.child import Child
@@ -20,7 +18,6 @@ from workers.clusterer.location import LocationAdapter
 ATTEMPTS = 64  # a peer's change should not lose to a busy phone
 CURSOR_BITS = 40  # of a cursor; above them is the number of the table
 CURSOR_MASK = (1 << CURSOR_BITS) - 1
-NAMES: Final = {table_ids.LOCATION: "usrloc-contact-repl"}  # OpenSIPS' capabilities
 
 
 class TableStore:
@@ -30,7 +27,6 @@ class TableStore:
         self.adapters = {adapter.table_id: adapter for adapter in adapters}
         self.forms: dict[int, Form] = {each.table_id: each.form for each in adapters}
         self.tables = tuple(sorted(self.adapters))
-        self.names = {number: NAMES[number] for number in self.tables}
         self._reader = ChangeReader(changes)
         self._own: set[int] = set()  # where the notes of our own changes end
 
