@@ -22,6 +22,7 @@ from proxy.shm.dialog_table import DialogTable
 from proxy.shm.slots import Counters
 from proxy.shm.table_ids import DIALOGS
 from proxy.shm.words import get_u32
+from workers.child import Child
 from workers.clusterer.adapter import Adapter
 
 Membership = tuple[bytes, bytes]  # the dialog's did, the profile's key
@@ -87,3 +88,13 @@ class DialogAdapter(Adapter):
             self._profiles.table.leave(profile, did, now)
         except ShmError:  # the sweep of the profiles sees to it
             self._counters.add(LOCK_TIMEOUTS, 1)
+
+
+def dialog_adapter(child: Child) -> DialogAdapter | None:
+    """The adapter for this node's calls; None where they are not tracked."""
+    table, members = child.tables.dialogs, child.tables.profiles
+    if table is None or members is None:
+        return None
+    settings = child.config.dialog
+    profiles = Profiles(members, settings.profiles, settings.profiles_no_value)
+    return DialogAdapter(table, profiles, child.tables.slots.counters(child.slot))
