@@ -2053,7 +2053,7 @@ struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter {
 static struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *__pyx_vtabptr_7workers_9clusterer_7adapter_Adapter;
 
 
-/* "workers/clusterer/store.py":23
+/* "workers/clusterer/store.py":24
  * 
  * 
  * class TableStore:             # <<<<<<<<<<<<<<
@@ -3340,7 +3340,7 @@ namespace {
     __Pyx_CachedCFunction __pyx_umethod_PyDict_Type_items;
     __Pyx_CachedCFunction __pyx_umethod_PyDict_Type_pop;
     __Pyx_CachedCFunction __pyx_umethod_PyDict_Type_values;
-    PyObject *__pyx_string_tab[82];
+    PyObject *__pyx_string_tab[85];
     PyObject *__pyx_number_tab[2];
 /* #### Code section: module_state_contents ### */
 /* PyFrozenDict.module_state_decls */
@@ -3429,38 +3429,41 @@ static __pyx_mstatetype * const __pyx_mstate_global = &__pyx_mstate_global_stati
 #define __pyx_n_u_collections_abc __pyx_string_tab[47]
 #define __pyx_n_u_contents __pyx_string_tab[48]
 #define __pyx_n_u_cursor __pyx_string_tab[49]
-#define __pyx_n_u_form __pyx_string_tab[50]
-#define __pyx_n_u_head __pyx_string_tab[51]
-#define __pyx_n_u_horizon __pyx_string_tab[52]
-#define __pyx_n_u_items __pyx_string_tab[53]
-#define __pyx_n_u_joined __pyx_string_tab[54]
-#define __pyx_n_u_key __pyx_string_tab[55]
-#define __pyx_n_u_limit __pyx_string_tab[56]
-#define __pyx_n_u_location __pyx_string_tab[57]
-#define __pyx_n_u_now __pyx_string_tab[58]
-#define __pyx_n_u_open_store __pyx_string_tab[59]
-#define __pyx_n_u_pop __pyx_string_tab[60]
-#define __pyx_n_u_proxy_cluster_store __pyx_string_tab[61]
-#define __pyx_n_u_proxy_errors __pyx_string_tab[62]
-#define __pyx_n_u_proxy_shm_change_reader __pyx_string_tab[63]
-#define __pyx_n_u_proxy_shm_changes __pyx_string_tab[64]
-#define __pyx_n_u_setdefault __pyx_string_tab[65]
-#define __pyx_n_u_table __pyx_string_tab[66]
-#define __pyx_n_u_table_id __pyx_string_tab[67]
-#define __pyx_n_u_tables __pyx_string_tab[68]
-#define __pyx_n_u_update __pyx_string_tab[69]
-#define __pyx_n_u_values __pyx_string_tab[70]
-#define __pyx_n_u_workers_child __pyx_string_tab[71]
-#define __pyx_n_u_workers_clusterer_adapter __pyx_string_tab[72]
-#define __pyx_n_u_workers_clusterer_location __pyx_string_tab[73]
-#define __pyx_n_u_workers_clusterer_store __pyx_string_tab[74]
-#define __pyx_kp_b_PY_LONG_LONG_int__PATIENCE_MS__O __pyx_string_tab[75]
-#define __pyx_kp_b_PY_LONG_LONG_int_CURSOR_MASK_ATT __pyx_string_tab[76]
-#define __pyx_kp_b_int_size_t_uint32_t_unsigned_PY __pyx_string_tab[77]
-#define __pyx_kp_b_int_size_t_uint32_t_uint64_t_uns __pyx_string_tab[78]
-#define __pyx_kp_b_int_size_t_uint32_t_unsigned_PY_2 __pyx_string_tab[79]
-#define __pyx_kp_b_size_t_uint32_t_unsigned_PY_LONG __pyx_string_tab[80]
-#define __pyx_kp_b_uint64_t_PyObject_uint64_t_int __pyx_string_tab[81]
+#define __pyx_n_u_dialog_adapter __pyx_string_tab[50]
+#define __pyx_n_u_dialogs __pyx_string_tab[51]
+#define __pyx_n_u_form __pyx_string_tab[52]
+#define __pyx_n_u_head __pyx_string_tab[53]
+#define __pyx_n_u_horizon __pyx_string_tab[54]
+#define __pyx_n_u_items __pyx_string_tab[55]
+#define __pyx_n_u_joined __pyx_string_tab[56]
+#define __pyx_n_u_key __pyx_string_tab[57]
+#define __pyx_n_u_limit __pyx_string_tab[58]
+#define __pyx_n_u_location __pyx_string_tab[59]
+#define __pyx_n_u_now __pyx_string_tab[60]
+#define __pyx_n_u_open_store __pyx_string_tab[61]
+#define __pyx_n_u_pop __pyx_string_tab[62]
+#define __pyx_n_u_proxy_cluster_store __pyx_string_tab[63]
+#define __pyx_n_u_proxy_errors __pyx_string_tab[64]
+#define __pyx_n_u_proxy_shm_change_reader __pyx_string_tab[65]
+#define __pyx_n_u_proxy_shm_changes __pyx_string_tab[66]
+#define __pyx_n_u_setdefault __pyx_string_tab[67]
+#define __pyx_n_u_table __pyx_string_tab[68]
+#define __pyx_n_u_table_id __pyx_string_tab[69]
+#define __pyx_n_u_tables __pyx_string_tab[70]
+#define __pyx_n_u_update __pyx_string_tab[71]
+#define __pyx_n_u_values __pyx_string_tab[72]
+#define __pyx_n_u_workers_child __pyx_string_tab[73]
+#define __pyx_n_u_workers_clusterer_adapter __pyx_string_tab[74]
+#define __pyx_n_u_workers_clusterer_dialogs __pyx_string_tab[75]
+#define __pyx_n_u_workers_clusterer_location __pyx_string_tab[76]
+#define __pyx_n_u_workers_clusterer_store __pyx_string_tab[77]
+#define __pyx_kp_b_PY_LONG_LONG_int__PATIENCE_MS__O __pyx_string_tab[78]
+#define __pyx_kp_b_PY_LONG_LONG_int_CURSOR_MASK_ATT __pyx_string_tab[79]
+#define __pyx_kp_b_int_size_t_uint32_t_unsigned_PY __pyx_string_tab[80]
+#define __pyx_kp_b_int_size_t_uint32_t_uint64_t_uns __pyx_string_tab[81]
+#define __pyx_kp_b_int_size_t_uint32_t_unsigned_PY_2 __pyx_string_tab[82]
+#define __pyx_kp_b_size_t_uint32_t_unsigned_PY_LONG __pyx_string_tab[83]
+#define __pyx_kp_b_uint64_t_PyObject_uint64_t_int __pyx_string_tab[84]
 #define __pyx_int_0 __pyx_number_tab[0]
 #define __pyx_int_160075733 __pyx_number_tab[1]
 /* #### Code section: module_state_clear ### */
@@ -3490,7 +3493,7 @@ static CYTHON_SMALL_CODE int __pyx_m_clear(PyObject *m) {
   Py_CLEAR(clear_module_state->__pyx_umethod_PyDict_Type_items.method);
   Py_CLEAR(clear_module_state->__pyx_umethod_PyDict_Type_pop.method);
   Py_CLEAR(clear_module_state->__pyx_umethod_PyDict_Type_values.method);
-  for (int i=0; i<82; ++i) { Py_CLEAR(clear_module_state->__pyx_string_tab[i]); }
+  for (int i=0; i<85; ++i) { Py_CLEAR(clear_module_state->__pyx_string_tab[i]); }
   for (int i=0; i<2; ++i) { Py_CLEAR(clear_module_state->__pyx_number_tab[i]); }
 /* #### Code section: module_state_clear_contents ### */
 /* #### Code section: module_state_clear_end ### */
@@ -3521,7 +3524,7 @@ static CYTHON_SMALL_CODE int __pyx_m_traverse(PyObject *m, visitproc visit, void
   Py_VISIT(traverse_module_state->__pyx_umethod_PyDict_Type_items.method);
   Py_VISIT(traverse_module_state->__pyx_umethod_PyDict_Type_pop.method);
   Py_VISIT(traverse_module_state->__pyx_umethod_PyDict_Type_values.method);
-  for (int i=0; i<82; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_string_tab[i]); }
+  for (int i=0; i<85; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_string_tab[i]); }
   for (int i=0; i<2; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_number_tab[i]); }
 /* #### Code section: module_state_traverse_contents ### */
 /* #### Code section: module_state_traverse_end ### */
@@ -3530,7 +3533,7 @@ return 0;
 #endif
 /* #### Code section: module_code ### */
 
-/* "workers/clusterer/store.py":26
+/* "workers/clusterer/store.py":27
  *     """Implements Store; one for each cluster, with a cursor of its own."""
  * 
  *     def __init__(self, changes: ChangeRing, adapters: list[Adapter]) -> None:             # <<<<<<<<<<<<<<
@@ -3577,39 +3580,39 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_changes,&__pyx_mstate_global->__pyx_n_u_adapters,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL_TPNEW(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 26, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 27, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 26, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 27, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 26, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 27, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "__init__", 0) < (0)) __PYX_ERR(0, 26, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "__init__", 0) < (0)) __PYX_ERR(0, 27, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("__init__", 1, 2, 2, i); __PYX_ERR(0, 26, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("__init__", 1, 2, 2, i); __PYX_ERR(0, 27, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 26, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 27, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 26, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 27, __pyx_L3_error)
     }
     __pyx_v_changes = values[0];
     __pyx_v_adapters = values[1];
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("__init__", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 26, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("__init__", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 27, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -3647,7 +3650,7 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("__init__", 0);
 
-  /* "workers/clusterer/store.py":27
+  /* "workers/clusterer/store.py":28
  * 
  *     def __init__(self, changes: ChangeRing, adapters: list[Adapter]) -> None:
  *         self.adapters = {adapter.table_id: adapter for adapter in adapters}             # <<<<<<<<<<<<<<
@@ -3655,16 +3658,16 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
  *         self.tables = tuple(sorted(self.adapters))
 */
   { /* enter inner scope */
-    __pyx_t_1 = PyDict_New(); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 27, __pyx_L5_error)
+    __pyx_t_1 = PyDict_New(); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 28, __pyx_L5_error)
     __Pyx_GOTREF(__pyx_t_1);
     if (likely(PyList_CheckExact(__pyx_v_adapters)) || PyTuple_CheckExact(__pyx_v_adapters)) {
       __pyx_t_2 = __pyx_v_adapters; __Pyx_INCREF(__pyx_t_2);
       __pyx_t_3 = 0;
       __pyx_t_4 = NULL;
     } else {
-      __pyx_t_3 = -1; __pyx_t_2 = PyObject_GetIter(__pyx_v_adapters); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 27, __pyx_L5_error)
+      __pyx_t_3 = -1; __pyx_t_2 = PyObject_GetIter(__pyx_v_adapters); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 28, __pyx_L5_error)
       __Pyx_GOTREF(__pyx_t_2);
-      __pyx_t_4 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_2); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 27, __pyx_L5_error)
+      __pyx_t_4 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_2); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 28, __pyx_L5_error)
     }
     for (;;) {
       if (likely(!__pyx_t_4)) {
@@ -3672,7 +3675,7 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
           {
             Py_ssize_t __pyx_temp = __Pyx_PyList_GET_SIZE(__pyx_t_2);
             #if !CYTHON_ASSUME_SAFE_SIZE
-            if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 27, __pyx_L5_error)
+            if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 28, __pyx_L5_error)
             #endif
             if (__pyx_t_3 >= __pyx_temp) break;
           }
@@ -3682,7 +3685,7 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
           {
             Py_ssize_t __pyx_temp = __Pyx_PyTuple_GET_SIZE(__pyx_t_2);
             #if !CYTHON_ASSUME_SAFE_SIZE
-            if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 27, __pyx_L5_error)
+            if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 28, __pyx_L5_error)
             #endif
             if (__pyx_t_3 >= __pyx_temp) break;
           }
@@ -3693,13 +3696,13 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
           #endif
           ++__pyx_t_3;
         }
-        if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 27, __pyx_L5_error)
+        if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 28, __pyx_L5_error)
       } else {
         __pyx_t_5 = __pyx_t_4(__pyx_t_2);
         if (unlikely(!__pyx_t_5)) {
           PyObject* exc_type = PyErr_Occurred();
           if (exc_type) {
-            if (unlikely(!__Pyx_PyErr_GivenExceptionMatches(exc_type, PyExc_StopIteration))) __PYX_ERR(0, 27, __pyx_L5_error)
+            if (unlikely(!__Pyx_PyErr_GivenExceptionMatches(exc_type, PyExc_StopIteration))) __PYX_ERR(0, 28, __pyx_L5_error)
             PyErr_Clear();
           }
           break;
@@ -3708,9 +3711,9 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
       __Pyx_GOTREF(__pyx_t_5);
       __Pyx_XDECREF_SET(__pyx_7genexpr__pyx_v_adapter, __pyx_t_5);
       __pyx_t_5 = 0;
-      __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_7genexpr__pyx_v_adapter, __pyx_mstate_global->__pyx_n_u_table_id); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 27, __pyx_L5_error)
+      __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_7genexpr__pyx_v_adapter, __pyx_mstate_global->__pyx_n_u_table_id); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 28, __pyx_L5_error)
       __Pyx_GOTREF(__pyx_t_5);
-      if (unlikely(PyDict_SetItem(__pyx_t_1, __pyx_t_5, __pyx_7genexpr__pyx_v_adapter))) __PYX_ERR(0, 27, __pyx_L5_error)
+      if (unlikely(PyDict_SetItem(__pyx_t_1, __pyx_t_5, __pyx_7genexpr__pyx_v_adapter))) __PYX_ERR(0, 28, __pyx_L5_error)
       __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
     }
     __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
@@ -3726,7 +3729,7 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
   __Pyx_DECREF_SET(__pyx_v_self->adapters, ((PyObject*)__pyx_t_1));
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":28
+  /* "workers/clusterer/store.py":29
  *     def __init__(self, changes: ChangeRing, adapters: list[Adapter]) -> None:
  *         self.adapters = {adapter.table_id: adapter for adapter in adapters}
  *         self.forms: dict[int, Form] = {each.table_id: each.form for each in adapters}             # <<<<<<<<<<<<<<
@@ -3734,16 +3737,16 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
  *         self._reader = ChangeReader(changes)
 */
   { /* enter inner scope */
-    __pyx_t_1 = PyDict_New(); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 28, __pyx_L12_error)
+    __pyx_t_1 = PyDict_New(); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 29, __pyx_L12_error)
     __Pyx_GOTREF(__pyx_t_1);
     if (likely(PyList_CheckExact(__pyx_v_adapters)) || PyTuple_CheckExact(__pyx_v_adapters)) {
       __pyx_t_2 = __pyx_v_adapters; __Pyx_INCREF(__pyx_t_2);
       __pyx_t_3 = 0;
       __pyx_t_4 = NULL;
     } else {
-      __pyx_t_3 = -1; __pyx_t_2 = PyObject_GetIter(__pyx_v_adapters); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 28, __pyx_L12_error)
+      __pyx_t_3 = -1; __pyx_t_2 = PyObject_GetIter(__pyx_v_adapters); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 29, __pyx_L12_error)
       __Pyx_GOTREF(__pyx_t_2);
-      __pyx_t_4 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_2); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 28, __pyx_L12_error)
+      __pyx_t_4 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_2); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 29, __pyx_L12_error)
     }
     for (;;) {
       if (likely(!__pyx_t_4)) {
@@ -3751,7 +3754,7 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
           {
             Py_ssize_t __pyx_temp = __Pyx_PyList_GET_SIZE(__pyx_t_2);
             #if !CYTHON_ASSUME_SAFE_SIZE
-            if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 28, __pyx_L12_error)
+            if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 29, __pyx_L12_error)
             #endif
             if (__pyx_t_3 >= __pyx_temp) break;
           }
@@ -3761,7 +3764,7 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
           {
             Py_ssize_t __pyx_temp = __Pyx_PyTuple_GET_SIZE(__pyx_t_2);
             #if !CYTHON_ASSUME_SAFE_SIZE
-            if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 28, __pyx_L12_error)
+            if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 29, __pyx_L12_error)
             #endif
             if (__pyx_t_3 >= __pyx_temp) break;
           }
@@ -3772,13 +3775,13 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
           #endif
           ++__pyx_t_3;
         }
-        if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 28, __pyx_L12_error)
+        if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 29, __pyx_L12_error)
       } else {
         __pyx_t_5 = __pyx_t_4(__pyx_t_2);
         if (unlikely(!__pyx_t_5)) {
           PyObject* exc_type = PyErr_Occurred();
           if (exc_type) {
-            if (unlikely(!__Pyx_PyErr_GivenExceptionMatches(exc_type, PyExc_StopIteration))) __PYX_ERR(0, 28, __pyx_L12_error)
+            if (unlikely(!__Pyx_PyErr_GivenExceptionMatches(exc_type, PyExc_StopIteration))) __PYX_ERR(0, 29, __pyx_L12_error)
             PyErr_Clear();
           }
           break;
@@ -3787,11 +3790,11 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
       __Pyx_GOTREF(__pyx_t_5);
       __Pyx_XDECREF_SET(__pyx_8genexpr1__pyx_v_each, __pyx_t_5);
       __pyx_t_5 = 0;
-      __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_8genexpr1__pyx_v_each, __pyx_mstate_global->__pyx_n_u_table_id); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 28, __pyx_L12_error)
+      __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_8genexpr1__pyx_v_each, __pyx_mstate_global->__pyx_n_u_table_id); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 29, __pyx_L12_error)
       __Pyx_GOTREF(__pyx_t_5);
-      __pyx_t_6 = __Pyx_PyObject_GetAttrStr(__pyx_8genexpr1__pyx_v_each, __pyx_mstate_global->__pyx_n_u_form); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 28, __pyx_L12_error)
+      __pyx_t_6 = __Pyx_PyObject_GetAttrStr(__pyx_8genexpr1__pyx_v_each, __pyx_mstate_global->__pyx_n_u_form); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 29, __pyx_L12_error)
       __Pyx_GOTREF(__pyx_t_6);
-      if (unlikely(PyDict_SetItem(__pyx_t_1, __pyx_t_5, __pyx_t_6))) __PYX_ERR(0, 28, __pyx_L12_error)
+      if (unlikely(PyDict_SetItem(__pyx_t_1, __pyx_t_5, __pyx_t_6))) __PYX_ERR(0, 29, __pyx_L12_error)
       __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
       __Pyx_DECREF(__pyx_t_6); __pyx_t_6 = 0;
     }
@@ -3808,7 +3811,7 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
   __Pyx_DECREF_SET(__pyx_v_self->forms, ((PyObject*)__pyx_t_1));
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":29
+  /* "workers/clusterer/store.py":30
  *         self.adapters = {adapter.table_id: adapter for adapter in adapters}
  *         self.forms: dict[int, Form] = {each.table_id: each.form for each in adapters}
  *         self.tables = tuple(sorted(self.adapters))             # <<<<<<<<<<<<<<
@@ -3817,11 +3820,11 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
 */
   __pyx_t_1 = __pyx_v_self->adapters;
   __Pyx_INCREF(__pyx_t_1);
-  __pyx_t_2 = PySequence_List(__pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 29, __pyx_L1_error)
+  __pyx_t_2 = PySequence_List(__pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 30, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  if (unlikely((PyList_Sort(__pyx_t_2) < 0))) __PYX_ERR(0, 29, __pyx_L1_error)
-  __pyx_t_1 = PyList_AsTuple(__pyx_t_2); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 29, __pyx_L1_error)
+  if (unlikely((PyList_Sort(__pyx_t_2) < 0))) __PYX_ERR(0, 30, __pyx_L1_error)
+  __pyx_t_1 = PyList_AsTuple(__pyx_t_2); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 30, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
   __Pyx_GIVEREF(__pyx_t_1);
@@ -3829,7 +3832,7 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
   __Pyx_DECREF_SET(__pyx_v_self->tables, ((PyObject*)__pyx_t_1));
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":30
+  /* "workers/clusterer/store.py":31
  *         self.forms: dict[int, Form] = {each.table_id: each.form for each in adapters}
  *         self.tables = tuple(sorted(self.adapters))
  *         self._reader = ChangeReader(changes)             # <<<<<<<<<<<<<<
@@ -3842,7 +3845,7 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
     PyObject *__pyx_callargs[2] = {__pyx_t_2, __pyx_v_changes};
     __pyx_t_1 = __Pyx_PyObject_FastCall((PyObject*)__pyx_mstate_global->__pyx_ptype_5proxy_3shm_13change_reader_ChangeReader, __pyx_callargs+__pyx_t_7, (2-__pyx_t_7) | (__pyx_t_7*__Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET));
     __Pyx_XDECREF(__pyx_t_2); __pyx_t_2 = 0;
-    if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 30, __pyx_L1_error)
+    if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 31, __pyx_L1_error)
     __Pyx_GOTREF((PyObject *)__pyx_t_1);
   }
   __Pyx_GIVEREF((PyObject *)__pyx_t_1);
@@ -3850,21 +3853,21 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
   __Pyx_DECREF_SET(__pyx_v_self->_reader, ((struct __pyx_obj_5proxy_3shm_13change_reader_ChangeReader *)__pyx_t_1));
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":31
+  /* "workers/clusterer/store.py":32
  *         self.tables = tuple(sorted(self.adapters))
  *         self._reader = ChangeReader(changes)
  *         self._own: set[int] = set()  # where the notes of our own changes end             # <<<<<<<<<<<<<<
  * 
  *     @property
 */
-  __pyx_t_1 = PySet_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 31, __pyx_L1_error)
+  __pyx_t_1 = PySet_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 32, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __Pyx_GIVEREF(__pyx_t_1);
   __Pyx_GOTREF(__pyx_v_self->_own);
   __Pyx_DECREF_SET(__pyx_v_self->_own, ((PyObject*)__pyx_t_1));
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":26
+  /* "workers/clusterer/store.py":27
  *     """Implements Store; one for each cluster, with a cursor of its own."""
  * 
  *     def __init__(self, changes: ChangeRing, adapters: list[Adapter]) -> None:             # <<<<<<<<<<<<<<
@@ -3890,7 +3893,7 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":33
+/* "workers/clusterer/store.py":34
  *         self._own: set[int] = set()  # where the notes of our own changes end
  * 
  *     @property             # <<<<<<<<<<<<<<
@@ -3922,14 +3925,14 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_8position___ge
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("__get__", 0);
 
-  /* "workers/clusterer/store.py":36
+  /* "workers/clusterer/store.py":37
  *     def position(self) -> int:
  *         """How far the change ring has been read."""
  *         return self._reader.position             # <<<<<<<<<<<<<<
  * 
  *     @property
 */
-  __pyx_t_1 = __Pyx_PyLong_From_uint64_t(__pyx_v_self->_reader->position); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 36, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyLong_From_uint64_t(__pyx_v_self->_reader->position); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 37, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   {
     PyObject *__pyx_temp;
@@ -3942,7 +3945,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_8position___ge
   __pyx_t_1 = 0;
   goto __pyx_L0;
 
-  /* "workers/clusterer/store.py":33
+  /* "workers/clusterer/store.py":34
  *         self._own: set[int] = set()  # where the notes of our own changes end
  * 
  *     @property             # <<<<<<<<<<<<<<
@@ -3961,7 +3964,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_8position___ge
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":38
+/* "workers/clusterer/store.py":39
  *         return self._reader.position
  * 
  *     @property             # <<<<<<<<<<<<<<
@@ -3995,18 +3998,18 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_6at_end___get_
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("__get__", 0);
 
-  /* "workers/clusterer/store.py":41
+  /* "workers/clusterer/store.py":42
  *     def at_end(self) -> bool:
  *         """Whether there is no note to read."""
  *         return self._reader.position == self._reader.ring.head             # <<<<<<<<<<<<<<
  * 
  *     def take(self, limit: int, now: int) -> list[tuple[int, bytes]] | None:
 */
-  __pyx_t_1 = __Pyx_PyLong_From_uint64_t(__pyx_v_self->_reader->position); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 41, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyLong_From_uint64_t(__pyx_v_self->_reader->position); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 42, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_2 = __Pyx_PyObject_GetAttrStr(((PyObject *)__pyx_v_self->_reader->ring), __pyx_mstate_global->__pyx_n_u_head); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 41, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_PyObject_GetAttrStr(((PyObject *)__pyx_v_self->_reader->ring), __pyx_mstate_global->__pyx_n_u_head); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 42, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_3 = __Pyx_PyObject_CompareEq_int_object(__pyx_t_1, __pyx_t_2, Py_EQ); __Pyx_XGOTREF(__pyx_t_3); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 41, __pyx_L1_error)
+  __pyx_t_3 = __Pyx_PyObject_CompareEq_int_object(__pyx_t_1, __pyx_t_2, Py_EQ); __Pyx_XGOTREF(__pyx_t_3); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 42, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
   {
@@ -4020,7 +4023,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_6at_end___get_
   __pyx_t_3 = 0;
   goto __pyx_L0;
 
-  /* "workers/clusterer/store.py":38
+  /* "workers/clusterer/store.py":39
  *         return self._reader.position
  * 
  *     @property             # <<<<<<<<<<<<<<
@@ -4041,7 +4044,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_6at_end___get_
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":43
+/* "workers/clusterer/store.py":44
  *         return self._reader.position == self._reader.ring.head
  * 
  *     def take(self, limit: int, now: int) -> list[tuple[int, bytes]] | None:             # <<<<<<<<<<<<<<
@@ -4076,7 +4079,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("take", 0);
 
-  /* "workers/clusterer/store.py":48
+  /* "workers/clusterer/store.py":49
  *         So it must when a writer has died: what it may have removed has no note.
  *         """
  *         reader = self._reader             # <<<<<<<<<<<<<<
@@ -4088,19 +4091,19 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
   __pyx_v_reader = ((struct __pyx_obj_5proxy_3shm_13change_reader_ChangeReader *)__pyx_t_1);
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":49
+  /* "workers/clusterer/store.py":50
  *         """
  *         reader = self._reader
  *         found: list[tuple[int, bytes]] = []             # <<<<<<<<<<<<<<
  *         while len(found) < limit:
  *             wanted = limit - len(found)
 */
-  __pyx_t_1 = PyList_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 49, __pyx_L1_error)
+  __pyx_t_1 = PyList_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 50, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_v_found = ((PyObject*)__pyx_t_1);
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":50
+  /* "workers/clusterer/store.py":51
  *         reader = self._reader
  *         found: list[tuple[int, bytes]] = []
  *         while len(found) < limit:             # <<<<<<<<<<<<<<
@@ -4108,37 +4111,37 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
  *             changes = reader.take(wanted, now)
 */
   while (1) {
-    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_found); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 50, __pyx_L1_error)
+    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_found); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 51, __pyx_L1_error)
     __pyx_t_3 = (__pyx_t_2 < __pyx_v_limit);
 
 
 
     if (!__pyx_t_3) break;
 
-    /* "workers/clusterer/store.py":51
+    /* "workers/clusterer/store.py":52
  *         found: list[tuple[int, bytes]] = []
  *         while len(found) < limit:
  *             wanted = limit - len(found)             # <<<<<<<<<<<<<<
  *             changes = reader.take(wanted, now)
  *             for change in changes:
 */
-    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_found); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 51, __pyx_L1_error)
+    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_found); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 52, __pyx_L1_error)
     __pyx_v_wanted = (__pyx_v_limit - __pyx_t_2);
 
 
-    /* "workers/clusterer/store.py":52
+    /* "workers/clusterer/store.py":53
  *         while len(found) < limit:
  *             wanted = limit - len(found)
  *             changes = reader.take(wanted, now)             # <<<<<<<<<<<<<<
  *             for change in changes:
  *                 if change.table not in self.adapters:
 */
-    __pyx_t_1 = ((struct __pyx_vtabstruct_5proxy_3shm_13change_reader_ChangeReader *)__pyx_v_reader->__pyx_vtab)->take(__pyx_v_reader, __pyx_v_wanted, __pyx_v_now, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 52, __pyx_L1_error)
+    __pyx_t_1 = ((struct __pyx_vtabstruct_5proxy_3shm_13change_reader_ChangeReader *)__pyx_v_reader->__pyx_vtab)->take(__pyx_v_reader, __pyx_v_wanted, __pyx_v_now, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 53, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_1);
     __Pyx_XDECREF_SET(__pyx_v_changes, ((PyObject*)__pyx_t_1));
     __pyx_t_1 = 0;
 
-    /* "workers/clusterer/store.py":53
+    /* "workers/clusterer/store.py":54
  *             wanted = limit - len(found)
  *             changes = reader.take(wanted, now)
  *             for change in changes:             # <<<<<<<<<<<<<<
@@ -4147,7 +4150,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
     if (unlikely(__pyx_v_changes == Py_None)) {
       PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not iterable");
-      __PYX_ERR(0, 53, __pyx_L1_error)
+      __PYX_ERR(0, 54, __pyx_L1_error)
     }
     __pyx_t_1 = __pyx_v_changes; __Pyx_INCREF(__pyx_t_1);
     __pyx_t_2 = 0;
@@ -4155,37 +4158,37 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
       {
         Py_ssize_t __pyx_temp = __Pyx_PyList_GET_SIZE(__pyx_t_1);
         #if !CYTHON_ASSUME_SAFE_SIZE
-        if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 53, __pyx_L1_error)
+        if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 54, __pyx_L1_error)
         #endif
         if (__pyx_t_2 >= __pyx_temp) break;
       }
       __pyx_t_4 = __Pyx_PyList_GET_ITEM_REF(__pyx_t_1, __pyx_t_2, __Pyx_ReferenceSharing_OwnStrongReference);
       ++__pyx_t_2;
-      if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 53, __pyx_L1_error)
+      if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 54, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
-      if (!(likely(((__pyx_t_4) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_4, __pyx_mstate_global->__pyx_ptype_5proxy_3shm_13change_reader_Change))))) __PYX_ERR(0, 53, __pyx_L1_error)
+      if (!(likely(((__pyx_t_4) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_4, __pyx_mstate_global->__pyx_ptype_5proxy_3shm_13change_reader_Change))))) __PYX_ERR(0, 54, __pyx_L1_error)
       __Pyx_XDECREF_SET(__pyx_v_change, ((struct __pyx_obj_5proxy_3shm_13change_reader_Change *)__pyx_t_4));
       __pyx_t_4 = 0;
 
-      /* "workers/clusterer/store.py":54
+      /* "workers/clusterer/store.py":55
  *             changes = reader.take(wanted, now)
  *             for change in changes:
  *                 if change.table not in self.adapters:             # <<<<<<<<<<<<<<
  *                     continue
  *                 if change.stripe >= 0:
 */
-      __pyx_t_4 = __Pyx_PyLong_From_int(__pyx_v_change->table); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 54, __pyx_L1_error)
+      __pyx_t_4 = __Pyx_PyLong_From_int(__pyx_v_change->table); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 55, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
       if (unlikely(__pyx_v_self->adapters == Py_None)) {
         PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not iterable");
-        __PYX_ERR(0, 54, __pyx_L1_error)
+        __PYX_ERR(0, 55, __pyx_L1_error)
       }
-      __pyx_t_3 = (__Pyx_PyDict_ContainsTF(__pyx_t_4, __pyx_v_self->adapters, Py_NE)); if (unlikely((__pyx_t_3 < 0))) __PYX_ERR(0, 54, __pyx_L1_error)
+      __pyx_t_3 = (__Pyx_PyDict_ContainsTF(__pyx_t_4, __pyx_v_self->adapters, Py_NE)); if (unlikely((__pyx_t_3 < 0))) __PYX_ERR(0, 55, __pyx_L1_error)
       __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
       if (__pyx_t_3) {
 
 
-        /* "workers/clusterer/store.py":55
+        /* "workers/clusterer/store.py":56
  *             for change in changes:
  *                 if change.table not in self.adapters:
  *                     continue             # <<<<<<<<<<<<<<
@@ -4194,7 +4197,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
         goto __pyx_L5_continue;
 
-        /* "workers/clusterer/store.py":54
+        /* "workers/clusterer/store.py":55
  *             changes = reader.take(wanted, now)
  *             for change in changes:
  *                 if change.table not in self.adapters:             # <<<<<<<<<<<<<<
@@ -4203,7 +4206,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
       }
 
-      /* "workers/clusterer/store.py":56
+      /* "workers/clusterer/store.py":57
  *                 if change.table not in self.adapters:
  *                     continue
  *                 if change.stripe >= 0:             # <<<<<<<<<<<<<<
@@ -4215,18 +4218,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
       if (__pyx_t_3) {
 
 
-        /* "workers/clusterer/store.py":57
+        /* "workers/clusterer/store.py":58
  *                     continue
  *                 if change.stripe >= 0:
  *                     self._resume()             # <<<<<<<<<<<<<<
  *                     return None
  *                 if self._own and change.ends in self._own:
 */
-        __pyx_t_4 = __pyx_f_7workers_9clusterer_5store_10TableStore__resume(__pyx_v_self); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 57, __pyx_L1_error)
+        __pyx_t_4 = __pyx_f_7workers_9clusterer_5store_10TableStore__resume(__pyx_v_self); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 58, __pyx_L1_error)
         __Pyx_GOTREF(__pyx_t_4);
         __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
 
-        /* "workers/clusterer/store.py":58
+        /* "workers/clusterer/store.py":59
  *                 if change.stripe >= 0:
  *                     self._resume()
  *                     return None             # <<<<<<<<<<<<<<
@@ -4244,7 +4247,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
         __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
         goto __pyx_L0;
 
-        /* "workers/clusterer/store.py":56
+        /* "workers/clusterer/store.py":57
  *                 if change.table not in self.adapters:
  *                     continue
  *                 if change.stripe >= 0:             # <<<<<<<<<<<<<<
@@ -4253,7 +4256,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
       }
 
-      /* "workers/clusterer/store.py":59
+      /* "workers/clusterer/store.py":60
  *                     self._resume()
  *                     return None
  *                 if self._own and change.ends in self._own:             # <<<<<<<<<<<<<<
@@ -4264,7 +4267,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
       else
       {
         Py_ssize_t __pyx_temp = __Pyx_PySet_GET_SIZE(__pyx_v_self->_own);
-        if (unlikely(((!CYTHON_ASSUME_SAFE_SIZE) && __pyx_temp < 0))) __PYX_ERR(0, 59, __pyx_L1_error)
+        if (unlikely(((!CYTHON_ASSUME_SAFE_SIZE) && __pyx_temp < 0))) __PYX_ERR(0, 60, __pyx_L1_error)
         __pyx_t_5 = (__pyx_temp != 0);
       }
 
@@ -4276,13 +4279,13 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 
         goto __pyx_L10_bool_binop_done;
       }
-      __pyx_t_4 = __Pyx_PyLong_From_uint64_t(__pyx_v_change->ends); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 59, __pyx_L1_error)
+      __pyx_t_4 = __Pyx_PyLong_From_uint64_t(__pyx_v_change->ends); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 60, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
       if (unlikely(__pyx_v_self->_own == Py_None)) {
         PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not iterable");
-        __PYX_ERR(0, 59, __pyx_L1_error)
+        __PYX_ERR(0, 60, __pyx_L1_error)
       }
-      __pyx_t_5 = (__Pyx_PySet_ContainsTF(__pyx_t_4, __pyx_v_self->_own, Py_EQ)); if (unlikely((__pyx_t_5 < 0))) __PYX_ERR(0, 59, __pyx_L1_error)
+      __pyx_t_5 = (__Pyx_PySet_ContainsTF(__pyx_t_4, __pyx_v_self->_own, Py_EQ)); if (unlikely((__pyx_t_5 < 0))) __PYX_ERR(0, 60, __pyx_L1_error)
       __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
 
       __pyx_t_3 = __pyx_t_5;
@@ -4291,7 +4294,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
       if (__pyx_t_3) {
 
 
-        /* "workers/clusterer/store.py":60
+        /* "workers/clusterer/store.py":61
  *                     return None
  *                 if self._own and change.ends in self._own:
  *                     self._own.discard(change.ends)             # <<<<<<<<<<<<<<
@@ -4300,15 +4303,15 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
         if (unlikely(__pyx_v_self->_own == Py_None)) {
           PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "discard");
-          __PYX_ERR(0, 60, __pyx_L1_error)
+          __PYX_ERR(0, 61, __pyx_L1_error)
         }
-        __pyx_t_4 = __Pyx_PyLong_From_uint64_t(__pyx_v_change->ends); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 60, __pyx_L1_error)
+        __pyx_t_4 = __Pyx_PyLong_From_uint64_t(__pyx_v_change->ends); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 61, __pyx_L1_error)
         __Pyx_GOTREF(__pyx_t_4);
-        __pyx_t_6 = __Pyx_PySet_Discard(__pyx_v_self->_own, __pyx_t_4); if (unlikely(__pyx_t_6 == ((int)-1))) __PYX_ERR(0, 60, __pyx_L1_error)
+        __pyx_t_6 = __Pyx_PySet_Discard(__pyx_v_self->_own, __pyx_t_4); if (unlikely(__pyx_t_6 == ((int)-1))) __PYX_ERR(0, 61, __pyx_L1_error)
         __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
 
 
-        /* "workers/clusterer/store.py":59
+        /* "workers/clusterer/store.py":60
  *                     self._resume()
  *                     return None
  *                 if self._own and change.ends in self._own:             # <<<<<<<<<<<<<<
@@ -4318,7 +4321,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
         goto __pyx_L9;
       }
 
-      /* "workers/clusterer/store.py":62
+      /* "workers/clusterer/store.py":63
  *                     self._own.discard(change.ends)
  *                 else:
  *                     found.append((change.table, change.key))             # <<<<<<<<<<<<<<
@@ -4326,23 +4329,23 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
  *                 self._resume()
 */
       /*else*/ {
-        __pyx_t_4 = __Pyx_PyLong_From_int(__pyx_v_change->table); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 62, __pyx_L1_error)
+        __pyx_t_4 = __Pyx_PyLong_From_int(__pyx_v_change->table); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 63, __pyx_L1_error)
         __Pyx_GOTREF(__pyx_t_4);
-        __pyx_t_7 = PyTuple_New(2); if (unlikely(!__pyx_t_7)) __PYX_ERR(0, 62, __pyx_L1_error)
+        __pyx_t_7 = PyTuple_New(2); if (unlikely(!__pyx_t_7)) __PYX_ERR(0, 63, __pyx_L1_error)
         __Pyx_GOTREF(__pyx_t_7);
         __Pyx_GIVEREF(__pyx_t_4);
-        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 0, __pyx_t_4) != (0)) __PYX_ERR(0, 62, __pyx_L1_error);
+        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 0, __pyx_t_4) != (0)) __PYX_ERR(0, 63, __pyx_L1_error);
         __Pyx_INCREF(__pyx_v_change->key);
         __Pyx_GIVEREF(__pyx_v_change->key);
-        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 1, __pyx_v_change->key) != (0)) __PYX_ERR(0, 62, __pyx_L1_error);
+        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 1, __pyx_v_change->key) != (0)) __PYX_ERR(0, 63, __pyx_L1_error);
         __pyx_t_4 = 0;
-        __pyx_t_6 = __Pyx_PyList_Append(__pyx_v_found, __pyx_t_7); if (unlikely(__pyx_t_6 == ((int)-1))) __PYX_ERR(0, 62, __pyx_L1_error)
+        __pyx_t_6 = __Pyx_PyList_Append(__pyx_v_found, __pyx_t_7); if (unlikely(__pyx_t_6 == ((int)-1))) __PYX_ERR(0, 63, __pyx_L1_error)
         __Pyx_DECREF(__pyx_t_7); __pyx_t_7 = 0;
 
       }
       __pyx_L9:;
 
-      /* "workers/clusterer/store.py":53
+      /* "workers/clusterer/store.py":54
  *             wanted = limit - len(found)
  *             changes = reader.take(wanted, now)
  *             for change in changes:             # <<<<<<<<<<<<<<
@@ -4353,7 +4356,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
     }
     __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
 
-    /* "workers/clusterer/store.py":63
+    /* "workers/clusterer/store.py":64
  *                 else:
  *                     found.append((change.table, change.key))
  *             if reader.overrun:             # <<<<<<<<<<<<<<
@@ -4362,18 +4365,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
     if (__pyx_v_reader->overrun) {
 
-      /* "workers/clusterer/store.py":64
+      /* "workers/clusterer/store.py":65
  *                     found.append((change.table, change.key))
  *             if reader.overrun:
  *                 self._resume()             # <<<<<<<<<<<<<<
  *                 return None
  *             if len(changes) < wanted:
 */
-      __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore__resume(__pyx_v_self); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 64, __pyx_L1_error)
+      __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore__resume(__pyx_v_self); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 65, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_1);
       __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
 
-      /* "workers/clusterer/store.py":65
+      /* "workers/clusterer/store.py":66
  *             if reader.overrun:
  *                 self._resume()
  *                 return None             # <<<<<<<<<<<<<<
@@ -4390,7 +4393,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
       }
       goto __pyx_L0;
 
-      /* "workers/clusterer/store.py":63
+      /* "workers/clusterer/store.py":64
  *                 else:
  *                     found.append((change.table, change.key))
  *             if reader.overrun:             # <<<<<<<<<<<<<<
@@ -4399,7 +4402,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
     }
 
-    /* "workers/clusterer/store.py":66
+    /* "workers/clusterer/store.py":67
  *                 self._resume()
  *                 return None
  *             if len(changes) < wanted:             # <<<<<<<<<<<<<<
@@ -4408,16 +4411,16 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
     if (unlikely(__pyx_v_changes == Py_None)) {
       PyErr_SetString(PyExc_TypeError, "object of type \047NoneType\047 has no len()");
-      __PYX_ERR(0, 66, __pyx_L1_error)
+      __PYX_ERR(0, 67, __pyx_L1_error)
     }
-    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_changes); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 66, __pyx_L1_error)
+    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_changes); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 67, __pyx_L1_error)
     __pyx_t_3 = (__pyx_t_2 < __pyx_v_wanted);
 
 
     if (__pyx_t_3) {
 
 
-      /* "workers/clusterer/store.py":67
+      /* "workers/clusterer/store.py":68
  *                 return None
  *             if len(changes) < wanted:
  *                 break             # <<<<<<<<<<<<<<
@@ -4426,7 +4429,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
       goto __pyx_L4_break;
 
-      /* "workers/clusterer/store.py":66
+      /* "workers/clusterer/store.py":67
  *                 self._resume()
  *                 return None
  *             if len(changes) < wanted:             # <<<<<<<<<<<<<<
@@ -4437,7 +4440,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
   }
   __pyx_L4_break:;
 
-  /* "workers/clusterer/store.py":68
+  /* "workers/clusterer/store.py":69
  *             if len(changes) < wanted:
  *                 break
  *         return found             # <<<<<<<<<<<<<<
@@ -4455,7 +4458,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
   }
   goto __pyx_L0;
 
-  /* "workers/clusterer/store.py":43
+  /* "workers/clusterer/store.py":44
  *         return self._reader.position == self._reader.ring.head
  * 
  *     def take(self, limit: int, now: int) -> list[tuple[int, bytes]] | None:             # <<<<<<<<<<<<<<
@@ -4521,39 +4524,39 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_limit,&__pyx_mstate_global->__pyx_n_u_now,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 43, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 44, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 43, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 44, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 43, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 44, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "take", 0) < (0)) __PYX_ERR(0, 43, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "take", 0) < (0)) __PYX_ERR(0, 44, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("take", 1, 2, 2, i); __PYX_ERR(0, 43, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("take", 1, 2, 2, i); __PYX_ERR(0, 44, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 43, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 44, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 43, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 44, __pyx_L3_error)
     }
-    __pyx_v_limit = __Pyx_PyIndex_AsSsize_t(values[0]); if (unlikely((__pyx_v_limit == (Py_ssize_t)-1) && PyErr_Occurred())) __PYX_ERR(0, 43, __pyx_L3_error)
-    __pyx_v_now = __Pyx_PyLong_As_PY_LONG_LONG(values[1]); if (unlikely((__pyx_v_now == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 43, __pyx_L3_error)
+    __pyx_v_limit = __Pyx_PyIndex_AsSsize_t(values[0]); if (unlikely((__pyx_v_limit == (Py_ssize_t)-1) && PyErr_Occurred())) __PYX_ERR(0, 44, __pyx_L3_error)
+    __pyx_v_now = __Pyx_PyLong_As_PY_LONG_LONG(values[1]); if (unlikely((__pyx_v_now == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 44, __pyx_L3_error)
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("take", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 43, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("take", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 44, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -4584,7 +4587,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_2take(struct _
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("take", 0);
-  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_take(__pyx_v_self, __pyx_v_limit, __pyx_v_now, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 43, __pyx_L1_error)
+  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_take(__pyx_v_self, __pyx_v_limit, __pyx_v_now, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 44, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   {
     PyObject *__pyx_temp;
@@ -4608,7 +4611,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_2take(struct _
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":70
+/* "workers/clusterer/store.py":71
  *         return found
  * 
  *     def _resume(self) -> None:             # <<<<<<<<<<<<<<
@@ -4626,18 +4629,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore__resume(struct 
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("_resume", 0);
 
-  /* "workers/clusterer/store.py":71
+  /* "workers/clusterer/store.py":72
  * 
  *     def _resume(self) -> None:
  *         self._reader.resume()             # <<<<<<<<<<<<<<
  *         self._own.clear()
  * 
 */
-  __pyx_t_1 = ((struct __pyx_vtabstruct_5proxy_3shm_13change_reader_ChangeReader *)__pyx_v_self->_reader->__pyx_vtab)->resume(__pyx_v_self->_reader, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 71, __pyx_L1_error)
+  __pyx_t_1 = ((struct __pyx_vtabstruct_5proxy_3shm_13change_reader_ChangeReader *)__pyx_v_self->_reader->__pyx_vtab)->resume(__pyx_v_self->_reader, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 72, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":72
+  /* "workers/clusterer/store.py":73
  *     def _resume(self) -> None:
  *         self._reader.resume()
  *         self._own.clear()             # <<<<<<<<<<<<<<
@@ -4646,12 +4649,12 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore__resume(struct 
 */
   if (unlikely(__pyx_v_self->_own == Py_None)) {
     PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "clear");
-    __PYX_ERR(0, 72, __pyx_L1_error)
+    __PYX_ERR(0, 73, __pyx_L1_error)
   }
-  __pyx_t_2 = PySet_Clear(__pyx_v_self->_own); if (unlikely(__pyx_t_2 == ((int)-1))) __PYX_ERR(0, 72, __pyx_L1_error)
+  __pyx_t_2 = PySet_Clear(__pyx_v_self->_own); if (unlikely(__pyx_t_2 == ((int)-1))) __PYX_ERR(0, 73, __pyx_L1_error)
 
 
-  /* "workers/clusterer/store.py":70
+  /* "workers/clusterer/store.py":71
  *         return found
  * 
  *     def _resume(self) -> None:             # <<<<<<<<<<<<<<
@@ -4672,7 +4675,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore__resume(struct 
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":74
+/* "workers/clusterer/store.py":75
  *         self._own.clear()
  * 
  *     def fetch(self, table: int, key: bytes) -> bytes | None:             # <<<<<<<<<<<<<<
@@ -4700,7 +4703,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_fetch(struct __
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("fetch", 0);
 
-  /* "workers/clusterer/store.py":76
+  /* "workers/clusterer/store.py":77
  *     def fetch(self, table: int, key: bytes) -> bytes | None:
  *         """The body of a record as it is now."""
  *         adapter = self.adapters[table]             # <<<<<<<<<<<<<<
@@ -4709,38 +4712,38 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_fetch(struct __
 */
   if (unlikely(__pyx_v_self->adapters == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 76, __pyx_L1_error)
+    __PYX_ERR(0, 77, __pyx_L1_error)
   }
-  __pyx_t_1 = __Pyx_PyLong_From_int(__pyx_v_table); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 76, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyLong_From_int(__pyx_v_table); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 77, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 76, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 77, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  if (!(likely(((__pyx_t_2) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_2, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 76, __pyx_L1_error)
+  if (!(likely(((__pyx_t_2) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_2, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 77, __pyx_L1_error)
   __pyx_v_adapter = ((struct __pyx_obj_7workers_9clusterer_7adapter_Adapter *)__pyx_t_2);
   __pyx_t_2 = 0;
 
-  /* "workers/clusterer/store.py":77
+  /* "workers/clusterer/store.py":78
  *         """The body of a record as it is now."""
  *         adapter = self.adapters[table]
  *         payload = adapter.table.snapshot(key)[0]             # <<<<<<<<<<<<<<
  *         return None if payload is None else adapter.body(key, payload)
  * 
 */
-  __pyx_t_2 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->snapshot(__pyx_v_adapter->table, __pyx_v_key, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 77, __pyx_L1_error)
+  __pyx_t_2 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->snapshot(__pyx_v_adapter->table, __pyx_v_key, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 78, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
   if (unlikely(__pyx_t_2 == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 77, __pyx_L1_error)
+    __PYX_ERR(0, 78, __pyx_L1_error)
   }
-  __pyx_t_1 = __Pyx_GetItemInt_Tuple(__pyx_t_2, 0, long, 1, __Pyx_PyLong_From_long, 0, 1, 1, __Pyx_ReferenceSharing_OwnStrongReference); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 77, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_GetItemInt_Tuple(__pyx_t_2, 0, long, 1, __Pyx_PyLong_From_long, 0, 1, 1, __Pyx_ReferenceSharing_OwnStrongReference); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 78, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 77, __pyx_L1_error)
+  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 78, __pyx_L1_error)
   __pyx_v_payload = ((PyObject*)__pyx_t_1);
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":78
+  /* "workers/clusterer/store.py":79
  *         adapter = self.adapters[table]
  *         payload = adapter.table.snapshot(key)[0]
  *         return None if payload is None else adapter.body(key, payload)             # <<<<<<<<<<<<<<
@@ -4752,13 +4755,13 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_fetch(struct __
     __Pyx_INCREF(Py_None);
     __pyx_t_1 = Py_None;
   } else {
-    __pyx_t_2 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 78, __pyx_L1_error)
+    __pyx_t_2 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 79, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_2);
     __pyx_t_1 = __pyx_t_2;
     __pyx_t_2 = 0;
   }
 
-  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 78, __pyx_L1_error)
+  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 79, __pyx_L1_error)
   {
     PyObject *__pyx_temp;
     {
@@ -4770,7 +4773,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_fetch(struct __
   __pyx_t_1 = 0;
   goto __pyx_L0;
 
-  /* "workers/clusterer/store.py":74
+  /* "workers/clusterer/store.py":75
  *         self._own.clear()
  * 
  *     def fetch(self, table: int, key: bytes) -> bytes | None:             # <<<<<<<<<<<<<<
@@ -4832,39 +4835,39 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_table,&__pyx_mstate_global->__pyx_n_u_key,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 74, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 75, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 74, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 75, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 74, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 75, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "fetch", 0) < (0)) __PYX_ERR(0, 74, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "fetch", 0) < (0)) __PYX_ERR(0, 75, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("fetch", 1, 2, 2, i); __PYX_ERR(0, 74, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("fetch", 1, 2, 2, i); __PYX_ERR(0, 75, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 74, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 75, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 74, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 75, __pyx_L3_error)
     }
-    __pyx_v_table = __Pyx_PyLong_As_int(values[0]); if (unlikely((__pyx_v_table == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 74, __pyx_L3_error)
+    __pyx_v_table = __Pyx_PyLong_As_int(values[0]); if (unlikely((__pyx_v_table == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 75, __pyx_L3_error)
     __pyx_v_key = ((PyObject*)values[1]);
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("fetch", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 74, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("fetch", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 75, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -4875,7 +4878,7 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   __Pyx_RefNannyFinishContext();
   return NULL;
   __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_key), (&PyBytes_Type), 1, "key", 1))) __PYX_ERR(0, 74, __pyx_L1_error)
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_key), (&PyBytes_Type), 1, "key", 1))) __PYX_ERR(0, 75, __pyx_L1_error)
   __pyx_r = __pyx_pf_7workers_9clusterer_5store_10TableStore_4fetch(((struct __pyx_obj_7workers_9clusterer_5store_TableStore *)__pyx_v_self), __pyx_v_table, __pyx_v_key);
 
   /* function exit code */
@@ -4904,7 +4907,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_4fetch(struct 
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("fetch", 0);
-  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_fetch(__pyx_v_self, __pyx_v_table, __pyx_v_key, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 74, __pyx_L1_error)
+  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_fetch(__pyx_v_self, __pyx_v_table, __pyx_v_key, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 75, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   {
     PyObject *__pyx_temp;
@@ -4928,7 +4931,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_4fetch(struct 
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":80
+/* "workers/clusterer/store.py":81
  *         return None if payload is None else adapter.body(key, payload)
  * 
  *     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:             # <<<<<<<<<<<<<<
@@ -4971,7 +4974,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("apply", 0);
 
-  /* "workers/clusterer/store.py":82
+  /* "workers/clusterer/store.py":83
  *     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:
  *         """Commit what the record here and `body` make together; None when that is nothing new."""
  *         adapter = self.adapters[table]             # <<<<<<<<<<<<<<
@@ -4980,18 +4983,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
 */
   if (unlikely(__pyx_v_self->adapters == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 82, __pyx_L1_error)
+    __PYX_ERR(0, 83, __pyx_L1_error)
   }
-  __pyx_t_1 = __Pyx_PyLong_From_int(__pyx_v_table); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 82, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyLong_From_int(__pyx_v_table); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 83, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 82, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 83, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  if (!(likely(((__pyx_t_2) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_2, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 82, __pyx_L1_error)
+  if (!(likely(((__pyx_t_2) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_2, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 83, __pyx_L1_error)
   __pyx_v_adapter = ((struct __pyx_obj_7workers_9clusterer_7adapter_Adapter *)__pyx_t_2);
   __pyx_t_2 = 0;
 
-  /* "workers/clusterer/store.py":83
+  /* "workers/clusterer/store.py":84
  *         """Commit what the record here and `body` make together; None when that is nothing new."""
  *         adapter = self.adapters[table]
  *         for _ in range(ATTEMPTS):             # <<<<<<<<<<<<<<
@@ -5005,14 +5008,14 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
   for (__pyx_t_5 = 0; __pyx_t_5 < __pyx_t_4; __pyx_t_5+=1) {
     __pyx_v__ = __pyx_t_5;
 
-    /* "workers/clusterer/store.py":84
+    /* "workers/clusterer/store.py":85
  *         adapter = self.adapters[table]
  *         for _ in range(ATTEMPTS):
  *             payload, stamp = adapter.table.snapshot(key)             # <<<<<<<<<<<<<<
  *             ours = None if payload is None else adapter.body(key, payload)
  *             merged = joined(adapter.form, ours, body, horizon)
 */
-    __pyx_t_2 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->snapshot(__pyx_v_adapter->table, __pyx_v_key, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 84, __pyx_L1_error)
+    __pyx_t_2 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->snapshot(__pyx_v_adapter->table, __pyx_v_key, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 85, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_2);
     if (likely(__pyx_t_2 != Py_None)) {
       PyObject* sequence = __pyx_t_2;
@@ -5020,7 +5023,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       if (unlikely(size != 2)) {
         if (size > 2) __Pyx_RaiseTooManyValuesError(2);
         else if (size >= 0) __Pyx_RaiseNeedMoreValuesError(size);
-        __PYX_ERR(0, 84, __pyx_L1_error)
+        __PYX_ERR(0, 85, __pyx_L1_error)
       }
       #if CYTHON_ASSUME_SAFE_MACROS && !CYTHON_AVOID_BORROWED_REFS
       __pyx_t_1 = PyTuple_GET_ITEM(sequence, 0);
@@ -5028,23 +5031,23 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       __pyx_t_6 = PyTuple_GET_ITEM(sequence, 1);
       __Pyx_INCREF(__pyx_t_6);
       #else
-      __pyx_t_1 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 84, __pyx_L1_error)
+      __pyx_t_1 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 85, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_1);
-      __pyx_t_6 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 84, __pyx_L1_error)
+      __pyx_t_6 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 85, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_6);
       #endif
       __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
     } else {
-      __Pyx_RaiseNoneNotIterableError(); __PYX_ERR(0, 84, __pyx_L1_error)
+      __Pyx_RaiseNoneNotIterableError(); __PYX_ERR(0, 85, __pyx_L1_error)
     }
-    if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 84, __pyx_L1_error)
-    __pyx_t_7 = __Pyx_PyLong_As_uint64_t(__pyx_t_6); if (unlikely((__pyx_t_7 == ((uint64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 84, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 85, __pyx_L1_error)
+    __pyx_t_7 = __Pyx_PyLong_As_uint64_t(__pyx_t_6); if (unlikely((__pyx_t_7 == ((uint64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 85, __pyx_L1_error)
     __Pyx_DECREF(__pyx_t_6); __pyx_t_6 = 0;
     __Pyx_XDECREF_SET(__pyx_v_payload, ((PyObject*)__pyx_t_1));
     __pyx_t_1 = 0;
     __pyx_v_stamp = __pyx_t_7;
 
-    /* "workers/clusterer/store.py":85
+    /* "workers/clusterer/store.py":86
  *         for _ in range(ATTEMPTS):
  *             payload, stamp = adapter.table.snapshot(key)
  *             ours = None if payload is None else adapter.body(key, payload)             # <<<<<<<<<<<<<<
@@ -5056,17 +5059,17 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       __Pyx_INCREF(Py_None);
       __pyx_t_2 = Py_None;
     } else {
-      __pyx_t_6 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 85, __pyx_L1_error)
+      __pyx_t_6 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 86, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_6);
       __pyx_t_2 = __pyx_t_6;
       __pyx_t_6 = 0;
     }
 
-    if (!(likely(PyBytes_CheckExact(__pyx_t_2))||((__pyx_t_2) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_2))) __PYX_ERR(0, 85, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_2))||((__pyx_t_2) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_2))) __PYX_ERR(0, 86, __pyx_L1_error)
     __Pyx_XDECREF_SET(__pyx_v_ours, ((PyObject*)__pyx_t_2));
     __pyx_t_2 = 0;
 
-    /* "workers/clusterer/store.py":86
+    /* "workers/clusterer/store.py":87
  *             payload, stamp = adapter.table.snapshot(key)
  *             ours = None if payload is None else adapter.body(key, payload)
  *             merged = joined(adapter.form, ours, body, horizon)             # <<<<<<<<<<<<<<
@@ -5074,7 +5077,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
  *                 return None
 */
     __pyx_t_6 = NULL;
-    __Pyx_GetModuleGlobalName(__pyx_t_1, __pyx_mstate_global->__pyx_n_u_joined); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 86, __pyx_L1_error)
+    __Pyx_GetModuleGlobalName(__pyx_t_1, __pyx_mstate_global->__pyx_n_u_joined); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 87, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_1);
     __pyx_t_9 = 1;
     #if CYTHON_UNPACK_METHODS
@@ -5093,14 +5096,14 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       __pyx_t_2 = __Pyx_PyObject_FastCall((PyObject*)__pyx_t_1, __pyx_callargs+__pyx_t_9, (5-__pyx_t_9) | (__pyx_t_9*__Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET));
       __Pyx_XDECREF(__pyx_t_6); __pyx_t_6 = 0;
       __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-      if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 86, __pyx_L1_error)
+      if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 87, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_2);
     }
-    if (!(likely(PyBytes_CheckExact(__pyx_t_2))||((__pyx_t_2) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_2))) __PYX_ERR(0, 86, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_2))||((__pyx_t_2) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_2))) __PYX_ERR(0, 87, __pyx_L1_error)
     __Pyx_XDECREF_SET(__pyx_v_merged, ((PyObject*)__pyx_t_2));
     __pyx_t_2 = 0;
 
-    /* "workers/clusterer/store.py":87
+    /* "workers/clusterer/store.py":88
  *             ours = None if payload is None else adapter.body(key, payload)
  *             merged = joined(adapter.form, ours, body, horizon)
  *             if merged is None:             # <<<<<<<<<<<<<<
@@ -5111,7 +5114,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
     if (__pyx_t_8) {
 
 
-      /* "workers/clusterer/store.py":88
+      /* "workers/clusterer/store.py":89
  *             merged = joined(adapter.form, ours, body, horizon)
  *             if merged is None:
  *                 return None             # <<<<<<<<<<<<<<
@@ -5128,7 +5131,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       }
       goto __pyx_L0;
 
-      /* "workers/clusterer/store.py":87
+      /* "workers/clusterer/store.py":88
  *             ours = None if payload is None else adapter.body(key, payload)
  *             merged = joined(adapter.form, ours, body, horizon)
  *             if merged is None:             # <<<<<<<<<<<<<<
@@ -5137,18 +5140,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
 */
     }
 
-    /* "workers/clusterer/store.py":89
+    /* "workers/clusterer/store.py":90
  *             if merged is None:
  *                 return None
  *             if adapter.commit(key, stamp, payload, merged):             # <<<<<<<<<<<<<<
  *                 self._own.add(adapter.table.changed_at)
  *                 return merged
 */
-    __pyx_t_8 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->commit(__pyx_v_adapter, __pyx_v_key, __pyx_v_stamp, __pyx_v_payload, __pyx_v_merged, 0); if (unlikely(__pyx_t_8 == ((int)-1))) __PYX_ERR(0, 89, __pyx_L1_error)
+    __pyx_t_8 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->commit(__pyx_v_adapter, __pyx_v_key, __pyx_v_stamp, __pyx_v_payload, __pyx_v_merged, 0); if (unlikely(__pyx_t_8 == ((int)-1))) __PYX_ERR(0, 90, __pyx_L1_error)
     if (__pyx_t_8) {
 
 
-      /* "workers/clusterer/store.py":90
+      /* "workers/clusterer/store.py":91
  *                 return None
  *             if adapter.commit(key, stamp, payload, merged):
  *                 self._own.add(adapter.table.changed_at)             # <<<<<<<<<<<<<<
@@ -5157,15 +5160,15 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
 */
       if (unlikely(__pyx_v_self->_own == Py_None)) {
         PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "add");
-        __PYX_ERR(0, 90, __pyx_L1_error)
+        __PYX_ERR(0, 91, __pyx_L1_error)
       }
-      __pyx_t_2 = __Pyx_PyLong_From_uint64_t(__pyx_v_adapter->table->__pyx_base.changed_at); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 90, __pyx_L1_error)
+      __pyx_t_2 = __Pyx_PyLong_From_uint64_t(__pyx_v_adapter->table->__pyx_base.changed_at); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 91, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_2);
-      __pyx_t_10 = PySet_Add(__pyx_v_self->_own, __pyx_t_2); if (unlikely(__pyx_t_10 == ((int)-1))) __PYX_ERR(0, 90, __pyx_L1_error)
+      __pyx_t_10 = PySet_Add(__pyx_v_self->_own, __pyx_t_2); if (unlikely(__pyx_t_10 == ((int)-1))) __PYX_ERR(0, 91, __pyx_L1_error)
       __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
 
-      /* "workers/clusterer/store.py":91
+      /* "workers/clusterer/store.py":92
  *             if adapter.commit(key, stamp, payload, merged):
  *                 self._own.add(adapter.table.changed_at)
  *                 return merged             # <<<<<<<<<<<<<<
@@ -5183,7 +5186,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       }
       goto __pyx_L0;
 
-      /* "workers/clusterer/store.py":89
+      /* "workers/clusterer/store.py":90
  *             if merged is None:
  *                 return None
  *             if adapter.commit(key, stamp, payload, merged):             # <<<<<<<<<<<<<<
@@ -5194,7 +5197,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
   }
 
 
-  /* "workers/clusterer/store.py":92
+  /* "workers/clusterer/store.py":93
  *                 self._own.add(adapter.table.changed_at)
  *                 return merged
  *         raise LockTimeout(f"the record of {key!r} is changing too fast to take a peer's")             # <<<<<<<<<<<<<<
@@ -5202,9 +5205,9 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
  *     def scan(self, cursor: int, limit: int) -> tuple[list[Record], int]:
 */
   __pyx_t_1 = NULL;
-  __Pyx_GetModuleGlobalName(__pyx_t_6, __pyx_mstate_global->__pyx_n_u_LockTimeout); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 92, __pyx_L1_error)
+  __Pyx_GetModuleGlobalName(__pyx_t_6, __pyx_mstate_global->__pyx_n_u_LockTimeout); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 93, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_6);
-  __pyx_t_11 = __Pyx_PyObject_FormatSimpleAndDecref(PyObject_Repr(__pyx_v_key), __pyx_mstate_global->__pyx_empty_unicode); if (unlikely(!__pyx_t_11)) __PYX_ERR(0, 92, __pyx_L1_error)
+  __pyx_t_11 = __Pyx_PyObject_FormatSimpleAndDecref(PyObject_Repr(__pyx_v_key), __pyx_mstate_global->__pyx_empty_unicode); if (unlikely(!__pyx_t_11)) __PYX_ERR(0, 93, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_11);
   __pyx_t_12[0] = __pyx_mstate_global->__pyx_kp_u_the_record_of;
   __pyx_t_12[1] = __pyx_t_11;
@@ -5218,7 +5221,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
   __pyx_t_3 |= __Pyx_PyUnicode_KIND_04(__pyx_t_12[1]);
   #endif
   __pyx_t_14 = __Pyx_PyUnicode_Join(__pyx_t_12, 3, __pyx_t_13, __pyx_t_3);
-  if (unlikely(!__pyx_t_14)) __PYX_ERR(0, 92, __pyx_L1_error)
+  if (unlikely(!__pyx_t_14)) __PYX_ERR(0, 93, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_14);
   __Pyx_DECREF(__pyx_t_11); __pyx_t_11 = 0;
   __pyx_t_9 = 1;
@@ -5239,14 +5242,14 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
     __Pyx_XDECREF(__pyx_t_1); __pyx_t_1 = 0;
     __Pyx_DECREF(__pyx_t_14); __pyx_t_14 = 0;
     __Pyx_DECREF(__pyx_t_6); __pyx_t_6 = 0;
-    if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 92, __pyx_L1_error)
+    if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 93, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_2);
   }
   __Pyx_Raise(__pyx_t_2, 0, 0, 0);
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __PYX_ERR(0, 92, __pyx_L1_error)
+  __PYX_ERR(0, 93, __pyx_L1_error)
 
-  /* "workers/clusterer/store.py":80
+  /* "workers/clusterer/store.py":81
  *         return None if payload is None else adapter.body(key, payload)
  * 
  *     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:             # <<<<<<<<<<<<<<
@@ -5317,53 +5320,53 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_table,&__pyx_mstate_global->__pyx_n_u_key,&__pyx_mstate_global->__pyx_n_u_body,&__pyx_mstate_global->__pyx_n_u_horizon,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 80, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 81, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  4:
         values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 80, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 81, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  3:
         values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 80, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 81, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 80, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 81, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 80, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 81, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "apply", 0) < (0)) __PYX_ERR(0, 80, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "apply", 0) < (0)) __PYX_ERR(0, 81, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 4; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("apply", 1, 4, 4, i); __PYX_ERR(0, 80, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("apply", 1, 4, 4, i); __PYX_ERR(0, 81, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 4)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 80, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 81, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 80, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 81, __pyx_L3_error)
       values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 80, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 81, __pyx_L3_error)
       values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 80, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 81, __pyx_L3_error)
     }
-    __pyx_v_table = __Pyx_PyLong_As_int(values[0]); if (unlikely((__pyx_v_table == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 80, __pyx_L3_error)
+    __pyx_v_table = __Pyx_PyLong_As_int(values[0]); if (unlikely((__pyx_v_table == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 81, __pyx_L3_error)
     __pyx_v_key = ((PyObject*)values[1]);
     __pyx_v_body = ((PyObject*)values[2]);
     __pyx_v_horizon = values[3];
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("apply", 1, 4, 4, __pyx_nargs); __PYX_ERR(0, 80, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("apply", 1, 4, 4, __pyx_nargs); __PYX_ERR(0, 81, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -5374,8 +5377,8 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   __Pyx_RefNannyFinishContext();
   return NULL;
   __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_key), (&PyBytes_Type), 1, "key", 1))) __PYX_ERR(0, 80, __pyx_L1_error)
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_body), (&PyBytes_Type), 1, "body", 1))) __PYX_ERR(0, 80, __pyx_L1_error)
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_key), (&PyBytes_Type), 1, "key", 1))) __PYX_ERR(0, 81, __pyx_L1_error)
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_body), (&PyBytes_Type), 1, "body", 1))) __PYX_ERR(0, 81, __pyx_L1_error)
   __pyx_r = __pyx_pf_7workers_9clusterer_5store_10TableStore_6apply(((struct __pyx_obj_7workers_9clusterer_5store_TableStore *)__pyx_v_self), __pyx_v_table, __pyx_v_key, __pyx_v_body, __pyx_v_horizon);
 
   /* function exit code */
@@ -5404,7 +5407,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_6apply(struct 
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("apply", 0);
-  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_apply(__pyx_v_self, __pyx_v_table, __pyx_v_key, __pyx_v_body, __pyx_v_horizon, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 80, __pyx_L1_error)
+  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_apply(__pyx_v_self, __pyx_v_table, __pyx_v_key, __pyx_v_body, __pyx_v_horizon, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 81, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   {
     PyObject *__pyx_temp;
@@ -5428,7 +5431,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_6apply(struct 
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":94
+/* "workers/clusterer/store.py":95
  *         raise LockTimeout(f"the record of {key!r} is changing too fast to take a peer's")
  * 
  *     def scan(self, cursor: int, limit: int) -> tuple[list[Record], int]:             # <<<<<<<<<<<<<<
@@ -5471,7 +5474,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("scan", 0);
 
-  /* "workers/clusterer/store.py":99
+  /* "workers/clusterer/store.py":100
  *         What stands above CURSOR_BITS in a cursor is which table.
  *         """
  *         if not self.tables:             # <<<<<<<<<<<<<<
@@ -5482,7 +5485,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   else
   {
     Py_ssize_t __pyx_temp = __Pyx_PyTuple_GET_SIZE(__pyx_v_self->tables);
-    if (unlikely(((!CYTHON_ASSUME_SAFE_SIZE) && __pyx_temp < 0))) __PYX_ERR(0, 99, __pyx_L1_error)
+    if (unlikely(((!CYTHON_ASSUME_SAFE_SIZE) && __pyx_temp < 0))) __PYX_ERR(0, 100, __pyx_L1_error)
     __pyx_t_1 = (__pyx_temp != 0);
   }
 
@@ -5492,22 +5495,22 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   if (__pyx_t_2) {
 
 
-    /* "workers/clusterer/store.py":100
+    /* "workers/clusterer/store.py":101
  *         """
  *         if not self.tables:
  *             return [], 0             # <<<<<<<<<<<<<<
  *         number = cursor >> CURSOR_BITS
  *         adapter = self.adapters[self.tables[number]]
 */
-    __pyx_t_3 = PyList_New(0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 100, __pyx_L1_error)
+    __pyx_t_3 = PyList_New(0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 101, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_3);
-    __pyx_t_4 = PyTuple_New(2); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 100, __pyx_L1_error)
+    __pyx_t_4 = PyTuple_New(2); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 101, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_4);
     __Pyx_GIVEREF(__pyx_t_3);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 0, __pyx_t_3) != (0)) __PYX_ERR(0, 100, __pyx_L1_error);
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 0, __pyx_t_3) != (0)) __PYX_ERR(0, 101, __pyx_L1_error);
     __Pyx_INCREF(__pyx_mstate_global->__pyx_int_0);
     __Pyx_GIVEREF(__pyx_mstate_global->__pyx_int_0);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 1, __pyx_mstate_global->__pyx_int_0) != (0)) __PYX_ERR(0, 100, __pyx_L1_error);
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 1, __pyx_mstate_global->__pyx_int_0) != (0)) __PYX_ERR(0, 101, __pyx_L1_error);
     __pyx_t_3 = 0;
     {
       PyObject *__pyx_temp;
@@ -5520,7 +5523,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     __pyx_t_4 = 0;
     goto __pyx_L0;
 
-    /* "workers/clusterer/store.py":99
+    /* "workers/clusterer/store.py":100
  *         What stands above CURSOR_BITS in a cursor is which table.
  *         """
  *         if not self.tables:             # <<<<<<<<<<<<<<
@@ -5529,7 +5532,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
   }
 
-  /* "workers/clusterer/store.py":101
+  /* "workers/clusterer/store.py":102
  *         if not self.tables:
  *             return [], 0
  *         number = cursor >> CURSOR_BITS             # <<<<<<<<<<<<<<
@@ -5538,7 +5541,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
   __pyx_v_number = (__pyx_v_cursor >> __pyx_v_7workers_9clusterer_5store_CURSOR_BITS);
 
-  /* "workers/clusterer/store.py":102
+  /* "workers/clusterer/store.py":103
  *             return [], 0
  *         number = cursor >> CURSOR_BITS
  *         adapter = self.adapters[self.tables[number]]             # <<<<<<<<<<<<<<
@@ -5547,29 +5550,29 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
   if (unlikely(__pyx_v_self->adapters == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 102, __pyx_L1_error)
+    __PYX_ERR(0, 103, __pyx_L1_error)
   }
   if (unlikely(__pyx_v_self->tables == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 102, __pyx_L1_error)
+    __PYX_ERR(0, 103, __pyx_L1_error)
   }
-  __pyx_t_4 = __Pyx_GetItemInt_Tuple(__pyx_v_self->tables, __pyx_v_number, PY_LONG_LONG, 1, __Pyx_PyLong_From_PY_LONG_LONG, 1, 1, 1, __Pyx_ReferenceSharing_SharedReference); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 102, __pyx_L1_error)
+  __pyx_t_4 = __Pyx_GetItemInt_Tuple(__pyx_v_self->tables, __pyx_v_number, PY_LONG_LONG, 1, __Pyx_PyLong_From_PY_LONG_LONG, 1, 1, 1, __Pyx_ReferenceSharing_SharedReference); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 103, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_3 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_4); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 102, __pyx_L1_error)
+  __pyx_t_3 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_4); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 103, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
   __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-  if (!(likely(((__pyx_t_3) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_3, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 102, __pyx_L1_error)
+  if (!(likely(((__pyx_t_3) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_3, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 103, __pyx_L1_error)
   __pyx_v_adapter = ((struct __pyx_obj_7workers_9clusterer_7adapter_Adapter *)__pyx_t_3);
   __pyx_t_3 = 0;
 
-  /* "workers/clusterer/store.py":103
+  /* "workers/clusterer/store.py":104
  *         number = cursor >> CURSOR_BITS
  *         adapter = self.adapters[self.tables[number]]
  *         rows, following = adapter.table.scan(cursor & CURSOR_MASK, limit)             # <<<<<<<<<<<<<<
  *         found: list[Record] = []
  *         for key, payload in rows:
 */
-  __pyx_t_3 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->scan(__pyx_v_adapter->table, (__pyx_v_cursor & __pyx_v_7workers_9clusterer_5store_CURSOR_MASK), __pyx_v_limit, 0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 103, __pyx_L1_error)
+  __pyx_t_3 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->scan(__pyx_v_adapter->table, (__pyx_v_cursor & __pyx_v_7workers_9clusterer_5store_CURSOR_MASK), __pyx_v_limit, 0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 104, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
   if (likely(__pyx_t_3 != Py_None)) {
     PyObject* sequence = __pyx_t_3;
@@ -5577,7 +5580,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     if (unlikely(size != 2)) {
       if (size > 2) __Pyx_RaiseTooManyValuesError(2);
       else if (size >= 0) __Pyx_RaiseNeedMoreValuesError(size);
-      __PYX_ERR(0, 103, __pyx_L1_error)
+      __PYX_ERR(0, 104, __pyx_L1_error)
     }
     #if CYTHON_ASSUME_SAFE_MACROS && !CYTHON_AVOID_BORROWED_REFS
     __pyx_t_4 = PyTuple_GET_ITEM(sequence, 0);
@@ -5585,34 +5588,34 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     __pyx_t_5 = PyTuple_GET_ITEM(sequence, 1);
     __Pyx_INCREF(__pyx_t_5);
     #else
-    __pyx_t_4 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 103, __pyx_L1_error)
+    __pyx_t_4 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 104, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_4);
-    __pyx_t_5 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 103, __pyx_L1_error)
+    __pyx_t_5 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 104, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_5);
     #endif
     __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
   } else {
-    __Pyx_RaiseNoneNotIterableError(); __PYX_ERR(0, 103, __pyx_L1_error)
+    __Pyx_RaiseNoneNotIterableError(); __PYX_ERR(0, 104, __pyx_L1_error)
   }
-  __pyx_t_6 = __Pyx_PyLong_As_PY_LONG_LONG(__pyx_t_5); if (unlikely((__pyx_t_6 == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 103, __pyx_L1_error)
+  __pyx_t_6 = __Pyx_PyLong_As_PY_LONG_LONG(__pyx_t_5); if (unlikely((__pyx_t_6 == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 104, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
   __pyx_v_rows = __pyx_t_4;
   __pyx_t_4 = 0;
   __pyx_v_following = __pyx_t_6;
 
-  /* "workers/clusterer/store.py":104
+  /* "workers/clusterer/store.py":105
  *         adapter = self.adapters[self.tables[number]]
  *         rows, following = adapter.table.scan(cursor & CURSOR_MASK, limit)
  *         found: list[Record] = []             # <<<<<<<<<<<<<<
  *         for key, payload in rows:
  *             body = adapter.body(key, payload)
 */
-  __pyx_t_3 = PyList_New(0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 104, __pyx_L1_error)
+  __pyx_t_3 = PyList_New(0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 105, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
   __pyx_v_found = ((PyObject*)__pyx_t_3);
   __pyx_t_3 = 0;
 
-  /* "workers/clusterer/store.py":105
+  /* "workers/clusterer/store.py":106
  *         rows, following = adapter.table.scan(cursor & CURSOR_MASK, limit)
  *         found: list[Record] = []
  *         for key, payload in rows:             # <<<<<<<<<<<<<<
@@ -5624,9 +5627,9 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     __pyx_t_7 = 0;
     __pyx_t_8 = NULL;
   } else {
-    __pyx_t_7 = -1; __pyx_t_3 = PyObject_GetIter(__pyx_v_rows); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 105, __pyx_L1_error)
+    __pyx_t_7 = -1; __pyx_t_3 = PyObject_GetIter(__pyx_v_rows); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 106, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_3);
-    __pyx_t_8 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_3); if (unlikely(!__pyx_t_8)) __PYX_ERR(0, 105, __pyx_L1_error)
+    __pyx_t_8 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_3); if (unlikely(!__pyx_t_8)) __PYX_ERR(0, 106, __pyx_L1_error)
   }
   for (;;) {
     if (likely(!__pyx_t_8)) {
@@ -5634,7 +5637,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
         {
           Py_ssize_t __pyx_temp = __Pyx_PyList_GET_SIZE(__pyx_t_3);
           #if !CYTHON_ASSUME_SAFE_SIZE
-          if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 105, __pyx_L1_error)
+          if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 106, __pyx_L1_error)
           #endif
           if (__pyx_t_7 >= __pyx_temp) break;
         }
@@ -5644,7 +5647,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
         {
           Py_ssize_t __pyx_temp = __Pyx_PyTuple_GET_SIZE(__pyx_t_3);
           #if !CYTHON_ASSUME_SAFE_SIZE
-          if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 105, __pyx_L1_error)
+          if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 106, __pyx_L1_error)
           #endif
           if (__pyx_t_7 >= __pyx_temp) break;
         }
@@ -5655,13 +5658,13 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
         #endif
         ++__pyx_t_7;
       }
-      if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 105, __pyx_L1_error)
+      if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 106, __pyx_L1_error)
     } else {
       __pyx_t_5 = __pyx_t_8(__pyx_t_3);
       if (unlikely(!__pyx_t_5)) {
         PyObject* exc_type = PyErr_Occurred();
         if (exc_type) {
-          if (unlikely(!__Pyx_PyErr_GivenExceptionMatches(exc_type, PyExc_StopIteration))) __PYX_ERR(0, 105, __pyx_L1_error)
+          if (unlikely(!__Pyx_PyErr_GivenExceptionMatches(exc_type, PyExc_StopIteration))) __PYX_ERR(0, 106, __pyx_L1_error)
           PyErr_Clear();
         }
         break;
@@ -5674,7 +5677,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
       if (unlikely(size != 2)) {
         if (size > 2) __Pyx_RaiseTooManyValuesError(2);
         else if (size >= 0) __Pyx_RaiseNeedMoreValuesError(size);
-        __PYX_ERR(0, 105, __pyx_L1_error)
+        __PYX_ERR(0, 106, __pyx_L1_error)
       }
       #if CYTHON_ASSUME_SAFE_MACROS && !CYTHON_AVOID_BORROWED_REFS
       if (likely(PyTuple_CheckExact(sequence))) {
@@ -5684,22 +5687,22 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
         __Pyx_INCREF(__pyx_t_9);
       } else {
         __pyx_t_4 = __Pyx_PyList_GET_ITEM_REF(sequence, 0, __Pyx_ReferenceSharing_SharedReference);
-        if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 105, __pyx_L1_error)
+        if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 106, __pyx_L1_error)
         __Pyx_XGOTREF(__pyx_t_4);
         __pyx_t_9 = __Pyx_PyList_GET_ITEM_REF(sequence, 1, __Pyx_ReferenceSharing_SharedReference);
-        if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 105, __pyx_L1_error)
+        if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 106, __pyx_L1_error)
         __Pyx_XGOTREF(__pyx_t_9);
       }
       #else
-      __pyx_t_4 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 105, __pyx_L1_error)
+      __pyx_t_4 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 106, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
-      __pyx_t_9 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 105, __pyx_L1_error)
+      __pyx_t_9 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 106, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_9);
       #endif
       __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
     } else {
       Py_ssize_t index = -1;
-      __pyx_t_10 = PyObject_GetIter(__pyx_t_5); if (unlikely(!__pyx_t_10)) __PYX_ERR(0, 105, __pyx_L1_error)
+      __pyx_t_10 = PyObject_GetIter(__pyx_t_5); if (unlikely(!__pyx_t_10)) __PYX_ERR(0, 106, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_10);
       __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
       __pyx_t_11 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_10);
@@ -5707,7 +5710,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
       __Pyx_GOTREF(__pyx_t_4);
       index = 1; __pyx_t_9 = __pyx_t_11(__pyx_t_10); if (unlikely(!__pyx_t_9)) goto __pyx_L6_unpacking_failed;
       __Pyx_GOTREF(__pyx_t_9);
-      if (__Pyx_IternextUnpackEndCheck(__pyx_t_11(__pyx_t_10), 2) < (0)) __PYX_ERR(0, 105, __pyx_L1_error)
+      if (__Pyx_IternextUnpackEndCheck(__pyx_t_11(__pyx_t_10), 2) < (0)) __PYX_ERR(0, 106, __pyx_L1_error)
       __pyx_t_11 = NULL;
       __Pyx_DECREF(__pyx_t_10); __pyx_t_10 = 0;
       goto __pyx_L7_unpacking_done;
@@ -5715,29 +5718,29 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
       __Pyx_DECREF(__pyx_t_10); __pyx_t_10 = 0;
       __pyx_t_11 = NULL;
       if (__Pyx_IterFinish() == 0) __Pyx_RaiseNeedMoreValuesError(index);
-      __PYX_ERR(0, 105, __pyx_L1_error)
+      __PYX_ERR(0, 106, __pyx_L1_error)
       __pyx_L7_unpacking_done:;
     }
-    if (!(likely(PyBytes_CheckExact(__pyx_t_4))||((__pyx_t_4) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_4))) __PYX_ERR(0, 105, __pyx_L1_error)
-    if (!(likely(PyBytes_CheckExact(__pyx_t_9))||((__pyx_t_9) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_9))) __PYX_ERR(0, 105, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_4))||((__pyx_t_4) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_4))) __PYX_ERR(0, 106, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_9))||((__pyx_t_9) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_9))) __PYX_ERR(0, 106, __pyx_L1_error)
     __Pyx_XDECREF_SET(__pyx_v_key, ((PyObject*)__pyx_t_4));
     __pyx_t_4 = 0;
     __Pyx_XDECREF_SET(__pyx_v_payload, ((PyObject*)__pyx_t_9));
     __pyx_t_9 = 0;
 
-    /* "workers/clusterer/store.py":106
+    /* "workers/clusterer/store.py":107
  *         found: list[Record] = []
  *         for key, payload in rows:
  *             body = adapter.body(key, payload)             # <<<<<<<<<<<<<<
  *             if body is not None:
  *                 found.append((adapter.table_id, key, body))
 */
-    __pyx_t_5 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 106, __pyx_L1_error)
+    __pyx_t_5 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 107, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_5);
     __Pyx_XDECREF_SET(__pyx_v_body, ((PyObject*)__pyx_t_5));
     __pyx_t_5 = 0;
 
-    /* "workers/clusterer/store.py":107
+    /* "workers/clusterer/store.py":108
  *         for key, payload in rows:
  *             body = adapter.body(key, payload)
  *             if body is not None:             # <<<<<<<<<<<<<<
@@ -5748,31 +5751,31 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     if (__pyx_t_2) {
 
 
-      /* "workers/clusterer/store.py":108
+      /* "workers/clusterer/store.py":109
  *             body = adapter.body(key, payload)
  *             if body is not None:
  *                 found.append((adapter.table_id, key, body))             # <<<<<<<<<<<<<<
  *         if following == 0:
  *             number = (number + 1) % len(self.tables)
 */
-      __pyx_t_5 = __Pyx_PyLong_From_int(__pyx_v_adapter->table_id); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 108, __pyx_L1_error)
+      __pyx_t_5 = __Pyx_PyLong_From_int(__pyx_v_adapter->table_id); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 109, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_5);
-      __pyx_t_9 = PyTuple_New(3); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 108, __pyx_L1_error)
+      __pyx_t_9 = PyTuple_New(3); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 109, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_9);
       __Pyx_GIVEREF(__pyx_t_5);
-      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 0, __pyx_t_5) != (0)) __PYX_ERR(0, 108, __pyx_L1_error);
+      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 0, __pyx_t_5) != (0)) __PYX_ERR(0, 109, __pyx_L1_error);
       __Pyx_INCREF(__pyx_v_key);
       __Pyx_GIVEREF(__pyx_v_key);
-      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 1, __pyx_v_key) != (0)) __PYX_ERR(0, 108, __pyx_L1_error);
+      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 1, __pyx_v_key) != (0)) __PYX_ERR(0, 109, __pyx_L1_error);
       __Pyx_INCREF(__pyx_v_body);
       __Pyx_GIVEREF(__pyx_v_body);
-      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 2, __pyx_v_body) != (0)) __PYX_ERR(0, 108, __pyx_L1_error);
+      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 2, __pyx_v_body) != (0)) __PYX_ERR(0, 109, __pyx_L1_error);
       __pyx_t_5 = 0;
-      __pyx_t_12 = __Pyx_PyList_Append(__pyx_v_found, __pyx_t_9); if (unlikely(__pyx_t_12 == ((int)-1))) __PYX_ERR(0, 108, __pyx_L1_error)
+      __pyx_t_12 = __Pyx_PyList_Append(__pyx_v_found, __pyx_t_9); if (unlikely(__pyx_t_12 == ((int)-1))) __PYX_ERR(0, 109, __pyx_L1_error)
       __Pyx_DECREF(__pyx_t_9); __pyx_t_9 = 0;
 
 
-      /* "workers/clusterer/store.py":107
+      /* "workers/clusterer/store.py":108
  *         for key, payload in rows:
  *             body = adapter.body(key, payload)
  *             if body is not None:             # <<<<<<<<<<<<<<
@@ -5781,7 +5784,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
     }
 
-    /* "workers/clusterer/store.py":105
+    /* "workers/clusterer/store.py":106
  *         rows, following = adapter.table.scan(cursor & CURSOR_MASK, limit)
  *         found: list[Record] = []
  *         for key, payload in rows:             # <<<<<<<<<<<<<<
@@ -5791,7 +5794,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   }
   __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
 
-  /* "workers/clusterer/store.py":109
+  /* "workers/clusterer/store.py":110
  *             if body is not None:
  *                 found.append((adapter.table_id, key, body))
  *         if following == 0:             # <<<<<<<<<<<<<<
@@ -5803,7 +5806,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   if (__pyx_t_2) {
 
 
-    /* "workers/clusterer/store.py":110
+    /* "workers/clusterer/store.py":111
  *                 found.append((adapter.table_id, key, body))
  *         if following == 0:
  *             number = (number + 1) % len(self.tables)             # <<<<<<<<<<<<<<
@@ -5816,19 +5819,19 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     __Pyx_INCREF(__pyx_t_3);
     if (unlikely(__pyx_t_3 == Py_None)) {
       PyErr_SetString(PyExc_TypeError, "object of type \047NoneType\047 has no len()");
-      __PYX_ERR(0, 110, __pyx_L1_error)
+      __PYX_ERR(0, 111, __pyx_L1_error)
     }
-    __pyx_t_7 = __Pyx_PyTuple_GET_SIZE(__pyx_t_3); if (unlikely(__pyx_t_7 == ((Py_ssize_t)-1))) __PYX_ERR(0, 110, __pyx_L1_error)
+    __pyx_t_7 = __Pyx_PyTuple_GET_SIZE(__pyx_t_3); if (unlikely(__pyx_t_7 == ((Py_ssize_t)-1))) __PYX_ERR(0, 111, __pyx_L1_error)
     __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
     if (unlikely(__pyx_t_7 == 0)) {
       PyErr_SetString(PyExc_ZeroDivisionError, "integer division or modulo by zero");
-      __PYX_ERR(0, 110, __pyx_L1_error)
+      __PYX_ERR(0, 111, __pyx_L1_error)
     }
     __pyx_v_number = __Pyx_mod_PY_LONG_LONG(__pyx_t_6, __pyx_t_7, 0);
 
 
 
-    /* "workers/clusterer/store.py":109
+    /* "workers/clusterer/store.py":110
  *             if body is not None:
  *                 found.append((adapter.table_id, key, body))
  *         if following == 0:             # <<<<<<<<<<<<<<
@@ -5837,22 +5840,22 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
   }
 
-  /* "workers/clusterer/store.py":111
+  /* "workers/clusterer/store.py":112
  *         if following == 0:
  *             number = (number + 1) % len(self.tables)
  *         return found, number << CURSOR_BITS | following             # <<<<<<<<<<<<<<
  * 
  * 
 */
-  __pyx_t_3 = __Pyx_PyLong_From_PY_LONG_LONG(((__pyx_v_number << __pyx_v_7workers_9clusterer_5store_CURSOR_BITS) | __pyx_v_following)); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 111, __pyx_L1_error)
+  __pyx_t_3 = __Pyx_PyLong_From_PY_LONG_LONG(((__pyx_v_number << __pyx_v_7workers_9clusterer_5store_CURSOR_BITS) | __pyx_v_following)); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 112, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
-  __pyx_t_9 = PyTuple_New(2); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 111, __pyx_L1_error)
+  __pyx_t_9 = PyTuple_New(2); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 112, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_9);
   __Pyx_INCREF(__pyx_v_found);
   __Pyx_GIVEREF(__pyx_v_found);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 0, __pyx_v_found) != (0)) __PYX_ERR(0, 111, __pyx_L1_error);
+  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 0, __pyx_v_found) != (0)) __PYX_ERR(0, 112, __pyx_L1_error);
   __Pyx_GIVEREF(__pyx_t_3);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 1, __pyx_t_3) != (0)) __PYX_ERR(0, 111, __pyx_L1_error);
+  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 1, __pyx_t_3) != (0)) __PYX_ERR(0, 112, __pyx_L1_error);
   __pyx_t_3 = 0;
   {
     PyObject *__pyx_temp;
@@ -5865,7 +5868,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   __pyx_t_9 = 0;
   goto __pyx_L0;
 
-  /* "workers/clusterer/store.py":94
+  /* "workers/clusterer/store.py":95
  *         raise LockTimeout(f"the record of {key!r} is changing too fast to take a peer's")
  * 
  *     def scan(self, cursor: int, limit: int) -> tuple[list[Record], int]:             # <<<<<<<<<<<<<<
@@ -5936,39 +5939,39 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_cursor,&__pyx_mstate_global->__pyx_n_u_limit,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 94, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 95, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 94, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 95, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 94, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 95, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "scan", 0) < (0)) __PYX_ERR(0, 94, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "scan", 0) < (0)) __PYX_ERR(0, 95, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("scan", 1, 2, 2, i); __PYX_ERR(0, 94, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("scan", 1, 2, 2, i); __PYX_ERR(0, 95, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 94, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 95, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 94, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 95, __pyx_L3_error)
     }
-    __pyx_v_cursor = __Pyx_PyLong_As_PY_LONG_LONG(values[0]); if (unlikely((__pyx_v_cursor == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 94, __pyx_L3_error)
-    __pyx_v_limit = __Pyx_PyIndex_AsSsize_t(values[1]); if (unlikely((__pyx_v_limit == (Py_ssize_t)-1) && PyErr_Occurred())) __PYX_ERR(0, 94, __pyx_L3_error)
+    __pyx_v_cursor = __Pyx_PyLong_As_PY_LONG_LONG(values[0]); if (unlikely((__pyx_v_cursor == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 95, __pyx_L3_error)
+    __pyx_v_limit = __Pyx_PyIndex_AsSsize_t(values[1]); if (unlikely((__pyx_v_limit == (Py_ssize_t)-1) && PyErr_Occurred())) __PYX_ERR(0, 95, __pyx_L3_error)
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("scan", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 94, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("scan", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 95, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -5999,7 +6002,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_8scan(struct _
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("scan", 0);
-  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_scan(__pyx_v_self, __pyx_v_cursor, __pyx_v_limit, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 94, __pyx_L1_error)
+  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_scan(__pyx_v_self, __pyx_v_cursor, __pyx_v_limit, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 95, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   {
     PyObject *__pyx_temp;
@@ -6720,7 +6723,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_12__setstate_c
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":114
+/* "workers/clusterer/store.py":115
  * 
  * 
  * def open_store(child: Child, contents: Collection[str]) -> TableStore:             # <<<<<<<<<<<<<<
@@ -6769,39 +6772,39 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_child,&__pyx_mstate_global->__pyx_n_u_contents,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 114, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 115, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 114, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 115, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 114, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 115, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "open_store", 0) < (0)) __PYX_ERR(0, 114, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "open_store", 0) < (0)) __PYX_ERR(0, 115, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("open_store", 1, 2, 2, i); __PYX_ERR(0, 114, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("open_store", 1, 2, 2, i); __PYX_ERR(0, 115, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 114, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 115, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 114, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 115, __pyx_L3_error)
     }
     __pyx_v_child = values[0];
     __pyx_v_contents = values[1];
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("open_store", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 114, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("open_store", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 115, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -6825,6 +6828,7 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
 static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED PyObject *__pyx_self, PyObject *__pyx_v_child, PyObject *__pyx_v_contents) {
   PyObject *__pyx_v_tables = NULL;
   PyObject *__pyx_v_adapters = NULL;
+  PyObject *__pyx_v_dialogs = NULL;
   PyObject *__pyx_r = NULL;
   __Pyx_RefNannyDeclarations
   PyObject *__pyx_t_1 = NULL;
@@ -6839,51 +6843,52 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("open_store", 0);
 
-  /* "workers/clusterer/store.py":116
+  /* "workers/clusterer/store.py":117
  * def open_store(child: Child, contents: Collection[str]) -> TableStore:
  *     """The store of those tables of this node that a cluster keeps equal."""
  *     tables = child.tables             # <<<<<<<<<<<<<<
  *     adapters: list[Adapter] = []
  *     if "location" in contents:
 */
-  __pyx_t_1 = __Pyx_PyObject_GetAttrStr(__pyx_v_child, __pyx_mstate_global->__pyx_n_u_tables); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 116, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyObject_GetAttrStr(__pyx_v_child, __pyx_mstate_global->__pyx_n_u_tables); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 117, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_v_tables = __pyx_t_1;
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":117
+  /* "workers/clusterer/store.py":118
  *     """The store of those tables of this node that a cluster keeps equal."""
  *     tables = child.tables
  *     adapters: list[Adapter] = []             # <<<<<<<<<<<<<<
  *     if "location" in contents:
  *         adapters.append(LocationAdapter(tables.location))
 */
-  __pyx_t_1 = PyList_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 117, __pyx_L1_error)
+  __pyx_t_1 = PyList_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 118, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_v_adapters = ((PyObject*)__pyx_t_1);
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":118
+  /* "workers/clusterer/store.py":119
  *     tables = child.tables
  *     adapters: list[Adapter] = []
  *     if "location" in contents:             # <<<<<<<<<<<<<<
  *         adapters.append(LocationAdapter(tables.location))
- *     return TableStore(tables.changes, adapters)
+ *     dialogs = dialog_adapter(child) if "dialogs" in contents else None
 */
-  __pyx_t_2 = (__Pyx_PySequence_ContainsTF(__pyx_mstate_global->__pyx_n_u_location, __pyx_v_contents, Py_EQ)); if (unlikely((__pyx_t_2 < 0))) __PYX_ERR(0, 118, __pyx_L1_error)
+  __pyx_t_2 = (__Pyx_PySequence_ContainsTF(__pyx_mstate_global->__pyx_n_u_location, __pyx_v_contents, Py_EQ)); if (unlikely((__pyx_t_2 < 0))) __PYX_ERR(0, 119, __pyx_L1_error)
   if (__pyx_t_2) {
 
 
-    /* "workers/clusterer/store.py":119
+    /* "workers/clusterer/store.py":120
  *     adapters: list[Adapter] = []
  *     if "location" in contents:
  *         adapters.append(LocationAdapter(tables.location))             # <<<<<<<<<<<<<<
- *     return TableStore(tables.changes, adapters)
+ *     dialogs = dialog_adapter(child) if "dialogs" in contents else None
+ *     if dialogs is not None:
 */
     __pyx_t_3 = NULL;
-    __Pyx_GetModuleGlobalName(__pyx_t_4, __pyx_mstate_global->__pyx_n_u_LocationAdapter); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 119, __pyx_L1_error)
+    __Pyx_GetModuleGlobalName(__pyx_t_4, __pyx_mstate_global->__pyx_n_u_LocationAdapter); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 120, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_4);
-    __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_v_tables, __pyx_mstate_global->__pyx_n_u_location); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 119, __pyx_L1_error)
+    __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_v_tables, __pyx_mstate_global->__pyx_n_u_location); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 120, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_5);
     __pyx_t_6 = 1;
     #if CYTHON_UNPACK_METHODS
@@ -6903,37 +6908,108 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
       __Pyx_XDECREF(__pyx_t_3); __pyx_t_3 = 0;
       __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
       __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-      if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 119, __pyx_L1_error)
+      if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 120, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_1);
     }
-    __pyx_t_7 = __Pyx_PyList_Append(__pyx_v_adapters, __pyx_t_1); if (unlikely(__pyx_t_7 == ((int)-1))) __PYX_ERR(0, 119, __pyx_L1_error)
+    __pyx_t_7 = __Pyx_PyList_Append(__pyx_v_adapters, __pyx_t_1); if (unlikely(__pyx_t_7 == ((int)-1))) __PYX_ERR(0, 120, __pyx_L1_error)
     __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
 
 
-    /* "workers/clusterer/store.py":118
+    /* "workers/clusterer/store.py":119
  *     tables = child.tables
  *     adapters: list[Adapter] = []
  *     if "location" in contents:             # <<<<<<<<<<<<<<
  *         adapters.append(LocationAdapter(tables.location))
+ *     dialogs = dialog_adapter(child) if "dialogs" in contents else None
+*/
+  }
+
+  /* "workers/clusterer/store.py":121
+ *     if "location" in contents:
+ *         adapters.append(LocationAdapter(tables.location))
+ *     dialogs = dialog_adapter(child) if "dialogs" in contents else None             # <<<<<<<<<<<<<<
+ *     if dialogs is not None:
+ *         adapters.append(dialogs)
+*/
+  __pyx_t_2 = (__Pyx_PySequence_ContainsTF(__pyx_mstate_global->__pyx_n_u_dialogs, __pyx_v_contents, Py_EQ)); if (unlikely((__pyx_t_2 < 0))) __PYX_ERR(0, 121, __pyx_L1_error)
+  if (__pyx_t_2) {
+    __pyx_t_5 = NULL;
+    __Pyx_GetModuleGlobalName(__pyx_t_3, __pyx_mstate_global->__pyx_n_u_dialog_adapter); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 121, __pyx_L1_error)
+    __Pyx_GOTREF(__pyx_t_3);
+    __pyx_t_6 = 1;
+    #if CYTHON_UNPACK_METHODS
+    if (unlikely(PyMethod_Check(__pyx_t_3))) {
+      __pyx_t_5 = PyMethod_GET_SELF(__pyx_t_3);
+      assert(__pyx_t_5);
+      PyObject* __pyx__function = PyMethod_GET_FUNCTION(__pyx_t_3);
+      __Pyx_INCREF(__pyx_t_5);
+      __Pyx_INCREF(__pyx__function);
+      __Pyx_DECREF_SET(__pyx_t_3, __pyx__function);
+      __pyx_t_6 = 0;
+    }
+    #endif
+    {
+      PyObject *__pyx_callargs[2] = {__pyx_t_5, __pyx_v_child};
+      __pyx_t_4 = __Pyx_PyObject_FastCall((PyObject*)__pyx_t_3, __pyx_callargs+__pyx_t_6, (2-__pyx_t_6) | (__pyx_t_6*__Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET));
+      __Pyx_XDECREF(__pyx_t_5); __pyx_t_5 = 0;
+      __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
+      if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 121, __pyx_L1_error)
+      __Pyx_GOTREF(__pyx_t_4);
+    }
+    __pyx_t_1 = __pyx_t_4;
+    __pyx_t_4 = 0;
+  } else {
+    __Pyx_INCREF(Py_None);
+    __pyx_t_1 = Py_None;
+  }
+
+  __pyx_v_dialogs = __pyx_t_1;
+  __pyx_t_1 = 0;
+
+  /* "workers/clusterer/store.py":122
+ *         adapters.append(LocationAdapter(tables.location))
+ *     dialogs = dialog_adapter(child) if "dialogs" in contents else None
+ *     if dialogs is not None:             # <<<<<<<<<<<<<<
+ *         adapters.append(dialogs)
+ *     return TableStore(tables.changes, adapters)
+*/
+  __pyx_t_2 = (__pyx_v_dialogs != Py_None);
+  if (__pyx_t_2) {
+
+
+    /* "workers/clusterer/store.py":123
+ *     dialogs = dialog_adapter(child) if "dialogs" in contents else None
+ *     if dialogs is not None:
+ *         adapters.append(dialogs)             # <<<<<<<<<<<<<<
+ *     return TableStore(tables.changes, adapters)
+*/
+    __pyx_t_7 = __Pyx_PyList_Append(__pyx_v_adapters, __pyx_v_dialogs); if (unlikely(__pyx_t_7 == ((int)-1))) __PYX_ERR(0, 123, __pyx_L1_error)
+
+
+    /* "workers/clusterer/store.py":122
+ *         adapters.append(LocationAdapter(tables.location))
+ *     dialogs = dialog_adapter(child) if "dialogs" in contents else None
+ *     if dialogs is not None:             # <<<<<<<<<<<<<<
+ *         adapters.append(dialogs)
  *     return TableStore(tables.changes, adapters)
 */
   }
 
-  /* "workers/clusterer/store.py":120
- *     if "location" in contents:
- *         adapters.append(LocationAdapter(tables.location))
+  /* "workers/clusterer/store.py":124
+ *     if dialogs is not None:
+ *         adapters.append(dialogs)
  *     return TableStore(tables.changes, adapters)             # <<<<<<<<<<<<<<
 */
   __pyx_t_4 = NULL;
-  __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_v_tables, __pyx_mstate_global->__pyx_n_u_changes); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 120, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_5);
+  __pyx_t_3 = __Pyx_PyObject_GetAttrStr(__pyx_v_tables, __pyx_mstate_global->__pyx_n_u_changes); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 124, __pyx_L1_error)
+  __Pyx_GOTREF(__pyx_t_3);
   __pyx_t_6 = 1;
   {
-    PyObject *__pyx_callargs[3] = {__pyx_t_4, __pyx_t_5, __pyx_v_adapters};
+    PyObject *__pyx_callargs[3] = {__pyx_t_4, __pyx_t_3, __pyx_v_adapters};
     __pyx_t_1 = __Pyx_PyObject_FastCall((PyObject*)__pyx_mstate_global->__pyx_ptype_7workers_9clusterer_5store_TableStore, __pyx_callargs+__pyx_t_6, (3-__pyx_t_6) | (__pyx_t_6*__Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET));
     __Pyx_XDECREF(__pyx_t_4); __pyx_t_4 = 0;
-    __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
-    if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 120, __pyx_L1_error)
+    __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
+    if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 124, __pyx_L1_error)
     __Pyx_GOTREF((PyObject *)__pyx_t_1);
   }
   {
@@ -6947,7 +7023,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
   __pyx_t_1 = 0;
   goto __pyx_L0;
 
-  /* "workers/clusterer/store.py":114
+  /* "workers/clusterer/store.py":115
  * 
  * 
  * def open_store(child: Child, contents: Collection[str]) -> TableStore:             # <<<<<<<<<<<<<<
@@ -6966,6 +7042,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
   __pyx_L0:;
   __Pyx_XDECREF(__pyx_v_tables);
   __Pyx_XDECREF(__pyx_v_adapters);
+  __Pyx_XDECREF(__pyx_v_dialogs);
   __Pyx_XGIVEREF(__pyx_r);
   __Pyx_RefNannyFinishContext();
   return __pyx_r;
@@ -7659,14 +7736,14 @@ static int __Pyx_modinit_Exttype___pyx_obj_7workers_9clusterer_5store_TableStore
   __pyx_vtable_7workers_9clusterer_5store_TableStore.apply = (PyObject *(*)(struct __pyx_obj_7workers_9clusterer_5store_TableStore *, int, PyObject *, PyObject *, PyObject *, int __pyx_skip_dispatch))__pyx_f_7workers_9clusterer_5store_10TableStore_apply;
   __pyx_vtable_7workers_9clusterer_5store_TableStore.scan = (PyObject *(*)(struct __pyx_obj_7workers_9clusterer_5store_TableStore *, PY_LONG_LONG, Py_ssize_t, int __pyx_skip_dispatch))__pyx_f_7workers_9clusterer_5store_10TableStore_scan;
   #if CYTHON_USE_TYPE_SPECS
-  __pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore = (PyTypeObject *) __Pyx_PyType_FromModuleAndSpec(__pyx_m, &__pyx_type_7workers_9clusterer_5store_TableStore_spec, NULL); if (unlikely(!__pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore)) __PYX_ERR(0, 23, __pyx_L1_error)
+  __pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore = (PyTypeObject *) __Pyx_PyType_FromModuleAndSpec(__pyx_m, &__pyx_type_7workers_9clusterer_5store_TableStore_spec, NULL); if (unlikely(!__pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore)) __PYX_ERR(0, 24, __pyx_L1_error)
   #else
   __pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore = &__pyx_type_7workers_9clusterer_5store_TableStore;
   #endif
   #if !CYTHON_COMPILING_IN_LIMITED_API
   #endif
   #if !CYTHON_USE_TYPE_SPECS
-  if (__Pyx_PyType_Ready(__pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore) < (0)) __PYX_ERR(0, 23, __pyx_L1_error)
+  if (__Pyx_PyType_Ready(__pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore) < (0)) __PYX_ERR(0, 24, __pyx_L1_error)
   #endif
   #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
   PyUnstable_Object_EnableDeferredRefcount((PyObject*)__pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore);
@@ -7676,9 +7753,9 @@ static int __Pyx_modinit_Exttype___pyx_obj_7workers_9clusterer_5store_TableStore
     __pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore->tp_getattro = PyObject_GenericGetAttr;
   }
   #endif
-  if (__Pyx_SetVtable(__pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore, __pyx_vtabptr_7workers_9clusterer_5store_TableStore) < (0)) __PYX_ERR(0, 23, __pyx_L1_error)
-  if (PyObject_SetAttr(__pyx_m, __pyx_mstate_global->__pyx_n_u_TableStore, (PyObject *) __pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore) < (0)) __PYX_ERR(0, 23, __pyx_L1_error)
-  if (__Pyx_setup_reduce((PyObject *) __pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore) < (0)) __PYX_ERR(0, 23, __pyx_L1_error)
+  if (__Pyx_SetVtable(__pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore, __pyx_vtabptr_7workers_9clusterer_5store_TableStore) < (0)) __PYX_ERR(0, 24, __pyx_L1_error)
+  if (PyObject_SetAttr(__pyx_m, __pyx_mstate_global->__pyx_n_u_TableStore, (PyObject *) __pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore) < (0)) __PYX_ERR(0, 24, __pyx_L1_error)
+  if (__Pyx_setup_reduce((PyObject *) __pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore) < (0)) __PYX_ERR(0, 24, __pyx_L1_error)
   __Pyx_RefNannyFinishContext();
   return 0;
   __pyx_L1_error:;
@@ -8356,7 +8433,7 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
  * from proxy.shm.changes import ChangeRing
  * from workers.child import Child             # <<<<<<<<<<<<<<
  * from workers.clusterer.adapter import Adapter
- * from workers.clusterer.location import LocationAdapter
+ * from workers.clusterer.dialogs import dialog_adapter
 */
   {
     PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_Child};
@@ -8379,8 +8456,8 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
  * from proxy.shm.changes import ChangeRing
  * from workers.child import Child
  * from workers.clusterer.adapter import Adapter             # <<<<<<<<<<<<<<
+ * from workers.clusterer.dialogs import dialog_adapter
  * from workers.clusterer.location import LocationAdapter
- * 
 */
   {
     PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_Adapter};
@@ -8393,18 +8470,18 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
   /* "workers/clusterer/store.py":16
  * from workers.child import Child
  * from workers.clusterer.adapter import Adapter
- * from workers.clusterer.location import LocationAdapter             # <<<<<<<<<<<<<<
+ * from workers.clusterer.dialogs import dialog_adapter             # <<<<<<<<<<<<<<
+ * from workers.clusterer.location import LocationAdapter
  * 
- * ATTEMPTS = 64  # a peer's change should not lose to a busy phone
 */
   {
-    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_LocationAdapter};
-    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_workers_clusterer_location, __pyx_imported_names, 1, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 16, __pyx_L1_error)
+    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_dialog_adapter};
+    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_workers_clusterer_dialogs, __pyx_imported_names, 1, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 16, __pyx_L1_error)
   }
   __pyx_t_2 = __pyx_t_1;
   __Pyx_GOTREF(__pyx_t_2);
   {
-    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_LocationAdapter};
+    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_dialog_adapter};
     __pyx_t_3 = 0; {
       __pyx_t_4 = __Pyx_ImportFrom(__pyx_t_2, __pyx_imported_names[__pyx_t_3]); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 16, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
@@ -8414,7 +8491,31 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
   }
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
-  /* "workers/clusterer/store.py":18
+  /* "workers/clusterer/store.py":17
+ * from workers.clusterer.adapter import Adapter
+ * from workers.clusterer.dialogs import dialog_adapter
+ * from workers.clusterer.location import LocationAdapter             # <<<<<<<<<<<<<<
+ * 
+ * ATTEMPTS = 64  # a peer's change should not lose to a busy phone
+*/
+  {
+    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_LocationAdapter};
+    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_workers_clusterer_location, __pyx_imported_names, 1, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 17, __pyx_L1_error)
+  }
+  __pyx_t_2 = __pyx_t_1;
+  __Pyx_GOTREF(__pyx_t_2);
+  {
+    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_LocationAdapter};
+    __pyx_t_3 = 0; {
+      __pyx_t_4 = __Pyx_ImportFrom(__pyx_t_2, __pyx_imported_names[__pyx_t_3]); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 17, __pyx_L1_error)
+      __Pyx_GOTREF(__pyx_t_4);
+      if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_imported_names[__pyx_t_3], __pyx_t_4) < (0)) __PYX_ERR(0, 17, __pyx_L1_error)
+      __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
+    }
+  }
+  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
+
+  /* "workers/clusterer/store.py":19
  * from workers.clusterer.location import LocationAdapter
  * 
  * ATTEMPTS = 64  # a peer's change should not lose to a busy phone             # <<<<<<<<<<<<<<
@@ -8423,7 +8524,7 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
 */
   __pyx_v_7workers_9clusterer_5store_ATTEMPTS = 64;
 
-  /* "workers/clusterer/store.py":19
+  /* "workers/clusterer/store.py":20
  * 
  * ATTEMPTS = 64  # a peer's change should not lose to a busy phone
  * CURSOR_BITS = 40  # of a cursor; above them is the number of the table             # <<<<<<<<<<<<<<
@@ -8432,7 +8533,7 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
 */
   __pyx_v_7workers_9clusterer_5store_CURSOR_BITS = 40;
 
-  /* "workers/clusterer/store.py":20
+  /* "workers/clusterer/store.py":21
  * ATTEMPTS = 64  # a peer's change should not lose to a busy phone
  * CURSOR_BITS = 40  # of a cursor; above them is the number of the table
  * CURSOR_MASK = (1 << CURSOR_BITS) - 1             # <<<<<<<<<<<<<<
@@ -8441,16 +8542,16 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
 */
   __pyx_v_7workers_9clusterer_5store_CURSOR_MASK = ((1 << __pyx_v_7workers_9clusterer_5store_CURSOR_BITS) - 1);
 
-  /* "workers/clusterer/store.py":114
+  /* "workers/clusterer/store.py":115
  * 
  * 
  * def open_store(child: Child, contents: Collection[str]) -> TableStore:             # <<<<<<<<<<<<<<
  *     """The store of those tables of this node that a cluster keeps equal."""
  *     tables = child.tables
 */
-  __pyx_t_2 = PyCFunction_NewEx(&__pyx_mdef_7workers_9clusterer_5store_1open_store, NULL, __pyx_mstate_global->__pyx_n_u_workers_clusterer_store); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 114, __pyx_L1_error)
+  __pyx_t_2 = PyCFunction_NewEx(&__pyx_mdef_7workers_9clusterer_5store_1open_store, NULL, __pyx_mstate_global->__pyx_n_u_workers_clusterer_store); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 115, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_open_store, __pyx_t_2) < (0)) __PYX_ERR(0, 114, __pyx_L1_error)
+  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_open_store, __pyx_t_2) < (0)) __PYX_ERR(0, 115, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
   /* "(tree fragment)":4
@@ -8539,38 +8640,38 @@ static int __Pyx_InitConstants(__pyx_mstatetype *__pyx_mstate) {
   int __pyx_clineno = 0;
   CYTHON_UNUSED_VAR(__pyx_mstate);
   {
-    const struct { const unsigned int length: 8; } str_length_index[] = {{38},{1},{1},{179},{8},{7},{6},{2},{9},{14},{7},{12},{10},{5},{10},{4},{7},{15},{11},{6},{10},{20},{8},{12},{8},{10},{8},{7},{12},{14},{11},{10},{25},{14},{12},{10},{17},{13},{12},{12},{19},{8},{8},{4},{7},{5},{18},{15},{8},{6},{4},{4},{7},{5},{6},{3},{5},{8},{3},{10},{3},{19},{12},{23},{17},{10},{5},{8},{6},{6},{6},{13},{25},{26},{23}};
+    const struct { const unsigned int length: 8; } str_length_index[] = {{38},{1},{1},{179},{8},{7},{6},{2},{9},{14},{7},{12},{10},{5},{10},{4},{7},{15},{11},{6},{10},{20},{8},{12},{8},{10},{8},{7},{12},{14},{11},{10},{25},{14},{12},{10},{17},{13},{12},{12},{19},{8},{8},{4},{7},{5},{18},{15},{8},{6},{14},{7},{4},{4},{7},{5},{6},{3},{5},{8},{3},{10},{3},{19},{12},{23},{17},{10},{5},{8},{6},{6},{6},{13},{25},{25},{26},{23}};
     const struct { const unsigned int length: 9; } bytes_length_index[] = {{66},{50},{221},{255},{263},{222},{61}};
     #ifndef CYTHON_COMPRESS_STRINGS
       #define CYTHON_COMPRESS_STRINGS 90
     #endif
-    #if (CYTHON_COMPRESS_STRINGS) == 1 /* compression: zlib (978 bytes) */
-static const char cstring[] = "x\332\215UQo\3436\014\366O\321[\267\341.\017[1\354mp\03551\222\330\206\355\\\333\047A\221\230F\027G\362,\271m\356\327\037%;\271\\\333\2553\020\233\244D\362\373>\022\010Q\226\210\035\327\217J?\022g\014\331r\353\320 \216\357\201p\322\002tWv\362wf\034\020\267\343\216$G\2673\232`\236\204Fm\240\343\016\232#\261\256S\302A\347/iR\320\342\363\365_\327\204kI:\370\n\302Yb\373\215h\270\265`\211\331\222M\257\032\2474q\307\026\354\204\244[r4=\321\000\322wo\361\336e\202\333\201&\026\2347\310\025\327\3328\356\224\321\014\323\021\371\025\221\252\303&\352\t|\366-o,L\270\224\014\357\201T\226o\032\000\355\337\217B\331\301\222\276\024&\231Nz<\261\344-\302O\274\026P\002\227g\033\353\047;\325\310\3044\215\357a\364\255\351\016s\323\251oF/\215\010@\306tt\367\265:\200\351]\031J\327\276U\345L\007\214\025\307\027\374MQ&\226\301\013^\3302&\275\207\317#8\213\224\300\333\007\256t\370\032\3317!\242\371a\370\302\263\377\264XH\360V\235\355\035\210\275\355\017\2037\326\361\246\027w\260z\335*\261\307j\227\200\374\301\223\363\001_\351\237\2367\247F\035\310^\\Z\"L\375\"\000/\336\301\221\234\301\331\013\ng\373G\236\003\213L\371\240\223\335\030y\014{\007VxqE\24340\344\355:.`\303\305^\234\345\266\023\276\021\302h\007\332Y\321w\326t[\234\300\016\207\264\033\246\240\034\034\354W\203%\344\036\216\215:(\327\214\203\321\346\331\264\240Q\025\244\334\232\266\355\314\313q\"\232\336\"\214\311\020\r!\350:\323\331\301\266\273\303d@\207t\375*\274\016\343R:\t[\3367.\3507\210\250d\370\332\276\225\310\375\2117=\330g\323\355\221\357$\260<;C{\0040\352\361\366\340\204\377\355I\300\\<\260e\236\315\302+R\332E\370\260\"\256S\232%\224\255\252\210\345_hY\2563\037\255*:\215XU\227iA#v\027\247u\232\315\336VH\326e\225\227l\025W\213(\256k\272*\352\352\024\274I\353jl\023\036\253\276\001\033\334\036\343\177\374>:Q\257\255z\3049\220\237\352\263\233u\365\020\261d\351\261 \270Y\372\2052\304\023\3542\277\213\030\236\324\370N+\354\2119\311\302C\316\3572Z\262i\352m\017\033\353\320*\235\"\211\264\032K.\323\014\335U|\317\326Y\352s\213xFC\247t""\345\323nK\212\356\214b!T\047G=\346q5\217XF\357k\257I\\S\337\357.\220\273`u~~\320\363\326\237\327\341\374_X\236U\033\n\3437\231\323d\021\261i\356Q\336\246\245\0479\247\361\024\257FlA=\001\232\315\352\371\211\210\257C\253z<\312\321\362\027Wy\211g%\346\321\262\n\221:\276Yb\310s\036\336Cx\274\202j\315\363%=\217<\3113\034\371\332\353Q\254oP\344yX\210EZ\024\336\030\351\277\307\376\225\002\357\323.\3518\312\2332_\320ld]\255W\276\363:C\\\264\310\023\344H\357\213\264\244\003\324y\200\032Dx\245\3010\232a\216E\374\260\314Q\256\323\215\222&y9=\221M\374\222\323\351\350\025q:\2523\216\265\316\327\210d8\036\267c\220*@[\342\016\016\233\223\314\3434\0132\274/\301\207\002|\304\373\355\372}\314\376\277x\277a\372\377\330\235\026\230\374R\034\363\215\377W&\277}\"\247\350\047\202\006\031\377C\366\252\305\377&\333r\047v\277F[\323\310\357\351!\255Y";
-    PyObject *data = __Pyx_DecompressString(cstring, 978, 1);
+    #if (CYTHON_COMPRESS_STRINGS) == 1 /* compression: zlib (991 bytes) */
+static const char cstring[] = "x\332\215UQo\3436\014\366O\321[\267\341.\017[1\354mp\03556\222\330\206\355\\\333\047A\261\231D\027G\362,\271m\356\327\037%9\271\\\323\2553\020\233\244D\362\373>\022\010\021\232\324;.\267Bn\211Q\212l\2706h\020\303\367@8\351\000\372\033=\371;U\006\210\331qC\242\243\331)I0\257\201V\254\241\347\006\332#\321\246\027\265\201\336^\222$\247\371\347\333\277n\t\227\r\351\341+\324F\023=\254\353\226k\r\232\250\rY\017\2425B\022s\354@OH\262!G5\020\t\320\330\356\035\336\273L0;\220D\203\261\006\271\341R*\303\215P\222a:\"\277!\215\350\261\211x\006\233}\317[\r\023\3364\014\357A#4_\267\000\322\276\267\265\320\336jl)LR}c\361\204\r\357\020~d\265\200\002xs\266\261~\264\023m\023\251\266\265=\224\274W\375!V\275\370\246\344B\325\016\310\230\216\356\276\022\007P\203)\\\351\312\266*\215\352\201\261\374\370\212\277)\312\304Rx\305\013\033\306\032\353\341\263\005\243\221\022X\373\300\205t_\325\014\255\213H~\360_x\261\237\016\013\325\274\023g{\007\365^\017\007\357\215u\254i\305\365\326 ;Q\357\261\332% {\360ll\300V\372g\340\355\251Q\017\315P_Z\265\233\372E\000^\255\203#9\203\323\027\024\316\366\217<\003\032\231r\257\223^\253\346\350\366\016tm\305\255[!\201!o\323\363\032\326\274\336\327g\271\365\204\257\353ZI\003\322\350z\3505\352*x\253\266\247j\336\323\033\034\313\016\047\267\363\243\021\006\016\372\253\302\272\315\036\216\2558\010\323\216\323\222\352Eu Q*\324\241S]\327\253\327\343\244n\007\215\325&>\352B\320\367\252\327\336\326\273\303\304CF\r\354~\274\r\343\246\232\0066|h\215\023\325++\032\367\325C\327\240 \317\274\035@\277\250~\217\"L\034\365\263\343\333#\200\221\326\365\301H\364\372\340D\354\372\304\221\311\237\330\"Kg\356\025\010i\002|X\036V\tM#\312\226e\300\262/\264(V\251\215\226%\235\006\254\254\212$\247\001{\010\223*Ig\327\025\242UQf\005[\206\345<\010\253\212.\363\252<\005\357\222\252\034\333\270G\213o\300\274;`\374\217\337G\047\030\244\026[\034\020\371\251>\273[\225O\001\213\026\026\013\202\233%_(C<\316.\262\207\200\341I\205\357\244\304\236\230\023\315-\344\354!\245\005\233&\326\266\260""\261\016-\223)\222H\312\261\344\"I\321]\206\217l\225&67\017g\324uJ\2266\355\276\240\350\316(\026Bu2\324#\016\3138`)}\254\254&aEm\277\007G\356\202\325\371\371A\317Z\177\336\272\363\177ayV\315\027\306o\024\323h\036\260ifQ\336\047\205%\031\323p\212W\0036\247\226\000MgU|\"b\353\320\262\032\2172\264\354\305eV\340Y\201y\264(]\244\n\357\026\030\262\234\375\333\207\307+\250V\234-\350y\344Q\226\342\310WV\217|u\207\"\307n!\346I\236[c\244\377\036\3737\n\274O\273\240\343(\357\212lN\323\221u\271Z\332\316\253\024q\321<\213\220#}\314\223\202z\250\261\203\352Dx\243\201\037\215\237c\036>-2\224\353t\243\240QVLOd#\273\344t:zy\230\214\352\214c\255\262\025\"\361\307\343vx\251\034\264\005\356\240\337\234(\016\223\324\311\360\276\004\037\n\360\021\357\353\365\373\230\375\177\361\276b\372\377\330\235\026\230\374\222\037\263\265\375\017\047\277}\"\247\350\047\202\006\031\377q\366\242\303\1772\335qS\357~\r6\252m\276\003O\212\300\021";
+    PyObject *data = __Pyx_DecompressString(cstring, 991, 1);
     #define __Pyx_DecompressString_LZSS_UNUSED
     if (unlikely(!data)) __PYX_ERR(0, 1, __pyx_L1_error)
     const char* const bytes = __Pyx_PyBytes_AsString(data);
     #if !CYTHON_ASSUME_SAFE_MACROS
     if (likely(bytes)); else { Py_DECREF(data); __PYX_ERR(0, 1, __pyx_L1_error) }
     #endif
-    #elif (CYTHON_COMPRESS_STRINGS) > 0 && (CYTHON_COMPRESS_STRINGS) <= 90 /* compression: lzss (1345 bytes) */
-static const char cstring[] = "\377 is chan\377ging too\337 fast\006\000 t\377ake a pe\377er\047s.?No\377te that \277Cython4\001d\377eliberat\377ely stri\357cter!\001n P\377EP-484 a\377nd rejec\377ts subcl\377asses of\377 builtin\377 types. \377If you n\227eedz\001p%\000%\tt\277hen se\227\000h\377e \047annot?ation_<\000\267\000\337\047 dirb\000iv\376\242\000o False\337.add_%\000ed\377isableen^\002\001gcis\004\003dQ\000\336\231\000cord\214\001Ad\353ap\274\000C\210!eRe\317ader\005\004\227 Ch\177ildColl`\001\377onFormHo\377rizonLoc\370\204\0028\004\014\000kTime_outReW\001Tw\001\377Store__P\353yx\001\000D\244 _Ne\275x\036\000f__d\n\001_?__gets\320\000#\000\277__main\020\000_\337modul\r\002na\255m\002\003ew\025\001pF\000c\367api\003\006heck\037sum__\026\001A\004!\001\374\331!\017\003unpick\230K\000\205\tD\001vt\231!k\001q\367uala\005redu\211c\210\002\003\004c\361B\222\001\024\004e)x\237\001\220@_\225\005s\270\010\003\006\376.\007test__a\276\341#sbody\363be\373sc\331!cline\375_\365\000traceb\357ackc\346&s.a\377bcconten\377tscursor\325f\377 h\242@h\200Cit\337emsjo@\000dk\377eylimitl\376\222Dnowopen\373_s\200Apoppr\377oxy.clus\317ter.\020\003\016\002er\357rors\031\003shm\315.\230\003_r\206b\007\rss\377etdefaul\331t\273\"\277#id\310\"su\377pdateval\377uesworke\007rs.\341\002\004\006y\003~\000\211$\360\007\017\270\005!\017\305\002PY_L\367ONG\000\002\000int\377\000\000\000\000_PAT\377IENCE_MS\377\000_OVERRU\375N\022\001SSED\000_\377STRIPE\000_\177WAITING0\017\377CURSOR_M\377ASK\000ATTE\337MPTS\000\016\004BI\363TS`\004g\001\000siz\333e_q\002\000u|\00032\376\006\004\000unsign\367ed \225\n_BUS?Y\000_CLA\211\000\232\000_GIVE_\215\000E\010\001_ROW\000_\027\000T\003\000\263ISq\000\330\000CK\257\001O\177WNER_DI\273\001\376\263\001\000_BESIDv\302\000ISL\004LIN\321\000?MAX_UN\241\000\201!\333GEe\002IM\362\001FRME\361\000GEF\000\233 O\215 \377HASH\000_NE\275Xm\000STAT\220 L\003OW\277\"\313\010\341\002\322!\325\007\345\001#64\361\002\317\024\255&_T\002\203@\377CHECK\000_D\275O\242\001FIRS\342\000H\337EAD_A\353\000KE>""\221 LENGT\216\000\303\003^\321AEST_\025\003O\007\000\256%\001MOR\266@R5\000E{RS6\002TABL\311@\302\360\001\000\364\003M\002\034\004\342@HO\273LE\352FCON\360@U\376\202aPUBLISH\036\214bKIPP\226a\370\004\352\021\354\363\014\307SRE\304DBROsKE\360`\361\002SUM\357@\367OUN\325@EPOC~\362 EXPIRE\274\003.\202!ER\000\346\001_\366\013\225C\373PA\304APAYLO\374\254 \236%RECORD\274\376\003\010\001VERE\307#R\317EPAI\227$\320DTO\241U\375 \346#\227d\240b_\226\002L\373IV\263dCHAIN\003\000_\203`\355\023\370H\307\204\024\331\034\355o\340\334\037\334\031\331\016\270\200#\271\204\005 (P\367yOb\222\216\001 *, ~\317\204\005, int \275\213\004\377kip_disp\377atch)\000fo\003ld";
-    PyObject *data = __Pyx_DecompressString_LZSS(cstring, 1345, 2090);
+    #elif (CYTHON_COMPRESS_STRINGS) > 0 && (CYTHON_COMPRESS_STRINGS) <= 90 /* compression: lzss (1361 bytes) */
+static const char cstring[] = "\377 is chan\377ging too\337 fast\006\000 t\377ake a pe\377er\047s.?No\377te that \277Cython4\001d\377eliberat\377ely stri\357cter!\001n P\377EP-484 a\377nd rejec\377ts subcl\377asses of\377 builtin\377 types. \377If you n\227eedz\001p%\000%\tt\277hen se\227\000h\377e \047annot?ation_<\000\267\000\337\047 dirb\000iv\376\242\000o False\337.add_%\000ed\377isableen^\002\001gcis\004\003dQ\000\336\231\000cord\214\001Ad\353ap\274\000C\210!eRe\317ader\005\004\227 Ch\177ildColl`\001\377onFormHo\377rizonLoc\370\204\0028\004\014\000kTime_outReW\001Tw\001\377Store__P\353yx\001\000D\244 _Ne\275x\036\000f__d\n\001_?__gets\320\000#\000\277__main\020\000_\337modul\r\002na\255m\002\003ew\025\001pF\000c\367api\003\006heck\037sum__\026\001A\004!\001\374\331!\017\003unpick\230K\000\205\tD\001vt\231!k\001q\367uala\005redu\211c\210\002\003\004c\361B\222\001\024\004e)x\237\001\220@_\225\005s\270\010\003\006\376.\007test__a\276\341#sbody\363be\373sc\331!cline\375_\365\000traceb\357ackc\346&s.a\377bcconten\277tscurs\260@i\257alogF\005d\t\002s\325f\224@h\267@h\225Cit\337emsjoU\000dk\377eylimitl\376\247Dnowopen\373_s\225Apoppr\377oxy.clus\317ter.\020\003\016\002er\357rors\031\003shm\315.\255\003_r\233b\007\rss\377etdefaul\331t\320\"\324#id\335\"su\377pdateval\377uesworke\007rs.\366\002\004\006y\003~\000\236$\300\007\017\342\004 \017\321\005:\017\336\002PY\337_LONG\000\002\000i\377nt\000\000\000\000_P\377ATIENCE_\377MS\000_OVER\367RUN\022\001SSED\377\000_STRIPE\377\000_WAITIN\375G0\017CURSOR\377_MASK\000AT\177TEMPTS\000\016\004\317BITS`\004g\001\000soize_q\002\000u|\000\37332\006\004\000unsi\337gned \225\n_B\377USY\000_CLA|\211\000\232\000GIVE_\215\000}E\010\001ROW\000_\027\000\315T\003\000ISq\000\330\000CK\376\257\001OWNER_D\371I\273\001\263\001\000_BES\333ID\302\000ISL\004LI\375N\321\000MAX_UNl\241\000\201!GEe\002IM\362\0017FRE\361\000GEF\000\233 \375O\215 HASH\000_\367NEXm\000STAT\016\220 LOW\277\"\313\010\341\002\322!\214\325\007\345\00164\361\002\317\024\255&_\374T\002\203@CHECK\000\367_""DO\242\001FIRS~\342\000HEAD_A\353\000\373KE\221 LENGTx\216\000\303\003\321AEST_\025\003\271O\007\000%\001MOR\266@R\3565\000ERS6\002TAB\tL\311@\360\001\000\364\003M\002\034\004\342@\357HOLE\352FCON\372\360@U\202aPUBLI{SH\214bKIPP\226a\260\370\004\352\021\363\014\307SRE\304DB\317ROKE\360`\361\002SU\335M\357@OUN\325@EP\373OC\362 EXPIR\271E\274\003\202!ER\000\346\001_\354\366\013\225CPA\304APAY\363LO\254 \236%RECO\363RD\376\003\010\001VERE>\307#REPAI\227$\320D\207TOU\375 \346#\227d\240b_\356\226\002LIV\263dCHA\017IN\000_\203`\355\023\370H\307\204\024\200\331\034\355o\334\037\334\031\331\016\270\200#\271\204\005 \337(PyOb\300\216\001 *\373, \317\204\005, int\375 \353\213\004kip_di\377spatch)\000\017fold";
+    PyObject *data = __Pyx_DecompressString_LZSS(cstring, 1361, 2136);
     #define __Pyx_DecompressString_UNUSED
     if (unlikely(!data)) __PYX_ERR(0, 1, __pyx_L1_error)
     const char* const bytes = __Pyx_PyBytes_AsString(data);
     #if !CYTHON_ASSUME_SAFE_MACROS
     if (likely(bytes)); else { Py_DECREF(data); __PYX_ERR(0, 1, __pyx_L1_error) }
     #endif
-    #else /* compression: none (2090 bytes) */
-static const char bytes[] = " is changing too fast to take a peer\047s.?Note that Cython is deliberately stricter than PEP-484 and rejects subclasses of builtin types. If you need to pass subclasses then set the \047annotation_typing\047 directive to False.add_notedisableenablegcisenabledthe record of AdapterChangeReaderChangeRingChildCollectionFormHorizonLocationAdapterLockTimeoutRecordTableStore__Pyx_PyDict_NextRef__dict____getstate____main____module____name____new____pyx_capi____pyx_checksum__pyx_state__pyx_type__pyx_unpickle_TableStore__pyx_vtable____qualname____reduce____reduce_cython____reduce_ex____set_name____setstate____setstate_cython____test__adaptersbodychangeschildcline_in_tracebackcollections.abccontentscursorformheadhorizonitemsjoinedkeylimitlocationnowopen_storepopproxy.cluster.storeproxy.errorsproxy.shm.change_readerproxy.shm.changessetdefaulttabletable_idtablesupdatevaluesworkers.childworkers.clusterer.adapterworkers.clusterer.locationworkers.clusterer.storePY_LONG_LONG\000int\000\000\000\000_PATIENCE_MS\000_OVERRUN\000_PASSED\000_STRIPE\000_WAITINGPY_LONG_LONG\000int\000\000CURSOR_MASK\000ATTEMPTS\000CURSOR_BITSint\000\000\000\000\000\000\000\000\000size_t\000\000\000\000\000uint32_t\000\000\000\000\000\000unsigned PY_LONG_LONG\000_BUSY\000_CLASSES\000_GIVE_TRIES\000_GROW\000_LAST\000_LISTS\000_LOCKED\000_OWNER_DIED\000_WAIT\000_BESIDE\000_IS_BUSY\000_LINE\000_MAX_UNITS\000_PAGE\000_CLAIMED\000_FREE\000_GENERATION\000_HASH\000_NEXT\000_STATE\000_LOWint\000\000size_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000uint64_t\000\000\000unsigned PY_LONG_LONG\000_ATTEMPTS\000_STATES\000_CHECK\000_DONE\000_FIRST\000_HEAD_AT\000_KEY\000_LENGTH\000_LINE\000_LONGEST_KEY\000_LOST_AT\000_MORE\000_READERS_AT\000_TABLE\000_UNIT\000_UNITS_AT\000_READERS\000_WHOLE_STRIPE\000_CONTINUED\000_PUBLISHED\000_SKIPPED\000_LOWint\000size_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000unsigned PY_LONG_LONG\000_RETRIES\000_BROKEN\000_CHE""CKSUM\000_COUNT\000_EPOCH\000_EXPIRES_AT\000_HEADER\000_KEY_LENGTH\000_LINE\000_NEXT\000_PAGE\000_PAYLOAD_LENGTH\000_RECORDS_AT\000_RECOVERED_AT\000_REPAIRS_AT\000_STATE\000_TOUCHED_AT\000_UNITS\000_UNITS_SUM\000_LIVE\000_MAX_CHAIN\000_LOWsize_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000unsigned PY_LONG_LONG\000_BROKEN\000_CHECKSUM\000_COUNT\000_EPOCH\000_GENERATION\000_HASH\000_HEADER\000_KEY_LENGTH\000_LINE\000_NEXT\000_PAYLOAD_LENGTH\000_RECORDS_AT\000_REPAIRS_AT\000_STATE\000_UNITS\000_UNITS_SUM\000_LIVE\000_MAX_CHAIN\000_LOWuint64_t (PyObject *, uint64_t, int __pyx_skip_dispatch)\000fold";
+    #else /* compression: none (2136 bytes) */
+static const char bytes[] = " is changing too fast to take a peer\047s.?Note that Cython is deliberately stricter than PEP-484 and rejects subclasses of builtin types. If you need to pass subclasses then set the \047annotation_typing\047 directive to False.add_notedisableenablegcisenabledthe record of AdapterChangeReaderChangeRingChildCollectionFormHorizonLocationAdapterLockTimeoutRecordTableStore__Pyx_PyDict_NextRef__dict____getstate____main____module____name____new____pyx_capi____pyx_checksum__pyx_state__pyx_type__pyx_unpickle_TableStore__pyx_vtable____qualname____reduce____reduce_cython____reduce_ex____set_name____setstate____setstate_cython____test__adaptersbodychangeschildcline_in_tracebackcollections.abccontentscursordialog_adapterdialogsformheadhorizonitemsjoinedkeylimitlocationnowopen_storepopproxy.cluster.storeproxy.errorsproxy.shm.change_readerproxy.shm.changessetdefaulttabletable_idtablesupdatevaluesworkers.childworkers.clusterer.adapterworkers.clusterer.dialogsworkers.clusterer.locationworkers.clusterer.storePY_LONG_LONG\000int\000\000\000\000_PATIENCE_MS\000_OVERRUN\000_PASSED\000_STRIPE\000_WAITINGPY_LONG_LONG\000int\000\000CURSOR_MASK\000ATTEMPTS\000CURSOR_BITSint\000\000\000\000\000\000\000\000\000size_t\000\000\000\000\000uint32_t\000\000\000\000\000\000unsigned PY_LONG_LONG\000_BUSY\000_CLASSES\000_GIVE_TRIES\000_GROW\000_LAST\000_LISTS\000_LOCKED\000_OWNER_DIED\000_WAIT\000_BESIDE\000_IS_BUSY\000_LINE\000_MAX_UNITS\000_PAGE\000_CLAIMED\000_FREE\000_GENERATION\000_HASH\000_NEXT\000_STATE\000_LOWint\000\000size_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000uint64_t\000\000\000unsigned PY_LONG_LONG\000_ATTEMPTS\000_STATES\000_CHECK\000_DONE\000_FIRST\000_HEAD_AT\000_KEY\000_LENGTH\000_LINE\000_LONGEST_KEY\000_LOST_AT\000_MORE\000_READERS_AT\000_TABLE\000_UNIT\000_UNITS_AT\000_READERS\000_WHOLE_STRIPE\000_CONTINUED\000_PUBLISHED\000_SKIPPED\000_LOWint\000size_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000unsign""ed PY_LONG_LONG\000_RETRIES\000_BROKEN\000_CHECKSUM\000_COUNT\000_EPOCH\000_EXPIRES_AT\000_HEADER\000_KEY_LENGTH\000_LINE\000_NEXT\000_PAGE\000_PAYLOAD_LENGTH\000_RECORDS_AT\000_RECOVERED_AT\000_REPAIRS_AT\000_STATE\000_TOUCHED_AT\000_UNITS\000_UNITS_SUM\000_LIVE\000_MAX_CHAIN\000_LOWsize_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000unsigned PY_LONG_LONG\000_BROKEN\000_CHECKSUM\000_COUNT\000_EPOCH\000_GENERATION\000_HASH\000_HEADER\000_KEY_LENGTH\000_LINE\000_NEXT\000_PAYLOAD_LENGTH\000_RECORDS_AT\000_REPAIRS_AT\000_STATE\000_UNITS\000_UNITS_SUM\000_LIVE\000_MAX_CHAIN\000_LOWuint64_t (PyObject *, uint64_t, int __pyx_skip_dispatch)\000fold";
     PyObject *data = NULL;
     #define __Pyx_DecompressString_UNUSED
     #define __Pyx_DecompressString_LZSS_UNUSED
     #endif
     PyObject **stringtab = __pyx_mstate->__pyx_string_tab;
     Py_ssize_t pos = 0;
-    for (int i = 0; i < 75; i++) {
+    for (int i = 0; i < 78; i++) {
       Py_ssize_t bytes_length = str_length_index[i].length;
       PyObject *string = PyUnicode_DecodeUTF8(bytes + pos, bytes_length, NULL);
       if (likely(string) && i >= 10) PyUnicode_InternInPlace(&string);
@@ -8581,8 +8682,8 @@ static const char bytes[] = " is changing too fast to take a peer\047s.?Note tha
       stringtab[i] = string;
       pos += bytes_length;
     }
-    for (int i = 75; i < 82; i++) {
-      Py_ssize_t bytes_length = bytes_length_index[i-75].length;
+    for (int i = 78; i < 85; i++) {
+      Py_ssize_t bytes_length = bytes_length_index[i-78].length;
       PyObject *string = PyBytes_FromStringAndSize(bytes + pos, bytes_length);
       stringtab[i] = string;
       pos += bytes_length;
@@ -8592,14 +8693,14 @@ static const char bytes[] = " is changing too fast to take a peer\047s.?Note tha
       }
     }
     Py_XDECREF(data);
-    for (Py_ssize_t i = 0; i < 82; i++) {
+    for (Py_ssize_t i = 0; i < 85; i++) {
       if (unlikely(PyObject_Hash(stringtab[i]) == -1)) {
         __PYX_ERR(0, 1, __pyx_L1_error)
       }
     }
     #if CYTHON_IMMORTAL_CONSTANTS
     {
-      PyObject **table = stringtab + 75;
+      PyObject **table = stringtab + 78;
       for (Py_ssize_t i=0; i<7; ++i) {
         #if PY_VERSION_HEX >= 0x030F0000
         PyUnstable_SetImmortal(table[i]);
