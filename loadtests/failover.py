@@ -1,12 +1,14 @@
 """Calls whose server dies: two nodes, and an address that moves from one to the other.
 
-    python -m loadtests.failover [--calls 200] [--how kill|move] [--seed N]
+    python -m loadtests.failover [--calls 200] [--how kill|move|return] [--seed N]
 
 Two nodes in network namespaces (root only) listen on one virtual address, which the first of them
 has. When all calls are up, a third of them ringing, every process of the first node is killed (-9),
 or goes on living without the address (--how move), and the address moves to the second. Ringing
-calls are answered or cancelled then, others acknowledged, re-invited, hung up by either side or by
-their lifetime. Each has to come to the end that its telephones want, and to be counted once.
+calls are answered or cancelled then, others acknowledged, re-invited, pinged, hung up by a side
+or by their lifetime. With --how return the first node is started again meanwhile, and gets the
+address back before they end. Each call has to come to the end that its telephones want, and to be
+counted once.
 Exit status 1: something does not add up; 2: this process may not make namespaces.
 """
 
@@ -42,7 +44,8 @@ async def on_request(request: Request) -> None:
         request.relay()
     elif request.method == "INVITE":
         kind = request.message.call_id.partition(b"-")[0]
-        request.create_dialog(timeout=LIFETIME if kind == b"forever" else 0)
+        flags = "Pp" if kind == b"pinged" else ""
+        request.create_dialog(flags, timeout=LIFETIME if kind == b"forever" else 0)
         request.join_profile("kind", kind.decode())
         if request.join_profile("all", limit=CAP):
             request.relay(request.lookup())
@@ -72,6 +75,7 @@ capacity = {capacity}
 profiles = ["kind"]
 profiles_no_value = ["all"]
 delete_delay = 2
+options_ping_interval = 1
 cdr_file = "cdr.jsonl"
 sharing_tag = "vip"
 [cluster]
@@ -82,15 +86,21 @@ insecure = true
 seed = true
 seed_fallback_interval = 1
 """
-RINGING = ("answered", "cancelled")  # what becomes of them after the failover
-KINDS = {  # of so many calls each; a third of them ring when the node dies
-    "caller": 2,  # hangs up
-    "callee": 2,  # hangs up
+RINGING = ("answered", "repeated", "unheard", "cancelled")
+ENDING = ("ended", "hanging")
+KINDS = {  # of so many calls each; a third of them are being set up when the node dies
+    "caller": 3,  # hangs up
+    "callee": 1,  # hangs up
     "reinvite": 1,  # changes the session, then hangs up
     "unacked": 1,  # the ACK of its answer comes by the other node
-    "forever": 2,  # ended by its lifetime
-    "answered": 3,  # rang, is answered
-    "cancelled": 1,  # rang, is cancelled
+    "forever": 1,  # ended by its lifetime
+    "pinged": 1,  # by both nodes; then hangs up
+    "ended": 1,  # hung up just before the node dies
+    "hanging": 1,  # the same, but its BYE is answered only later
+    "answered": 2,  # rings, is answered
+    "repeated": 1,  # rings, and its INVITE comes again by the other node
+    "unheard": 1,  # does not even ring before
+    "cancelled": 1,  # rings, is cancelled
 }
 REASONS = {
     "callee": ("Upstream BYE", 200),
@@ -184,8 +194,25 @@ class Moment:
     """What the telephones wait for."""
 
     def __init__(self) -> None:
+        self.leaving = asyncio.Event()  # the node is about to die
         self.moved = asyncio.Event()
         self.release = asyncio.Event()
+
+
+class Numbers:
+    """The CSeqs of requests inside dialogs, which must not fall (RFC 3261 §12.2.2)."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, int] = {}
+
+    def rise(self, packet: Packet, tally: Tally) -> bool:
+        """Whether a request is in order; a failure of the run if not."""
+        call, number = packet.get("call-id"), int(packet.get("cseq").split()[0])
+        if number < self.last.get(call, 0):
+            tally.failures.append(f"{call}: {packet.method} {number} after {self.last[call]}")
+            return False
+        self.last[call] = number
+        return True
 
 
 class Phone(Callee):
@@ -196,23 +223,44 @@ class Phone(Callee):
         self.moment = moment
         self.asked: dict[str, Inquiry] = {}
         self.over: Counter[str] = Counter()  # calls that the other side has hung up
+        self.numbers = Numbers()
 
     def handle(self, packet: Packet) -> None:
         call = packet.get("call-id")
         if packet.status:
             if call in self.asked:
                 self.asked[call].answers.put_nowait(packet)
-        elif packet.method == "INVITE" and "tag=" in packet.get("to"):
-            self.line.send(respond(self.line, packet, "200 OK", call, SDP))
-        else:
-            if packet.method == "BYE":
-                self.over[call] += 1
+        elif "tag=" not in packet.get("to"):
             super().handle(packet)
+        elif packet.method == "ACK" or self.numbers.rise(packet, self.tally):
+            self.within(packet, call)
+
+    def within(self, packet: Packet, call: str) -> None:
+        """A request inside a dialog."""
+        if packet.method in ("INVITE", "OPTIONS"):
+            self.line.send(respond(self.line, packet, "200 OK", call, SDP))
+            return
+        if packet.method == "BYE":
+            if call.startswith("hanging") and not self.moment.moved.is_set():
+                return
+            self.over[call] += 1
+        super().handle(packet)
+
+    def invited(self, packet: Packet, call: str) -> None:
+        if not call.startswith("unheard"):
+            super().invited(packet, call)
+        elif call not in self.branches:
+            self.branches[call] = packet.branch
+            self.acked[call] = asyncio.Event()
+            self.last[call] = respond(self.line, packet, "180 Ringing", call)
+            self.run(self.decide(packet, call))
 
     async def decide(self, packet: Packet, call: str) -> None:
         kind = call.partition("-")[0]
         if kind in RINGING:
             await self.moment.moved.wait()
+        if kind == "unheard":
+            self.line.send(self.last[call])
         await asyncio.sleep(self.chance.uniform(0.02, 0.4))
         if kind == "cancelled" or self.last[call].startswith("SIP/2.0 4"):
             return
@@ -244,6 +292,7 @@ class Caller(Call):
     def __init__(self, line: Line, user: str, kind: str, phone: Phone) -> None:
         super().__init__(line, user, kind, phone.tally, phone.chance)
         self.moment, self.phone = phone.moment, phone
+        self.numbers = Numbers()
         self.hung_up = asyncio.Event()
         self.is_there = asyncio.Event()  # rings, or is up: ready for the failover
         self.is_up = False
@@ -252,19 +301,23 @@ class Caller(Call):
     def handle(self, packet: Packet) -> None:
         if packet.status:
             super().handle(packet)
-        elif packet.method == "BYE":
+        elif packet.method == "ACK" or self.numbers.rise(packet, self.tally):
             self.line.send(respond(self.line, packet, "200 OK", ""))
-            self.hung_up.set()
+            if packet.method == "BYE":
+                self.hung_up.set()
 
     async def place(self) -> None:
         self.line.send(self.inquiry.text)
         if self.kind in RINGING:
-            ringing = await self.inquiry.next(180)
-            if ringing is None or ringing.status != 180:
+            status = 100 if self.kind == "unheard" else 180
+            ringing = await self.inquiry.next(status)
+            if ringing is None or ringing.status != status:
                 self.fail(ringing.first if ringing else "does not ring")
                 return
             self.is_there.set()
             await self.moment.moved.wait()
+            if self.kind == "repeated":
+                self.line.send(self.inquiry.text)
             if self.kind == "cancelled":
                 self.inquiry.answers.put_nowait(ringing)
                 if not await self.cancel():
@@ -289,8 +342,8 @@ class Caller(Call):
         self.line.send(self.ack)
         self.is_up = True
         self.is_there.set()
-        await self.moment.release.wait()
-        await asyncio.sleep(self.chance.uniform(0.0, 0.5))
+        await (self.moment.leaving if self.kind in ENDING else self.moment.release).wait()
+        await asyncio.sleep(self.chance.uniform(0.0, 0.1 if self.kind in ENDING else 0.5))
         if self.kind == "reinvite" and not await self.ask("INVITE", 2):
             return
         if self.kind in ("callee", "forever"):
@@ -381,16 +434,21 @@ class Run:
         await asyncio.wait(ready, timeout=GIVE_UP)
         await asyncio.sleep(self.args.pause)
         self.seen["before"] = await asyncio.to_thread(self.look, self.nodes)
+        self.moment.leaving.set()
+        await asyncio.sleep(0.3)
         await asyncio.to_thread(self.fail_over)
         self.moment.moved.set()
-        up = [call for call in self.calls if call.kind != "cancelled"]
+        if self.args.how == "return":
+            await asyncio.to_thread(self.bring_back)
+        up = [call for call in self.calls if call.kind != "cancelled" and call.kind not in ENDING]
         for _ in range(400):
             if all(call.is_up for call in up):
                 break
             await asyncio.sleep(0.05)
         await asyncio.sleep(1.0)
         self.seen["live"] = sum(call.is_up and not call.hung_up.is_set() for call in self.calls)
-        self.seen["after"] = await asyncio.to_thread(self.look, self.nodes[1:])
+        there = self.nodes if self.args.how == "return" else self.nodes[1:]
+        self.seen["after"] = await asyncio.to_thread(self.look, there)
         self.moment.release.set()
         answering = {task for phone in phones for task in phone.tasks}
         await asyncio.wait([*tasks, *answering], timeout=self.args.lifetime + 90)
@@ -406,7 +464,7 @@ class Run:
     def fail_over(self) -> None:
         """The first node dies, or loses the address; the second has it."""
         first, second = self.nodes
-        if self.args.how == "kill":
+        if self.args.how != "move":
             first.kill_everything()
         began = time.monotonic()
         self.network.move_to(2)
@@ -414,13 +472,27 @@ class Run:
             self.tally.failures.append("the second node does not act for the address")
         self.seen["seconds_to_active"] = round(time.monotonic() - began, 2)
 
+    def bring_back(self) -> None:
+        """The first node is started again, with the tables it had, and gets the address back."""
+        first = self.nodes[0]
+        first.start(30.0)
+        if not wait_until(first.is_whole, 20.0, 0.1):
+            self.tally.failures.append("the first node does not come back")
+        self.network.move_to(1)
+        if not wait_until(first.is_active, 10.0):
+            self.tally.failures.append("the first node does not act for the address")
+
 
 def endings(run: Run) -> dict[str, Any]:
-    """What is left on the second node, and whether each call has its one record there."""
+    """What is left on the second node, and whether each call has its one record on one of them."""
     second = run.nodes[1]
-    wait_until(lambda: len(second.records()) >= len(run.calls), 20.0, 0.25)
+
+    def records() -> list[dict[str, Any]]:
+        return [line for node in run.nodes for line in node.records()]
+
+    wait_until(lambda: len(records()) >= len(run.calls), 20.0, 0.25)
     time.sleep(0.5)  # for one too many
-    lines = [line for node in run.nodes for line in node.records()]
+    lines = records()
     by_call = Counter(line["call_id"] for line in lines)
     told = {line["call_id"]: (line["reason"], line["code"]) for line in lines}
     wrong = [
@@ -453,7 +525,7 @@ def perform(args: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], boo
             found = endings(run)
             check = second.table_check()
             logs = first.log + second.log
-    before, after = run.seen["before"], run.seen["after"][2]
+    before = run.seen["before"]
     report = {
         "seed": args.seed,
         "how": args.how,
@@ -470,7 +542,10 @@ def perform(args: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], boo
         "failure_count": len(run.tally.failures),
     }
     same = before[1] == before[2] and before[1]["profile"] == args.calls
-    counted = after["profile"] == after["dialogs"] == after["active"] == run.seen["live"]
+    counted = all(
+        one["profile"] == one["dialogs"] == one["active"] == run.seen["live"]
+        for one in run.seen["after"].values()
+    )
     left = found["left"]
     nothing_left = not (left["dialogs"] or left["active"] or left["early"] or left["profile"])
     good = (
@@ -493,7 +568,7 @@ def arguments(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=200)
     parser.add_argument("--rate", type=float, default=60.0, help="new calls per second")
-    parser.add_argument("--how", choices=("kill", "move"), default="kill")
+    parser.add_argument("--how", choices=("kill", "move", "return"), default="kill")
     parser.add_argument("--lifetime", type=int, default=30, help="of calls nobody ends, seconds")
     parser.add_argument("--pause", type=float, default=0.5, help="seconds before the failover")
     parser.add_argument("--seed", type=int, default=int(time.time()))

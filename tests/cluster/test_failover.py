@@ -13,9 +13,9 @@ ROOT = Path(__file__).parent.parent.parent
 NOT_PERMITTED = 2
 
 
-@pytest.mark.parametrize("how", ["kill", "move"])
+@pytest.mark.parametrize("how", ["kill", "move", "return"])
 def test_every_call_comes_to_its_end(how: str) -> None:
-    words = ["--calls", "12", "--lifetime", "12", "--how", how, "--seed", "1"]
+    words = ["--calls", "15", "--lifetime", "12", "--how", how, "--seed", "1"]
     done = subprocess.run(
         [sys.executable, "-m", "loadtests.failover", *words],
         cwd=ROOT,
@@ -28,4 +28,4 @@ def test_every_call_comes_to_its_end(how: str) -> None:
         pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
-    assert report["records"] == report["answered"] + report["cancelled"] == 12
+    assert report["records"] == report["answered"] + report["cancelled"] == 15
