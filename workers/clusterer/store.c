@@ -8520,7 +8520,7 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
  * 
  * ATTEMPTS = 64  # a peer's change should not lose to a busy phone             # <<<<<<<<<<<<<<
  * CURSOR_BITS = 40  # of a cursor; above them is the number of the table
- * CURSOR_MASK = (1 << CURSOR_BITS) - 1
+ * CURSOR_MASK = 0xFF_FFFF_FFFF  # 1 << 40 would be reckoned with as a C int
 */
   __pyx_v_7workers_9clusterer_5store_ATTEMPTS = 64;
 
@@ -8528,7 +8528,7 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
  * 
  * ATTEMPTS = 64  # a peer's change should not lose to a busy phone
  * CURSOR_BITS = 40  # of a cursor; above them is the number of the table             # <<<<<<<<<<<<<<
- * CURSOR_MASK = (1 << CURSOR_BITS) - 1
+ * CURSOR_MASK = 0xFF_FFFF_FFFF  # 1 << 40 would be reckoned with as a C int
  * 
 */
   __pyx_v_7workers_9clusterer_5store_CURSOR_BITS = 40;
@@ -8536,11 +8536,11 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
   /* "workers/clusterer/store.py":21
  * ATTEMPTS = 64  # a peer's change should not lose to a busy phone
  * CURSOR_BITS = 40  # of a cursor; above them is the number of the table
- * CURSOR_MASK = (1 << CURSOR_BITS) - 1             # <<<<<<<<<<<<<<
+ * CURSOR_MASK = 0xFF_FFFF_FFFF  # 1 << 40 would be reckoned with as a C int             # <<<<<<<<<<<<<<
  * 
  * 
 */
-  __pyx_v_7workers_9clusterer_5store_CURSOR_MASK = ((1 << __pyx_v_7workers_9clusterer_5store_CURSOR_BITS) - 1);
+  __pyx_v_7workers_9clusterer_5store_CURSOR_MASK = 0xFFFFFFFFFF;
 
   /* "workers/clusterer/store.py":115
  * 
