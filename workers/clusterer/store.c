@@ -3340,7 +3340,7 @@ namespace {
     __Pyx_CachedCFunction __pyx_umethod_PyDict_Type_items;
     __Pyx_CachedCFunction __pyx_umethod_PyDict_Type_pop;
     __Pyx_CachedCFunction __pyx_umethod_PyDict_Type_values;
-    PyObject *__pyx_string_tab[82];
+    PyObject *__pyx_string_tab[83];
     PyObject *__pyx_number_tab[2];
 /* #### Code section: module_state_contents ### */
 /* PyFrozenDict.module_state_decls */
@@ -3394,73 +3394,74 @@ static __pyx_mstatetype * const __pyx_mstate_global = &__pyx_mstate_global_stati
 #define __pyx_n_u_ChangeRing __pyx_string_tab[12]
 #define __pyx_n_u_Child __pyx_string_tab[13]
 #define __pyx_n_u_Collection __pyx_string_tab[14]
-#define __pyx_n_u_Form __pyx_string_tab[15]
-#define __pyx_n_u_Horizon __pyx_string_tab[16]
-#define __pyx_n_u_LocationAdapter __pyx_string_tab[17]
-#define __pyx_n_u_LockTimeout __pyx_string_tab[18]
-#define __pyx_n_u_Record __pyx_string_tab[19]
-#define __pyx_n_u_TableStore __pyx_string_tab[20]
-#define __pyx_n_u_Pyx_PyDict_NextRef __pyx_string_tab[21]
-#define __pyx_n_u_dict __pyx_string_tab[22]
-#define __pyx_n_u_getstate __pyx_string_tab[23]
-#define __pyx_n_u_main __pyx_string_tab[24]
-#define __pyx_n_u_module __pyx_string_tab[25]
-#define __pyx_n_u_name __pyx_string_tab[26]
-#define __pyx_n_u_new __pyx_string_tab[27]
-#define __pyx_n_u_pyx_capi __pyx_string_tab[28]
-#define __pyx_n_u_pyx_checksum __pyx_string_tab[29]
-#define __pyx_n_u_pyx_state __pyx_string_tab[30]
-#define __pyx_n_u_pyx_type __pyx_string_tab[31]
-#define __pyx_n_u_pyx_unpickle_TableStore __pyx_string_tab[32]
-#define __pyx_n_u_pyx_vtable __pyx_string_tab[33]
-#define __pyx_n_u_qualname __pyx_string_tab[34]
-#define __pyx_n_u_reduce __pyx_string_tab[35]
-#define __pyx_n_u_reduce_cython __pyx_string_tab[36]
-#define __pyx_n_u_reduce_ex __pyx_string_tab[37]
-#define __pyx_n_u_set_name __pyx_string_tab[38]
-#define __pyx_n_u_setstate __pyx_string_tab[39]
-#define __pyx_n_u_setstate_cython __pyx_string_tab[40]
-#define __pyx_n_u_test __pyx_string_tab[41]
-#define __pyx_n_u_adapters __pyx_string_tab[42]
-#define __pyx_n_u_body __pyx_string_tab[43]
-#define __pyx_n_u_changes __pyx_string_tab[44]
-#define __pyx_n_u_child __pyx_string_tab[45]
-#define __pyx_n_u_cline_in_traceback __pyx_string_tab[46]
-#define __pyx_n_u_collections_abc __pyx_string_tab[47]
-#define __pyx_n_u_contents __pyx_string_tab[48]
-#define __pyx_n_u_cursor __pyx_string_tab[49]
-#define __pyx_n_u_form __pyx_string_tab[50]
-#define __pyx_n_u_head __pyx_string_tab[51]
-#define __pyx_n_u_horizon __pyx_string_tab[52]
-#define __pyx_n_u_items __pyx_string_tab[53]
-#define __pyx_n_u_joined __pyx_string_tab[54]
-#define __pyx_n_u_key __pyx_string_tab[55]
-#define __pyx_n_u_limit __pyx_string_tab[56]
-#define __pyx_n_u_location __pyx_string_tab[57]
-#define __pyx_n_u_now __pyx_string_tab[58]
-#define __pyx_n_u_open_store __pyx_string_tab[59]
-#define __pyx_n_u_pop __pyx_string_tab[60]
-#define __pyx_n_u_proxy_cluster_store __pyx_string_tab[61]
-#define __pyx_n_u_proxy_errors __pyx_string_tab[62]
-#define __pyx_n_u_proxy_shm_change_reader __pyx_string_tab[63]
-#define __pyx_n_u_proxy_shm_changes __pyx_string_tab[64]
-#define __pyx_n_u_setdefault __pyx_string_tab[65]
-#define __pyx_n_u_table __pyx_string_tab[66]
-#define __pyx_n_u_table_id __pyx_string_tab[67]
-#define __pyx_n_u_tables __pyx_string_tab[68]
-#define __pyx_n_u_update __pyx_string_tab[69]
-#define __pyx_n_u_values __pyx_string_tab[70]
-#define __pyx_n_u_workers_child __pyx_string_tab[71]
-#define __pyx_n_u_workers_clusterer_adapter __pyx_string_tab[72]
-#define __pyx_n_u_workers_clusterer_location __pyx_string_tab[73]
-#define __pyx_n_u_workers_clusterer_store __pyx_string_tab[74]
-#define __pyx_kp_b_PY_LONG_LONG_int__PATIENCE_MS__O __pyx_string_tab[75]
-#define __pyx_kp_b_PY_LONG_LONG_int_CURSOR_MASK_ATT __pyx_string_tab[76]
-#define __pyx_kp_b_int_size_t_uint32_t_unsigned_PY __pyx_string_tab[77]
-#define __pyx_kp_b_int_size_t_uint32_t_uint64_t_uns __pyx_string_tab[78]
-#define __pyx_kp_b_int_size_t_uint32_t_unsigned_PY_2 __pyx_string_tab[79]
-#define __pyx_kp_b_size_t_uint32_t_unsigned_PY_LONG __pyx_string_tab[80]
-#define __pyx_kp_b_uint64_t_PyObject_uint64_t_int __pyx_string_tab[81]
+#define __pyx_n_u_Current __pyx_string_tab[15]
+#define __pyx_n_u_Form __pyx_string_tab[16]
+#define __pyx_n_u_Horizon __pyx_string_tab[17]
+#define __pyx_n_u_LocationAdapter __pyx_string_tab[18]
+#define __pyx_n_u_LockTimeout __pyx_string_tab[19]
+#define __pyx_n_u_Record __pyx_string_tab[20]
+#define __pyx_n_u_TableStore __pyx_string_tab[21]
+#define __pyx_n_u_Pyx_PyDict_NextRef __pyx_string_tab[22]
+#define __pyx_n_u_dict __pyx_string_tab[23]
+#define __pyx_n_u_getstate __pyx_string_tab[24]
+#define __pyx_n_u_main __pyx_string_tab[25]
+#define __pyx_n_u_module __pyx_string_tab[26]
+#define __pyx_n_u_name __pyx_string_tab[27]
+#define __pyx_n_u_new __pyx_string_tab[28]
+#define __pyx_n_u_pyx_capi __pyx_string_tab[29]
+#define __pyx_n_u_pyx_checksum __pyx_string_tab[30]
+#define __pyx_n_u_pyx_state __pyx_string_tab[31]
+#define __pyx_n_u_pyx_type __pyx_string_tab[32]
+#define __pyx_n_u_pyx_unpickle_TableStore __pyx_string_tab[33]
+#define __pyx_n_u_pyx_vtable __pyx_string_tab[34]
+#define __pyx_n_u_qualname __pyx_string_tab[35]
+#define __pyx_n_u_reduce __pyx_string_tab[36]
+#define __pyx_n_u_reduce_cython __pyx_string_tab[37]
+#define __pyx_n_u_reduce_ex __pyx_string_tab[38]
+#define __pyx_n_u_set_name __pyx_string_tab[39]
+#define __pyx_n_u_setstate __pyx_string_tab[40]
+#define __pyx_n_u_setstate_cython __pyx_string_tab[41]
+#define __pyx_n_u_test __pyx_string_tab[42]
+#define __pyx_n_u_adapters __pyx_string_tab[43]
+#define __pyx_n_u_body __pyx_string_tab[44]
+#define __pyx_n_u_changes __pyx_string_tab[45]
+#define __pyx_n_u_child __pyx_string_tab[46]
+#define __pyx_n_u_cline_in_traceback __pyx_string_tab[47]
+#define __pyx_n_u_collections_abc __pyx_string_tab[48]
+#define __pyx_n_u_contents __pyx_string_tab[49]
+#define __pyx_n_u_cursor __pyx_string_tab[50]
+#define __pyx_n_u_form __pyx_string_tab[51]
+#define __pyx_n_u_head __pyx_string_tab[52]
+#define __pyx_n_u_horizon __pyx_string_tab[53]
+#define __pyx_n_u_items __pyx_string_tab[54]
+#define __pyx_n_u_joined __pyx_string_tab[55]
+#define __pyx_n_u_key __pyx_string_tab[56]
+#define __pyx_n_u_limit __pyx_string_tab[57]
+#define __pyx_n_u_location __pyx_string_tab[58]
+#define __pyx_n_u_now __pyx_string_tab[59]
+#define __pyx_n_u_open_store __pyx_string_tab[60]
+#define __pyx_n_u_pop __pyx_string_tab[61]
+#define __pyx_n_u_proxy_cluster_store __pyx_string_tab[62]
+#define __pyx_n_u_proxy_errors __pyx_string_tab[63]
+#define __pyx_n_u_proxy_shm_change_reader __pyx_string_tab[64]
+#define __pyx_n_u_proxy_shm_changes __pyx_string_tab[65]
+#define __pyx_n_u_setdefault __pyx_string_tab[66]
+#define __pyx_n_u_table __pyx_string_tab[67]
+#define __pyx_n_u_table_id __pyx_string_tab[68]
+#define __pyx_n_u_tables __pyx_string_tab[69]
+#define __pyx_n_u_update __pyx_string_tab[70]
+#define __pyx_n_u_values __pyx_string_tab[71]
+#define __pyx_n_u_workers_child __pyx_string_tab[72]
+#define __pyx_n_u_workers_clusterer_adapter __pyx_string_tab[73]
+#define __pyx_n_u_workers_clusterer_location __pyx_string_tab[74]
+#define __pyx_n_u_workers_clusterer_store __pyx_string_tab[75]
+#define __pyx_kp_b_PY_LONG_LONG_int__PATIENCE_MS__O __pyx_string_tab[76]
+#define __pyx_kp_b_PY_LONG_LONG_int_CURSOR_MASK_ATT __pyx_string_tab[77]
+#define __pyx_kp_b_int_size_t_uint32_t_unsigned_PY __pyx_string_tab[78]
+#define __pyx_kp_b_int_size_t_uint32_t_uint64_t_uns __pyx_string_tab[79]
+#define __pyx_kp_b_int_size_t_uint32_t_unsigned_PY_2 __pyx_string_tab[80]
+#define __pyx_kp_b_size_t_uint32_t_unsigned_PY_LONG __pyx_string_tab[81]
+#define __pyx_kp_b_uint64_t_PyObject_uint64_t_int __pyx_string_tab[82]
 #define __pyx_int_0 __pyx_number_tab[0]
 #define __pyx_int_160075733 __pyx_number_tab[1]
 /* #### Code section: module_state_clear ### */
@@ -3490,7 +3491,7 @@ static CYTHON_SMALL_CODE int __pyx_m_clear(PyObject *m) {
   Py_CLEAR(clear_module_state->__pyx_umethod_PyDict_Type_items.method);
   Py_CLEAR(clear_module_state->__pyx_umethod_PyDict_Type_pop.method);
   Py_CLEAR(clear_module_state->__pyx_umethod_PyDict_Type_values.method);
-  for (int i=0; i<82; ++i) { Py_CLEAR(clear_module_state->__pyx_string_tab[i]); }
+  for (int i=0; i<83; ++i) { Py_CLEAR(clear_module_state->__pyx_string_tab[i]); }
   for (int i=0; i<2; ++i) { Py_CLEAR(clear_module_state->__pyx_number_tab[i]); }
 /* #### Code section: module_state_clear_contents ### */
 /* #### Code section: module_state_clear_end ### */
@@ -3521,7 +3522,7 @@ static CYTHON_SMALL_CODE int __pyx_m_traverse(PyObject *m, visitproc visit, void
   Py_VISIT(traverse_module_state->__pyx_umethod_PyDict_Type_items.method);
   Py_VISIT(traverse_module_state->__pyx_umethod_PyDict_Type_pop.method);
   Py_VISIT(traverse_module_state->__pyx_umethod_PyDict_Type_values.method);
-  for (int i=0; i<82; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_string_tab[i]); }
+  for (int i=0; i<83; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_string_tab[i]); }
   for (int i=0; i<2; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_number_tab[i]); }
 /* #### Code section: module_state_traverse_contents ### */
 /* #### Code section: module_state_traverse_end ### */
@@ -4000,7 +4001,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_6at_end___get_
  *         """Whether there is no note to read."""
  *         return self._reader.position == self._reader.ring.head             # <<<<<<<<<<<<<<
  * 
- *     def take(self, limit: int, now: int) -> list[tuple[int, bytes]] | None:
+ *     def take(self, limit: int, now: int) -> list[Current] | None:
 */
   __pyx_t_1 = __Pyx_PyLong_From_uint64_t(__pyx_v_self->_reader->position); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 41, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
@@ -4044,8 +4045,8 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_6at_end___get_
 /* "workers/clusterer/store.py":43
  *         return self._reader.position == self._reader.ring.head
  * 
- *     def take(self, limit: int, now: int) -> list[tuple[int, bytes]] | None:             # <<<<<<<<<<<<<<
- *         """The next changes that others have made; None when all must be read again.
+ *     def take(self, limit: int, now: int) -> list[Current] | None:             # <<<<<<<<<<<<<<
+ *         """What others have changed next, as it is now; None when all must be read again.
  * 
 */
 
@@ -4059,9 +4060,12 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
 static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __pyx_obj_7workers_9clusterer_5store_TableStore *__pyx_v_self, Py_ssize_t __pyx_v_limit, PY_LONG_LONG __pyx_v_now, CYTHON_UNUSED int __pyx_skip_dispatch) {
   struct __pyx_obj_5proxy_3shm_13change_reader_ChangeReader *__pyx_v_reader = 0;
   PyObject *__pyx_v_found = 0;
+  PyObject *__pyx_v_seen = 0;
   Py_ssize_t __pyx_v_wanted;
   PyObject *__pyx_v_changes = 0;
   struct __pyx_obj_5proxy_3shm_13change_reader_Change *__pyx_v_change = 0;
+  PyObject *__pyx_v_note = 0;
+  PyObject *__pyx_v_body = 0;
   PyObject *__pyx_r = NULL;
   __Pyx_RefNannyDeclarations
   PyObject *__pyx_t_1 = NULL;
@@ -4080,8 +4084,8 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
  *         So it must when a writer has died: what it may have removed has no note.
  *         """
  *         reader = self._reader             # <<<<<<<<<<<<<<
- *         found: list[tuple[int, bytes]] = []
- *         while len(found) < limit:
+ *         found: list[Current] = []
+ *         seen: set[tuple[int, bytes]] = set()
 */
   __pyx_t_1 = ((PyObject *)__pyx_v_self->_reader);
   __Pyx_INCREF(__pyx_t_1);
@@ -4091,9 +4095,9 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
   /* "workers/clusterer/store.py":49
  *         """
  *         reader = self._reader
- *         found: list[tuple[int, bytes]] = []             # <<<<<<<<<<<<<<
+ *         found: list[Current] = []             # <<<<<<<<<<<<<<
+ *         seen: set[tuple[int, bytes]] = set()
  *         while len(found) < limit:
- *             wanted = limit - len(found)
 */
   __pyx_t_1 = PyList_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 49, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
@@ -4102,43 +4106,55 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 
   /* "workers/clusterer/store.py":50
  *         reader = self._reader
- *         found: list[tuple[int, bytes]] = []
+ *         found: list[Current] = []
+ *         seen: set[tuple[int, bytes]] = set()             # <<<<<<<<<<<<<<
+ *         while len(found) < limit:
+ *             wanted = limit - len(found)
+*/
+  __pyx_t_1 = PySet_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 50, __pyx_L1_error)
+  __Pyx_GOTREF(__pyx_t_1);
+  __pyx_v_seen = ((PyObject*)__pyx_t_1);
+  __pyx_t_1 = 0;
+
+  /* "workers/clusterer/store.py":51
+ *         found: list[Current] = []
+ *         seen: set[tuple[int, bytes]] = set()
  *         while len(found) < limit:             # <<<<<<<<<<<<<<
  *             wanted = limit - len(found)
  *             changes = reader.take(wanted, now)
 */
   while (1) {
-    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_found); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 50, __pyx_L1_error)
+    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_found); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 51, __pyx_L1_error)
     __pyx_t_3 = (__pyx_t_2 < __pyx_v_limit);
 
 
 
     if (!__pyx_t_3) break;
 
-    /* "workers/clusterer/store.py":51
- *         found: list[tuple[int, bytes]] = []
+    /* "workers/clusterer/store.py":52
+ *         seen: set[tuple[int, bytes]] = set()
  *         while len(found) < limit:
  *             wanted = limit - len(found)             # <<<<<<<<<<<<<<
  *             changes = reader.take(wanted, now)
  *             for change in changes:
 */
-    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_found); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 51, __pyx_L1_error)
+    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_found); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 52, __pyx_L1_error)
     __pyx_v_wanted = (__pyx_v_limit - __pyx_t_2);
 
 
-    /* "workers/clusterer/store.py":52
+    /* "workers/clusterer/store.py":53
  *         while len(found) < limit:
  *             wanted = limit - len(found)
  *             changes = reader.take(wanted, now)             # <<<<<<<<<<<<<<
  *             for change in changes:
  *                 if change.table not in self.adapters:
 */
-    __pyx_t_1 = ((struct __pyx_vtabstruct_5proxy_3shm_13change_reader_ChangeReader *)__pyx_v_reader->__pyx_vtab)->take(__pyx_v_reader, __pyx_v_wanted, __pyx_v_now, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 52, __pyx_L1_error)
+    __pyx_t_1 = ((struct __pyx_vtabstruct_5proxy_3shm_13change_reader_ChangeReader *)__pyx_v_reader->__pyx_vtab)->take(__pyx_v_reader, __pyx_v_wanted, __pyx_v_now, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 53, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_1);
     __Pyx_XDECREF_SET(__pyx_v_changes, ((PyObject*)__pyx_t_1));
     __pyx_t_1 = 0;
 
-    /* "workers/clusterer/store.py":53
+    /* "workers/clusterer/store.py":54
  *             wanted = limit - len(found)
  *             changes = reader.take(wanted, now)
  *             for change in changes:             # <<<<<<<<<<<<<<
@@ -4147,7 +4163,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
     if (unlikely(__pyx_v_changes == Py_None)) {
       PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not iterable");
-      __PYX_ERR(0, 53, __pyx_L1_error)
+      __PYX_ERR(0, 54, __pyx_L1_error)
     }
     __pyx_t_1 = __pyx_v_changes; __Pyx_INCREF(__pyx_t_1);
     __pyx_t_2 = 0;
@@ -4155,37 +4171,37 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
       {
         Py_ssize_t __pyx_temp = __Pyx_PyList_GET_SIZE(__pyx_t_1);
         #if !CYTHON_ASSUME_SAFE_SIZE
-        if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 53, __pyx_L1_error)
+        if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 54, __pyx_L1_error)
         #endif
         if (__pyx_t_2 >= __pyx_temp) break;
       }
       __pyx_t_4 = __Pyx_PyList_GET_ITEM_REF(__pyx_t_1, __pyx_t_2, __Pyx_ReferenceSharing_OwnStrongReference);
       ++__pyx_t_2;
-      if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 53, __pyx_L1_error)
+      if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 54, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
-      if (!(likely(((__pyx_t_4) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_4, __pyx_mstate_global->__pyx_ptype_5proxy_3shm_13change_reader_Change))))) __PYX_ERR(0, 53, __pyx_L1_error)
+      if (!(likely(((__pyx_t_4) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_4, __pyx_mstate_global->__pyx_ptype_5proxy_3shm_13change_reader_Change))))) __PYX_ERR(0, 54, __pyx_L1_error)
       __Pyx_XDECREF_SET(__pyx_v_change, ((struct __pyx_obj_5proxy_3shm_13change_reader_Change *)__pyx_t_4));
       __pyx_t_4 = 0;
 
-      /* "workers/clusterer/store.py":54
+      /* "workers/clusterer/store.py":55
  *             changes = reader.take(wanted, now)
  *             for change in changes:
  *                 if change.table not in self.adapters:             # <<<<<<<<<<<<<<
  *                     continue
  *                 if change.stripe >= 0:
 */
-      __pyx_t_4 = __Pyx_PyLong_From_int(__pyx_v_change->table); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 54, __pyx_L1_error)
+      __pyx_t_4 = __Pyx_PyLong_From_int(__pyx_v_change->table); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 55, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
       if (unlikely(__pyx_v_self->adapters == Py_None)) {
         PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not iterable");
-        __PYX_ERR(0, 54, __pyx_L1_error)
+        __PYX_ERR(0, 55, __pyx_L1_error)
       }
-      __pyx_t_3 = (__Pyx_PyDict_ContainsTF(__pyx_t_4, __pyx_v_self->adapters, Py_NE)); if (unlikely((__pyx_t_3 < 0))) __PYX_ERR(0, 54, __pyx_L1_error)
+      __pyx_t_3 = (__Pyx_PyDict_ContainsTF(__pyx_t_4, __pyx_v_self->adapters, Py_NE)); if (unlikely((__pyx_t_3 < 0))) __PYX_ERR(0, 55, __pyx_L1_error)
       __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
       if (__pyx_t_3) {
 
 
-        /* "workers/clusterer/store.py":55
+        /* "workers/clusterer/store.py":56
  *             for change in changes:
  *                 if change.table not in self.adapters:
  *                     continue             # <<<<<<<<<<<<<<
@@ -4194,7 +4210,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
         goto __pyx_L5_continue;
 
-        /* "workers/clusterer/store.py":54
+        /* "workers/clusterer/store.py":55
  *             changes = reader.take(wanted, now)
  *             for change in changes:
  *                 if change.table not in self.adapters:             # <<<<<<<<<<<<<<
@@ -4203,7 +4219,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
       }
 
-      /* "workers/clusterer/store.py":56
+      /* "workers/clusterer/store.py":57
  *                 if change.table not in self.adapters:
  *                     continue
  *                 if change.stripe >= 0:             # <<<<<<<<<<<<<<
@@ -4215,18 +4231,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
       if (__pyx_t_3) {
 
 
-        /* "workers/clusterer/store.py":57
+        /* "workers/clusterer/store.py":58
  *                     continue
  *                 if change.stripe >= 0:
  *                     self._resume()             # <<<<<<<<<<<<<<
  *                     return None
  *                 if self._own and change.ends in self._own:
 */
-        __pyx_t_4 = __pyx_f_7workers_9clusterer_5store_10TableStore__resume(__pyx_v_self); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 57, __pyx_L1_error)
+        __pyx_t_4 = __pyx_f_7workers_9clusterer_5store_10TableStore__resume(__pyx_v_self); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 58, __pyx_L1_error)
         __Pyx_GOTREF(__pyx_t_4);
         __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
 
-        /* "workers/clusterer/store.py":58
+        /* "workers/clusterer/store.py":59
  *                 if change.stripe >= 0:
  *                     self._resume()
  *                     return None             # <<<<<<<<<<<<<<
@@ -4244,7 +4260,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
         __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
         goto __pyx_L0;
 
-        /* "workers/clusterer/store.py":56
+        /* "workers/clusterer/store.py":57
  *                 if change.table not in self.adapters:
  *                     continue
  *                 if change.stripe >= 0:             # <<<<<<<<<<<<<<
@@ -4253,18 +4269,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
       }
 
-      /* "workers/clusterer/store.py":59
+      /* "workers/clusterer/store.py":60
  *                     self._resume()
  *                     return None
  *                 if self._own and change.ends in self._own:             # <<<<<<<<<<<<<<
  *                     self._own.discard(change.ends)
- *                 else:
+ *                     continue
 */
       if (__pyx_v_self->_own == Py_None) __pyx_t_5 = 0;
       else
       {
         Py_ssize_t __pyx_temp = __Pyx_PySet_GET_SIZE(__pyx_v_self->_own);
-        if (unlikely(((!CYTHON_ASSUME_SAFE_SIZE) && __pyx_temp < 0))) __PYX_ERR(0, 59, __pyx_L1_error)
+        if (unlikely(((!CYTHON_ASSUME_SAFE_SIZE) && __pyx_temp < 0))) __PYX_ERR(0, 60, __pyx_L1_error)
         __pyx_t_5 = (__pyx_temp != 0);
       }
 
@@ -4276,13 +4292,13 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 
         goto __pyx_L10_bool_binop_done;
       }
-      __pyx_t_4 = __Pyx_PyLong_From_uint64_t(__pyx_v_change->ends); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 59, __pyx_L1_error)
+      __pyx_t_4 = __Pyx_PyLong_From_uint64_t(__pyx_v_change->ends); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 60, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
       if (unlikely(__pyx_v_self->_own == Py_None)) {
         PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not iterable");
-        __PYX_ERR(0, 59, __pyx_L1_error)
+        __PYX_ERR(0, 60, __pyx_L1_error)
       }
-      __pyx_t_5 = (__Pyx_PySet_ContainsTF(__pyx_t_4, __pyx_v_self->_own, Py_EQ)); if (unlikely((__pyx_t_5 < 0))) __PYX_ERR(0, 59, __pyx_L1_error)
+      __pyx_t_5 = (__Pyx_PySet_ContainsTF(__pyx_t_4, __pyx_v_self->_own, Py_EQ)); if (unlikely((__pyx_t_5 < 0))) __PYX_ERR(0, 60, __pyx_L1_error)
       __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
 
       __pyx_t_3 = __pyx_t_5;
@@ -4291,58 +4307,131 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
       if (__pyx_t_3) {
 
 
-        /* "workers/clusterer/store.py":60
+        /* "workers/clusterer/store.py":61
  *                     return None
  *                 if self._own and change.ends in self._own:
  *                     self._own.discard(change.ends)             # <<<<<<<<<<<<<<
- *                 else:
- *                     found.append((change.table, change.key))
+ *                     continue
+ *                 note = (change.table, change.key)
 */
         if (unlikely(__pyx_v_self->_own == Py_None)) {
           PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "discard");
-          __PYX_ERR(0, 60, __pyx_L1_error)
+          __PYX_ERR(0, 61, __pyx_L1_error)
         }
-        __pyx_t_4 = __Pyx_PyLong_From_uint64_t(__pyx_v_change->ends); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 60, __pyx_L1_error)
+        __pyx_t_4 = __Pyx_PyLong_From_uint64_t(__pyx_v_change->ends); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 61, __pyx_L1_error)
         __Pyx_GOTREF(__pyx_t_4);
-        __pyx_t_6 = __Pyx_PySet_Discard(__pyx_v_self->_own, __pyx_t_4); if (unlikely(__pyx_t_6 == ((int)-1))) __PYX_ERR(0, 60, __pyx_L1_error)
+        __pyx_t_6 = __Pyx_PySet_Discard(__pyx_v_self->_own, __pyx_t_4); if (unlikely(__pyx_t_6 == ((int)-1))) __PYX_ERR(0, 61, __pyx_L1_error)
         __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
 
 
-        /* "workers/clusterer/store.py":59
+        /* "workers/clusterer/store.py":62
+ *                 if self._own and change.ends in self._own:
+ *                     self._own.discard(change.ends)
+ *                     continue             # <<<<<<<<<<<<<<
+ *                 note = (change.table, change.key)
+ *                 if note not in seen:
+*/
+        goto __pyx_L5_continue;
+
+        /* "workers/clusterer/store.py":60
  *                     self._resume()
  *                     return None
  *                 if self._own and change.ends in self._own:             # <<<<<<<<<<<<<<
  *                     self._own.discard(change.ends)
- *                 else:
+ *                     continue
 */
-        goto __pyx_L9;
       }
 
-      /* "workers/clusterer/store.py":62
+      /* "workers/clusterer/store.py":63
  *                     self._own.discard(change.ends)
- *                 else:
- *                     found.append((change.table, change.key))             # <<<<<<<<<<<<<<
+ *                     continue
+ *                 note = (change.table, change.key)             # <<<<<<<<<<<<<<
+ *                 if note not in seen:
+ *                     seen.add(note)
+*/
+      __pyx_t_4 = __Pyx_PyLong_From_int(__pyx_v_change->table); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 63, __pyx_L1_error)
+      __Pyx_GOTREF(__pyx_t_4);
+      __pyx_t_7 = PyTuple_New(2); if (unlikely(!__pyx_t_7)) __PYX_ERR(0, 63, __pyx_L1_error)
+      __Pyx_GOTREF(__pyx_t_7);
+      __Pyx_GIVEREF(__pyx_t_4);
+      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 0, __pyx_t_4) != (0)) __PYX_ERR(0, 63, __pyx_L1_error);
+      __Pyx_INCREF(__pyx_v_change->key);
+      __Pyx_GIVEREF(__pyx_v_change->key);
+      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 1, __pyx_v_change->key) != (0)) __PYX_ERR(0, 63, __pyx_L1_error);
+      __pyx_t_4 = 0;
+      __Pyx_XDECREF_SET(__pyx_v_note, ((PyObject*)__pyx_t_7));
+      __pyx_t_7 = 0;
+
+      /* "workers/clusterer/store.py":64
+ *                     continue
+ *                 note = (change.table, change.key)
+ *                 if note not in seen:             # <<<<<<<<<<<<<<
+ *                     seen.add(note)
+ *                     body = self.fetch(change.table, change.key)
+*/
+      __pyx_t_3 = (__Pyx_PySet_ContainsTF(__pyx_v_note, __pyx_v_seen, Py_NE)); if (unlikely((__pyx_t_3 < 0))) __PYX_ERR(0, 64, __pyx_L1_error)
+      if (__pyx_t_3) {
+
+
+        /* "workers/clusterer/store.py":65
+ *                 note = (change.table, change.key)
+ *                 if note not in seen:
+ *                     seen.add(note)             # <<<<<<<<<<<<<<
+ *                     body = self.fetch(change.table, change.key)
+ *                     found.append((change.table, change.key, body))
+*/
+        __pyx_t_6 = PySet_Add(__pyx_v_seen, __pyx_v_note); if (unlikely(__pyx_t_6 == ((int)-1))) __PYX_ERR(0, 65, __pyx_L1_error)
+
+
+        /* "workers/clusterer/store.py":66
+ *                 if note not in seen:
+ *                     seen.add(note)
+ *                     body = self.fetch(change.table, change.key)             # <<<<<<<<<<<<<<
+ *                     found.append((change.table, change.key, body))
+ *             if reader.overrun:
+*/
+        __pyx_t_7 = __pyx_v_change->key;
+        __Pyx_INCREF(__pyx_t_7);
+        __pyx_t_4 = __pyx_f_7workers_9clusterer_5store_10TableStore_fetch(__pyx_v_self, __pyx_v_change->table, ((PyObject*)__pyx_t_7), 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 66, __pyx_L1_error)
+        __Pyx_GOTREF(__pyx_t_4);
+        __Pyx_DECREF(__pyx_t_7); __pyx_t_7 = 0;
+        __Pyx_XDECREF_SET(__pyx_v_body, ((PyObject*)__pyx_t_4));
+        __pyx_t_4 = 0;
+
+        /* "workers/clusterer/store.py":67
+ *                     seen.add(note)
+ *                     body = self.fetch(change.table, change.key)
+ *                     found.append((change.table, change.key, body))             # <<<<<<<<<<<<<<
  *             if reader.overrun:
  *                 self._resume()
 */
-      /*else*/ {
-        __pyx_t_4 = __Pyx_PyLong_From_int(__pyx_v_change->table); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 62, __pyx_L1_error)
+        __pyx_t_4 = __Pyx_PyLong_From_int(__pyx_v_change->table); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 67, __pyx_L1_error)
         __Pyx_GOTREF(__pyx_t_4);
-        __pyx_t_7 = PyTuple_New(2); if (unlikely(!__pyx_t_7)) __PYX_ERR(0, 62, __pyx_L1_error)
+        __pyx_t_7 = PyTuple_New(3); if (unlikely(!__pyx_t_7)) __PYX_ERR(0, 67, __pyx_L1_error)
         __Pyx_GOTREF(__pyx_t_7);
         __Pyx_GIVEREF(__pyx_t_4);
-        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 0, __pyx_t_4) != (0)) __PYX_ERR(0, 62, __pyx_L1_error);
+        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 0, __pyx_t_4) != (0)) __PYX_ERR(0, 67, __pyx_L1_error);
         __Pyx_INCREF(__pyx_v_change->key);
         __Pyx_GIVEREF(__pyx_v_change->key);
-        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 1, __pyx_v_change->key) != (0)) __PYX_ERR(0, 62, __pyx_L1_error);
+        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 1, __pyx_v_change->key) != (0)) __PYX_ERR(0, 67, __pyx_L1_error);
+        __Pyx_INCREF(__pyx_v_body);
+        __Pyx_GIVEREF(__pyx_v_body);
+        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 2, __pyx_v_body) != (0)) __PYX_ERR(0, 67, __pyx_L1_error);
         __pyx_t_4 = 0;
-        __pyx_t_6 = __Pyx_PyList_Append(__pyx_v_found, __pyx_t_7); if (unlikely(__pyx_t_6 == ((int)-1))) __PYX_ERR(0, 62, __pyx_L1_error)
+        __pyx_t_6 = __Pyx_PyList_Append(__pyx_v_found, __pyx_t_7); if (unlikely(__pyx_t_6 == ((int)-1))) __PYX_ERR(0, 67, __pyx_L1_error)
         __Pyx_DECREF(__pyx_t_7); __pyx_t_7 = 0;
 
-      }
-      __pyx_L9:;
 
-      /* "workers/clusterer/store.py":53
+        /* "workers/clusterer/store.py":64
+ *                     continue
+ *                 note = (change.table, change.key)
+ *                 if note not in seen:             # <<<<<<<<<<<<<<
+ *                     seen.add(note)
+ *                     body = self.fetch(change.table, change.key)
+*/
+      }
+
+      /* "workers/clusterer/store.py":54
  *             wanted = limit - len(found)
  *             changes = reader.take(wanted, now)
  *             for change in changes:             # <<<<<<<<<<<<<<
@@ -4353,27 +4442,27 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
     }
     __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
 
-    /* "workers/clusterer/store.py":63
- *                 else:
- *                     found.append((change.table, change.key))
+    /* "workers/clusterer/store.py":68
+ *                     body = self.fetch(change.table, change.key)
+ *                     found.append((change.table, change.key, body))
  *             if reader.overrun:             # <<<<<<<<<<<<<<
  *                 self._resume()
  *                 return None
 */
     if (__pyx_v_reader->overrun) {
 
-      /* "workers/clusterer/store.py":64
- *                     found.append((change.table, change.key))
+      /* "workers/clusterer/store.py":69
+ *                     found.append((change.table, change.key, body))
  *             if reader.overrun:
  *                 self._resume()             # <<<<<<<<<<<<<<
  *                 return None
  *             if len(changes) < wanted:
 */
-      __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore__resume(__pyx_v_self); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 64, __pyx_L1_error)
+      __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore__resume(__pyx_v_self); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 69, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_1);
       __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
 
-      /* "workers/clusterer/store.py":65
+      /* "workers/clusterer/store.py":70
  *             if reader.overrun:
  *                 self._resume()
  *                 return None             # <<<<<<<<<<<<<<
@@ -4390,16 +4479,16 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
       }
       goto __pyx_L0;
 
-      /* "workers/clusterer/store.py":63
- *                 else:
- *                     found.append((change.table, change.key))
+      /* "workers/clusterer/store.py":68
+ *                     body = self.fetch(change.table, change.key)
+ *                     found.append((change.table, change.key, body))
  *             if reader.overrun:             # <<<<<<<<<<<<<<
  *                 self._resume()
  *                 return None
 */
     }
 
-    /* "workers/clusterer/store.py":66
+    /* "workers/clusterer/store.py":71
  *                 self._resume()
  *                 return None
  *             if len(changes) < wanted:             # <<<<<<<<<<<<<<
@@ -4408,16 +4497,16 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
     if (unlikely(__pyx_v_changes == Py_None)) {
       PyErr_SetString(PyExc_TypeError, "object of type \047NoneType\047 has no len()");
-      __PYX_ERR(0, 66, __pyx_L1_error)
+      __PYX_ERR(0, 71, __pyx_L1_error)
     }
-    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_changes); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 66, __pyx_L1_error)
+    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_changes); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 71, __pyx_L1_error)
     __pyx_t_3 = (__pyx_t_2 < __pyx_v_wanted);
 
 
     if (__pyx_t_3) {
 
 
-      /* "workers/clusterer/store.py":67
+      /* "workers/clusterer/store.py":72
  *                 return None
  *             if len(changes) < wanted:
  *                 break             # <<<<<<<<<<<<<<
@@ -4426,7 +4515,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
       goto __pyx_L4_break;
 
-      /* "workers/clusterer/store.py":66
+      /* "workers/clusterer/store.py":71
  *                 self._resume()
  *                 return None
  *             if len(changes) < wanted:             # <<<<<<<<<<<<<<
@@ -4437,7 +4526,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
   }
   __pyx_L4_break:;
 
-  /* "workers/clusterer/store.py":68
+  /* "workers/clusterer/store.py":73
  *             if len(changes) < wanted:
  *                 break
  *         return found             # <<<<<<<<<<<<<<
@@ -4458,8 +4547,8 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
   /* "workers/clusterer/store.py":43
  *         return self._reader.position == self._reader.ring.head
  * 
- *     def take(self, limit: int, now: int) -> list[tuple[int, bytes]] | None:             # <<<<<<<<<<<<<<
- *         """The next changes that others have made; None when all must be read again.
+ *     def take(self, limit: int, now: int) -> list[Current] | None:             # <<<<<<<<<<<<<<
+ *         """What others have changed next, as it is now; None when all must be read again.
  * 
 */
 
@@ -4473,9 +4562,12 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
   __pyx_L0:;
   __Pyx_XDECREF((PyObject *)__pyx_v_reader);
   __Pyx_XDECREF(__pyx_v_found);
+  __Pyx_XDECREF(__pyx_v_seen);
 
   __Pyx_XDECREF(__pyx_v_changes);
   __Pyx_XDECREF((PyObject *)__pyx_v_change);
+  __Pyx_XDECREF(__pyx_v_note);
+  __Pyx_XDECREF(__pyx_v_body);
   __Pyx_XGIVEREF(__pyx_r);
   __Pyx_RefNannyFinishContext();
   return __pyx_r;
@@ -4489,7 +4581,7 @@ PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
 PyObject *__pyx_args, PyObject *__pyx_kwds
 #endif
 ); /*proto*/
-PyDoc_STRVAR(__pyx_doc_7workers_9clusterer_5store_10TableStore_2take, "The next changes that others have made; None when all must be read again.\n\n        So it must when a writer has died: what it may have removed has no note.\n        ");
+PyDoc_STRVAR(__pyx_doc_7workers_9clusterer_5store_10TableStore_2take, "What others have changed next, as it is now; None when all must be read again.\n\n        So it must when a writer has died: what it may have removed has no note.\n        ");
 static PyObject *__pyx_pw_7workers_9clusterer_5store_10TableStore_3take(PyObject *__pyx_v_self, 
 #if CYTHON_VECTORCALL
 PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
@@ -4608,7 +4700,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_2take(struct _
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":70
+/* "workers/clusterer/store.py":75
  *         return found
  * 
  *     def _resume(self) -> None:             # <<<<<<<<<<<<<<
@@ -4626,18 +4718,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore__resume(struct 
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("_resume", 0);
 
-  /* "workers/clusterer/store.py":71
+  /* "workers/clusterer/store.py":76
  * 
  *     def _resume(self) -> None:
  *         self._reader.resume()             # <<<<<<<<<<<<<<
  *         self._own.clear()
  * 
 */
-  __pyx_t_1 = ((struct __pyx_vtabstruct_5proxy_3shm_13change_reader_ChangeReader *)__pyx_v_self->_reader->__pyx_vtab)->resume(__pyx_v_self->_reader, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 71, __pyx_L1_error)
+  __pyx_t_1 = ((struct __pyx_vtabstruct_5proxy_3shm_13change_reader_ChangeReader *)__pyx_v_self->_reader->__pyx_vtab)->resume(__pyx_v_self->_reader, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 76, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":72
+  /* "workers/clusterer/store.py":77
  *     def _resume(self) -> None:
  *         self._reader.resume()
  *         self._own.clear()             # <<<<<<<<<<<<<<
@@ -4646,12 +4738,12 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore__resume(struct 
 */
   if (unlikely(__pyx_v_self->_own == Py_None)) {
     PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "clear");
-    __PYX_ERR(0, 72, __pyx_L1_error)
+    __PYX_ERR(0, 77, __pyx_L1_error)
   }
-  __pyx_t_2 = PySet_Clear(__pyx_v_self->_own); if (unlikely(__pyx_t_2 == ((int)-1))) __PYX_ERR(0, 72, __pyx_L1_error)
+  __pyx_t_2 = PySet_Clear(__pyx_v_self->_own); if (unlikely(__pyx_t_2 == ((int)-1))) __PYX_ERR(0, 77, __pyx_L1_error)
 
 
-  /* "workers/clusterer/store.py":70
+  /* "workers/clusterer/store.py":75
  *         return found
  * 
  *     def _resume(self) -> None:             # <<<<<<<<<<<<<<
@@ -4672,7 +4764,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore__resume(struct 
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":74
+/* "workers/clusterer/store.py":79
  *         self._own.clear()
  * 
  *     def fetch(self, table: int, key: bytes) -> bytes | None:             # <<<<<<<<<<<<<<
@@ -4700,7 +4792,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_fetch(struct __
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("fetch", 0);
 
-  /* "workers/clusterer/store.py":76
+  /* "workers/clusterer/store.py":81
  *     def fetch(self, table: int, key: bytes) -> bytes | None:
  *         """The body of a record as it is now."""
  *         adapter = self.adapters[table]             # <<<<<<<<<<<<<<
@@ -4709,38 +4801,38 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_fetch(struct __
 */
   if (unlikely(__pyx_v_self->adapters == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 76, __pyx_L1_error)
+    __PYX_ERR(0, 81, __pyx_L1_error)
   }
-  __pyx_t_1 = __Pyx_PyLong_From_int(__pyx_v_table); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 76, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyLong_From_int(__pyx_v_table); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 81, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 76, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 81, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  if (!(likely(((__pyx_t_2) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_2, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 76, __pyx_L1_error)
+  if (!(likely(((__pyx_t_2) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_2, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 81, __pyx_L1_error)
   __pyx_v_adapter = ((struct __pyx_obj_7workers_9clusterer_7adapter_Adapter *)__pyx_t_2);
   __pyx_t_2 = 0;
 
-  /* "workers/clusterer/store.py":77
+  /* "workers/clusterer/store.py":82
  *         """The body of a record as it is now."""
  *         adapter = self.adapters[table]
  *         payload = adapter.table.snapshot(key)[0]             # <<<<<<<<<<<<<<
  *         return None if payload is None else adapter.body(key, payload)
  * 
 */
-  __pyx_t_2 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->snapshot(__pyx_v_adapter->table, __pyx_v_key, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 77, __pyx_L1_error)
+  __pyx_t_2 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->snapshot(__pyx_v_adapter->table, __pyx_v_key, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 82, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
   if (unlikely(__pyx_t_2 == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 77, __pyx_L1_error)
+    __PYX_ERR(0, 82, __pyx_L1_error)
   }
-  __pyx_t_1 = __Pyx_GetItemInt_Tuple(__pyx_t_2, 0, long, 1, __Pyx_PyLong_From_long, 0, 1, 1, __Pyx_ReferenceSharing_OwnStrongReference); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 77, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_GetItemInt_Tuple(__pyx_t_2, 0, long, 1, __Pyx_PyLong_From_long, 0, 1, 1, __Pyx_ReferenceSharing_OwnStrongReference); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 82, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 77, __pyx_L1_error)
+  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 82, __pyx_L1_error)
   __pyx_v_payload = ((PyObject*)__pyx_t_1);
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":78
+  /* "workers/clusterer/store.py":83
  *         adapter = self.adapters[table]
  *         payload = adapter.table.snapshot(key)[0]
  *         return None if payload is None else adapter.body(key, payload)             # <<<<<<<<<<<<<<
@@ -4752,13 +4844,13 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_fetch(struct __
     __Pyx_INCREF(Py_None);
     __pyx_t_1 = Py_None;
   } else {
-    __pyx_t_2 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 78, __pyx_L1_error)
+    __pyx_t_2 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 83, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_2);
     __pyx_t_1 = __pyx_t_2;
     __pyx_t_2 = 0;
   }
 
-  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 78, __pyx_L1_error)
+  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 83, __pyx_L1_error)
   {
     PyObject *__pyx_temp;
     {
@@ -4770,7 +4862,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_fetch(struct __
   __pyx_t_1 = 0;
   goto __pyx_L0;
 
-  /* "workers/clusterer/store.py":74
+  /* "workers/clusterer/store.py":79
  *         self._own.clear()
  * 
  *     def fetch(self, table: int, key: bytes) -> bytes | None:             # <<<<<<<<<<<<<<
@@ -4832,39 +4924,39 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_table,&__pyx_mstate_global->__pyx_n_u_key,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 74, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 79, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 74, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 79, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 74, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 79, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "fetch", 0) < (0)) __PYX_ERR(0, 74, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "fetch", 0) < (0)) __PYX_ERR(0, 79, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("fetch", 1, 2, 2, i); __PYX_ERR(0, 74, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("fetch", 1, 2, 2, i); __PYX_ERR(0, 79, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 74, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 79, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 74, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 79, __pyx_L3_error)
     }
-    __pyx_v_table = __Pyx_PyLong_As_int(values[0]); if (unlikely((__pyx_v_table == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 74, __pyx_L3_error)
+    __pyx_v_table = __Pyx_PyLong_As_int(values[0]); if (unlikely((__pyx_v_table == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 79, __pyx_L3_error)
     __pyx_v_key = ((PyObject*)values[1]);
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("fetch", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 74, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("fetch", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 79, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -4875,7 +4967,7 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   __Pyx_RefNannyFinishContext();
   return NULL;
   __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_key), (&PyBytes_Type), 1, "key", 1))) __PYX_ERR(0, 74, __pyx_L1_error)
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_key), (&PyBytes_Type), 1, "key", 1))) __PYX_ERR(0, 79, __pyx_L1_error)
   __pyx_r = __pyx_pf_7workers_9clusterer_5store_10TableStore_4fetch(((struct __pyx_obj_7workers_9clusterer_5store_TableStore *)__pyx_v_self), __pyx_v_table, __pyx_v_key);
 
   /* function exit code */
@@ -4904,7 +4996,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_4fetch(struct 
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("fetch", 0);
-  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_fetch(__pyx_v_self, __pyx_v_table, __pyx_v_key, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 74, __pyx_L1_error)
+  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_fetch(__pyx_v_self, __pyx_v_table, __pyx_v_key, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 79, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   {
     PyObject *__pyx_temp;
@@ -4928,7 +5020,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_4fetch(struct 
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":80
+/* "workers/clusterer/store.py":85
  *         return None if payload is None else adapter.body(key, payload)
  * 
  *     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:             # <<<<<<<<<<<<<<
@@ -4971,7 +5063,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("apply", 0);
 
-  /* "workers/clusterer/store.py":82
+  /* "workers/clusterer/store.py":87
  *     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:
  *         """Commit what the record here and `body` make together; None when that is nothing new."""
  *         adapter = self.adapters[table]             # <<<<<<<<<<<<<<
@@ -4980,18 +5072,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
 */
   if (unlikely(__pyx_v_self->adapters == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 82, __pyx_L1_error)
+    __PYX_ERR(0, 87, __pyx_L1_error)
   }
-  __pyx_t_1 = __Pyx_PyLong_From_int(__pyx_v_table); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 82, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyLong_From_int(__pyx_v_table); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 87, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 82, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 87, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  if (!(likely(((__pyx_t_2) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_2, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 82, __pyx_L1_error)
+  if (!(likely(((__pyx_t_2) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_2, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 87, __pyx_L1_error)
   __pyx_v_adapter = ((struct __pyx_obj_7workers_9clusterer_7adapter_Adapter *)__pyx_t_2);
   __pyx_t_2 = 0;
 
-  /* "workers/clusterer/store.py":83
+  /* "workers/clusterer/store.py":88
  *         """Commit what the record here and `body` make together; None when that is nothing new."""
  *         adapter = self.adapters[table]
  *         for _ in range(ATTEMPTS):             # <<<<<<<<<<<<<<
@@ -5005,14 +5097,14 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
   for (__pyx_t_5 = 0; __pyx_t_5 < __pyx_t_4; __pyx_t_5+=1) {
     __pyx_v__ = __pyx_t_5;
 
-    /* "workers/clusterer/store.py":84
+    /* "workers/clusterer/store.py":89
  *         adapter = self.adapters[table]
  *         for _ in range(ATTEMPTS):
  *             payload, stamp = adapter.table.snapshot(key)             # <<<<<<<<<<<<<<
  *             ours = None if payload is None else adapter.body(key, payload)
  *             merged = joined(adapter.form, ours, body, horizon)
 */
-    __pyx_t_2 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->snapshot(__pyx_v_adapter->table, __pyx_v_key, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 84, __pyx_L1_error)
+    __pyx_t_2 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->snapshot(__pyx_v_adapter->table, __pyx_v_key, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 89, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_2);
     if (likely(__pyx_t_2 != Py_None)) {
       PyObject* sequence = __pyx_t_2;
@@ -5020,7 +5112,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       if (unlikely(size != 2)) {
         if (size > 2) __Pyx_RaiseTooManyValuesError(2);
         else if (size >= 0) __Pyx_RaiseNeedMoreValuesError(size);
-        __PYX_ERR(0, 84, __pyx_L1_error)
+        __PYX_ERR(0, 89, __pyx_L1_error)
       }
       #if CYTHON_ASSUME_SAFE_MACROS && !CYTHON_AVOID_BORROWED_REFS
       __pyx_t_1 = PyTuple_GET_ITEM(sequence, 0);
@@ -5028,23 +5120,23 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       __pyx_t_6 = PyTuple_GET_ITEM(sequence, 1);
       __Pyx_INCREF(__pyx_t_6);
       #else
-      __pyx_t_1 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 84, __pyx_L1_error)
+      __pyx_t_1 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 89, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_1);
-      __pyx_t_6 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 84, __pyx_L1_error)
+      __pyx_t_6 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 89, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_6);
       #endif
       __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
     } else {
-      __Pyx_RaiseNoneNotIterableError(); __PYX_ERR(0, 84, __pyx_L1_error)
+      __Pyx_RaiseNoneNotIterableError(); __PYX_ERR(0, 89, __pyx_L1_error)
     }
-    if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 84, __pyx_L1_error)
-    __pyx_t_7 = __Pyx_PyLong_As_uint64_t(__pyx_t_6); if (unlikely((__pyx_t_7 == ((uint64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 84, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 89, __pyx_L1_error)
+    __pyx_t_7 = __Pyx_PyLong_As_uint64_t(__pyx_t_6); if (unlikely((__pyx_t_7 == ((uint64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 89, __pyx_L1_error)
     __Pyx_DECREF(__pyx_t_6); __pyx_t_6 = 0;
     __Pyx_XDECREF_SET(__pyx_v_payload, ((PyObject*)__pyx_t_1));
     __pyx_t_1 = 0;
     __pyx_v_stamp = __pyx_t_7;
 
-    /* "workers/clusterer/store.py":85
+    /* "workers/clusterer/store.py":90
  *         for _ in range(ATTEMPTS):
  *             payload, stamp = adapter.table.snapshot(key)
  *             ours = None if payload is None else adapter.body(key, payload)             # <<<<<<<<<<<<<<
@@ -5056,17 +5148,17 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       __Pyx_INCREF(Py_None);
       __pyx_t_2 = Py_None;
     } else {
-      __pyx_t_6 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 85, __pyx_L1_error)
+      __pyx_t_6 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 90, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_6);
       __pyx_t_2 = __pyx_t_6;
       __pyx_t_6 = 0;
     }
 
-    if (!(likely(PyBytes_CheckExact(__pyx_t_2))||((__pyx_t_2) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_2))) __PYX_ERR(0, 85, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_2))||((__pyx_t_2) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_2))) __PYX_ERR(0, 90, __pyx_L1_error)
     __Pyx_XDECREF_SET(__pyx_v_ours, ((PyObject*)__pyx_t_2));
     __pyx_t_2 = 0;
 
-    /* "workers/clusterer/store.py":86
+    /* "workers/clusterer/store.py":91
  *             payload, stamp = adapter.table.snapshot(key)
  *             ours = None if payload is None else adapter.body(key, payload)
  *             merged = joined(adapter.form, ours, body, horizon)             # <<<<<<<<<<<<<<
@@ -5074,7 +5166,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
  *                 return None
 */
     __pyx_t_6 = NULL;
-    __Pyx_GetModuleGlobalName(__pyx_t_1, __pyx_mstate_global->__pyx_n_u_joined); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 86, __pyx_L1_error)
+    __Pyx_GetModuleGlobalName(__pyx_t_1, __pyx_mstate_global->__pyx_n_u_joined); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 91, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_1);
     __pyx_t_9 = 1;
     #if CYTHON_UNPACK_METHODS
@@ -5093,14 +5185,14 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       __pyx_t_2 = __Pyx_PyObject_FastCall((PyObject*)__pyx_t_1, __pyx_callargs+__pyx_t_9, (5-__pyx_t_9) | (__pyx_t_9*__Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET));
       __Pyx_XDECREF(__pyx_t_6); __pyx_t_6 = 0;
       __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-      if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 86, __pyx_L1_error)
+      if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 91, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_2);
     }
-    if (!(likely(PyBytes_CheckExact(__pyx_t_2))||((__pyx_t_2) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_2))) __PYX_ERR(0, 86, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_2))||((__pyx_t_2) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_2))) __PYX_ERR(0, 91, __pyx_L1_error)
     __Pyx_XDECREF_SET(__pyx_v_merged, ((PyObject*)__pyx_t_2));
     __pyx_t_2 = 0;
 
-    /* "workers/clusterer/store.py":87
+    /* "workers/clusterer/store.py":92
  *             ours = None if payload is None else adapter.body(key, payload)
  *             merged = joined(adapter.form, ours, body, horizon)
  *             if merged is None:             # <<<<<<<<<<<<<<
@@ -5111,7 +5203,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
     if (__pyx_t_8) {
 
 
-      /* "workers/clusterer/store.py":88
+      /* "workers/clusterer/store.py":93
  *             merged = joined(adapter.form, ours, body, horizon)
  *             if merged is None:
  *                 return None             # <<<<<<<<<<<<<<
@@ -5128,7 +5220,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       }
       goto __pyx_L0;
 
-      /* "workers/clusterer/store.py":87
+      /* "workers/clusterer/store.py":92
  *             ours = None if payload is None else adapter.body(key, payload)
  *             merged = joined(adapter.form, ours, body, horizon)
  *             if merged is None:             # <<<<<<<<<<<<<<
@@ -5137,18 +5229,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
 */
     }
 
-    /* "workers/clusterer/store.py":89
+    /* "workers/clusterer/store.py":94
  *             if merged is None:
  *                 return None
  *             if adapter.commit(key, stamp, payload, merged):             # <<<<<<<<<<<<<<
  *                 self._own.add(adapter.table.changed_at)
  *                 return merged
 */
-    __pyx_t_8 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->commit(__pyx_v_adapter, __pyx_v_key, __pyx_v_stamp, __pyx_v_payload, __pyx_v_merged, 0); if (unlikely(__pyx_t_8 == ((int)-1))) __PYX_ERR(0, 89, __pyx_L1_error)
+    __pyx_t_8 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->commit(__pyx_v_adapter, __pyx_v_key, __pyx_v_stamp, __pyx_v_payload, __pyx_v_merged, 0); if (unlikely(__pyx_t_8 == ((int)-1))) __PYX_ERR(0, 94, __pyx_L1_error)
     if (__pyx_t_8) {
 
 
-      /* "workers/clusterer/store.py":90
+      /* "workers/clusterer/store.py":95
  *                 return None
  *             if adapter.commit(key, stamp, payload, merged):
  *                 self._own.add(adapter.table.changed_at)             # <<<<<<<<<<<<<<
@@ -5157,15 +5249,15 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
 */
       if (unlikely(__pyx_v_self->_own == Py_None)) {
         PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "add");
-        __PYX_ERR(0, 90, __pyx_L1_error)
+        __PYX_ERR(0, 95, __pyx_L1_error)
       }
-      __pyx_t_2 = __Pyx_PyLong_From_uint64_t(__pyx_v_adapter->table->__pyx_base.changed_at); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 90, __pyx_L1_error)
+      __pyx_t_2 = __Pyx_PyLong_From_uint64_t(__pyx_v_adapter->table->__pyx_base.changed_at); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 95, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_2);
-      __pyx_t_10 = PySet_Add(__pyx_v_self->_own, __pyx_t_2); if (unlikely(__pyx_t_10 == ((int)-1))) __PYX_ERR(0, 90, __pyx_L1_error)
+      __pyx_t_10 = PySet_Add(__pyx_v_self->_own, __pyx_t_2); if (unlikely(__pyx_t_10 == ((int)-1))) __PYX_ERR(0, 95, __pyx_L1_error)
       __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
 
-      /* "workers/clusterer/store.py":91
+      /* "workers/clusterer/store.py":96
  *             if adapter.commit(key, stamp, payload, merged):
  *                 self._own.add(adapter.table.changed_at)
  *                 return merged             # <<<<<<<<<<<<<<
@@ -5183,7 +5275,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       }
       goto __pyx_L0;
 
-      /* "workers/clusterer/store.py":89
+      /* "workers/clusterer/store.py":94
  *             if merged is None:
  *                 return None
  *             if adapter.commit(key, stamp, payload, merged):             # <<<<<<<<<<<<<<
@@ -5194,7 +5286,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
   }
 
 
-  /* "workers/clusterer/store.py":92
+  /* "workers/clusterer/store.py":97
  *                 self._own.add(adapter.table.changed_at)
  *                 return merged
  *         raise LockTimeout(f"the record of {key!r} is changing too fast to take a peer's")             # <<<<<<<<<<<<<<
@@ -5202,9 +5294,9 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
  *     def scan(self, cursor: int, limit: int) -> tuple[list[Record], int]:
 */
   __pyx_t_1 = NULL;
-  __Pyx_GetModuleGlobalName(__pyx_t_6, __pyx_mstate_global->__pyx_n_u_LockTimeout); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 92, __pyx_L1_error)
+  __Pyx_GetModuleGlobalName(__pyx_t_6, __pyx_mstate_global->__pyx_n_u_LockTimeout); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 97, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_6);
-  __pyx_t_11 = __Pyx_PyObject_FormatSimpleAndDecref(PyObject_Repr(__pyx_v_key), __pyx_mstate_global->__pyx_empty_unicode); if (unlikely(!__pyx_t_11)) __PYX_ERR(0, 92, __pyx_L1_error)
+  __pyx_t_11 = __Pyx_PyObject_FormatSimpleAndDecref(PyObject_Repr(__pyx_v_key), __pyx_mstate_global->__pyx_empty_unicode); if (unlikely(!__pyx_t_11)) __PYX_ERR(0, 97, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_11);
   __pyx_t_12[0] = __pyx_mstate_global->__pyx_kp_u_the_record_of;
   __pyx_t_12[1] = __pyx_t_11;
@@ -5218,7 +5310,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
   __pyx_t_3 |= __Pyx_PyUnicode_KIND_04(__pyx_t_12[1]);
   #endif
   __pyx_t_14 = __Pyx_PyUnicode_Join(__pyx_t_12, 3, __pyx_t_13, __pyx_t_3);
-  if (unlikely(!__pyx_t_14)) __PYX_ERR(0, 92, __pyx_L1_error)
+  if (unlikely(!__pyx_t_14)) __PYX_ERR(0, 97, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_14);
   __Pyx_DECREF(__pyx_t_11); __pyx_t_11 = 0;
   __pyx_t_9 = 1;
@@ -5239,14 +5331,14 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
     __Pyx_XDECREF(__pyx_t_1); __pyx_t_1 = 0;
     __Pyx_DECREF(__pyx_t_14); __pyx_t_14 = 0;
     __Pyx_DECREF(__pyx_t_6); __pyx_t_6 = 0;
-    if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 92, __pyx_L1_error)
+    if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 97, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_2);
   }
   __Pyx_Raise(__pyx_t_2, 0, 0, 0);
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __PYX_ERR(0, 92, __pyx_L1_error)
+  __PYX_ERR(0, 97, __pyx_L1_error)
 
-  /* "workers/clusterer/store.py":80
+  /* "workers/clusterer/store.py":85
  *         return None if payload is None else adapter.body(key, payload)
  * 
  *     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:             # <<<<<<<<<<<<<<
@@ -5317,53 +5409,53 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_table,&__pyx_mstate_global->__pyx_n_u_key,&__pyx_mstate_global->__pyx_n_u_body,&__pyx_mstate_global->__pyx_n_u_horizon,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 80, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 85, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  4:
         values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 80, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 85, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  3:
         values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 80, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 85, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 80, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 85, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 80, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 85, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "apply", 0) < (0)) __PYX_ERR(0, 80, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "apply", 0) < (0)) __PYX_ERR(0, 85, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 4; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("apply", 1, 4, 4, i); __PYX_ERR(0, 80, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("apply", 1, 4, 4, i); __PYX_ERR(0, 85, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 4)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 80, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 85, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 80, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 85, __pyx_L3_error)
       values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 80, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 85, __pyx_L3_error)
       values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 80, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 85, __pyx_L3_error)
     }
-    __pyx_v_table = __Pyx_PyLong_As_int(values[0]); if (unlikely((__pyx_v_table == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 80, __pyx_L3_error)
+    __pyx_v_table = __Pyx_PyLong_As_int(values[0]); if (unlikely((__pyx_v_table == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 85, __pyx_L3_error)
     __pyx_v_key = ((PyObject*)values[1]);
     __pyx_v_body = ((PyObject*)values[2]);
     __pyx_v_horizon = values[3];
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("apply", 1, 4, 4, __pyx_nargs); __PYX_ERR(0, 80, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("apply", 1, 4, 4, __pyx_nargs); __PYX_ERR(0, 85, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -5374,8 +5466,8 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   __Pyx_RefNannyFinishContext();
   return NULL;
   __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_key), (&PyBytes_Type), 1, "key", 1))) __PYX_ERR(0, 80, __pyx_L1_error)
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_body), (&PyBytes_Type), 1, "body", 1))) __PYX_ERR(0, 80, __pyx_L1_error)
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_key), (&PyBytes_Type), 1, "key", 1))) __PYX_ERR(0, 85, __pyx_L1_error)
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_body), (&PyBytes_Type), 1, "body", 1))) __PYX_ERR(0, 85, __pyx_L1_error)
   __pyx_r = __pyx_pf_7workers_9clusterer_5store_10TableStore_6apply(((struct __pyx_obj_7workers_9clusterer_5store_TableStore *)__pyx_v_self), __pyx_v_table, __pyx_v_key, __pyx_v_body, __pyx_v_horizon);
 
   /* function exit code */
@@ -5404,7 +5496,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_6apply(struct 
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("apply", 0);
-  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_apply(__pyx_v_self, __pyx_v_table, __pyx_v_key, __pyx_v_body, __pyx_v_horizon, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 80, __pyx_L1_error)
+  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_apply(__pyx_v_self, __pyx_v_table, __pyx_v_key, __pyx_v_body, __pyx_v_horizon, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 85, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   {
     PyObject *__pyx_temp;
@@ -5428,7 +5520,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_6apply(struct 
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":94
+/* "workers/clusterer/store.py":99
  *         raise LockTimeout(f"the record of {key!r} is changing too fast to take a peer's")
  * 
  *     def scan(self, cursor: int, limit: int) -> tuple[list[Record], int]:             # <<<<<<<<<<<<<<
@@ -5471,7 +5563,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("scan", 0);
 
-  /* "workers/clusterer/store.py":99
+  /* "workers/clusterer/store.py":104
  *         What stands above CURSOR_BITS in a cursor is which table.
  *         """
  *         if not self.tables:             # <<<<<<<<<<<<<<
@@ -5482,7 +5574,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   else
   {
     Py_ssize_t __pyx_temp = __Pyx_PyTuple_GET_SIZE(__pyx_v_self->tables);
-    if (unlikely(((!CYTHON_ASSUME_SAFE_SIZE) && __pyx_temp < 0))) __PYX_ERR(0, 99, __pyx_L1_error)
+    if (unlikely(((!CYTHON_ASSUME_SAFE_SIZE) && __pyx_temp < 0))) __PYX_ERR(0, 104, __pyx_L1_error)
     __pyx_t_1 = (__pyx_temp != 0);
   }
 
@@ -5492,22 +5584,22 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   if (__pyx_t_2) {
 
 
-    /* "workers/clusterer/store.py":100
+    /* "workers/clusterer/store.py":105
  *         """
  *         if not self.tables:
  *             return [], 0             # <<<<<<<<<<<<<<
  *         number = cursor >> CURSOR_BITS
  *         adapter = self.adapters[self.tables[number]]
 */
-    __pyx_t_3 = PyList_New(0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 100, __pyx_L1_error)
+    __pyx_t_3 = PyList_New(0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 105, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_3);
-    __pyx_t_4 = PyTuple_New(2); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 100, __pyx_L1_error)
+    __pyx_t_4 = PyTuple_New(2); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 105, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_4);
     __Pyx_GIVEREF(__pyx_t_3);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 0, __pyx_t_3) != (0)) __PYX_ERR(0, 100, __pyx_L1_error);
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 0, __pyx_t_3) != (0)) __PYX_ERR(0, 105, __pyx_L1_error);
     __Pyx_INCREF(__pyx_mstate_global->__pyx_int_0);
     __Pyx_GIVEREF(__pyx_mstate_global->__pyx_int_0);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 1, __pyx_mstate_global->__pyx_int_0) != (0)) __PYX_ERR(0, 100, __pyx_L1_error);
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 1, __pyx_mstate_global->__pyx_int_0) != (0)) __PYX_ERR(0, 105, __pyx_L1_error);
     __pyx_t_3 = 0;
     {
       PyObject *__pyx_temp;
@@ -5520,7 +5612,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     __pyx_t_4 = 0;
     goto __pyx_L0;
 
-    /* "workers/clusterer/store.py":99
+    /* "workers/clusterer/store.py":104
  *         What stands above CURSOR_BITS in a cursor is which table.
  *         """
  *         if not self.tables:             # <<<<<<<<<<<<<<
@@ -5529,7 +5621,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
   }
 
-  /* "workers/clusterer/store.py":101
+  /* "workers/clusterer/store.py":106
  *         if not self.tables:
  *             return [], 0
  *         number = cursor >> CURSOR_BITS             # <<<<<<<<<<<<<<
@@ -5538,7 +5630,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
   __pyx_v_number = (__pyx_v_cursor >> __pyx_v_7workers_9clusterer_5store_CURSOR_BITS);
 
-  /* "workers/clusterer/store.py":102
+  /* "workers/clusterer/store.py":107
  *             return [], 0
  *         number = cursor >> CURSOR_BITS
  *         adapter = self.adapters[self.tables[number]]             # <<<<<<<<<<<<<<
@@ -5547,29 +5639,29 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
   if (unlikely(__pyx_v_self->adapters == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 102, __pyx_L1_error)
+    __PYX_ERR(0, 107, __pyx_L1_error)
   }
   if (unlikely(__pyx_v_self->tables == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 102, __pyx_L1_error)
+    __PYX_ERR(0, 107, __pyx_L1_error)
   }
-  __pyx_t_4 = __Pyx_GetItemInt_Tuple(__pyx_v_self->tables, __pyx_v_number, PY_LONG_LONG, 1, __Pyx_PyLong_From_PY_LONG_LONG, 1, 1, 1, __Pyx_ReferenceSharing_SharedReference); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 102, __pyx_L1_error)
+  __pyx_t_4 = __Pyx_GetItemInt_Tuple(__pyx_v_self->tables, __pyx_v_number, PY_LONG_LONG, 1, __Pyx_PyLong_From_PY_LONG_LONG, 1, 1, 1, __Pyx_ReferenceSharing_SharedReference); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 107, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_3 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_4); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 102, __pyx_L1_error)
+  __pyx_t_3 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_4); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 107, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
   __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-  if (!(likely(((__pyx_t_3) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_3, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 102, __pyx_L1_error)
+  if (!(likely(((__pyx_t_3) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_3, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 107, __pyx_L1_error)
   __pyx_v_adapter = ((struct __pyx_obj_7workers_9clusterer_7adapter_Adapter *)__pyx_t_3);
   __pyx_t_3 = 0;
 
-  /* "workers/clusterer/store.py":103
+  /* "workers/clusterer/store.py":108
  *         number = cursor >> CURSOR_BITS
  *         adapter = self.adapters[self.tables[number]]
  *         rows, following = adapter.table.scan(cursor & CURSOR_MASK, limit)             # <<<<<<<<<<<<<<
  *         found: list[Record] = []
  *         for key, payload in rows:
 */
-  __pyx_t_3 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->scan(__pyx_v_adapter->table, (__pyx_v_cursor & __pyx_v_7workers_9clusterer_5store_CURSOR_MASK), __pyx_v_limit, 0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 103, __pyx_L1_error)
+  __pyx_t_3 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->scan(__pyx_v_adapter->table, (__pyx_v_cursor & __pyx_v_7workers_9clusterer_5store_CURSOR_MASK), __pyx_v_limit, 0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 108, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
   if (likely(__pyx_t_3 != Py_None)) {
     PyObject* sequence = __pyx_t_3;
@@ -5577,7 +5669,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     if (unlikely(size != 2)) {
       if (size > 2) __Pyx_RaiseTooManyValuesError(2);
       else if (size >= 0) __Pyx_RaiseNeedMoreValuesError(size);
-      __PYX_ERR(0, 103, __pyx_L1_error)
+      __PYX_ERR(0, 108, __pyx_L1_error)
     }
     #if CYTHON_ASSUME_SAFE_MACROS && !CYTHON_AVOID_BORROWED_REFS
     __pyx_t_4 = PyTuple_GET_ITEM(sequence, 0);
@@ -5585,34 +5677,34 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     __pyx_t_5 = PyTuple_GET_ITEM(sequence, 1);
     __Pyx_INCREF(__pyx_t_5);
     #else
-    __pyx_t_4 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 103, __pyx_L1_error)
+    __pyx_t_4 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 108, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_4);
-    __pyx_t_5 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 103, __pyx_L1_error)
+    __pyx_t_5 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 108, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_5);
     #endif
     __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
   } else {
-    __Pyx_RaiseNoneNotIterableError(); __PYX_ERR(0, 103, __pyx_L1_error)
+    __Pyx_RaiseNoneNotIterableError(); __PYX_ERR(0, 108, __pyx_L1_error)
   }
-  __pyx_t_6 = __Pyx_PyLong_As_PY_LONG_LONG(__pyx_t_5); if (unlikely((__pyx_t_6 == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 103, __pyx_L1_error)
+  __pyx_t_6 = __Pyx_PyLong_As_PY_LONG_LONG(__pyx_t_5); if (unlikely((__pyx_t_6 == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 108, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
   __pyx_v_rows = __pyx_t_4;
   __pyx_t_4 = 0;
   __pyx_v_following = __pyx_t_6;
 
-  /* "workers/clusterer/store.py":104
+  /* "workers/clusterer/store.py":109
  *         adapter = self.adapters[self.tables[number]]
  *         rows, following = adapter.table.scan(cursor & CURSOR_MASK, limit)
  *         found: list[Record] = []             # <<<<<<<<<<<<<<
  *         for key, payload in rows:
  *             body = adapter.body(key, payload)
 */
-  __pyx_t_3 = PyList_New(0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 104, __pyx_L1_error)
+  __pyx_t_3 = PyList_New(0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 109, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
   __pyx_v_found = ((PyObject*)__pyx_t_3);
   __pyx_t_3 = 0;
 
-  /* "workers/clusterer/store.py":105
+  /* "workers/clusterer/store.py":110
  *         rows, following = adapter.table.scan(cursor & CURSOR_MASK, limit)
  *         found: list[Record] = []
  *         for key, payload in rows:             # <<<<<<<<<<<<<<
@@ -5624,9 +5716,9 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     __pyx_t_7 = 0;
     __pyx_t_8 = NULL;
   } else {
-    __pyx_t_7 = -1; __pyx_t_3 = PyObject_GetIter(__pyx_v_rows); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 105, __pyx_L1_error)
+    __pyx_t_7 = -1; __pyx_t_3 = PyObject_GetIter(__pyx_v_rows); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 110, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_3);
-    __pyx_t_8 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_3); if (unlikely(!__pyx_t_8)) __PYX_ERR(0, 105, __pyx_L1_error)
+    __pyx_t_8 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_3); if (unlikely(!__pyx_t_8)) __PYX_ERR(0, 110, __pyx_L1_error)
   }
   for (;;) {
     if (likely(!__pyx_t_8)) {
@@ -5634,7 +5726,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
         {
           Py_ssize_t __pyx_temp = __Pyx_PyList_GET_SIZE(__pyx_t_3);
           #if !CYTHON_ASSUME_SAFE_SIZE
-          if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 105, __pyx_L1_error)
+          if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 110, __pyx_L1_error)
           #endif
           if (__pyx_t_7 >= __pyx_temp) break;
         }
@@ -5644,7 +5736,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
         {
           Py_ssize_t __pyx_temp = __Pyx_PyTuple_GET_SIZE(__pyx_t_3);
           #if !CYTHON_ASSUME_SAFE_SIZE
-          if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 105, __pyx_L1_error)
+          if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 110, __pyx_L1_error)
           #endif
           if (__pyx_t_7 >= __pyx_temp) break;
         }
@@ -5655,13 +5747,13 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
         #endif
         ++__pyx_t_7;
       }
-      if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 105, __pyx_L1_error)
+      if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 110, __pyx_L1_error)
     } else {
       __pyx_t_5 = __pyx_t_8(__pyx_t_3);
       if (unlikely(!__pyx_t_5)) {
         PyObject* exc_type = PyErr_Occurred();
         if (exc_type) {
-          if (unlikely(!__Pyx_PyErr_GivenExceptionMatches(exc_type, PyExc_StopIteration))) __PYX_ERR(0, 105, __pyx_L1_error)
+          if (unlikely(!__Pyx_PyErr_GivenExceptionMatches(exc_type, PyExc_StopIteration))) __PYX_ERR(0, 110, __pyx_L1_error)
           PyErr_Clear();
         }
         break;
@@ -5674,7 +5766,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
       if (unlikely(size != 2)) {
         if (size > 2) __Pyx_RaiseTooManyValuesError(2);
         else if (size >= 0) __Pyx_RaiseNeedMoreValuesError(size);
-        __PYX_ERR(0, 105, __pyx_L1_error)
+        __PYX_ERR(0, 110, __pyx_L1_error)
       }
       #if CYTHON_ASSUME_SAFE_MACROS && !CYTHON_AVOID_BORROWED_REFS
       if (likely(PyTuple_CheckExact(sequence))) {
@@ -5684,22 +5776,22 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
         __Pyx_INCREF(__pyx_t_9);
       } else {
         __pyx_t_4 = __Pyx_PyList_GET_ITEM_REF(sequence, 0, __Pyx_ReferenceSharing_SharedReference);
-        if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 105, __pyx_L1_error)
+        if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 110, __pyx_L1_error)
         __Pyx_XGOTREF(__pyx_t_4);
         __pyx_t_9 = __Pyx_PyList_GET_ITEM_REF(sequence, 1, __Pyx_ReferenceSharing_SharedReference);
-        if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 105, __pyx_L1_error)
+        if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 110, __pyx_L1_error)
         __Pyx_XGOTREF(__pyx_t_9);
       }
       #else
-      __pyx_t_4 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 105, __pyx_L1_error)
+      __pyx_t_4 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 110, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
-      __pyx_t_9 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 105, __pyx_L1_error)
+      __pyx_t_9 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 110, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_9);
       #endif
       __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
     } else {
       Py_ssize_t index = -1;
-      __pyx_t_10 = PyObject_GetIter(__pyx_t_5); if (unlikely(!__pyx_t_10)) __PYX_ERR(0, 105, __pyx_L1_error)
+      __pyx_t_10 = PyObject_GetIter(__pyx_t_5); if (unlikely(!__pyx_t_10)) __PYX_ERR(0, 110, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_10);
       __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
       __pyx_t_11 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_10);
@@ -5707,7 +5799,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
       __Pyx_GOTREF(__pyx_t_4);
       index = 1; __pyx_t_9 = __pyx_t_11(__pyx_t_10); if (unlikely(!__pyx_t_9)) goto __pyx_L6_unpacking_failed;
       __Pyx_GOTREF(__pyx_t_9);
-      if (__Pyx_IternextUnpackEndCheck(__pyx_t_11(__pyx_t_10), 2) < (0)) __PYX_ERR(0, 105, __pyx_L1_error)
+      if (__Pyx_IternextUnpackEndCheck(__pyx_t_11(__pyx_t_10), 2) < (0)) __PYX_ERR(0, 110, __pyx_L1_error)
       __pyx_t_11 = NULL;
       __Pyx_DECREF(__pyx_t_10); __pyx_t_10 = 0;
       goto __pyx_L7_unpacking_done;
@@ -5715,29 +5807,29 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
       __Pyx_DECREF(__pyx_t_10); __pyx_t_10 = 0;
       __pyx_t_11 = NULL;
       if (__Pyx_IterFinish() == 0) __Pyx_RaiseNeedMoreValuesError(index);
-      __PYX_ERR(0, 105, __pyx_L1_error)
+      __PYX_ERR(0, 110, __pyx_L1_error)
       __pyx_L7_unpacking_done:;
     }
-    if (!(likely(PyBytes_CheckExact(__pyx_t_4))||((__pyx_t_4) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_4))) __PYX_ERR(0, 105, __pyx_L1_error)
-    if (!(likely(PyBytes_CheckExact(__pyx_t_9))||((__pyx_t_9) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_9))) __PYX_ERR(0, 105, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_4))||((__pyx_t_4) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_4))) __PYX_ERR(0, 110, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_9))||((__pyx_t_9) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_9))) __PYX_ERR(0, 110, __pyx_L1_error)
     __Pyx_XDECREF_SET(__pyx_v_key, ((PyObject*)__pyx_t_4));
     __pyx_t_4 = 0;
     __Pyx_XDECREF_SET(__pyx_v_payload, ((PyObject*)__pyx_t_9));
     __pyx_t_9 = 0;
 
-    /* "workers/clusterer/store.py":106
+    /* "workers/clusterer/store.py":111
  *         found: list[Record] = []
  *         for key, payload in rows:
  *             body = adapter.body(key, payload)             # <<<<<<<<<<<<<<
  *             if body is not None:
  *                 found.append((adapter.table_id, key, body))
 */
-    __pyx_t_5 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 106, __pyx_L1_error)
+    __pyx_t_5 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 111, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_5);
     __Pyx_XDECREF_SET(__pyx_v_body, ((PyObject*)__pyx_t_5));
     __pyx_t_5 = 0;
 
-    /* "workers/clusterer/store.py":107
+    /* "workers/clusterer/store.py":112
  *         for key, payload in rows:
  *             body = adapter.body(key, payload)
  *             if body is not None:             # <<<<<<<<<<<<<<
@@ -5748,31 +5840,31 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     if (__pyx_t_2) {
 
 
-      /* "workers/clusterer/store.py":108
+      /* "workers/clusterer/store.py":113
  *             body = adapter.body(key, payload)
  *             if body is not None:
  *                 found.append((adapter.table_id, key, body))             # <<<<<<<<<<<<<<
  *         if following == 0:
  *             number = (number + 1) % len(self.tables)
 */
-      __pyx_t_5 = __Pyx_PyLong_From_int(__pyx_v_adapter->table_id); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 108, __pyx_L1_error)
+      __pyx_t_5 = __Pyx_PyLong_From_int(__pyx_v_adapter->table_id); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 113, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_5);
-      __pyx_t_9 = PyTuple_New(3); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 108, __pyx_L1_error)
+      __pyx_t_9 = PyTuple_New(3); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 113, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_9);
       __Pyx_GIVEREF(__pyx_t_5);
-      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 0, __pyx_t_5) != (0)) __PYX_ERR(0, 108, __pyx_L1_error);
+      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 0, __pyx_t_5) != (0)) __PYX_ERR(0, 113, __pyx_L1_error);
       __Pyx_INCREF(__pyx_v_key);
       __Pyx_GIVEREF(__pyx_v_key);
-      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 1, __pyx_v_key) != (0)) __PYX_ERR(0, 108, __pyx_L1_error);
+      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 1, __pyx_v_key) != (0)) __PYX_ERR(0, 113, __pyx_L1_error);
       __Pyx_INCREF(__pyx_v_body);
       __Pyx_GIVEREF(__pyx_v_body);
-      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 2, __pyx_v_body) != (0)) __PYX_ERR(0, 108, __pyx_L1_error);
+      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 2, __pyx_v_body) != (0)) __PYX_ERR(0, 113, __pyx_L1_error);
       __pyx_t_5 = 0;
-      __pyx_t_12 = __Pyx_PyList_Append(__pyx_v_found, __pyx_t_9); if (unlikely(__pyx_t_12 == ((int)-1))) __PYX_ERR(0, 108, __pyx_L1_error)
+      __pyx_t_12 = __Pyx_PyList_Append(__pyx_v_found, __pyx_t_9); if (unlikely(__pyx_t_12 == ((int)-1))) __PYX_ERR(0, 113, __pyx_L1_error)
       __Pyx_DECREF(__pyx_t_9); __pyx_t_9 = 0;
 
 
-      /* "workers/clusterer/store.py":107
+      /* "workers/clusterer/store.py":112
  *         for key, payload in rows:
  *             body = adapter.body(key, payload)
  *             if body is not None:             # <<<<<<<<<<<<<<
@@ -5781,7 +5873,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
     }
 
-    /* "workers/clusterer/store.py":105
+    /* "workers/clusterer/store.py":110
  *         rows, following = adapter.table.scan(cursor & CURSOR_MASK, limit)
  *         found: list[Record] = []
  *         for key, payload in rows:             # <<<<<<<<<<<<<<
@@ -5791,7 +5883,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   }
   __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
 
-  /* "workers/clusterer/store.py":109
+  /* "workers/clusterer/store.py":114
  *             if body is not None:
  *                 found.append((adapter.table_id, key, body))
  *         if following == 0:             # <<<<<<<<<<<<<<
@@ -5803,7 +5895,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   if (__pyx_t_2) {
 
 
-    /* "workers/clusterer/store.py":110
+    /* "workers/clusterer/store.py":115
  *                 found.append((adapter.table_id, key, body))
  *         if following == 0:
  *             number = (number + 1) % len(self.tables)             # <<<<<<<<<<<<<<
@@ -5816,19 +5908,19 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     __Pyx_INCREF(__pyx_t_3);
     if (unlikely(__pyx_t_3 == Py_None)) {
       PyErr_SetString(PyExc_TypeError, "object of type \047NoneType\047 has no len()");
-      __PYX_ERR(0, 110, __pyx_L1_error)
+      __PYX_ERR(0, 115, __pyx_L1_error)
     }
-    __pyx_t_7 = __Pyx_PyTuple_GET_SIZE(__pyx_t_3); if (unlikely(__pyx_t_7 == ((Py_ssize_t)-1))) __PYX_ERR(0, 110, __pyx_L1_error)
+    __pyx_t_7 = __Pyx_PyTuple_GET_SIZE(__pyx_t_3); if (unlikely(__pyx_t_7 == ((Py_ssize_t)-1))) __PYX_ERR(0, 115, __pyx_L1_error)
     __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
     if (unlikely(__pyx_t_7 == 0)) {
       PyErr_SetString(PyExc_ZeroDivisionError, "integer division or modulo by zero");
-      __PYX_ERR(0, 110, __pyx_L1_error)
+      __PYX_ERR(0, 115, __pyx_L1_error)
     }
     __pyx_v_number = __Pyx_mod_PY_LONG_LONG(__pyx_t_6, __pyx_t_7, 0);
 
 
 
-    /* "workers/clusterer/store.py":109
+    /* "workers/clusterer/store.py":114
  *             if body is not None:
  *                 found.append((adapter.table_id, key, body))
  *         if following == 0:             # <<<<<<<<<<<<<<
@@ -5837,22 +5929,22 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
   }
 
-  /* "workers/clusterer/store.py":111
+  /* "workers/clusterer/store.py":116
  *         if following == 0:
  *             number = (number + 1) % len(self.tables)
  *         return found, number << CURSOR_BITS | following             # <<<<<<<<<<<<<<
  * 
  * 
 */
-  __pyx_t_3 = __Pyx_PyLong_From_PY_LONG_LONG(((__pyx_v_number << __pyx_v_7workers_9clusterer_5store_CURSOR_BITS) | __pyx_v_following)); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 111, __pyx_L1_error)
+  __pyx_t_3 = __Pyx_PyLong_From_PY_LONG_LONG(((__pyx_v_number << __pyx_v_7workers_9clusterer_5store_CURSOR_BITS) | __pyx_v_following)); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 116, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
-  __pyx_t_9 = PyTuple_New(2); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 111, __pyx_L1_error)
+  __pyx_t_9 = PyTuple_New(2); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 116, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_9);
   __Pyx_INCREF(__pyx_v_found);
   __Pyx_GIVEREF(__pyx_v_found);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 0, __pyx_v_found) != (0)) __PYX_ERR(0, 111, __pyx_L1_error);
+  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 0, __pyx_v_found) != (0)) __PYX_ERR(0, 116, __pyx_L1_error);
   __Pyx_GIVEREF(__pyx_t_3);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 1, __pyx_t_3) != (0)) __PYX_ERR(0, 111, __pyx_L1_error);
+  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 1, __pyx_t_3) != (0)) __PYX_ERR(0, 116, __pyx_L1_error);
   __pyx_t_3 = 0;
   {
     PyObject *__pyx_temp;
@@ -5865,7 +5957,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   __pyx_t_9 = 0;
   goto __pyx_L0;
 
-  /* "workers/clusterer/store.py":94
+  /* "workers/clusterer/store.py":99
  *         raise LockTimeout(f"the record of {key!r} is changing too fast to take a peer's")
  * 
  *     def scan(self, cursor: int, limit: int) -> tuple[list[Record], int]:             # <<<<<<<<<<<<<<
@@ -5936,39 +6028,39 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_cursor,&__pyx_mstate_global->__pyx_n_u_limit,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 94, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 99, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 94, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 99, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 94, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 99, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "scan", 0) < (0)) __PYX_ERR(0, 94, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "scan", 0) < (0)) __PYX_ERR(0, 99, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("scan", 1, 2, 2, i); __PYX_ERR(0, 94, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("scan", 1, 2, 2, i); __PYX_ERR(0, 99, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 94, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 99, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 94, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 99, __pyx_L3_error)
     }
-    __pyx_v_cursor = __Pyx_PyLong_As_PY_LONG_LONG(values[0]); if (unlikely((__pyx_v_cursor == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 94, __pyx_L3_error)
-    __pyx_v_limit = __Pyx_PyIndex_AsSsize_t(values[1]); if (unlikely((__pyx_v_limit == (Py_ssize_t)-1) && PyErr_Occurred())) __PYX_ERR(0, 94, __pyx_L3_error)
+    __pyx_v_cursor = __Pyx_PyLong_As_PY_LONG_LONG(values[0]); if (unlikely((__pyx_v_cursor == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 99, __pyx_L3_error)
+    __pyx_v_limit = __Pyx_PyIndex_AsSsize_t(values[1]); if (unlikely((__pyx_v_limit == (Py_ssize_t)-1) && PyErr_Occurred())) __PYX_ERR(0, 99, __pyx_L3_error)
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("scan", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 94, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("scan", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 99, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -5999,7 +6091,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_8scan(struct _
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("scan", 0);
-  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_scan(__pyx_v_self, __pyx_v_cursor, __pyx_v_limit, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 94, __pyx_L1_error)
+  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_scan(__pyx_v_self, __pyx_v_cursor, __pyx_v_limit, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 99, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   {
     PyObject *__pyx_temp;
@@ -6720,7 +6812,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_12__setstate_c
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":114
+/* "workers/clusterer/store.py":119
  * 
  * 
  * def open_store(child: Child, contents: Collection[str]) -> TableStore:             # <<<<<<<<<<<<<<
@@ -6769,39 +6861,39 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_child,&__pyx_mstate_global->__pyx_n_u_contents,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 114, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 119, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 114, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 119, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 114, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 119, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "open_store", 0) < (0)) __PYX_ERR(0, 114, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "open_store", 0) < (0)) __PYX_ERR(0, 119, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("open_store", 1, 2, 2, i); __PYX_ERR(0, 114, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("open_store", 1, 2, 2, i); __PYX_ERR(0, 119, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 114, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 119, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 114, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 119, __pyx_L3_error)
     }
     __pyx_v_child = values[0];
     __pyx_v_contents = values[1];
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("open_store", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 114, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("open_store", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 119, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -6839,51 +6931,51 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("open_store", 0);
 
-  /* "workers/clusterer/store.py":116
+  /* "workers/clusterer/store.py":121
  * def open_store(child: Child, contents: Collection[str]) -> TableStore:
  *     """The store of those tables of this node that a cluster keeps equal."""
  *     tables = child.tables             # <<<<<<<<<<<<<<
  *     adapters: list[Adapter] = []
  *     if "location" in contents:
 */
-  __pyx_t_1 = __Pyx_PyObject_GetAttrStr(__pyx_v_child, __pyx_mstate_global->__pyx_n_u_tables); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 116, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyObject_GetAttrStr(__pyx_v_child, __pyx_mstate_global->__pyx_n_u_tables); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 121, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_v_tables = __pyx_t_1;
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":117
+  /* "workers/clusterer/store.py":122
  *     """The store of those tables of this node that a cluster keeps equal."""
  *     tables = child.tables
  *     adapters: list[Adapter] = []             # <<<<<<<<<<<<<<
  *     if "location" in contents:
  *         adapters.append(LocationAdapter(tables.location))
 */
-  __pyx_t_1 = PyList_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 117, __pyx_L1_error)
+  __pyx_t_1 = PyList_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 122, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_v_adapters = ((PyObject*)__pyx_t_1);
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":118
+  /* "workers/clusterer/store.py":123
  *     tables = child.tables
  *     adapters: list[Adapter] = []
  *     if "location" in contents:             # <<<<<<<<<<<<<<
  *         adapters.append(LocationAdapter(tables.location))
  *     return TableStore(tables.changes, adapters)
 */
-  __pyx_t_2 = (__Pyx_PySequence_ContainsTF(__pyx_mstate_global->__pyx_n_u_location, __pyx_v_contents, Py_EQ)); if (unlikely((__pyx_t_2 < 0))) __PYX_ERR(0, 118, __pyx_L1_error)
+  __pyx_t_2 = (__Pyx_PySequence_ContainsTF(__pyx_mstate_global->__pyx_n_u_location, __pyx_v_contents, Py_EQ)); if (unlikely((__pyx_t_2 < 0))) __PYX_ERR(0, 123, __pyx_L1_error)
   if (__pyx_t_2) {
 
 
-    /* "workers/clusterer/store.py":119
+    /* "workers/clusterer/store.py":124
  *     adapters: list[Adapter] = []
  *     if "location" in contents:
  *         adapters.append(LocationAdapter(tables.location))             # <<<<<<<<<<<<<<
  *     return TableStore(tables.changes, adapters)
 */
     __pyx_t_3 = NULL;
-    __Pyx_GetModuleGlobalName(__pyx_t_4, __pyx_mstate_global->__pyx_n_u_LocationAdapter); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 119, __pyx_L1_error)
+    __Pyx_GetModuleGlobalName(__pyx_t_4, __pyx_mstate_global->__pyx_n_u_LocationAdapter); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 124, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_4);
-    __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_v_tables, __pyx_mstate_global->__pyx_n_u_location); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 119, __pyx_L1_error)
+    __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_v_tables, __pyx_mstate_global->__pyx_n_u_location); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 124, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_5);
     __pyx_t_6 = 1;
     #if CYTHON_UNPACK_METHODS
@@ -6903,14 +6995,14 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
       __Pyx_XDECREF(__pyx_t_3); __pyx_t_3 = 0;
       __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
       __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-      if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 119, __pyx_L1_error)
+      if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 124, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_1);
     }
-    __pyx_t_7 = __Pyx_PyList_Append(__pyx_v_adapters, __pyx_t_1); if (unlikely(__pyx_t_7 == ((int)-1))) __PYX_ERR(0, 119, __pyx_L1_error)
+    __pyx_t_7 = __Pyx_PyList_Append(__pyx_v_adapters, __pyx_t_1); if (unlikely(__pyx_t_7 == ((int)-1))) __PYX_ERR(0, 124, __pyx_L1_error)
     __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
 
 
-    /* "workers/clusterer/store.py":118
+    /* "workers/clusterer/store.py":123
  *     tables = child.tables
  *     adapters: list[Adapter] = []
  *     if "location" in contents:             # <<<<<<<<<<<<<<
@@ -6919,13 +7011,13 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
 */
   }
 
-  /* "workers/clusterer/store.py":120
+  /* "workers/clusterer/store.py":125
  *     if "location" in contents:
  *         adapters.append(LocationAdapter(tables.location))
  *     return TableStore(tables.changes, adapters)             # <<<<<<<<<<<<<<
 */
   __pyx_t_4 = NULL;
-  __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_v_tables, __pyx_mstate_global->__pyx_n_u_changes); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 120, __pyx_L1_error)
+  __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_v_tables, __pyx_mstate_global->__pyx_n_u_changes); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 125, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_5);
   __pyx_t_6 = 1;
   {
@@ -6933,7 +7025,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
     __pyx_t_1 = __Pyx_PyObject_FastCall((PyObject*)__pyx_mstate_global->__pyx_ptype_7workers_9clusterer_5store_TableStore, __pyx_callargs+__pyx_t_6, (3-__pyx_t_6) | (__pyx_t_6*__Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET));
     __Pyx_XDECREF(__pyx_t_4); __pyx_t_4 = 0;
     __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
-    if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 120, __pyx_L1_error)
+    if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 125, __pyx_L1_error)
     __Pyx_GOTREF((PyObject *)__pyx_t_1);
   }
   {
@@ -6947,7 +7039,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
   __pyx_t_1 = 0;
   goto __pyx_L0;
 
-  /* "workers/clusterer/store.py":114
+  /* "workers/clusterer/store.py":119
  * 
  * 
  * def open_store(child: Child, contents: Collection[str]) -> TableStore:             # <<<<<<<<<<<<<<
@@ -8245,7 +8337,7 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
  * 
  * from collections.abc import Collection             # <<<<<<<<<<<<<<
  * 
- * from proxy.cluster.store import Form, Horizon, Record, joined
+ * from proxy.cluster.store import Current, Form, Horizon, Record, joined
 */
   {
     PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_Collection};
@@ -8267,19 +8359,19 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
   /* "workers/clusterer/store.py":10
  * from collections.abc import Collection
  * 
- * from proxy.cluster.store import Form, Horizon, Record, joined             # <<<<<<<<<<<<<<
+ * from proxy.cluster.store import Current, Form, Horizon, Record, joined             # <<<<<<<<<<<<<<
  * from proxy.errors import LockTimeout
  * from proxy.shm.change_reader import ChangeReader
 */
   {
-    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_Form,__pyx_mstate_global->__pyx_n_u_Horizon,__pyx_mstate_global->__pyx_n_u_Record,__pyx_mstate_global->__pyx_n_u_joined};
-    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_proxy_cluster_store, __pyx_imported_names, 4, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 10, __pyx_L1_error)
+    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_Current,__pyx_mstate_global->__pyx_n_u_Form,__pyx_mstate_global->__pyx_n_u_Horizon,__pyx_mstate_global->__pyx_n_u_Record,__pyx_mstate_global->__pyx_n_u_joined};
+    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_proxy_cluster_store, __pyx_imported_names, 5, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 10, __pyx_L1_error)
   }
   __pyx_t_2 = __pyx_t_1;
   __Pyx_GOTREF(__pyx_t_2);
   {
-    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_Form,__pyx_mstate_global->__pyx_n_u_Horizon,__pyx_mstate_global->__pyx_n_u_Record,__pyx_mstate_global->__pyx_n_u_joined};
-    for (__pyx_t_3=0; __pyx_t_3 < 4; __pyx_t_3++) {
+    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_Current,__pyx_mstate_global->__pyx_n_u_Form,__pyx_mstate_global->__pyx_n_u_Horizon,__pyx_mstate_global->__pyx_n_u_Record,__pyx_mstate_global->__pyx_n_u_joined};
+    for (__pyx_t_3=0; __pyx_t_3 < 5; __pyx_t_3++) {
       __pyx_t_4 = __Pyx_ImportFrom(__pyx_t_2, __pyx_imported_names[__pyx_t_3]); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 10, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
       if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_imported_names[__pyx_t_3], __pyx_t_4) < (0)) __PYX_ERR(0, 10, __pyx_L1_error)
@@ -8290,7 +8382,7 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
 
   /* "workers/clusterer/store.py":11
  * 
- * from proxy.cluster.store import Form, Horizon, Record, joined
+ * from proxy.cluster.store import Current, Form, Horizon, Record, joined
  * from proxy.errors import LockTimeout             # <<<<<<<<<<<<<<
  * from proxy.shm.change_reader import ChangeReader
  * from proxy.shm.changes import ChangeRing
@@ -8313,7 +8405,7 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
   /* "workers/clusterer/store.py":12
- * from proxy.cluster.store import Form, Horizon, Record, joined
+ * from proxy.cluster.store import Current, Form, Horizon, Record, joined
  * from proxy.errors import LockTimeout
  * from proxy.shm.change_reader import ChangeReader             # <<<<<<<<<<<<<<
  * from proxy.shm.changes import ChangeRing
@@ -8441,16 +8533,16 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
 */
   __pyx_v_7workers_9clusterer_5store_CURSOR_MASK = ((1 << __pyx_v_7workers_9clusterer_5store_CURSOR_BITS) - 1);
 
-  /* "workers/clusterer/store.py":114
+  /* "workers/clusterer/store.py":119
  * 
  * 
  * def open_store(child: Child, contents: Collection[str]) -> TableStore:             # <<<<<<<<<<<<<<
  *     """The store of those tables of this node that a cluster keeps equal."""
  *     tables = child.tables
 */
-  __pyx_t_2 = PyCFunction_NewEx(&__pyx_mdef_7workers_9clusterer_5store_1open_store, NULL, __pyx_mstate_global->__pyx_n_u_workers_clusterer_store); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 114, __pyx_L1_error)
+  __pyx_t_2 = PyCFunction_NewEx(&__pyx_mdef_7workers_9clusterer_5store_1open_store, NULL, __pyx_mstate_global->__pyx_n_u_workers_clusterer_store); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 119, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_open_store, __pyx_t_2) < (0)) __PYX_ERR(0, 114, __pyx_L1_error)
+  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_open_store, __pyx_t_2) < (0)) __PYX_ERR(0, 119, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
   /* "(tree fragment)":4
@@ -8539,38 +8631,38 @@ static int __Pyx_InitConstants(__pyx_mstatetype *__pyx_mstate) {
   int __pyx_clineno = 0;
   CYTHON_UNUSED_VAR(__pyx_mstate);
   {
-    const struct { const unsigned int length: 8; } str_length_index[] = {{38},{1},{1},{179},{8},{7},{6},{2},{9},{14},{7},{12},{10},{5},{10},{4},{7},{15},{11},{6},{10},{20},{8},{12},{8},{10},{8},{7},{12},{14},{11},{10},{25},{14},{12},{10},{17},{13},{12},{12},{19},{8},{8},{4},{7},{5},{18},{15},{8},{6},{4},{4},{7},{5},{6},{3},{5},{8},{3},{10},{3},{19},{12},{23},{17},{10},{5},{8},{6},{6},{6},{13},{25},{26},{23}};
+    const struct { const unsigned int length: 8; } str_length_index[] = {{38},{1},{1},{179},{8},{7},{6},{2},{9},{14},{7},{12},{10},{5},{10},{7},{4},{7},{15},{11},{6},{10},{20},{8},{12},{8},{10},{8},{7},{12},{14},{11},{10},{25},{14},{12},{10},{17},{13},{12},{12},{19},{8},{8},{4},{7},{5},{18},{15},{8},{6},{4},{4},{7},{5},{6},{3},{5},{8},{3},{10},{3},{19},{12},{23},{17},{10},{5},{8},{6},{6},{6},{13},{25},{26},{23}};
     const struct { const unsigned int length: 9; } bytes_length_index[] = {{66},{50},{221},{255},{263},{222},{61}};
     #ifndef CYTHON_COMPRESS_STRINGS
       #define CYTHON_COMPRESS_STRINGS 90
     #endif
-    #if (CYTHON_COMPRESS_STRINGS) == 1 /* compression: zlib (978 bytes) */
-static const char cstring[] = "x\332\215UQo\3436\014\366O\321[\267\341.\017[1\354mp\03551\222\330\206\355\\\333\047A\221\230F\027G\362,\271m\356\327\037%;\271\\\333\2553\020\233\244D\362\373>\022\010Q\226\210\035\327\217J?\022g\014\331r\353\320 \216\357\201p\322\002tWv\362wf\034\020\267\343\216$G\2673\232`\236\204Fm\240\343\016\232#\261\256S\302A\347/iR\320\342\363\365_\327\204kI:\370\n\302Yb\373\215h\270\265`\211\331\222M\257\032\2474q\307\026\354\204\244[r4=\321\000\322wo\361\336e\202\333\201&\026\2347\310\025\327\3328\356\224\321\014\323\021\371\025\221\252\303&\352\t|\366-o,L\270\224\014\357\201T\226o\032\000\355\337\217B\331\301\222\276\024&\231Nz<\261\344-\302O\274\026P\002\227g\033\353\047;\325\310\3044\215\357a\364\255\351\016s\323\251oF/\215\010@\306tt\367\265:\200\351]\031J\327\276U\345L\007\214\025\307\027\374MQ&\226\301\013^\3302&\275\207\317#8\213\224\300\333\007\256t\370\032\3317!\242\371a\370\302\263\377\264XH\360V\235\355\035\210\275\355\017\2037\326\361\246\027w\260z\335*\261\307j\227\200\374\301\223\363\001_\351\237\2367\247F\035\310^\\Z\"L\375\"\000/\336\301\221\234\301\331\013\ng\373G\236\003\213L\371\240\223\335\030y\014{\007VxqE\24340\344\355:.`\303\305^\234\345\266\023\276\021\302h\007\332Y\321w\326t[\234\300\016\207\264\033\246\240\034\034\354W\203%\344\036\216\215:(\327\214\203\321\346\331\264\240Q\025\244\334\232\266\355\314\313q\"\232\336\"\214\311\020\r!\350:\323\331\301\266\273\303d@\207t\375*\274\016\343R:\t[\3367.\3507\210\250d\370\332\276\225\310\375\2117=\330g\323\355\221\357$\260<;C{\0040\352\361\366\340\204\377\355I\300\\<\260e\236\315\302+R\332E\370\260\"\256S\232%\224\255\252\210\345_hY\2563\037\255*:\215XU\227iA#v\027\247u\232\315\336VH\326e\225\227l\025W\213(\256k\272*\352\352\024\274I\353jl\023\036\253\276\001\033\334\036\343\177\374>:Q\257\255z\3049\220\237\352\263\233u\365\020\261d\351\261 \270Y\372\2052\304\023\3542\277\213\030\236\324\370N+\354\2119\311\302C\316\3572Z\262i\352m\017\033\353\320*\235\"\211\264\032K.\323\014\335U|\317\326Y\352s\213xFC\247t""\345\323nK\212\356\214b!T\047G=\346q5\217XF\357k\257I\\S\337\357.\220\273`u~~\320\363\326\237\327\341\374_X\236U\033\n\3437\231\323d\021\261i\356Q\336\246\245\0479\247\361\024\257FlA=\001\232\315\352\371\211\210\257C\253z<\312\321\362\027Wy\211g%\346\321\262\n\221:\276Yb\310s\036\336Cx\274\202j\315\363%=\217<\3113\034\371\332\353Q\254oP\344yX\210EZ\024\336\030\351\277\307\376\225\002\357\323.\3518\312\2332_\320ld]\255W\276\363:C\\\264\310\023\344H\357\213\264\244\003\324y\200\032Dx\245\3010\232a\216E\374\260\314Q\256\323\215\222&y9=\221M\374\222\323\351\350\025q:\2523\216\265\316\327\210d8\036\267c\220*@[\342\016\016\233\223\314\3434\0132\274/\301\207\002|\304\373\355\372}\314\376\277x\277a\372\377\330\235\026\230\374R\034\363\215\377W&\277}\"\247\350\047\202\006\031\377C\366\252\305\377&\333r\047v\277F[\323\310\357\351!\255Y";
-    PyObject *data = __Pyx_DecompressString(cstring, 978, 1);
+    #if (CYTHON_COMPRESS_STRINGS) == 1 /* compression: zlib (983 bytes) */
+static const char cstring[] = "x\332\215UQo\3436\014\366O\321[\267\341.\017[1\354mp\03551\222\330\206\355\\\333\047A\261\231F\027G\362$\271m\356\327\037%9\271\\\333\2553\020\233\244D\362\373>\022\010\021\2064;.\037\205|$V)\262\345\306\242A,\337\003\341\244\007\320Wf\362w\246,\020\273\343\226$G\273S\222`^\013\235\330\200\346\026\272#1V\213\306\202v\227$)h\361\371\372\257k\302eK4|\205\306\032b\206M\323qc\300\020\265%\233AtVHb\217=\230\tI\267\344\250\006\"\001Z\327\275\307{\227\tv\007\222\030\260\316 W\\Je\271\025J2LG\344W\244\025\032\233\210\047p\331\267\27430\341m\313\360\036\264\302\360M\007 \335\373\261\021&X\255+\205IJ\267\016O\334\362\036\341\047N\013(\201\267g\033\353\047;\321\265\211\352:\327C\311d\320\032\244\275U\3720WZ|Sr\251\032\217g\254\202\356\276\026\007P\203-}\207\332u\254\254\322\300Xq|\301\337\024\325b\031\274\340\205-c\255\363\360y\004k\220\0318\373\300\205\364_\325\016\235\217H~\010_xv\237\036\0135\274\027g{\007\315\336\014\207\340\215u\234\3514\016\326 {\321\354\261\332% w\360d]\300U\372g\340\335\251\221\206vh.\255\306\017\377\"\000/\316\301\311\234\301\231\013\ng\373G\236\005\203Ly\320\311lT{\364\353\007\246q\0327\235\220\300\220\267\325\274\201\ro\366\315Yu3\341\233\246Q\322\242\364\246\031\264Qz\213\023\330\341\254va\n\302\302\301|UX\242\335\303\261\023\007a\273q0R=\253\036$\252\202\224{\325\367Z\275\034\047M7\030\2041\tQ\037\002\255\2256\3016\273\303$\240C\272n#^\207q7m\013[>t\326\353\027D\024\255\377\232\241o\221\373\023\357\0060\317J\357\221\357\304\263<;\241=\002\030\365x{p\302\377\366\304c.\036\3302\317f\376\025\ti#|X\021\327)\315\022\312VU\304\362/\264,\327\231\213V\025\235F\254\252\313\264\240\021\273\213\323:\315fo+$\353\262\312K\266\212\253E\024\3275]\025uu\n\336\244u5\266\361\217\021\337\200\005w\300\370\037\277\217N4H#\036q\016\344\247\372\354f]=D,Y:,\010n\226~\241\014\361x\273\314\357\"\206\0475\276\323\n{bN\262p\220\363\273\214\226l\232:\333\301\306:\264J\247H\"\255\306\222\3134Cw\025\337\263u\226\272\334\"\236Q\337)]\271\264\333\222\242;\243X\010\325\311Q\217y""\\\315#\226\321\373\332i\022\327\324\365\273\363\344.X\235\237\037\364\234\365\347\265?\377\027\226g\325Ba\374&s\232,\"6\315\035\312\333\264t$\3474\236\342\325\210-\250#@\263Y=?\021quhU\217G9Z\356\342*/\361\254\304<ZV>R\3077K\0149\316\341\035\302\343\025Tk\236/\351y\344I\236\341\310\327N\217b}\203\"\317\375B,\322\242p\306H\377=\366\257\024x\237vI\307Q\336\224\371\202f#\353j\275r\235\327\031\342\242E\236 Gz_\244%\rP\347\036\252\027\341\225\006a4a\216E\374\260\314Q\256\323\215\222&y9=\221M\334\222\323\351\350\025q:\2523\216\265\316\327\210$\034\217\333\021\244\362\320\226\270\203as\222y\234f^\206\367%\370P\200\217x\277]\277\217\331\377\027\3577L\377\037\273\323\002\223_\212c\276q\177\316\344\267O\344\024\375D\320 \343\177\310^\364\370\337dzn\233\335\257\321Vu\355w\047\214\260<";
+    PyObject *data = __Pyx_DecompressString(cstring, 983, 1);
     #define __Pyx_DecompressString_LZSS_UNUSED
     if (unlikely(!data)) __PYX_ERR(0, 1, __pyx_L1_error)
     const char* const bytes = __Pyx_PyBytes_AsString(data);
     #if !CYTHON_ASSUME_SAFE_MACROS
     if (likely(bytes)); else { Py_DECREF(data); __PYX_ERR(0, 1, __pyx_L1_error) }
     #endif
-    #elif (CYTHON_COMPRESS_STRINGS) > 0 && (CYTHON_COMPRESS_STRINGS) <= 90 /* compression: lzss (1345 bytes) */
-static const char cstring[] = "\377 is chan\377ging too\337 fast\006\000 t\377ake a pe\377er\047s.?No\377te that \277Cython4\001d\377eliberat\377ely stri\357cter!\001n P\377EP-484 a\377nd rejec\377ts subcl\377asses of\377 builtin\377 types. \377If you n\227eedz\001p%\000%\tt\277hen se\227\000h\377e \047annot?ation_<\000\267\000\337\047 dirb\000iv\376\242\000o False\337.add_%\000ed\377isableen^\002\001gcis\004\003dQ\000\336\231\000cord\214\001Ad\353ap\274\000C\210!eRe\317ader\005\004\227 Ch\177ildColl`\001\377onFormHo\377rizonLoc\370\204\0028\004\014\000kTime_outReW\001Tw\001\377Store__P\353yx\001\000D\244 _Ne\275x\036\000f__d\n\001_?__gets\320\000#\000\277__main\020\000_\337modul\r\002na\255m\002\003ew\025\001pF\000c\367api\003\006heck\037sum__\026\001A\004!\001\374\331!\017\003unpick\230K\000\205\tD\001vt\231!k\001q\367uala\005redu\211c\210\002\003\004c\361B\222\001\024\004e)x\237\001\220@_\225\005s\270\010\003\006\376.\007test__a\276\341#sbody\363be\373sc\331!cline\375_\365\000traceb\357ackc\346&s.a\377bcconten\377tscursor\325f\377 h\242@h\200Cit\337emsjo@\000dk\377eylimitl\376\222Dnowopen\373_s\200Apoppr\377oxy.clus\317ter.\020\003\016\002er\357rors\031\003shm\315.\230\003_r\206b\007\rss\377etdefaul\331t\273\"\277#id\310\"su\377pdateval\377uesworke\007rs.\341\002\004\006y\003~\000\211$\360\007\017\270\005!\017\305\002PY_L\367ONG\000\002\000int\377\000\000\000\000_PAT\377IENCE_MS\377\000_OVERRU\375N\022\001SSED\000_\377STRIPE\000_\177WAITING0\017\377CURSOR_M\377ASK\000ATTE\337MPTS\000\016\004BI\363TS`\004g\001\000siz\333e_q\002\000u|\00032\376\006\004\000unsign\367ed \225\n_BUS?Y\000_CLA\211\000\232\000_GIVE_\215\000E\010\001_ROW\000_\027\000T\003\000\263ISq\000\330\000CK\257\001O\177WNER_DI\273\001\376\263\001\000_BESIDv\302\000ISL\004LIN\321\000?MAX_UN\241\000\201!\333GEe\002IM\362\001FRME\361\000GEF\000\233 O\215 \377HASH\000_NE\275Xm\000STAT\220 L\003OW\277\"\313\010\341\002\322!\325\007\345\001#64\361\002\317\024\255&_T\002\203@\377CHECK\000_D\275O\242\001FIRS\342\000H\337EAD_A\353\000KE>""\221 LENGT\216\000\303\003^\321AEST_\025\003O\007\000\256%\001MOR\266@R5\000E{RS6\002TABL\311@\302\360\001\000\364\003M\002\034\004\342@HO\273LE\352FCON\360@U\376\202aPUBLISH\036\214bKIPP\226a\370\004\352\021\354\363\014\307SRE\304DBROsKE\360`\361\002SUM\357@\367OUN\325@EPOC~\362 EXPIRE\274\003.\202!ER\000\346\001_\366\013\225C\373PA\304APAYLO\374\254 \236%RECORD\274\376\003\010\001VERE\307#R\317EPAI\227$\320DTO\241U\375 \346#\227d\240b_\226\002L\373IV\263dCHAIN\003\000_\203`\355\023\370H\307\204\024\331\034\355o\340\334\037\334\031\331\016\270\200#\271\204\005 (P\367yOb\222\216\001 *, ~\317\204\005, int \275\213\004\377kip_disp\377atch)\000fo\003ld";
-    PyObject *data = __Pyx_DecompressString_LZSS(cstring, 1345, 2090);
+    #elif (CYTHON_COMPRESS_STRINGS) > 0 && (CYTHON_COMPRESS_STRINGS) <= 90 /* compression: lzss (1351 bytes) */
+static const char cstring[] = "\377 is chan\377ging too\337 fast\006\000 t\377ake a pe\377er\047s.?No\377te that \277Cython4\001d\377eliberat\377ely stri\357cter!\001n P\377EP-484 a\377nd rejec\377ts subcl\377asses of\377 builtin\377 types. \377If you n\227eedz\001p%\000%\tt\277hen se\227\000h\377e \047annot?ation_<\000\267\000\337\047 dirb\000iv\376\242\000o False\337.add_%\000ed\377isableen^\002\001gcis\004\003dQ\000\336\231\000cord\214\001Ad\353ap\274\000C\210!eRe\317ader\005\004\227 Ch\177ildColl`\001\377onCurren\377tFormHor\177izonLoc\213\002\374?\004\014\000kTimeo\257utRe^\001T~\001S\377tore__Py\365x\001\000D\253 _Nex\336\036\000f__d\n\001__\237_gets\327\000#\000_\337_main\020\000_m\357odul\r\002nam\326\002\003ew\025\001pF\000ca\373pi\003\006hecks\017um__\026\001A\004!\001\340!~\017\003unpickK\000\314\205\tD\001vt\240!k\001qu\373ala\005reduc\304\210\002\003\004c\370B\222\001\024\004ex\024\237\001\227@_\225\005s\270\010\003\006.\007\177test__a\350#\337sbody\372bes\375c\340!cline_\376\365\000traceba\367ckc\355&s.ab\337ccont\370 sc\277ursorf\377 h\372\251@h\200Citems\373jo@\000dkeyl\337imitl\222Dno\177wopen_s\200A\377popproxy\377.cluster\371.\020\003\016\002error\275s\031\003shm.\230\003_\371r\215b\007\rssetd?efault\273\"\277#\373id\310\"supda\377tevalues\377workers.\000\341\002\004\006y\003~\000\211$\007\017\270\005!\017\376\305\002PY_LONG\376\000\002\000int\000\000\000\377\000_PATIEN\377CE_MS\000_O\277VERRUN\022\001S\377SED\000_STR\377IPE\000_WAI\357TING0\017CUR\377SOR_MASK\377\000ATTEMPT{S\000\016\004BITS`\004~g\001\000size_q\002\333\000u|\00032\006\004\000u\377nsigned \376\225\n_BUSY\000_\347CLA\211\000\232\000GIV\353E_\215\000E\010\001ROWk\000_\027\000T\003\000ISq\000\366\330\000CK\257\001OWNE\317R_DI\273\001\263\001\000_\337BESID\302\000IS\356L\004LIN\321\000MAXg_UN\241\000\201!GEe\002\273IM\362\001FRE\361\000G\351EF\000\233 O\215 HAS\277H\000_NEXm\000SwTAT\220 LOW\277\"`\313\010\341\002\322!\325\007\345\00164\361\002\344\317\024\255&_T\002\203@CHE\277CK\000_DO\242\001F\367IRS\342\000HEA""D\333_A\353\000KE\221 LE\307NGT\216\000\303\003\321AES\313T_\025\003O\007\000%\001MOuR\266@R5\000ERS6\002OTABL\311@\360\001\000\364\003xM\002\034\004\342@HOLE\352F\327CON\360@U\202aPU\337BLISH\214bKI\203PP\226a\370\004\352\021\363\014\307SR}E\304DBROKE\360`\356\361\002SUM\357@OUN\336\325@EPOC\362 EX\317PIRE\274\003\202!ERe\000\346\001_\366\013\225CPA\304A\237PAYLO\254 \236%R\237ECORD\376\003\010\001V\367ERE\307#REPA9I\227$\320DTOU\375 \346#t\227d\240b_\226\002LIV\263d\177CHAIN\000_\203`\000\355\023\370H\307\204\024\331\034\355o\334\037\334\031\331\016\374\270\200#\271\204\005 (PyOb\336\231\216\001 *, \317\204\005, \357int \275\213\004kip\377_dispatc\177h)\000fold";
+    PyObject *data = __Pyx_DecompressString_LZSS(cstring, 1351, 2097);
     #define __Pyx_DecompressString_UNUSED
     if (unlikely(!data)) __PYX_ERR(0, 1, __pyx_L1_error)
     const char* const bytes = __Pyx_PyBytes_AsString(data);
     #if !CYTHON_ASSUME_SAFE_MACROS
     if (likely(bytes)); else { Py_DECREF(data); __PYX_ERR(0, 1, __pyx_L1_error) }
     #endif
-    #else /* compression: none (2090 bytes) */
-static const char bytes[] = " is changing too fast to take a peer\047s.?Note that Cython is deliberately stricter than PEP-484 and rejects subclasses of builtin types. If you need to pass subclasses then set the \047annotation_typing\047 directive to False.add_notedisableenablegcisenabledthe record of AdapterChangeReaderChangeRingChildCollectionFormHorizonLocationAdapterLockTimeoutRecordTableStore__Pyx_PyDict_NextRef__dict____getstate____main____module____name____new____pyx_capi____pyx_checksum__pyx_state__pyx_type__pyx_unpickle_TableStore__pyx_vtable____qualname____reduce____reduce_cython____reduce_ex____set_name____setstate____setstate_cython____test__adaptersbodychangeschildcline_in_tracebackcollections.abccontentscursorformheadhorizonitemsjoinedkeylimitlocationnowopen_storepopproxy.cluster.storeproxy.errorsproxy.shm.change_readerproxy.shm.changessetdefaulttabletable_idtablesupdatevaluesworkers.childworkers.clusterer.adapterworkers.clusterer.locationworkers.clusterer.storePY_LONG_LONG\000int\000\000\000\000_PATIENCE_MS\000_OVERRUN\000_PASSED\000_STRIPE\000_WAITINGPY_LONG_LONG\000int\000\000CURSOR_MASK\000ATTEMPTS\000CURSOR_BITSint\000\000\000\000\000\000\000\000\000size_t\000\000\000\000\000uint32_t\000\000\000\000\000\000unsigned PY_LONG_LONG\000_BUSY\000_CLASSES\000_GIVE_TRIES\000_GROW\000_LAST\000_LISTS\000_LOCKED\000_OWNER_DIED\000_WAIT\000_BESIDE\000_IS_BUSY\000_LINE\000_MAX_UNITS\000_PAGE\000_CLAIMED\000_FREE\000_GENERATION\000_HASH\000_NEXT\000_STATE\000_LOWint\000\000size_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000uint64_t\000\000\000unsigned PY_LONG_LONG\000_ATTEMPTS\000_STATES\000_CHECK\000_DONE\000_FIRST\000_HEAD_AT\000_KEY\000_LENGTH\000_LINE\000_LONGEST_KEY\000_LOST_AT\000_MORE\000_READERS_AT\000_TABLE\000_UNIT\000_UNITS_AT\000_READERS\000_WHOLE_STRIPE\000_CONTINUED\000_PUBLISHED\000_SKIPPED\000_LOWint\000size_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000unsigned PY_LONG_LONG\000_RETRIES\000_BROKEN\000_CHE""CKSUM\000_COUNT\000_EPOCH\000_EXPIRES_AT\000_HEADER\000_KEY_LENGTH\000_LINE\000_NEXT\000_PAGE\000_PAYLOAD_LENGTH\000_RECORDS_AT\000_RECOVERED_AT\000_REPAIRS_AT\000_STATE\000_TOUCHED_AT\000_UNITS\000_UNITS_SUM\000_LIVE\000_MAX_CHAIN\000_LOWsize_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000unsigned PY_LONG_LONG\000_BROKEN\000_CHECKSUM\000_COUNT\000_EPOCH\000_GENERATION\000_HASH\000_HEADER\000_KEY_LENGTH\000_LINE\000_NEXT\000_PAYLOAD_LENGTH\000_RECORDS_AT\000_REPAIRS_AT\000_STATE\000_UNITS\000_UNITS_SUM\000_LIVE\000_MAX_CHAIN\000_LOWuint64_t (PyObject *, uint64_t, int __pyx_skip_dispatch)\000fold";
+    #else /* compression: none (2097 bytes) */
+static const char bytes[] = " is changing too fast to take a peer\047s.?Note that Cython is deliberately stricter than PEP-484 and rejects subclasses of builtin types. If you need to pass subclasses then set the \047annotation_typing\047 directive to False.add_notedisableenablegcisenabledthe record of AdapterChangeReaderChangeRingChildCollectionCurrentFormHorizonLocationAdapterLockTimeoutRecordTableStore__Pyx_PyDict_NextRef__dict____getstate____main____module____name____new____pyx_capi____pyx_checksum__pyx_state__pyx_type__pyx_unpickle_TableStore__pyx_vtable____qualname____reduce____reduce_cython____reduce_ex____set_name____setstate____setstate_cython____test__adaptersbodychangeschildcline_in_tracebackcollections.abccontentscursorformheadhorizonitemsjoinedkeylimitlocationnowopen_storepopproxy.cluster.storeproxy.errorsproxy.shm.change_readerproxy.shm.changessetdefaulttabletable_idtablesupdatevaluesworkers.childworkers.clusterer.adapterworkers.clusterer.locationworkers.clusterer.storePY_LONG_LONG\000int\000\000\000\000_PATIENCE_MS\000_OVERRUN\000_PASSED\000_STRIPE\000_WAITINGPY_LONG_LONG\000int\000\000CURSOR_MASK\000ATTEMPTS\000CURSOR_BITSint\000\000\000\000\000\000\000\000\000size_t\000\000\000\000\000uint32_t\000\000\000\000\000\000unsigned PY_LONG_LONG\000_BUSY\000_CLASSES\000_GIVE_TRIES\000_GROW\000_LAST\000_LISTS\000_LOCKED\000_OWNER_DIED\000_WAIT\000_BESIDE\000_IS_BUSY\000_LINE\000_MAX_UNITS\000_PAGE\000_CLAIMED\000_FREE\000_GENERATION\000_HASH\000_NEXT\000_STATE\000_LOWint\000\000size_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000uint64_t\000\000\000unsigned PY_LONG_LONG\000_ATTEMPTS\000_STATES\000_CHECK\000_DONE\000_FIRST\000_HEAD_AT\000_KEY\000_LENGTH\000_LINE\000_LONGEST_KEY\000_LOST_AT\000_MORE\000_READERS_AT\000_TABLE\000_UNIT\000_UNITS_AT\000_READERS\000_WHOLE_STRIPE\000_CONTINUED\000_PUBLISHED\000_SKIPPED\000_LOWint\000size_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000unsigned PY_LONG_LONG\000_RETRIES\000_BROKEN""\000_CHECKSUM\000_COUNT\000_EPOCH\000_EXPIRES_AT\000_HEADER\000_KEY_LENGTH\000_LINE\000_NEXT\000_PAGE\000_PAYLOAD_LENGTH\000_RECORDS_AT\000_RECOVERED_AT\000_REPAIRS_AT\000_STATE\000_TOUCHED_AT\000_UNITS\000_UNITS_SUM\000_LIVE\000_MAX_CHAIN\000_LOWsize_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000unsigned PY_LONG_LONG\000_BROKEN\000_CHECKSUM\000_COUNT\000_EPOCH\000_GENERATION\000_HASH\000_HEADER\000_KEY_LENGTH\000_LINE\000_NEXT\000_PAYLOAD_LENGTH\000_RECORDS_AT\000_REPAIRS_AT\000_STATE\000_UNITS\000_UNITS_SUM\000_LIVE\000_MAX_CHAIN\000_LOWuint64_t (PyObject *, uint64_t, int __pyx_skip_dispatch)\000fold";
     PyObject *data = NULL;
     #define __Pyx_DecompressString_UNUSED
     #define __Pyx_DecompressString_LZSS_UNUSED
     #endif
     PyObject **stringtab = __pyx_mstate->__pyx_string_tab;
     Py_ssize_t pos = 0;
-    for (int i = 0; i < 75; i++) {
+    for (int i = 0; i < 76; i++) {
       Py_ssize_t bytes_length = str_length_index[i].length;
       PyObject *string = PyUnicode_DecodeUTF8(bytes + pos, bytes_length, NULL);
       if (likely(string) && i >= 10) PyUnicode_InternInPlace(&string);
@@ -8581,8 +8673,8 @@ static const char bytes[] = " is changing too fast to take a peer\047s.?Note tha
       stringtab[i] = string;
       pos += bytes_length;
     }
-    for (int i = 75; i < 82; i++) {
-      Py_ssize_t bytes_length = bytes_length_index[i-75].length;
+    for (int i = 76; i < 83; i++) {
+      Py_ssize_t bytes_length = bytes_length_index[i-76].length;
       PyObject *string = PyBytes_FromStringAndSize(bytes + pos, bytes_length);
       stringtab[i] = string;
       pos += bytes_length;
@@ -8592,14 +8684,14 @@ static const char bytes[] = " is changing too fast to take a peer\047s.?Note tha
       }
     }
     Py_XDECREF(data);
-    for (Py_ssize_t i = 0; i < 82; i++) {
+    for (Py_ssize_t i = 0; i < 83; i++) {
       if (unlikely(PyObject_Hash(stringtab[i]) == -1)) {
         __PYX_ERR(0, 1, __pyx_L1_error)
       }
     }
     #if CYTHON_IMMORTAL_CONSTANTS
     {
-      PyObject **table = stringtab + 75;
+      PyObject **table = stringtab + 76;
       for (Py_ssize_t i=0; i<7; ++i) {
         #if PY_VERSION_HEX >= 0x030F0000
         PyUnstable_SetImmortal(table[i]);
