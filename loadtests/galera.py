@@ -62,7 +62,8 @@ class Writers:
                 if status == "200":
                     good = True
                     self.promised[user, server] = int(cseq)
-        self.answers[0] += waiting
+        if waiting:
+            self.answers[0] += waiting
         took = time.monotonic() - began
         self.silence = 0.0 if good else self.silence + took
         self.longest = max(self.longest, self.silence)
