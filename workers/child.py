@@ -58,6 +58,7 @@ class Child:
         "_ready",
         "_taker",
         "area",
+        "clusterer",
         "config",
         "count",
         "inbox_eventfds",
@@ -92,6 +93,7 @@ class Child:
     parent_fd: int  # end of file: the supervisor is gone
     secret: bytes
     log: Log
+    clusterer: Mailbox | None  # of the process that tells other nodes
     lookups: Mailbox | None  # of the process that asks web servers
     page: SharedPage  # log levels
     area: Area  # of editions: what a reload offers

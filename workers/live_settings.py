@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from workers.settings import Config, Section
+from workers.setting_types import Section
+from workers.settings import Config
 
 # Everything else is fixed while the server runs: it shapes files, sockets or processes.
 LIVE: Final[dict[str, frozenset[str]]] = {

@@ -80,6 +80,7 @@ class Reload:
             return
         if pid == 0:
             run_trial(self._holdings.area, self._holdings.config, self._pid)  # does not return
+        self._holdings.manager.reloading()
         self._trial, self._step, self._deadline = pid, Step.TRYING, now + DEADLINE_S
 
     def is_trial(self, exit: Exit) -> bool:
@@ -121,6 +122,7 @@ class Reload:
         self._holdings.area.settle(holds=True)
         self._holdings.wake_workers()
         self._step = Step.IDLE
+        self._holdings.manager.ready(f"running, edition {self._holdings.area.holds}")
         changed = [f"{section}.{name}" for section, name in changes(old, self._edition.config)]
         self._count(counters.RELOADS)
         self._log.notice(
@@ -129,6 +131,7 @@ class Reload:
 
     def _refuse(self, mistakes: list[str]) -> None:
         self._step = Step.IDLE
+        self._holdings.manager.ready("running, a reload was refused")
         self._count(counters.RELOADS_REFUSED)
         for mistake in mistakes[:MISTAKES_TOLD]:
             self._log.error("reload refused", reason=mistake, edition=self._holdings.area.holds)

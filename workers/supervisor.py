@@ -119,7 +119,7 @@ class Supervisor:
         self._reload = Reload(holdings, system)
         self._system = system
         self._pid = os.getpid()
-        self._watched_at = system.now()
+        self._watched_at = self._fed_at = system.now()
 
     def run(self) -> int:
         """Live until stopped; the exit status."""
@@ -182,6 +182,7 @@ class Supervisor:
 
     def _enter_stopping(self, grace_s: float) -> None:
         self.life.stage = Stage.STOPPING
+        self.holdings.manager.stopping()
         self.life.deadline = self._system.now() + grace_s
         for slot in self.slots:
             slot.respawn_at = None
@@ -278,13 +279,15 @@ class Supervisor:
         if self.life.stage is Stage.STARTING and all(slot.up_at for slot in self.slots):
             self.life.stage = Stage.RUNNING
             self.log.notice("running", **self._summary())
+            self.holdings.keep_sockets()
+            self.holdings.manager.ready("running")
 
     def _summary(self) -> dict[str, object]:
         config = self.holdings.config
         return {
             "udp": ",".join(str(each) for each in config.listen.udp),
             "workers": config.workers.udp,
-            "registered": self.holdings.tables.location.count,
+            "registered": self.holdings.tables.location.gauges()[0],
             "capacity": self.holdings.tables.location.capacity,
         }
 
@@ -304,6 +307,15 @@ class Supervisor:
                 slot.heartbeat, slot.heartbeat_at = beat, now
                 slot.found_slow = False
             self._judge(slot, now, hang_s if slot.up_at is not None else BOOT_DEADLINE_S)
+        self._feed_watchdog(now)
+
+    def _feed_watchdog(self, now: float) -> None:
+        """Tell the service manager that we live, if every process has given a sign of life."""
+        if now - self._fed_at < self.holdings.manager.watchdog_s:
+            return
+        if all(slot.heartbeat_at > self._fed_at or slot.respawn_at for slot in self.slots):
+            self._fed_at = now
+            self.holdings.manager.alive()
 
     def _judge(self, slot: Slot, now: float, patience_s: float) -> None:
         if slot.aborted_at is not None:

@@ -19,7 +19,6 @@ cdef int EXPIRED_DIALOGS, FAILED_DIALOGS, PROFILE_REFUSALS, PROFILES_FULL
 
 
 @cython.final
-@cython.freelist(64)
 cdef class Dialog:
     cdef public DialogStore store
     cdef public bytes key, payload, did

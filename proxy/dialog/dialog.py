@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import cython
+
 from proxy.dialog.decoded import DialogRecord, decode, encode, listed, pairs
 from proxy.dialog.layout import (
     AT_DUE,
@@ -59,6 +61,8 @@ BY_CANCEL = int(EndReason.CANCELLED)
 ATTEMPTS = 8  # commits lost in a row to other processes
 
 
+@cython.freelist(64)
+@cython.cclass
 class Dialog:
     """A record as it was read last; `leg` and `from_caller` say whose message it was found for."""
 

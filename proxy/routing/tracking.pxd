@@ -23,7 +23,8 @@ cpdef bint may_be_tracked(Exchange exchange) except *
 
 @cython.locals(tracker=Tracker, message=Message, relay=Relay, socket=bytes, outer=Dialog,
                dialog=Dialog, address=Address, came_with=bytes)
-cpdef bint begin(Exchange exchange, unsigned int flags, unsigned int lifetime) except *
+cpdef bint begin(Exchange exchange, unsigned int flags, unsigned int lifetime,
+                 bytes tag=*) except *
 @cython.locals(tracker=Tracker, found=Dialog, did=bytes)
 cpdef Dialog dialog_of(Exchange exchange)
 @cython.locals(dialog=Dialog)

@@ -55,7 +55,7 @@ def may_be_tracked(exchange: Exchange) -> bool:
     return False
 
 
-def begin(exchange: Exchange, flags: int, lifetime: int) -> bool:
+def begin(exchange: Exchange, flags: int, lifetime: int, tag: bytes = b"") -> bool:
     """Track what an initial INVITE will set up; False when there is no room."""
     tracker = exchange.node.dialogs
     message = exchange.message
@@ -72,7 +72,7 @@ def begin(exchange: Exchange, flags: int, lifetime: int) -> bool:
             return True
     if is_behind_nat(message, exchange.source):
         flags |= CALLER_BEHIND_NAT
-    dialog = tracker.create(message, socket, flags, lifetime, exchange.source.hostport)
+    dialog = tracker.create(message, socket, flags, lifetime, exchange.source.hostport, tag)
     if dialog is None:
         return False
     relay.did = dialog.did

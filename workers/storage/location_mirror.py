@@ -9,7 +9,10 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from proxy.errors import CorruptRecord, ShmError
-from proxy.registrar.binding import Binding, decode, earliest, encode
+from proxy.registrar.binding import Binding, decode
+from proxy.registrar.commit import commit_bindings
+from proxy.registrar.layout import REMOVED
+from proxy.registrar.tombstones import name_of
 from proxy.shm.table_ids import LOCATION
 from proxy.storage import statements
 from proxy.storage.differences import Difference, Known, difference, merge_loaded
@@ -35,15 +38,20 @@ class LocationMirror(Mirror):
         self.by_call_id = child.config.registrar.match_call_id
         self.node = child.config.node.id
         self.reader = RowReader(default_domain(child), as_seconds)
+        replicated = child.config.replicates("location")
+        # What other nodes hold has an origin, and a version that beats no later one of theirs.
+        self.origin = child.config.node.id if replicated else 0
+        self.clock_lead_s = 0 if replicated else CLOCK_LEAD_S
         self.refresh_at = 0.0  # until then rows are written whole
         self._refresher = Refresher(database.engine.dialect)
 
     def difference(self, key: bytes, payload: bytes | None) -> Difference | None:
-        """One row for each binding."""
+        """One row for each binding; a tombstone is none."""
         try:
-            bindings = [] if payload is None else decode(payload)
+            stored = [] if payload is None else decode(payload)
         except CorruptRecord:
             return None
+        bindings = [binding for binding in stored if not binding.flags & REMOVED]
         found = difference(key, self.known.get(key), bindings, as_time, self.by_call_id)
         if found is None or found.known is None or payload is None:
             return found
@@ -101,13 +109,14 @@ class LocationMirror(Mirror):
             key, binding = self.reader.binding(row)
             if not binding.version:
                 binding.version = version_at(binding.modified)
+            binding.origin = binding.origin or self.origin
             self._remember(key, row, binding.version)
             found.setdefault(key, []).append(binding)
         return self._merge(found, trusted_until)
 
     def _merge(self, found: dict[bytes, list[Binding]], trusted_until: int) -> int:
         now, changed = int(time.time()), 0
-        highest = version_at(now + CLOCK_LEAD_S)
+        highest = version_at(now + self.clock_lead_s)
         for key, loaded in found.items():
             for binding in loaded:
                 binding.version = min(binding.version, highest)
@@ -124,10 +133,10 @@ class LocationMirror(Mirror):
             merged = merge_loaded(stored, loaded, trusted_until, now, self._same)
             if merged is None:
                 return False
-            if self.table.commit(key, stamp, encode(merged), earliest(merged), len(merged)):
+            if commit_bindings(self.table, key, stamp, merged):
                 return True
 
     def _same(self, one: Binding, other: Binding) -> bool:
         if self.by_call_id and one.call_id != other.call_id:
             return False
-        return one.contact == other.contact
+        return name_of(one) == name_of(other)

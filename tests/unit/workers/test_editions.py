@@ -16,6 +16,7 @@ from workers.edition import Area, Edition, Taker
 from workers.live_settings import LIVE, changes, mistakes
 from workers.reload import PATIENCE_S, Reload
 from workers.settings import Config
+from workers.systemd import ServiceManager
 from workers.trial import DEADLINE_S, Refusal
 
 OLD = Config()
@@ -28,6 +29,7 @@ class World:
     def __init__(self) -> None:
         self.area = Area()
         self.config = OLD
+        self.manager = ServiceManager()
         self.said: list[tuple[str, dict[str, object]]] = []
         self.killed: list[int] = []
         self.fork_fails = False
