@@ -33,9 +33,11 @@ from proxy.registrar.record import (
 from proxy.registrar.registration import Registration, read_registration, reg_id_of
 from proxy.registrar.rules import RegistrarRules
 from proxy.shm.table import Table
-from proxy.shm.words import get_u32
 from proxy.sip.address import Address
 from proxy.sip.message import Message
+
+if not cython.compiled:
+    from proxy.shm.words import get_u32
 
 ATTEMPTS = 8  # commits lost in a row to other processes before the phone is told to come back
 
