@@ -1279,6 +1279,7 @@ static int __Pyx_init_tpflags_variables(void) {
 #define __PYX_HAVE_API__workers__clusterer__location
 /* Early includes */
 #include <string.h>
+#include "string.h"
 #include <stdint.h>
 #ifdef _OPENMP
 #include <omp.h>
@@ -1498,6 +1499,8 @@ static const char * const __pyx_cfilenm = __FILE__;
 
 static const char* const __pyx_f[] = {
   "workers/clusterer/location.py",
+  "proxy/sip/draft.pxd",
+  "proxy/sip/grammar.pxd",
   "(tree fragment)",
   "proxy/registrar/binding.pxd",
   "proxy/shm/arena.pxd",
@@ -1678,6 +1681,7 @@ static const char* const __pyx_f[] = {
 /* #### Code section: type_declarations ### */
 
 /*--- Type declarations ---*/
+struct __pyx_obj_5proxy_3sip_5draft_Draft;
 struct __pyx_obj_5proxy_9registrar_7binding_Faults;
 struct __pyx_obj_5proxy_9registrar_7binding_Binding;
 struct __pyx_obj_5proxy_3shm_5arena_Arena;
@@ -1689,13 +1693,30 @@ struct __pyx_obj_7workers_9clusterer_7adapter_Adapter;
 struct __pyx_obj_7workers_9clusterer_8location_LocationAdapter;
 
 /* "proxy/sip/grammar.pxd":6
- * from libc.string cimport memchr, memcpy
+ * from libc.string cimport memchr, memcmp, memcpy
  * 
  * ctypedef const unsigned char *Bytes             # <<<<<<<<<<<<<<
  * 
- * cdef bytes _TOKEN_TABLE
+ * cdef extern from "string.h" nogil:
 */
 typedef unsigned char const *__pyx_t_5proxy_3sip_7grammar_Bytes;
+
+/* "proxy/sip/draft.pxd":13
+ * 
+ * 
+ * @cython.final             # <<<<<<<<<<<<<<
+ * cdef class Draft:
+ *     cdef bytearray store
+*/
+struct __pyx_obj_5proxy_3sip_5draft_Draft {
+  PyObject_HEAD
+  struct __pyx_vtabstruct_5proxy_3sip_5draft_Draft *__pyx_vtab;
+  PyObject *store;
+  unsigned char *room;
+  Py_ssize_t size;
+  Py_ssize_t used;
+};
+
 
 /* "proxy/registrar/binding.pxd":14
  * 
@@ -1866,6 +1887,25 @@ struct __pyx_obj_7workers_9clusterer_8location_LocationAdapter {
   struct __pyx_obj_7workers_9clusterer_7adapter_Adapter __pyx_base;
 };
 
+
+
+/* "proxy/sip/draft.pxd":13
+ * 
+ * 
+ * @cython.final             # <<<<<<<<<<<<<<
+ * cdef class Draft:
+ *     cdef bytearray store
+*/
+
+struct __pyx_vtabstruct_5proxy_3sip_5draft_Draft {
+  int (*begin)(struct __pyx_obj_5proxy_3sip_5draft_Draft *, int __pyx_skip_dispatch);
+  int (*add)(struct __pyx_obj_5proxy_3sip_5draft_Draft *, PyObject *, int __pyx_skip_dispatch);
+  int (*add_part)(struct __pyx_obj_5proxy_3sip_5draft_Draft *, PyObject *, Py_ssize_t, Py_ssize_t, int __pyx_skip_dispatch);
+  int (*add_number)(struct __pyx_obj_5proxy_3sip_5draft_Draft *, unsigned PY_LONG_LONG, int __pyx_skip_dispatch);
+  int (*grow)(struct __pyx_obj_5proxy_3sip_5draft_Draft *, Py_ssize_t);
+  PyObject *(*take)(struct __pyx_obj_5proxy_3sip_5draft_Draft *, int __pyx_skip_dispatch);
+};
+static struct __pyx_vtabstruct_5proxy_3sip_5draft_Draft *__pyx_vtabptr_5proxy_3sip_5draft_Draft;
 
 
 /* "proxy/registrar/binding.pxd":22
@@ -2228,6 +2268,11 @@ static CYTHON_INLINE PyObject* __Pyx_PyObject_GetAttrStrNoError(PyObject* obj, P
 
 /* GetBuiltinName.proto */
 static PyObject *__Pyx_GetBuiltinName(PyObject *name);
+
+/* WriteUnraisableException.proto */
+static void __Pyx_WriteUnraisable(const char *name, int clineno,
+                                  int lineno, const char *filename,
+                                  int full_traceback, int nogil);
 
 /* CopyObjectArray.proto (used by TupleOrListFromArrayImpl) */
 #if CYTHON_COMPILING_IN_CPYTHON
@@ -2934,17 +2979,19 @@ static int __pyx_f_7workers_9clusterer_8location_15LocationAdapter_commit(struct
 
 /* Module declarations from "cython" */
 
-/* Module declarations from "proxy.shm.words" */
-static unsigned PY_LONG_LONG *__pyx_vp_5proxy_3shm_5words_LOW = 0;
-#define __pyx_v_5proxy_3shm_5words_LOW (*__pyx_vp_5proxy_3shm_5words_LOW)
-static unsigned int (*__pyx_f_5proxy_3shm_5words_get_u16)(unsigned char const *, Py_ssize_t, int __pyx_skip_dispatch); /*proto*/
-static unsigned int (*__pyx_f_5proxy_3shm_5words_get_u32)(unsigned char const *, Py_ssize_t, int __pyx_skip_dispatch); /*proto*/
-static unsigned PY_LONG_LONG (*__pyx_f_5proxy_3shm_5words_get_u64)(unsigned char const *, Py_ssize_t, int __pyx_skip_dispatch); /*proto*/
-static void (*__pyx_f_5proxy_3shm_5words_put_u16)(unsigned char *, Py_ssize_t, unsigned int, int __pyx_skip_dispatch); /*proto*/
-static void (*__pyx_f_5proxy_3shm_5words_put_u32)(unsigned char *, Py_ssize_t, unsigned int, int __pyx_skip_dispatch); /*proto*/
-static void (*__pyx_f_5proxy_3shm_5words_put_u64)(unsigned char *, Py_ssize_t, unsigned PY_LONG_LONG, int __pyx_skip_dispatch); /*proto*/
+/* Module declarations from "proxy.shm.packed" */
+static CYTHON_INLINE unsigned int __pyx_f_5proxy_3shm_6packed_get_u16(unsigned char const *, Py_ssize_t); /*proto*/
+static CYTHON_INLINE unsigned int __pyx_f_5proxy_3shm_6packed_get_u32(unsigned char const *, Py_ssize_t); /*proto*/
+static CYTHON_INLINE unsigned PY_LONG_LONG __pyx_f_5proxy_3shm_6packed_get_u64(unsigned char const *, Py_ssize_t); /*proto*/
+static CYTHON_INLINE void __pyx_f_5proxy_3shm_6packed_put_u16(unsigned char *, Py_ssize_t, unsigned int); /*proto*/
+static CYTHON_INLINE void __pyx_f_5proxy_3shm_6packed_put_u32(unsigned char *, Py_ssize_t, unsigned int); /*proto*/
+static CYTHON_INLINE void __pyx_f_5proxy_3shm_6packed_put_u64(unsigned char *, Py_ssize_t, unsigned PY_LONG_LONG); /*proto*/
 
 /* Module declarations from "libc.string" */
+
+/* Module declarations from "proxy.sip.draft" */
+static Py_ssize_t *__pyx_vp_5proxy_3sip_5draft__ROOM = 0;
+#define __pyx_v_5proxy_3sip_5draft__ROOM (*__pyx_vp_5proxy_3sip_5draft__ROOM)
 
 /* Module declarations from "proxy.sip.grammar" */
 static PyObject **__pyx_vp_5proxy_3sip_7grammar__TOKEN_TABLE = 0;
@@ -3009,7 +3056,7 @@ static unsigned PY_LONG_LONG *__pyx_vp_5proxy_3sip_7grammar__BLANKS = 0;
 #define __pyx_v_5proxy_3sip_7grammar__BLANKS (*__pyx_vp_5proxy_3sip_7grammar__BLANKS)
 static unsigned PY_LONG_LONG *__pyx_vp_5proxy_3sip_7grammar__TOPS = 0;
 #define __pyx_v_5proxy_3sip_7grammar__TOPS (*__pyx_vp_5proxy_3sip_7grammar__TOPS)
-static CYTHON_INLINE unsigned PY_LONG_LONG __pyx_f_5proxy_3sip_7grammar_word_at(unsigned char const *, Py_ssize_t); /*proto*/
+static CYTHON_INLINE int __pyx_f_5proxy_3sip_7grammar_same_text(__pyx_t_5proxy_3sip_7grammar_Bytes, Py_ssize_t, Py_ssize_t, PyObject *); /*proto*/
 
 /* Module declarations from "proxy.registrar.record" */
 static int *__pyx_vp_5proxy_9registrar_6record_AT_CSEQ = 0;
@@ -3058,10 +3105,8 @@ static unsigned int *__pyx_vp_5proxy_9registrar_6record_REMOVED_S = 0;
 #define __pyx_v_5proxy_9registrar_6record_REMOVED_S (*__pyx_vp_5proxy_9registrar_6record_REMOVED_S)
 static unsigned PY_LONG_LONG *__pyx_vp_5proxy_9registrar_6record_LAST_VERSION = 0;
 #define __pyx_v_5proxy_9registrar_6record_LAST_VERSION (*__pyx_vp_5proxy_9registrar_6record_LAST_VERSION)
-static PyObject **__pyx_vp_5proxy_9registrar_6record_SECONDS = 0;
-#define __pyx_v_5proxy_9registrar_6record_SECONDS (*__pyx_vp_5proxy_9registrar_6record_SECONDS)
-static PY_LONG_LONG *__pyx_vp_5proxy_9registrar_6record_SECONDS_KNOWN = 0;
-#define __pyx_v_5proxy_9registrar_6record_SECONDS_KNOWN (*__pyx_vp_5proxy_9registrar_6record_SECONDS_KNOWN)
+static struct __pyx_obj_5proxy_3sip_5draft_Draft **__pyx_vp_5proxy_9registrar_6record__draft = 0;
+#define __pyx_v_5proxy_9registrar_6record__draft (*__pyx_vp_5proxy_9registrar_6record__draft)
 static Py_ssize_t (*__pyx_f_5proxy_9registrar_6record_binding_count)(PyObject *, int __pyx_skip_dispatch); /*proto*/
 static PyObject *(*__pyx_f_5proxy_9registrar_6record_string)(PyObject *, Py_ssize_t, int, int __pyx_skip_dispatch); /*proto*/
 static unsigned int (*__pyx_f_5proxy_9registrar_6record_due_at)(PyObject *, Py_ssize_t, int __pyx_skip_dispatch); /*proto*/
@@ -3353,6 +3398,7 @@ namespace {
     PyObject *__pyx_empty_tuple;
     PyObject *__pyx_empty_bytes;
     PyObject *__pyx_empty_unicode;
+    PyTypeObject *__pyx_ptype_5proxy_3sip_5draft_Draft;
     PyTypeObject *__pyx_ptype_5proxy_9registrar_7binding_Faults;
     PyTypeObject *__pyx_ptype_5proxy_9registrar_7binding_Binding;
     PyTypeObject *__pyx_ptype_5proxy_3shm_5arena_Arena;
@@ -3366,7 +3412,7 @@ namespace {
     __Pyx_CachedCFunction __pyx_umethod_PyDict_Type_items;
     __Pyx_CachedCFunction __pyx_umethod_PyDict_Type_pop;
     __Pyx_CachedCFunction __pyx_umethod_PyDict_Type_values;
-    PyObject *__pyx_string_tab[67];
+    PyObject *__pyx_string_tab[66];
     PyObject *__pyx_number_tab[1];
 /* #### Code section: module_state_contents ### */
 /* PyFrozenDict.module_state_decls */
@@ -3459,19 +3505,18 @@ static __pyx_mstatetype * const __pyx_mstate_global = &__pyx_mstate_global_stati
 #define __pyx_n_u_values __pyx_string_tab[51]
 #define __pyx_n_u_workers_clusterer_adapter __pyx_string_tab[52]
 #define __pyx_n_u_workers_clusterer_location __pyx_string_tab[53]
-#define __pyx_kp_b_PY_LONG_LONG_PyObject_int_unsign __pyx_string_tab[54]
-#define __pyx_kp_b_PyObject___pyx_t_5proxy_3sip_7gr __pyx_string_tab[55]
-#define __pyx_kp_b_PyObject_PyObject_Py_ssize_t_int __pyx_string_tab[56]
-#define __pyx_kp_b_PyObject_PyObject_int___pyx_skip __pyx_string_tab[57]
+#define __pyx_kp_b_PyObject___pyx_t_5proxy_3sip_7gr __pyx_string_tab[54]
+#define __pyx_kp_b_PyObject_PyObject_Py_ssize_t_int __pyx_string_tab[55]
+#define __pyx_kp_b_PyObject_PyObject_int___pyx_skip __pyx_string_tab[56]
+#define __pyx_kp_b_Py_ssize_t__ROOM __pyx_string_tab[57]
 #define __pyx_kp_b_int_unsigned_PY_LONG_LONG_unsign __pyx_string_tab[58]
-#define __pyx_kp_b_int_size_t_uint32_t_unsigned_PY __pyx_string_tab[59]
-#define __pyx_kp_b_int_size_t_uint32_t_uint64_t_uns __pyx_string_tab[60]
-#define __pyx_kp_b_int_size_t_uint32_t_unsigned_PY_2 __pyx_string_tab[61]
-#define __pyx_kp_b_int_struct___pyx_obj_5proxy_3shm __pyx_string_tab[62]
-#define __pyx_kp_b_size_t_uint32_t_unsigned_PY_LONG __pyx_string_tab[63]
-#define __pyx_kp_b_uint64_t_PyObject_uint64_t_int __pyx_string_tab[64]
-#define __pyx_kp_b_unsigned_PY_LONG_LONG_LOW __pyx_string_tab[65]
-#define __pyx_kp_b_unsigned_PY_LONG_LONG_unsigned_c __pyx_string_tab[66]
+#define __pyx_kp_b_int_struct___pyx_obj_5proxy_3sip __pyx_string_tab[59]
+#define __pyx_kp_b_int_size_t_uint32_t_unsigned_PY __pyx_string_tab[60]
+#define __pyx_kp_b_int_size_t_uint32_t_uint64_t_uns __pyx_string_tab[61]
+#define __pyx_kp_b_int_size_t_uint32_t_unsigned_PY_2 __pyx_string_tab[62]
+#define __pyx_kp_b_int_struct___pyx_obj_5proxy_3shm __pyx_string_tab[63]
+#define __pyx_kp_b_size_t_uint32_t_unsigned_PY_LONG __pyx_string_tab[64]
+#define __pyx_kp_b_uint64_t_PyObject_uint64_t_int __pyx_string_tab[65]
 #define __pyx_int_153063905 __pyx_number_tab[0]
 /* #### Code section: module_state_clear ### */
 #if CYTHON_USE_MODULE_STATE
@@ -3487,6 +3532,7 @@ static CYTHON_SMALL_CODE int __pyx_m_clear(PyObject *m) {
   #if CYTHON_PEP489_MULTI_PHASE_INIT
   __Pyx_State_RemoveModule(NULL);
   #endif
+  Py_CLEAR(clear_module_state->__pyx_ptype_5proxy_3sip_5draft_Draft);
   Py_CLEAR(clear_module_state->__pyx_ptype_5proxy_9registrar_7binding_Faults);
   Py_CLEAR(clear_module_state->__pyx_ptype_5proxy_9registrar_7binding_Binding);
   Py_CLEAR(clear_module_state->__pyx_ptype_5proxy_3shm_5arena_Arena);
@@ -3500,7 +3546,7 @@ static CYTHON_SMALL_CODE int __pyx_m_clear(PyObject *m) {
   Py_CLEAR(clear_module_state->__pyx_umethod_PyDict_Type_items.method);
   Py_CLEAR(clear_module_state->__pyx_umethod_PyDict_Type_pop.method);
   Py_CLEAR(clear_module_state->__pyx_umethod_PyDict_Type_values.method);
-  for (int i=0; i<67; ++i) { Py_CLEAR(clear_module_state->__pyx_string_tab[i]); }
+  for (int i=0; i<66; ++i) { Py_CLEAR(clear_module_state->__pyx_string_tab[i]); }
   for (int i=0; i<1; ++i) { Py_CLEAR(clear_module_state->__pyx_number_tab[i]); }
 /* #### Code section: module_state_clear_contents ### */
 /* #### Code section: module_state_clear_end ### */
@@ -3518,6 +3564,7 @@ static CYTHON_SMALL_CODE int __pyx_m_traverse(PyObject *m, visitproc visit, void
   __Pyx_VISIT_CONST(traverse_module_state->__pyx_empty_tuple);
   __Pyx_VISIT_CONST(traverse_module_state->__pyx_empty_bytes);
   __Pyx_VISIT_CONST(traverse_module_state->__pyx_empty_unicode);
+  Py_VISIT(traverse_module_state->__pyx_ptype_5proxy_3sip_5draft_Draft);
   Py_VISIT(traverse_module_state->__pyx_ptype_5proxy_9registrar_7binding_Faults);
   Py_VISIT(traverse_module_state->__pyx_ptype_5proxy_9registrar_7binding_Binding);
   Py_VISIT(traverse_module_state->__pyx_ptype_5proxy_3shm_5arena_Arena);
@@ -3531,7 +3578,7 @@ static CYTHON_SMALL_CODE int __pyx_m_traverse(PyObject *m, visitproc visit, void
   Py_VISIT(traverse_module_state->__pyx_umethod_PyDict_Type_items.method);
   Py_VISIT(traverse_module_state->__pyx_umethod_PyDict_Type_pop.method);
   Py_VISIT(traverse_module_state->__pyx_umethod_PyDict_Type_values.method);
-  for (int i=0; i<67; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_string_tab[i]); }
+  for (int i=0; i<66; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_string_tab[i]); }
   for (int i=0; i<1; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_number_tab[i]); }
 /* #### Code section: module_state_traverse_contents ### */
 /* #### Code section: module_state_traverse_end ### */
@@ -3540,7 +3587,283 @@ return 0;
 #endif
 /* #### Code section: module_code ### */
 
-/* "proxy/sip/grammar.pxd":38
+/* "proxy/shm/packed.pxd":4
+ * 
+ * 
+ * cdef inline unsigned int get_u16(const unsigned char *p, Py_ssize_t at) noexcept:             # <<<<<<<<<<<<<<
+ *     return p[at] | <unsigned int>p[at + 1] << 8
+ * 
+*/
+
+static CYTHON_INLINE unsigned int __pyx_f_5proxy_3shm_6packed_get_u16(unsigned char const *__pyx_v_p, Py_ssize_t __pyx_v_at) {
+  unsigned int __pyx_r;
+
+  /* "proxy/shm/packed.pxd":5
+ * 
+ * cdef inline unsigned int get_u16(const unsigned char *p, Py_ssize_t at) noexcept:
+ *     return p[at] | <unsigned int>p[at + 1] << 8             # <<<<<<<<<<<<<<
+ * 
+ * cdef inline unsigned int get_u32(const unsigned char *p, Py_ssize_t at) noexcept:
+*/
+  {
+
+    __pyx_r = ((__pyx_v_p[__pyx_v_at]) | (((unsigned int)(__pyx_v_p[(__pyx_v_at + 1)])) << 8));
+  }
+  goto __pyx_L0;
+
+  /* "proxy/shm/packed.pxd":4
+ * 
+ * 
+ * cdef inline unsigned int get_u16(const unsigned char *p, Py_ssize_t at) noexcept:             # <<<<<<<<<<<<<<
+ *     return p[at] | <unsigned int>p[at + 1] << 8
+ * 
+*/
+
+  /* function exit code */
+  __pyx_L0:;
+
+  return __pyx_r;
+}
+
+/* "proxy/shm/packed.pxd":7
+ *     return p[at] | <unsigned int>p[at + 1] << 8
+ * 
+ * cdef inline unsigned int get_u32(const unsigned char *p, Py_ssize_t at) noexcept:             # <<<<<<<<<<<<<<
+ *     return get_u16(p, at) | get_u16(p, at + 2) << 16
+ * 
+*/
+
+static CYTHON_INLINE unsigned int __pyx_f_5proxy_3shm_6packed_get_u32(unsigned char const *__pyx_v_p, Py_ssize_t __pyx_v_at) {
+  unsigned int __pyx_r;
+
+  /* "proxy/shm/packed.pxd":8
+ * 
+ * cdef inline unsigned int get_u32(const unsigned char *p, Py_ssize_t at) noexcept:
+ *     return get_u16(p, at) | get_u16(p, at + 2) << 16             # <<<<<<<<<<<<<<
+ * 
+ * cdef inline unsigned long long get_u64(const unsigned char *p, Py_ssize_t at) noexcept:
+*/
+  {
+
+    __pyx_r = (__pyx_f_5proxy_3shm_6packed_get_u16(__pyx_v_p, __pyx_v_at) | (__pyx_f_5proxy_3shm_6packed_get_u16(__pyx_v_p, (__pyx_v_at + 2)) << 16));
+  }
+  goto __pyx_L0;
+
+  /* "proxy/shm/packed.pxd":7
+ *     return p[at] | <unsigned int>p[at + 1] << 8
+ * 
+ * cdef inline unsigned int get_u32(const unsigned char *p, Py_ssize_t at) noexcept:             # <<<<<<<<<<<<<<
+ *     return get_u16(p, at) | get_u16(p, at + 2) << 16
+ * 
+*/
+
+  /* function exit code */
+  __pyx_L0:;
+
+  return __pyx_r;
+}
+
+/* "proxy/shm/packed.pxd":10
+ *     return get_u16(p, at) | get_u16(p, at + 2) << 16
+ * 
+ * cdef inline unsigned long long get_u64(const unsigned char *p, Py_ssize_t at) noexcept:             # <<<<<<<<<<<<<<
+ *     return get_u32(p, at) | <unsigned long long>get_u32(p, at + 4) << 32
+ * 
+*/
+
+static CYTHON_INLINE unsigned PY_LONG_LONG __pyx_f_5proxy_3shm_6packed_get_u64(unsigned char const *__pyx_v_p, Py_ssize_t __pyx_v_at) {
+  unsigned PY_LONG_LONG __pyx_r;
+
+  /* "proxy/shm/packed.pxd":11
+ * 
+ * cdef inline unsigned long long get_u64(const unsigned char *p, Py_ssize_t at) noexcept:
+ *     return get_u32(p, at) | <unsigned long long>get_u32(p, at + 4) << 32             # <<<<<<<<<<<<<<
+ * 
+ * cdef inline void put_u16(unsigned char *p, Py_ssize_t at, unsigned int value) noexcept:
+*/
+  {
+
+    __pyx_r = (__pyx_f_5proxy_3shm_6packed_get_u32(__pyx_v_p, __pyx_v_at) | (((unsigned PY_LONG_LONG)__pyx_f_5proxy_3shm_6packed_get_u32(__pyx_v_p, (__pyx_v_at + 4))) << 32));
+  }
+  goto __pyx_L0;
+
+  /* "proxy/shm/packed.pxd":10
+ *     return get_u16(p, at) | get_u16(p, at + 2) << 16
+ * 
+ * cdef inline unsigned long long get_u64(const unsigned char *p, Py_ssize_t at) noexcept:             # <<<<<<<<<<<<<<
+ *     return get_u32(p, at) | <unsigned long long>get_u32(p, at + 4) << 32
+ * 
+*/
+
+  /* function exit code */
+  __pyx_L0:;
+
+  return __pyx_r;
+}
+
+/* "proxy/shm/packed.pxd":13
+ *     return get_u32(p, at) | <unsigned long long>get_u32(p, at + 4) << 32
+ * 
+ * cdef inline void put_u16(unsigned char *p, Py_ssize_t at, unsigned int value) noexcept:             # <<<<<<<<<<<<<<
+ *     p[at] = <unsigned char>value
+ *     p[at + 1] = <unsigned char>(value >> 8)
+*/
+
+static CYTHON_INLINE void __pyx_f_5proxy_3shm_6packed_put_u16(unsigned char *__pyx_v_p, Py_ssize_t __pyx_v_at, unsigned int __pyx_v_value) {
+
+  /* "proxy/shm/packed.pxd":14
+ * 
+ * cdef inline void put_u16(unsigned char *p, Py_ssize_t at, unsigned int value) noexcept:
+ *     p[at] = <unsigned char>value             # <<<<<<<<<<<<<<
+ *     p[at + 1] = <unsigned char>(value >> 8)
+ * 
+*/
+  (__pyx_v_p[__pyx_v_at]) = ((unsigned char)__pyx_v_value);
+
+  /* "proxy/shm/packed.pxd":15
+ * cdef inline void put_u16(unsigned char *p, Py_ssize_t at, unsigned int value) noexcept:
+ *     p[at] = <unsigned char>value
+ *     p[at + 1] = <unsigned char>(value >> 8)             # <<<<<<<<<<<<<<
+ * 
+ * cdef inline void put_u32(unsigned char *p, Py_ssize_t at, unsigned int value) noexcept:
+*/
+  (__pyx_v_p[(__pyx_v_at + 1)]) = ((unsigned char)(__pyx_v_value >> 8));
+
+  /* "proxy/shm/packed.pxd":13
+ *     return get_u32(p, at) | <unsigned long long>get_u32(p, at + 4) << 32
+ * 
+ * cdef inline void put_u16(unsigned char *p, Py_ssize_t at, unsigned int value) noexcept:             # <<<<<<<<<<<<<<
+ *     p[at] = <unsigned char>value
+ *     p[at + 1] = <unsigned char>(value >> 8)
+*/
+
+  /* function exit code */
+
+}
+
+/* "proxy/shm/packed.pxd":17
+ *     p[at + 1] = <unsigned char>(value >> 8)
+ * 
+ * cdef inline void put_u32(unsigned char *p, Py_ssize_t at, unsigned int value) noexcept:             # <<<<<<<<<<<<<<
+ *     put_u16(p, at, value)
+ *     put_u16(p, at + 2, value >> 16)
+*/
+
+static CYTHON_INLINE void __pyx_f_5proxy_3shm_6packed_put_u32(unsigned char *__pyx_v_p, Py_ssize_t __pyx_v_at, unsigned int __pyx_v_value) {
+
+  /* "proxy/shm/packed.pxd":18
+ * 
+ * cdef inline void put_u32(unsigned char *p, Py_ssize_t at, unsigned int value) noexcept:
+ *     put_u16(p, at, value)             # <<<<<<<<<<<<<<
+ *     put_u16(p, at + 2, value >> 16)
+ * 
+*/
+  __pyx_f_5proxy_3shm_6packed_put_u16(__pyx_v_p, __pyx_v_at, __pyx_v_value);
+
+  /* "proxy/shm/packed.pxd":19
+ * cdef inline void put_u32(unsigned char *p, Py_ssize_t at, unsigned int value) noexcept:
+ *     put_u16(p, at, value)
+ *     put_u16(p, at + 2, value >> 16)             # <<<<<<<<<<<<<<
+ * 
+ * cdef inline void put_u64(unsigned char *p, Py_ssize_t at, unsigned long long value) noexcept:
+*/
+  __pyx_f_5proxy_3shm_6packed_put_u16(__pyx_v_p, (__pyx_v_at + 2), (__pyx_v_value >> 16));
+
+  /* "proxy/shm/packed.pxd":17
+ *     p[at + 1] = <unsigned char>(value >> 8)
+ * 
+ * cdef inline void put_u32(unsigned char *p, Py_ssize_t at, unsigned int value) noexcept:             # <<<<<<<<<<<<<<
+ *     put_u16(p, at, value)
+ *     put_u16(p, at + 2, value >> 16)
+*/
+
+  /* function exit code */
+
+}
+
+/* "proxy/shm/packed.pxd":21
+ *     put_u16(p, at + 2, value >> 16)
+ * 
+ * cdef inline void put_u64(unsigned char *p, Py_ssize_t at, unsigned long long value) noexcept:             # <<<<<<<<<<<<<<
+ *     put_u32(p, at, <unsigned int>value)
+ *     put_u32(p, at + 4, <unsigned int>(value >> 32))
+*/
+
+static CYTHON_INLINE void __pyx_f_5proxy_3shm_6packed_put_u64(unsigned char *__pyx_v_p, Py_ssize_t __pyx_v_at, unsigned PY_LONG_LONG __pyx_v_value) {
+
+  /* "proxy/shm/packed.pxd":22
+ * 
+ * cdef inline void put_u64(unsigned char *p, Py_ssize_t at, unsigned long long value) noexcept:
+ *     put_u32(p, at, <unsigned int>value)             # <<<<<<<<<<<<<<
+ *     put_u32(p, at + 4, <unsigned int>(value >> 32))
+*/
+  __pyx_f_5proxy_3shm_6packed_put_u32(__pyx_v_p, __pyx_v_at, ((unsigned int)__pyx_v_value));
+
+  /* "proxy/shm/packed.pxd":23
+ * cdef inline void put_u64(unsigned char *p, Py_ssize_t at, unsigned long long value) noexcept:
+ *     put_u32(p, at, <unsigned int>value)
+ *     put_u32(p, at + 4, <unsigned int>(value >> 32))             # <<<<<<<<<<<<<<
+*/
+  __pyx_f_5proxy_3shm_6packed_put_u32(__pyx_v_p, (__pyx_v_at + 4), ((unsigned int)(__pyx_v_value >> 32)));
+
+  /* "proxy/shm/packed.pxd":21
+ *     put_u16(p, at + 2, value >> 16)
+ * 
+ * cdef inline void put_u64(unsigned char *p, Py_ssize_t at, unsigned long long value) noexcept:             # <<<<<<<<<<<<<<
+ *     put_u32(p, at, <unsigned int>value)
+ *     put_u32(p, at + 4, <unsigned int>(value >> 32))
+*/
+
+  /* function exit code */
+
+}
+
+/* "proxy/sip/draft.pxd":6
+ * cdef Py_ssize_t _ROOM
+ * 
+ * cdef inline void put_bytes(             # <<<<<<<<<<<<<<
+ *     unsigned char *room, Py_ssize_t at, bytes data, Py_ssize_t start, Py_ssize_t size
+ * ) noexcept:
+*/
+
+static CYTHON_INLINE void __pyx_f_5proxy_3sip_5draft_put_bytes(unsigned char *__pyx_v_room, Py_ssize_t __pyx_v_at, PyObject *__pyx_v_data, Py_ssize_t __pyx_v_start, Py_ssize_t __pyx_v_size) {
+  unsigned char const *__pyx_t_1;
+  int __pyx_lineno = 0;
+  const char *__pyx_filename = NULL;
+  int __pyx_clineno = 0;
+
+  /* "proxy/sip/draft.pxd":10
+ * ) noexcept:
+ *     """Copy data[start:start + size] to room[at:]."""
+ *     memcpy(room + at, <const unsigned char *>data + start, size)             # <<<<<<<<<<<<<<
+ * 
+ * 
+*/
+  if (unlikely(__pyx_v_data == Py_None)) {
+    PyErr_SetString(PyExc_TypeError, "expected bytes, NoneType found");
+    __PYX_ERR(1, 10, __pyx_L1_error)
+  }
+  __pyx_t_1 = __Pyx_PyBytes_AsUString(__pyx_v_data); if (unlikely((!__pyx_t_1) && PyErr_Occurred())) __PYX_ERR(1, 10, __pyx_L1_error)
+  (void)(memcpy((__pyx_v_room + __pyx_v_at), (((unsigned char const *)__pyx_t_1) + __pyx_v_start), __pyx_v_size));
+
+
+  /* "proxy/sip/draft.pxd":6
+ * cdef Py_ssize_t _ROOM
+ * 
+ * cdef inline void put_bytes(             # <<<<<<<<<<<<<<
+ *     unsigned char *room, Py_ssize_t at, bytes data, Py_ssize_t start, Py_ssize_t size
+ * ) noexcept:
+*/
+
+  /* function exit code */
+  goto __pyx_L0;
+  __pyx_L1_error:;
+  __Pyx_WriteUnraisable("proxy.sip.draft.put_bytes", __pyx_clineno, __pyx_lineno, __pyx_filename, 1, 0);
+  __pyx_L0:;
+
+}
+
+/* "proxy/sip/grammar.pxd":41
  * cdef unsigned long long _ONES, _BLANKS, _TOPS
  * 
  * cdef inline int find_byte(Bytes p, int start, int end, int byte) noexcept:             # <<<<<<<<<<<<<<
@@ -3554,7 +3877,7 @@ static CYTHON_INLINE int __pyx_f_5proxy_3sip_7grammar_find_byte(__pyx_t_5proxy_3
   int __pyx_t_1;
   int __pyx_t_2;
 
-  /* "proxy/sip/grammar.pxd":40
+  /* "proxy/sip/grammar.pxd":43
  * cdef inline int find_byte(Bytes p, int start, int end, int byte) noexcept:
  *     """The index of a byte in p[start:end], or -1."""
  *     cdef Bytes found = <Bytes>memchr(p + start, byte, end - start)             # <<<<<<<<<<<<<<
@@ -3563,12 +3886,12 @@ static CYTHON_INLINE int __pyx_f_5proxy_3sip_7grammar_find_byte(__pyx_t_5proxy_3
 */
   __pyx_v_found = ((__pyx_t_5proxy_3sip_7grammar_Bytes)memchr((__pyx_v_p + __pyx_v_start), __pyx_v_byte, (__pyx_v_end - __pyx_v_start)));
 
-  /* "proxy/sip/grammar.pxd":41
+  /* "proxy/sip/grammar.pxd":44
  *     """The index of a byte in p[start:end], or -1."""
  *     cdef Bytes found = <Bytes>memchr(p + start, byte, end - start)
  *     return -1 if found == NULL else <int>(found - p)             # <<<<<<<<<<<<<<
  * 
- * cdef inline unsigned long long word_at(const unsigned char *p, Py_ssize_t i) noexcept:
+ * cdef inline bint same_text(Bytes p, Py_ssize_t start, Py_ssize_t end, bytes text) noexcept:
 */
   __pyx_t_2 = (__pyx_v_found == NULL);
 
@@ -3585,7 +3908,7 @@ static CYTHON_INLINE int __pyx_f_5proxy_3sip_7grammar_find_byte(__pyx_t_5proxy_3
   }
   goto __pyx_L0;
 
-  /* "proxy/sip/grammar.pxd":38
+  /* "proxy/sip/grammar.pxd":41
  * cdef unsigned long long _ONES, _BLANKS, _TOPS
  * 
  * cdef inline int find_byte(Bytes p, int start, int end, int byte) noexcept:             # <<<<<<<<<<<<<<
@@ -3600,8 +3923,155 @@ static CYTHON_INLINE int __pyx_f_5proxy_3sip_7grammar_find_byte(__pyx_t_5proxy_3
   return __pyx_r;
 }
 
-/* "proxy/sip/grammar.pxd":43
+/* "proxy/sip/grammar.pxd":46
  *     return -1 if found == NULL else <int>(found - p)
+ * 
+ * cdef inline bint same_text(Bytes p, Py_ssize_t start, Py_ssize_t end, bytes text) noexcept:             # <<<<<<<<<<<<<<
+ *     """Whether p[start:end] is `text`."""
+ *     return end - start == len(text) and memcmp(p + start, <Bytes>text, end - start) == 0
+*/
+
+static CYTHON_INLINE int __pyx_f_5proxy_3sip_7grammar_same_text(__pyx_t_5proxy_3sip_7grammar_Bytes __pyx_v_p, Py_ssize_t __pyx_v_start, Py_ssize_t __pyx_v_end, PyObject *__pyx_v_text) {
+  int __pyx_r;
+  int __pyx_t_1;
+  Py_ssize_t __pyx_t_2;
+  int __pyx_t_3;
+  __pyx_t_5proxy_3sip_7grammar_Bytes __pyx_t_4;
+  int __pyx_lineno = 0;
+  const char *__pyx_filename = NULL;
+  int __pyx_clineno = 0;
+
+  /* "proxy/sip/grammar.pxd":48
+ * cdef inline bint same_text(Bytes p, Py_ssize_t start, Py_ssize_t end, bytes text) noexcept:
+ *     """Whether p[start:end] is `text`."""
+ *     return end - start == len(text) and memcmp(p + start, <Bytes>text, end - start) == 0             # <<<<<<<<<<<<<<
+ * 
+ * cdef inline bint holds(bytes text, bytes part) noexcept:
+*/
+  if (unlikely(__pyx_v_text == Py_None)) {
+    PyErr_SetString(PyExc_TypeError, "object of type \047NoneType\047 has no len()");
+    __PYX_ERR(2, 48, __pyx_L1_error)
+  }
+  __pyx_t_2 = __Pyx_PyBytes_GET_SIZE(__pyx_v_text); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(2, 48, __pyx_L1_error)
+  __pyx_t_3 = ((__pyx_v_end - __pyx_v_start) == __pyx_t_2);
+
+
+  if (__pyx_t_3) {
+
+  } else {
+
+    __pyx_t_1 = __pyx_t_3;
+
+    goto __pyx_L3_bool_binop_done;
+  }
+  if (unlikely(__pyx_v_text == Py_None)) {
+    PyErr_SetString(PyExc_TypeError, "expected bytes, NoneType found");
+    __PYX_ERR(2, 48, __pyx_L1_error)
+  }
+  __pyx_t_4 = __Pyx_PyBytes_AsUString(__pyx_v_text); if (unlikely((!__pyx_t_4) && PyErr_Occurred())) __PYX_ERR(2, 48, __pyx_L1_error)
+  __pyx_t_3 = (memcmp((__pyx_v_p + __pyx_v_start), ((__pyx_t_5proxy_3sip_7grammar_Bytes)__pyx_t_4), (__pyx_v_end - __pyx_v_start)) == 0);
+
+
+
+  __pyx_t_1 = __pyx_t_3;
+
+  __pyx_L3_bool_binop_done:;
+  {
+    __pyx_r = __pyx_t_1;
+  }
+  goto __pyx_L0;
+
+  /* "proxy/sip/grammar.pxd":46
+ *     return -1 if found == NULL else <int>(found - p)
+ * 
+ * cdef inline bint same_text(Bytes p, Py_ssize_t start, Py_ssize_t end, bytes text) noexcept:             # <<<<<<<<<<<<<<
+ *     """Whether p[start:end] is `text`."""
+ *     return end - start == len(text) and memcmp(p + start, <Bytes>text, end - start) == 0
+*/
+
+  /* function exit code */
+  __pyx_L1_error:;
+  __Pyx_WriteUnraisable("proxy.sip.grammar.same_text", __pyx_clineno, __pyx_lineno, __pyx_filename, 1, 0);
+  __pyx_r = 0;
+  __pyx_L0:;
+
+  return __pyx_r;
+}
+
+/* "proxy/sip/grammar.pxd":50
+ *     return end - start == len(text) and memcmp(p + start, <Bytes>text, end - start) == 0
+ * 
+ * cdef inline bint holds(bytes text, bytes part) noexcept:             # <<<<<<<<<<<<<<
+ *     """Whether `part` occurs in `text`."""
+ *     return memmem(<Bytes>text, len(text), <Bytes>part, len(part)) != NULL
+*/
+
+static CYTHON_INLINE int __pyx_f_5proxy_3sip_7grammar_holds(PyObject *__pyx_v_text, PyObject *__pyx_v_part) {
+  int __pyx_r;
+  __pyx_t_5proxy_3sip_7grammar_Bytes __pyx_t_1;
+  Py_ssize_t __pyx_t_2;
+  __pyx_t_5proxy_3sip_7grammar_Bytes __pyx_t_3;
+  Py_ssize_t __pyx_t_4;
+  int __pyx_lineno = 0;
+  const char *__pyx_filename = NULL;
+  int __pyx_clineno = 0;
+
+  /* "proxy/sip/grammar.pxd":52
+ * cdef inline bint holds(bytes text, bytes part) noexcept:
+ *     """Whether `part` occurs in `text`."""
+ *     return memmem(<Bytes>text, len(text), <Bytes>part, len(part)) != NULL             # <<<<<<<<<<<<<<
+ * 
+ * cdef inline unsigned long long word_at(const unsigned char *p, Py_ssize_t i) noexcept:
+*/
+  if (unlikely(__pyx_v_text == Py_None)) {
+    PyErr_SetString(PyExc_TypeError, "expected bytes, NoneType found");
+    __PYX_ERR(2, 52, __pyx_L1_error)
+  }
+  __pyx_t_1 = __Pyx_PyBytes_AsUString(__pyx_v_text); if (unlikely((!__pyx_t_1) && PyErr_Occurred())) __PYX_ERR(2, 52, __pyx_L1_error)
+  if (unlikely(__pyx_v_text == Py_None)) {
+    PyErr_SetString(PyExc_TypeError, "object of type \047NoneType\047 has no len()");
+    __PYX_ERR(2, 52, __pyx_L1_error)
+  }
+  __pyx_t_2 = __Pyx_PyBytes_GET_SIZE(__pyx_v_text); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(2, 52, __pyx_L1_error)
+  if (unlikely(__pyx_v_part == Py_None)) {
+    PyErr_SetString(PyExc_TypeError, "expected bytes, NoneType found");
+    __PYX_ERR(2, 52, __pyx_L1_error)
+  }
+  __pyx_t_3 = __Pyx_PyBytes_AsUString(__pyx_v_part); if (unlikely((!__pyx_t_3) && PyErr_Occurred())) __PYX_ERR(2, 52, __pyx_L1_error)
+  if (unlikely(__pyx_v_part == Py_None)) {
+    PyErr_SetString(PyExc_TypeError, "object of type \047NoneType\047 has no len()");
+    __PYX_ERR(2, 52, __pyx_L1_error)
+  }
+  __pyx_t_4 = __Pyx_PyBytes_GET_SIZE(__pyx_v_part); if (unlikely(__pyx_t_4 == ((Py_ssize_t)-1))) __PYX_ERR(2, 52, __pyx_L1_error)
+  {
+
+    __pyx_r = (memmem(((__pyx_t_5proxy_3sip_7grammar_Bytes)__pyx_t_1), __pyx_t_2, ((__pyx_t_5proxy_3sip_7grammar_Bytes)__pyx_t_3), __pyx_t_4) != NULL);
+  }
+
+
+
+
+  goto __pyx_L0;
+
+  /* "proxy/sip/grammar.pxd":50
+ *     return end - start == len(text) and memcmp(p + start, <Bytes>text, end - start) == 0
+ * 
+ * cdef inline bint holds(bytes text, bytes part) noexcept:             # <<<<<<<<<<<<<<
+ *     """Whether `part` occurs in `text`."""
+ *     return memmem(<Bytes>text, len(text), <Bytes>part, len(part)) != NULL
+*/
+
+  /* function exit code */
+  __pyx_L1_error:;
+  __Pyx_WriteUnraisable("proxy.sip.grammar.holds", __pyx_clineno, __pyx_lineno, __pyx_filename, 1, 0);
+  __pyx_r = 0;
+  __pyx_L0:;
+
+  return __pyx_r;
+}
+
+/* "proxy/sip/grammar.pxd":54
+ *     return memmem(<Bytes>text, len(text), <Bytes>part, len(part)) != NULL
  * 
  * cdef inline unsigned long long word_at(const unsigned char *p, Py_ssize_t i) noexcept:             # <<<<<<<<<<<<<<
  *     """The eight bytes from i on as a number, the lowest first."""
@@ -3612,7 +4082,7 @@ static CYTHON_INLINE unsigned PY_LONG_LONG __pyx_f_5proxy_3sip_7grammar_word_at(
   unsigned PY_LONG_LONG __pyx_v_word;
   unsigned PY_LONG_LONG __pyx_r;
 
-  /* "proxy/sip/grammar.pxd":46
+  /* "proxy/sip/grammar.pxd":57
  *     """The eight bytes from i on as a number, the lowest first."""
  *     cdef unsigned long long word
  *     memcpy(&word, p + i, sizeof(word))             # <<<<<<<<<<<<<<
@@ -3621,7 +4091,7 @@ static CYTHON_INLINE unsigned PY_LONG_LONG __pyx_f_5proxy_3sip_7grammar_word_at(
 */
   (void)(memcpy((&__pyx_v_word), (__pyx_v_p + __pyx_v_i), (sizeof(__pyx_v_word))));
 
-  /* "proxy/sip/grammar.pxd":47
+  /* "proxy/sip/grammar.pxd":58
  *     cdef unsigned long long word
  *     memcpy(&word, p + i, sizeof(word))
  *     return word             # <<<<<<<<<<<<<<
@@ -3634,8 +4104,8 @@ static CYTHON_INLINE unsigned PY_LONG_LONG __pyx_f_5proxy_3sip_7grammar_word_at(
   }
   goto __pyx_L0;
 
-  /* "proxy/sip/grammar.pxd":43
- *     return -1 if found == NULL else <int>(found - p)
+  /* "proxy/sip/grammar.pxd":54
+ *     return memmem(<Bytes>text, len(text), <Bytes>part, len(part)) != NULL
  * 
  * cdef inline unsigned long long word_at(const unsigned char *p, Py_ssize_t i) noexcept:             # <<<<<<<<<<<<<<
  *     """The eight bytes from i on as a number, the lowest first."""
@@ -4197,18 +4667,18 @@ static PyObject *__pyx_pf_7workers_9clusterer_8location_15LocationAdapter_4__red
  *         _dict = getattr(self, '__dict__', None)
  *     if _dict is not None and _dict:
 */
-        __pyx_t_2 = __Pyx_PyLong_From_int(__pyx_v_self->__pyx_base.table_id); if (unlikely(!__pyx_t_2)) __PYX_ERR(1, 6, __pyx_L4_error)
+        __pyx_t_2 = __Pyx_PyLong_From_int(__pyx_v_self->__pyx_base.table_id); if (unlikely(!__pyx_t_2)) __PYX_ERR(3, 6, __pyx_L4_error)
         __Pyx_GOTREF(__pyx_t_2);
-        __pyx_t_3 = PyTuple_New(3); if (unlikely(!__pyx_t_3)) __PYX_ERR(1, 6, __pyx_L4_error)
+        __pyx_t_3 = PyTuple_New(3); if (unlikely(!__pyx_t_3)) __PYX_ERR(3, 6, __pyx_L4_error)
         __Pyx_GOTREF(__pyx_t_3);
         __Pyx_INCREF(__pyx_v_self->__pyx_base.form);
         __Pyx_GIVEREF(__pyx_v_self->__pyx_base.form);
-        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_3, 0, __pyx_v_self->__pyx_base.form) != (0)) __PYX_ERR(1, 6, __pyx_L4_error);
+        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_3, 0, __pyx_v_self->__pyx_base.form) != (0)) __PYX_ERR(3, 6, __pyx_L4_error);
         __Pyx_INCREF((PyObject *)__pyx_v_self->__pyx_base.table);
         __Pyx_GIVEREF((PyObject *)__pyx_v_self->__pyx_base.table);
-        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_3, 1, ((PyObject *)__pyx_v_self->__pyx_base.table)) != (0)) __PYX_ERR(1, 6, __pyx_L4_error);
+        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_3, 1, ((PyObject *)__pyx_v_self->__pyx_base.table)) != (0)) __PYX_ERR(3, 6, __pyx_L4_error);
         __Pyx_GIVEREF(__pyx_t_2);
-        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_3, 2, __pyx_t_2) != (0)) __PYX_ERR(1, 6, __pyx_L4_error);
+        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_3, 2, __pyx_t_2) != (0)) __PYX_ERR(3, 6, __pyx_L4_error);
         __pyx_t_2 = 0;
         __pyx_v_state = ((PyObject*)__pyx_t_3);
         __pyx_t_3 = 0;
@@ -4220,7 +4690,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_8location_15LocationAdapter_4__red
  *     if _dict is not None and _dict:
  *         state += (_dict,)
 */
-        __pyx_t_3 = __Pyx_GetAttr3(((PyObject *)__pyx_v_self), __pyx_mstate_global->__pyx_n_u_dict, Py_None); if (unlikely(!__pyx_t_3)) __PYX_ERR(1, 7, __pyx_L4_error)
+        __pyx_t_3 = __Pyx_GetAttr3(((PyObject *)__pyx_v_self), __pyx_mstate_global->__pyx_n_u_dict, Py_None); if (unlikely(!__pyx_t_3)) __PYX_ERR(3, 7, __pyx_L4_error)
         __Pyx_GOTREF(__pyx_t_3);
         __pyx_v__dict = __pyx_t_3;
         __pyx_t_3 = 0;
@@ -4263,7 +4733,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_8location_15LocationAdapter_4__red
 
     goto __pyx_L7_bool_binop_done;
   }
-  __pyx_t_5 = __Pyx_PyObject_IsTrue(__pyx_v__dict); if (unlikely((__pyx_t_5 < 0))) __PYX_ERR(1, 8, __pyx_L1_error)
+  __pyx_t_5 = __Pyx_PyObject_IsTrue(__pyx_v__dict); if (unlikely((__pyx_t_5 < 0))) __PYX_ERR(3, 8, __pyx_L1_error)
 
   __pyx_t_4 = __pyx_t_5;
 
@@ -4278,12 +4748,12 @@ static PyObject *__pyx_pf_7workers_9clusterer_8location_15LocationAdapter_4__red
  *         use_setstate = True
  *     else:
 */
-    __pyx_t_1 = PyTuple_New(1); if (unlikely(!__pyx_t_1)) __PYX_ERR(1, 9, __pyx_L1_error)
+    __pyx_t_1 = PyTuple_New(1); if (unlikely(!__pyx_t_1)) __PYX_ERR(3, 9, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_1);
     __Pyx_INCREF(__pyx_v__dict);
     __Pyx_GIVEREF(__pyx_v__dict);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 0, __pyx_v__dict) != (0)) __PYX_ERR(1, 9, __pyx_L1_error);
-    __pyx_t_3 = PyNumber_InPlaceAdd(__pyx_v_state, __pyx_t_1); if (unlikely(!__pyx_t_3)) __PYX_ERR(1, 9, __pyx_L1_error)
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 0, __pyx_v__dict) != (0)) __PYX_ERR(3, 9, __pyx_L1_error);
+    __pyx_t_3 = PyNumber_InPlaceAdd(__pyx_v_state, __pyx_t_1); if (unlikely(!__pyx_t_3)) __PYX_ERR(3, 9, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_3);
     __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
     __Pyx_DECREF_SET(__pyx_v_state, ((PyObject*)__pyx_t_3));
@@ -4350,28 +4820,28 @@ static PyObject *__pyx_pf_7workers_9clusterer_8location_15LocationAdapter_4__red
  *     else:
  *         return __pyx_unpickle_LocationAdapter, (type(self), 0x91f91e1, state)
 */
-    __Pyx_GetModuleGlobalName(__pyx_t_3, __pyx_mstate_global->__pyx_n_u_pyx_unpickle_LocationAdapter); if (unlikely(!__pyx_t_3)) __PYX_ERR(1, 14, __pyx_L1_error)
+    __Pyx_GetModuleGlobalName(__pyx_t_3, __pyx_mstate_global->__pyx_n_u_pyx_unpickle_LocationAdapter); if (unlikely(!__pyx_t_3)) __PYX_ERR(3, 14, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_3);
-    __pyx_t_1 = PyTuple_New(3); if (unlikely(!__pyx_t_1)) __PYX_ERR(1, 14, __pyx_L1_error)
+    __pyx_t_1 = PyTuple_New(3); if (unlikely(!__pyx_t_1)) __PYX_ERR(3, 14, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_1);
     __Pyx_INCREF(((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self))));
     __Pyx_GIVEREF(((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self))));
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 0, ((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self)))) != (0)) __PYX_ERR(1, 14, __pyx_L1_error);
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 0, ((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self)))) != (0)) __PYX_ERR(3, 14, __pyx_L1_error);
     __Pyx_INCREF(__pyx_mstate_global->__pyx_int_153063905);
     __Pyx_GIVEREF(__pyx_mstate_global->__pyx_int_153063905);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 1, __pyx_mstate_global->__pyx_int_153063905) != (0)) __PYX_ERR(1, 14, __pyx_L1_error);
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 1, __pyx_mstate_global->__pyx_int_153063905) != (0)) __PYX_ERR(3, 14, __pyx_L1_error);
     __Pyx_INCREF(Py_None);
     __Pyx_GIVEREF(Py_None);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 2, Py_None) != (0)) __PYX_ERR(1, 14, __pyx_L1_error);
-    __pyx_t_2 = PyTuple_New(3); if (unlikely(!__pyx_t_2)) __PYX_ERR(1, 14, __pyx_L1_error)
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 2, Py_None) != (0)) __PYX_ERR(3, 14, __pyx_L1_error);
+    __pyx_t_2 = PyTuple_New(3); if (unlikely(!__pyx_t_2)) __PYX_ERR(3, 14, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_2);
     __Pyx_GIVEREF(__pyx_t_3);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_2, 0, __pyx_t_3) != (0)) __PYX_ERR(1, 14, __pyx_L1_error);
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_2, 0, __pyx_t_3) != (0)) __PYX_ERR(3, 14, __pyx_L1_error);
     __Pyx_GIVEREF(__pyx_t_1);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_2, 1, __pyx_t_1) != (0)) __PYX_ERR(1, 14, __pyx_L1_error);
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_2, 1, __pyx_t_1) != (0)) __PYX_ERR(3, 14, __pyx_L1_error);
     __Pyx_INCREF(__pyx_v_state);
     __Pyx_GIVEREF(__pyx_v_state);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_2, 2, __pyx_v_state) != (0)) __PYX_ERR(1, 14, __pyx_L1_error);
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_2, 2, __pyx_v_state) != (0)) __PYX_ERR(3, 14, __pyx_L1_error);
     __pyx_t_3 = 0;
     __pyx_t_1 = 0;
     {
@@ -4402,25 +4872,25 @@ static PyObject *__pyx_pf_7workers_9clusterer_8location_15LocationAdapter_4__red
  *     __pyx_unpickle_LocationAdapter__set_state(self, __pyx_state)
 */
   /*else*/ {
-    __Pyx_GetModuleGlobalName(__pyx_t_2, __pyx_mstate_global->__pyx_n_u_pyx_unpickle_LocationAdapter); if (unlikely(!__pyx_t_2)) __PYX_ERR(1, 16, __pyx_L1_error)
+    __Pyx_GetModuleGlobalName(__pyx_t_2, __pyx_mstate_global->__pyx_n_u_pyx_unpickle_LocationAdapter); if (unlikely(!__pyx_t_2)) __PYX_ERR(3, 16, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_2);
-    __pyx_t_1 = PyTuple_New(3); if (unlikely(!__pyx_t_1)) __PYX_ERR(1, 16, __pyx_L1_error)
+    __pyx_t_1 = PyTuple_New(3); if (unlikely(!__pyx_t_1)) __PYX_ERR(3, 16, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_1);
     __Pyx_INCREF(((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self))));
     __Pyx_GIVEREF(((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self))));
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 0, ((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self)))) != (0)) __PYX_ERR(1, 16, __pyx_L1_error);
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 0, ((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self)))) != (0)) __PYX_ERR(3, 16, __pyx_L1_error);
     __Pyx_INCREF(__pyx_mstate_global->__pyx_int_153063905);
     __Pyx_GIVEREF(__pyx_mstate_global->__pyx_int_153063905);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 1, __pyx_mstate_global->__pyx_int_153063905) != (0)) __PYX_ERR(1, 16, __pyx_L1_error);
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 1, __pyx_mstate_global->__pyx_int_153063905) != (0)) __PYX_ERR(3, 16, __pyx_L1_error);
     __Pyx_INCREF(__pyx_v_state);
     __Pyx_GIVEREF(__pyx_v_state);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 2, __pyx_v_state) != (0)) __PYX_ERR(1, 16, __pyx_L1_error);
-    __pyx_t_3 = PyTuple_New(2); if (unlikely(!__pyx_t_3)) __PYX_ERR(1, 16, __pyx_L1_error)
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 2, __pyx_v_state) != (0)) __PYX_ERR(3, 16, __pyx_L1_error);
+    __pyx_t_3 = PyTuple_New(2); if (unlikely(!__pyx_t_3)) __PYX_ERR(3, 16, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_3);
     __Pyx_GIVEREF(__pyx_t_2);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_3, 0, __pyx_t_2) != (0)) __PYX_ERR(1, 16, __pyx_L1_error);
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_3, 0, __pyx_t_2) != (0)) __PYX_ERR(3, 16, __pyx_L1_error);
     __Pyx_GIVEREF(__pyx_t_1);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_3, 1, __pyx_t_1) != (0)) __PYX_ERR(1, 16, __pyx_L1_error);
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_3, 1, __pyx_t_1) != (0)) __PYX_ERR(3, 16, __pyx_L1_error);
     __pyx_t_2 = 0;
     __pyx_t_1 = 0;
     {
@@ -4502,32 +4972,32 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_pyx_state,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(1, 17, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(3, 17, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(1, 17, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(3, 17, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "__setstate_cython__", 0) < (0)) __PYX_ERR(1, 17, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "__setstate_cython__", 0) < (0)) __PYX_ERR(3, 17, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 1; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("__setstate_cython__", 1, 1, 1, i); __PYX_ERR(1, 17, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("__setstate_cython__", 1, 1, 1, i); __PYX_ERR(3, 17, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 1)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(1, 17, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(3, 17, __pyx_L3_error)
     }
     __pyx_v___pyx_state = values[0];
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("__setstate_cython__", 1, 1, 1, __pyx_nargs); __PYX_ERR(1, 17, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("__setstate_cython__", 1, 1, 1, __pyx_nargs); __PYX_ERR(3, 17, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -4562,7 +5032,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_8location_15LocationAdapter_6__set
  * def __setstate_cython__(self, __pyx_state):
  *     __pyx_unpickle_LocationAdapter__set_state(self, __pyx_state)             # <<<<<<<<<<<<<<
 */
-  __pyx_t_1 = __pyx_f_7workers_9clusterer_8location___pyx_unpickle_LocationAdapter__set_state(__pyx_v_self, __pyx_v___pyx_state); if (unlikely(!__pyx_t_1)) __PYX_ERR(1, 18, __pyx_L1_error)
+  __pyx_t_1 = __pyx_f_7workers_9clusterer_8location___pyx_unpickle_LocationAdapter__set_state(__pyx_v_self, __pyx_v___pyx_state); if (unlikely(!__pyx_t_1)) __PYX_ERR(3, 18, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
 
@@ -4635,46 +5105,46 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_pyx_type,&__pyx_mstate_global->__pyx_n_u_pyx_checksum,&__pyx_mstate_global->__pyx_n_u_pyx_state,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(1, 4, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(3, 4, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  3:
         values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(1, 4, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(3, 4, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(1, 4, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(3, 4, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(1, 4, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(3, 4, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "__pyx_unpickle_LocationAdapter", 0) < (0)) __PYX_ERR(1, 4, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "__pyx_unpickle_LocationAdapter", 0) < (0)) __PYX_ERR(3, 4, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 3; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("__pyx_unpickle_LocationAdapter", 1, 3, 3, i); __PYX_ERR(1, 4, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("__pyx_unpickle_LocationAdapter", 1, 3, 3, i); __PYX_ERR(3, 4, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 3)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(1, 4, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(3, 4, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(1, 4, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(3, 4, __pyx_L3_error)
       values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(1, 4, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(3, 4, __pyx_L3_error)
     }
     __pyx_v___pyx_type = values[0];
-    __pyx_v___pyx_checksum = __Pyx_PyLong_As_long(values[1]); if (unlikely((__pyx_v___pyx_checksum == (long)-1) && PyErr_Occurred())) __PYX_ERR(1, 4, __pyx_L3_error)
+    __pyx_v___pyx_checksum = __Pyx_PyLong_As_long(values[1]); if (unlikely((__pyx_v___pyx_checksum == (long)-1) && PyErr_Occurred())) __PYX_ERR(3, 4, __pyx_L3_error)
     __pyx_v___pyx_state = ((PyObject*)values[2]);
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("__pyx_unpickle_LocationAdapter", 1, 3, 3, __pyx_nargs); __PYX_ERR(1, 4, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("__pyx_unpickle_LocationAdapter", 1, 3, 3, __pyx_nargs); __PYX_ERR(3, 4, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -4685,7 +5155,7 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   __Pyx_RefNannyFinishContext();
   return NULL;
   __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v___pyx_state), (&PyTuple_Type), 1, "__pyx_state", 1))) __PYX_ERR(1, 4, __pyx_L1_error)
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v___pyx_state), (&PyTuple_Type), 1, "__pyx_state", 1))) __PYX_ERR(3, 4, __pyx_L1_error)
   __pyx_r = __pyx_pf_7workers_9clusterer_8location___pyx_unpickle_LocationAdapter(__pyx_self, __pyx_v___pyx_type, __pyx_v___pyx_checksum, __pyx_v___pyx_state);
 
   /* function exit code */
@@ -4727,7 +5197,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_8location___pyx_unpickle_LocationA
  *     __pyx_result = LocationAdapter.__new__(__pyx_type)
  *     if __pyx_state is not None:
 */
-  __pyx_t_1 = __Pyx_CheckUnpickleChecksum(__pyx_v___pyx_checksum, 0x91f91e1, 0xf68e1a0, 0x4b4c052, __pyx_k_form_table_table_id); if (unlikely(__pyx_t_1 == ((int)-1))) __PYX_ERR(1, 6, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_CheckUnpickleChecksum(__pyx_v___pyx_checksum, 0x91f91e1, 0xf68e1a0, 0x4b4c052, __pyx_k_form_table_table_id); if (unlikely(__pyx_t_1 == ((int)-1))) __PYX_ERR(3, 6, __pyx_L1_error)
 
 
   /* "(tree fragment)":7
@@ -4744,7 +5214,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_8location___pyx_unpickle_LocationA
     PyObject *__pyx_callargs[2] = {__pyx_t_3, __pyx_v___pyx_type};
     __pyx_t_2 = __Pyx_PyObject_FastCallMethod((PyObject*)__pyx_mstate_global->__pyx_n_u_new, __pyx_callargs+__pyx_t_4, (2-__pyx_t_4) | (1*__Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET));
     __Pyx_XDECREF(__pyx_t_3); __pyx_t_3 = 0;
-    if (unlikely(!__pyx_t_2)) __PYX_ERR(1, 7, __pyx_L1_error)
+    if (unlikely(!__pyx_t_2)) __PYX_ERR(3, 7, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_2);
   }
   __pyx_v___pyx_result = __pyx_t_2;
@@ -4768,7 +5238,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_8location___pyx_unpickle_LocationA
  *     return __pyx_result
  * cdef __pyx_unpickle_LocationAdapter__set_state(LocationAdapter __pyx_result, __pyx_state: tuple):
 */
-    __pyx_t_2 = __pyx_f_7workers_9clusterer_8location___pyx_unpickle_LocationAdapter__set_state(((struct __pyx_obj_7workers_9clusterer_8location_LocationAdapter *)__pyx_v___pyx_result), __pyx_v___pyx_state); if (unlikely(!__pyx_t_2)) __PYX_ERR(1, 9, __pyx_L1_error)
+    __pyx_t_2 = __pyx_f_7workers_9clusterer_8location___pyx_unpickle_LocationAdapter__set_state(((struct __pyx_obj_7workers_9clusterer_8location_LocationAdapter *)__pyx_v___pyx_result), __pyx_v___pyx_state); if (unlikely(!__pyx_t_2)) __PYX_ERR(3, 9, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_2);
     __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
@@ -4844,22 +5314,22 @@ static PyObject *__pyx_f_7workers_9clusterer_8location___pyx_unpickle_LocationAd
  *     __pyx_result.form = __pyx_state[0]; __pyx_result.table = __pyx_state[1]; __pyx_result.table_id = __pyx_state[2]             # <<<<<<<<<<<<<<
  *     __Pyx_UpdateUnpickledDict(__pyx_result, __pyx_state, 3)
 */
-  __pyx_t_1 = __Pyx_GetItemInt(__pyx_v___pyx_state, 0, long, 1, __Pyx_PyLong_From_long, 0, 1, 1, __Pyx_ReferenceSharing_FunctionArgument); if (unlikely(!__pyx_t_1)) __PYX_ERR(1, 12, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_GetItemInt(__pyx_v___pyx_state, 0, long, 1, __Pyx_PyLong_From_long, 0, 1, 1, __Pyx_ReferenceSharing_FunctionArgument); if (unlikely(!__pyx_t_1)) __PYX_ERR(3, 12, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __Pyx_GIVEREF(__pyx_t_1);
   __Pyx_GOTREF(__pyx_v___pyx_result->__pyx_base.form);
   __Pyx_DECREF_SET(__pyx_v___pyx_result->__pyx_base.form, __pyx_t_1);
   __pyx_t_1 = 0;
-  __pyx_t_1 = __Pyx_GetItemInt(__pyx_v___pyx_state, 1, long, 1, __Pyx_PyLong_From_long, 0, 1, 1, __Pyx_ReferenceSharing_FunctionArgument); if (unlikely(!__pyx_t_1)) __PYX_ERR(1, 12, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_GetItemInt(__pyx_v___pyx_state, 1, long, 1, __Pyx_PyLong_From_long, 0, 1, 1, __Pyx_ReferenceSharing_FunctionArgument); if (unlikely(!__pyx_t_1)) __PYX_ERR(3, 12, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
-  if (!(likely(((__pyx_t_1) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_1, __pyx_mstate_global->__pyx_ptype_5proxy_3shm_5table_Table))))) __PYX_ERR(1, 12, __pyx_L1_error)
+  if (!(likely(((__pyx_t_1) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_1, __pyx_mstate_global->__pyx_ptype_5proxy_3shm_5table_Table))))) __PYX_ERR(3, 12, __pyx_L1_error)
   __Pyx_GIVEREF(__pyx_t_1);
   __Pyx_GOTREF((PyObject *)__pyx_v___pyx_result->__pyx_base.table);
   __Pyx_DECREF_SET(__pyx_v___pyx_result->__pyx_base.table, ((struct __pyx_obj_5proxy_3shm_5table_Table *)__pyx_t_1));
   __pyx_t_1 = 0;
-  __pyx_t_1 = __Pyx_GetItemInt(__pyx_v___pyx_state, 2, long, 1, __Pyx_PyLong_From_long, 0, 1, 1, __Pyx_ReferenceSharing_FunctionArgument); if (unlikely(!__pyx_t_1)) __PYX_ERR(1, 12, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_GetItemInt(__pyx_v___pyx_state, 2, long, 1, __Pyx_PyLong_From_long, 0, 1, 1, __Pyx_ReferenceSharing_FunctionArgument); if (unlikely(!__pyx_t_1)) __PYX_ERR(3, 12, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_2 = __Pyx_PyLong_As_int(__pyx_t_1); if (unlikely((__pyx_t_2 == (int)-1) && PyErr_Occurred())) __PYX_ERR(1, 12, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_PyLong_As_int(__pyx_t_1); if (unlikely((__pyx_t_2 == (int)-1) && PyErr_Occurred())) __PYX_ERR(3, 12, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
   __pyx_v___pyx_result->__pyx_base.table_id = __pyx_t_2;
 
@@ -4868,7 +5338,7 @@ static PyObject *__pyx_f_7workers_9clusterer_8location___pyx_unpickle_LocationAd
  *     __pyx_result.form = __pyx_state[0]; __pyx_result.table = __pyx_state[1]; __pyx_result.table_id = __pyx_state[2]
  *     __Pyx_UpdateUnpickledDict(__pyx_result, __pyx_state, 3)             # <<<<<<<<<<<<<<
 */
-  __pyx_t_2 = __Pyx_UpdateUnpickledDict(((PyObject *)__pyx_v___pyx_result), __pyx_v___pyx_state, 3); if (unlikely(__pyx_t_2 == ((int)-1))) __PYX_ERR(1, 13, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_UpdateUnpickledDict(((PyObject *)__pyx_v___pyx_result), __pyx_v___pyx_state, 3); if (unlikely(__pyx_t_2 == ((int)-1))) __PYX_ERR(3, 13, __pyx_L1_error)
 
 
   /* "(tree fragment)":11
@@ -5171,7 +5641,20 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   CYTHON_UNUSED_VAR(__pyx_mstate);
   __Pyx_RefNannySetupContext("__Pyx_modinit_Type_import_code", 0);
   /*--- Type import code ---*/
-  __pyx_t_1 = PyImport_ImportModule("proxy.registrar.binding"); if (unlikely(!__pyx_t_1)) __PYX_ERR(2, 14, __pyx_L1_error)
+  __pyx_t_1 = PyImport_ImportModule("proxy.sip.draft"); if (unlikely(!__pyx_t_1)) __PYX_ERR(1, 13, __pyx_L1_error)
+  __Pyx_GOTREF(__pyx_t_1);
+  __pyx_mstate->__pyx_ptype_5proxy_3sip_5draft_Draft = __Pyx_ImportType_3_3_1(__pyx_t_1, "proxy.sip.draft", "Draft",
+  #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
+  sizeof(struct __pyx_obj_5proxy_3sip_5draft_Draft), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_5proxy_3sip_5draft_Draft),
+  #elif CYTHON_COMPILING_IN_LIMITED_API
+  sizeof(struct __pyx_obj_5proxy_3sip_5draft_Draft), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_5proxy_3sip_5draft_Draft),
+  #else
+  sizeof(struct __pyx_obj_5proxy_3sip_5draft_Draft), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_5proxy_3sip_5draft_Draft),
+  #endif
+  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_5proxy_3sip_5draft_Draft) __PYX_ERR(1, 13, __pyx_L1_error)
+  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_5proxy_3sip_5draft_Draft, (void**)&__pyx_vtabptr_5proxy_3sip_5draft_Draft) != 1)) __PYX_ERR(1, 13, __pyx_L1_error)
+  __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
+  __pyx_t_1 = PyImport_ImportModule("proxy.registrar.binding"); if (unlikely(!__pyx_t_1)) __PYX_ERR(4, 14, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_mstate->__pyx_ptype_5proxy_9registrar_7binding_Faults = __Pyx_ImportType_3_3_1(__pyx_t_1, "proxy.registrar.binding", "Faults",
   #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
@@ -5181,7 +5664,7 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   #else
   sizeof(struct __pyx_obj_5proxy_9registrar_7binding_Faults), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_5proxy_9registrar_7binding_Faults),
   #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_5proxy_9registrar_7binding_Faults) __PYX_ERR(2, 14, __pyx_L1_error)
+  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_5proxy_9registrar_7binding_Faults) __PYX_ERR(4, 14, __pyx_L1_error)
   __pyx_mstate->__pyx_ptype_5proxy_9registrar_7binding_Binding = __Pyx_ImportType_3_3_1(__pyx_t_1, "proxy.registrar.binding", "Binding",
   #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
   sizeof(struct __pyx_obj_5proxy_9registrar_7binding_Binding), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_5proxy_9registrar_7binding_Binding),
@@ -5190,10 +5673,10 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   #else
   sizeof(struct __pyx_obj_5proxy_9registrar_7binding_Binding), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_5proxy_9registrar_7binding_Binding),
   #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_5proxy_9registrar_7binding_Binding) __PYX_ERR(2, 22, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_5proxy_9registrar_7binding_Binding, (void**)&__pyx_vtabptr_5proxy_9registrar_7binding_Binding) != 1)) __PYX_ERR(2, 22, __pyx_L1_error)
+  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_5proxy_9registrar_7binding_Binding) __PYX_ERR(4, 22, __pyx_L1_error)
+  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_5proxy_9registrar_7binding_Binding, (void**)&__pyx_vtabptr_5proxy_9registrar_7binding_Binding) != 1)) __PYX_ERR(4, 22, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  __pyx_t_1 = PyImport_ImportModule("proxy.shm.arena"); if (unlikely(!__pyx_t_1)) __PYX_ERR(3, 10, __pyx_L1_error)
+  __pyx_t_1 = PyImport_ImportModule("proxy.shm.arena"); if (unlikely(!__pyx_t_1)) __PYX_ERR(5, 10, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_mstate->__pyx_ptype_5proxy_3shm_5arena_Arena = __Pyx_ImportType_3_3_1(__pyx_t_1, "proxy.shm.arena", "Arena",
   #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
@@ -5203,10 +5686,10 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   #else
   sizeof(struct __pyx_obj_5proxy_3shm_5arena_Arena), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_5proxy_3shm_5arena_Arena),
   #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_5proxy_3shm_5arena_Arena) __PYX_ERR(3, 10, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_5proxy_3shm_5arena_Arena, (void**)&__pyx_vtabptr_5proxy_3shm_5arena_Arena) != 1)) __PYX_ERR(3, 10, __pyx_L1_error)
+  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_5proxy_3shm_5arena_Arena) __PYX_ERR(5, 10, __pyx_L1_error)
+  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_5proxy_3shm_5arena_Arena, (void**)&__pyx_vtabptr_5proxy_3shm_5arena_Arena) != 1)) __PYX_ERR(5, 10, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  __pyx_t_1 = PyImport_ImportModule("proxy.shm.changes"); if (unlikely(!__pyx_t_1)) __PYX_ERR(4, 15, __pyx_L1_error)
+  __pyx_t_1 = PyImport_ImportModule("proxy.shm.changes"); if (unlikely(!__pyx_t_1)) __PYX_ERR(6, 15, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_mstate->__pyx_ptype_5proxy_3shm_7changes_ChangeRing = __Pyx_ImportType_3_3_1(__pyx_t_1, "proxy.shm.changes", "ChangeRing",
   #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
@@ -5216,10 +5699,10 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   #else
   sizeof(struct __pyx_obj_5proxy_3shm_7changes_ChangeRing), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_5proxy_3shm_7changes_ChangeRing),
   #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_5proxy_3shm_7changes_ChangeRing) __PYX_ERR(4, 15, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_5proxy_3shm_7changes_ChangeRing, (void**)&__pyx_vtabptr_5proxy_3shm_7changes_ChangeRing) != 1)) __PYX_ERR(4, 15, __pyx_L1_error)
+  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_5proxy_3shm_7changes_ChangeRing) __PYX_ERR(6, 15, __pyx_L1_error)
+  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_5proxy_3shm_7changes_ChangeRing, (void**)&__pyx_vtabptr_5proxy_3shm_7changes_ChangeRing) != 1)) __PYX_ERR(6, 15, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  __pyx_t_1 = PyImport_ImportModule("proxy.shm.slabs"); if (unlikely(!__pyx_t_1)) __PYX_ERR(5, 16, __pyx_L1_error)
+  __pyx_t_1 = PyImport_ImportModule("proxy.shm.slabs"); if (unlikely(!__pyx_t_1)) __PYX_ERR(7, 16, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_mstate->__pyx_ptype_5proxy_3shm_5slabs_Slabs = __Pyx_ImportType_3_3_1(__pyx_t_1, "proxy.shm.slabs", "Slabs",
   #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
@@ -5229,10 +5712,10 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   #else
   sizeof(struct __pyx_obj_5proxy_3shm_5slabs_Slabs), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_5proxy_3shm_5slabs_Slabs),
   #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_5proxy_3shm_5slabs_Slabs) __PYX_ERR(5, 16, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_5proxy_3shm_5slabs_Slabs, (void**)&__pyx_vtabptr_5proxy_3shm_5slabs_Slabs) != 1)) __PYX_ERR(5, 16, __pyx_L1_error)
+  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_5proxy_3shm_5slabs_Slabs) __PYX_ERR(7, 16, __pyx_L1_error)
+  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_5proxy_3shm_5slabs_Slabs, (void**)&__pyx_vtabptr_5proxy_3shm_5slabs_Slabs) != 1)) __PYX_ERR(7, 16, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  __pyx_t_1 = PyImport_ImportModule("proxy.shm.chains"); if (unlikely(!__pyx_t_1)) __PYX_ERR(6, 15, __pyx_L1_error)
+  __pyx_t_1 = PyImport_ImportModule("proxy.shm.chains"); if (unlikely(!__pyx_t_1)) __PYX_ERR(8, 15, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_mstate->__pyx_ptype_5proxy_3shm_6chains_Chains = __Pyx_ImportType_3_3_1(__pyx_t_1, "proxy.shm.chains", "Chains",
   #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
@@ -5242,10 +5725,10 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   #else
   sizeof(struct __pyx_obj_5proxy_3shm_6chains_Chains), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_5proxy_3shm_6chains_Chains),
   #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_5proxy_3shm_6chains_Chains) __PYX_ERR(6, 15, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_5proxy_3shm_6chains_Chains, (void**)&__pyx_vtabptr_5proxy_3shm_6chains_Chains) != 1)) __PYX_ERR(6, 15, __pyx_L1_error)
+  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_5proxy_3shm_6chains_Chains) __PYX_ERR(8, 15, __pyx_L1_error)
+  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_5proxy_3shm_6chains_Chains, (void**)&__pyx_vtabptr_5proxy_3shm_6chains_Chains) != 1)) __PYX_ERR(8, 15, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  __pyx_t_1 = PyImport_ImportModule("proxy.shm.table"); if (unlikely(!__pyx_t_1)) __PYX_ERR(7, 16, __pyx_L1_error)
+  __pyx_t_1 = PyImport_ImportModule("proxy.shm.table"); if (unlikely(!__pyx_t_1)) __PYX_ERR(9, 16, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_mstate->__pyx_ptype_5proxy_3shm_5table_Table = __Pyx_ImportType_3_3_1(__pyx_t_1, "proxy.shm.table", "Table",
   #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
@@ -5255,8 +5738,8 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   #else
   sizeof(struct __pyx_obj_5proxy_3shm_5table_Table), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_5proxy_3shm_5table_Table),
   #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_5proxy_3shm_5table_Table) __PYX_ERR(7, 16, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_5proxy_3shm_5table_Table, (void**)&__pyx_vtabptr_5proxy_3shm_5table_Table) != 1)) __PYX_ERR(7, 16, __pyx_L1_error)
+  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_5proxy_3shm_5table_Table) __PYX_ERR(9, 16, __pyx_L1_error)
+  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_5proxy_3shm_5table_Table, (void**)&__pyx_vtabptr_5proxy_3shm_5table_Table) != 1)) __PYX_ERR(9, 16, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
   __Pyx_RefNannyFinishContext();
   return 0;
@@ -5276,14 +5759,14 @@ static int __Pyx_modinit_Variable_import_code(__pyx_mstatetype *__pyx_mstate) {
   __Pyx_RefNannySetupContext("__Pyx_modinit_Variable_import_code", 0);
   /*--- Variable import code ---*/
   {
-    __pyx_t_1 = PyImport_ImportModule("proxy.shm.words"); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 1, __pyx_L1_error)
+    __pyx_t_1 = PyImport_ImportModule("proxy.sip.draft"); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 1, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_1);
-    const char * __pyx_import_signature = __Pyx_PyBytes_AsString(__pyx_mstate_global->__pyx_kp_b_unsigned_PY_LONG_LONG_LOW);
+    const char * __pyx_import_signature = __Pyx_PyBytes_AsString(__pyx_mstate_global->__pyx_kp_b_Py_ssize_t__ROOM);
     #if !CYTHON_ASSUME_SAFE_MACROS
     if (unlikely(!__pyx_import_signature)) __PYX_ERR(0, 1, __pyx_L1_error)
     #endif
-    const char * __pyx_import_name = __pyx_import_signature + 22;
-    void **const __pyx_import_pointers[] = {(void **)&__pyx_vp_5proxy_3shm_5words_LOW, (void **) NULL};
+    const char * __pyx_import_name = __pyx_import_signature + 11;
+    void **const __pyx_import_pointers[] = {(void **)&__pyx_vp_5proxy_3sip_5draft__ROOM, (void **) NULL};
     void **const *__pyx_import_pointer = __pyx_import_pointers;
     const char *__pyx_import_current_signature = __pyx_import_signature;
     while (*__pyx_import_pointer) {
@@ -5318,12 +5801,12 @@ static int __Pyx_modinit_Variable_import_code(__pyx_mstatetype *__pyx_mstate) {
   {
     __pyx_t_1 = PyImport_ImportModule("proxy.registrar.record"); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 1, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_1);
-    const char * __pyx_import_signature = __Pyx_PyBytes_AsString(__pyx_mstate_global->__pyx_kp_b_PY_LONG_LONG_PyObject_int_unsign);
+    const char * __pyx_import_signature = __Pyx_PyBytes_AsString(__pyx_mstate_global->__pyx_kp_b_int_struct___pyx_obj_5proxy_3sip);
     #if !CYTHON_ASSUME_SAFE_MACROS
     if (unlikely(!__pyx_import_signature)) __PYX_ERR(0, 1, __pyx_L1_error)
     #endif
-    const char * __pyx_import_name = __pyx_import_signature + 83;
-    void **const __pyx_import_pointers[] = {(void **)&__pyx_vp_5proxy_9registrar_6record_SECONDS_KNOWN, (void **)&__pyx_vp_5proxy_9registrar_6record_SECONDS, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_CSEQ, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_EXPIRES, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_FLAGS, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_LENGTHS, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_METHODS, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_MODIFIED, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_ORIGIN, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_Q, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_REG_ID, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_STRINGS, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_VERSION, (void **)&__pyx_vp_5proxy_9registrar_6record_BINDING, (void **)&__pyx_vp_5proxy_9registrar_6record_CONTACT, (void **)&__pyx_vp_5proxy_9registrar_6record_FORMAT, (void **)&__pyx_vp_5proxy_9registrar_6record_HEAD, (void **)&__pyx_vp_5proxy_9registrar_6record_INSTANCE, (void **)&__pyx_vp_5proxy_9registrar_6record_STRINGS, (void **)&__pyx_vp_5proxy_9registrar_6record_LAST_VERSION, (void **)&__pyx_vp_5proxy_9registrar_6record_NEVER, (void **)&__pyx_vp_5proxy_9registrar_6record_NOBODY, (void **)&__pyx_vp_5proxy_9registrar_6record_NO_Q, (void **)&__pyx_vp_5proxy_9registrar_6record_REMOVED, (void **)&__pyx_vp_5proxy_9registrar_6record_REMOVED_S, (void **) NULL};
+    const char * __pyx_import_name = __pyx_import_signature + 103;
+    void **const __pyx_import_pointers[] = {(void **)&__pyx_vp_5proxy_9registrar_6record_AT_CSEQ, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_EXPIRES, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_FLAGS, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_LENGTHS, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_METHODS, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_MODIFIED, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_ORIGIN, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_Q, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_REG_ID, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_STRINGS, (void **)&__pyx_vp_5proxy_9registrar_6record_AT_VERSION, (void **)&__pyx_vp_5proxy_9registrar_6record_BINDING, (void **)&__pyx_vp_5proxy_9registrar_6record_CONTACT, (void **)&__pyx_vp_5proxy_9registrar_6record_FORMAT, (void **)&__pyx_vp_5proxy_9registrar_6record_HEAD, (void **)&__pyx_vp_5proxy_9registrar_6record_INSTANCE, (void **)&__pyx_vp_5proxy_9registrar_6record_STRINGS, (void **)&__pyx_vp_5proxy_9registrar_6record__draft, (void **)&__pyx_vp_5proxy_9registrar_6record_LAST_VERSION, (void **)&__pyx_vp_5proxy_9registrar_6record_NEVER, (void **)&__pyx_vp_5proxy_9registrar_6record_NOBODY, (void **)&__pyx_vp_5proxy_9registrar_6record_NO_Q, (void **)&__pyx_vp_5proxy_9registrar_6record_REMOVED, (void **)&__pyx_vp_5proxy_9registrar_6record_REMOVED_S, (void **) NULL};
     void **const *__pyx_import_pointer = __pyx_import_pointers;
     const char *__pyx_import_current_signature = __pyx_import_signature;
     while (*__pyx_import_pointer) {
@@ -5452,26 +5935,6 @@ static int __Pyx_modinit_Function_import_code(__pyx_mstatetype *__pyx_mstate) {
   CYTHON_UNUSED_VAR(__pyx_mstate);
   __Pyx_RefNannySetupContext("__Pyx_modinit_Function_import_code", 0);
   /*--- Function import code ---*/
-  {
-    __pyx_t_1 = PyImport_ImportModule("proxy.shm.words"); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 1, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_1);
-    const char * __pyx_import_signature = __Pyx_PyBytes_AsString(__pyx_mstate_global->__pyx_kp_b_unsigned_PY_LONG_LONG_unsigned_c);
-    #if !CYTHON_ASSUME_SAFE_MACROS
-    if (unlikely(!__pyx_import_signature)) __PYX_ERR(0, 1, __pyx_L1_error)
-    #endif
-    const char * __pyx_import_name = __pyx_import_signature + 316;
-    void (**const __pyx_import_pointers[])(void) = {(void (**)(void))&__pyx_f_5proxy_3shm_5words_get_u64, (void (**)(void))&__pyx_f_5proxy_3shm_5words_get_u16, (void (**)(void))&__pyx_f_5proxy_3shm_5words_get_u32, (void (**)(void))&__pyx_f_5proxy_3shm_5words_put_u64, (void (**)(void))&__pyx_f_5proxy_3shm_5words_put_u16, (void (**)(void))&__pyx_f_5proxy_3shm_5words_put_u32, (void (**)(void)) NULL};
-    void (**const *__pyx_import_pointer)(void) = __pyx_import_pointers;
-    const char *__pyx_import_current_signature = __pyx_import_signature;
-    while (*__pyx_import_pointer) {
-      if (__Pyx_ImportFunction_3_3_1(__pyx_t_1, __pyx_import_name, *__pyx_import_pointer, __pyx_import_current_signature) < (0)) __PYX_ERR(0, 1, __pyx_L1_error)
-      ++__pyx_import_pointer;
-      __pyx_import_name = strchr(__pyx_import_name, '\0') + 1;
-      __pyx_import_signature = strchr(__pyx_import_signature, '\0') + 1;
-      if (*__pyx_import_signature != '\0') __pyx_import_current_signature = __pyx_import_signature;
-    }
-    __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  }
   {
     __pyx_t_1 = PyImport_ImportModule("proxy.registrar.record"); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 1, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_1);
@@ -5974,9 +6437,9 @@ __Pyx_RefNannySetupContext("PyInit_location", 0);
  *     cdef object __pyx_result
  *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x91f91e1, 0xf68e1a0, 0x4b4c052, b'form, table, table_id')
 */
-  __pyx_t_2 = PyCFunction_NewEx(&__pyx_mdef_7workers_9clusterer_8location_1__pyx_unpickle_LocationAdapter, NULL, __pyx_mstate_global->__pyx_n_u_workers_clusterer_location); if (unlikely(!__pyx_t_2)) __PYX_ERR(1, 4, __pyx_L1_error)
+  __pyx_t_2 = PyCFunction_NewEx(&__pyx_mdef_7workers_9clusterer_8location_1__pyx_unpickle_LocationAdapter, NULL, __pyx_mstate_global->__pyx_n_u_workers_clusterer_location); if (unlikely(!__pyx_t_2)) __PYX_ERR(3, 4, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_pyx_unpickle_LocationAdapter, __pyx_t_2) < (0)) __PYX_ERR(1, 4, __pyx_L1_error)
+  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_pyx_unpickle_LocationAdapter, __pyx_t_2) < (0)) __PYX_ERR(3, 4, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
   /* "workers/clusterer/location.py":1
@@ -6060,30 +6523,30 @@ static int __Pyx_InitConstants(__pyx_mstatetype *__pyx_mstate) {
   CYTHON_UNUSED_VAR(__pyx_mstate);
   {
     const struct { const unsigned int length: 8; } str_length_index[] = {{1},{1},{179},{8},{7},{6},{2},{9},{7},{12},{8},{15},{13},{20},{8},{12},{8},{8},{10},{8},{7},{14},{11},{10},{30},{14},{12},{10},{17},{13},{12},{12},{19},{8},{4},{18},{6},{13},{5},{3},{7},{3},{22},{23},{24},{19},{10},{5},{5},{5},{6},{6},{25},{26}};
-    const struct { const unsigned int length: 9; } bytes_length_index[] = {{307},{403},{214},{54},{298},{221},{255},{263},{135},{222},{61},{25},{363}};
+    const struct { const unsigned int length: 9; } bytes_length_index[] = {{403},{214},{54},{16},{298},{312},{221},{255},{263},{135},{222},{61}};
     #ifndef CYTHON_COMPRESS_STRINGS
       #define CYTHON_COMPRESS_STRINGS 90
     #endif
-    #if (CYTHON_COMPRESS_STRINGS) == 1 /* compression: zlib (1352 bytes) */
-static const char cstring[] = "x\332\305W\335s\2436\020\327\237\242\267\273v\256\236\351%w\355[\007c\331f\014\210\002\276$O\032\014\212\255\013\006\212D.\356_\337\225\004\376:;\227N\037\352\231\240\335\225\366\353\267\273\202\214\376\010k\305\261\332d\n\273;\265\251+,$.x)V\274\315\024/wX\252V\344\212\267\372P\205#\022\375r\373\373-\316\252\002\267\374+\317\225\304\262[\345e&%\227\270~\304\253N\224JTX\355\032.G\330{\304\273\272\303\025\347\005V5n\340\334\261\202\332\360\nK\2564\201\337eUU\253L\211\272b\240.\252\365;\\\210\026\234\210g\256\265\247Y)\371(+\n\006\347x!d\266*9\257\364s\235\013i\251\302)\262\006\002\036\213\252\000\023rZ\267[\237\272N\352\321\320\257sc\276?2\260\251\326c,\332\275\300\337\004\322e!\177Q1\177d\254\320\034\374\326\\I\010\215kZT\302\310\266\231\250\314Z\027]iv\252lkW\376M/\r\030\3147<\177\222\335\326r\275\rMj\200,\325U\215\310\237\300\302Yxv\367Y\331\350\030\373\253\313\312\301C\313\213.?\246rS\276#\001\177\321\014`\273\217J\036\345\260\247\017z\212KHkU\027\273\274\024\025\2074\231j\263\234\257\262\374)\257\267[\241\354\023\034\344u[\010\305\267\362\211\357\232lW\326Y\321\324M\323\326/\273Q\313\327\002\232&kG\366\370\271\264\345M)\362\314\212\345f;*\373\254\231I\364 \267y\213\002\032E\025\3741\353J\035\362\266\221]\303[\263\3315\005\244\360\234\225\035\227\337\352\366\211\267r\224\227\235\004\354x\013}bP\374~cp\030=0\237\2063\363@\321\216\256t?\343\237\221\250\024:\377u\225\024\353\n\232\370Di/\035T\022\342\322p\222\260EH\357\302\201CN\312\334\204\374\251Wr\037y11\242\251\357\314\014\341\223p\226\316\r\031\220tN\255F@\047\336\324#\023M\323\330\233y\241\246\214\221\230\314\230g6\2224\366Bk\345\013\211\023hq4\366\302\t\310\020\270N\0357ES\032\007N\212\346\304\231 /LR\047t\t\032\364|\0479h\206\004(\024\3221\235<\300\002\276b\022\320/\020B\277\262\344\010\245\223_\337\322\354\223)\037\273\221\242a\277\255\333l\273\315Z6\336Ak\275\005N\260\343:\276\017\271\261\324\031\373\004X\032D\220\304\300N\000\206#&\211|\347a`\347\344~O\322d\177\312\202\273\347\350\035\211\367\314]2\220""\221\023;\301\300$>\335\253\247\344\376@\323\005\t\007f\031{=9\204\354\316\2358A&D\324\307\006\250\337#\035\r2\216\021xD\241\023\220!/\313\330\020-\255}[J{F&.d\034#\360\210\330\330w\302E\202\030\r\241\211 \242\350\250$\357\017\344\007\034\355\230\224\342o\316\324\007\335\235\346\201\373K\350\t\252\003\267g\223\251|\363\023:\234\304\047\026\256*\034w=~\315\351eu\244_)\325\032\255\354\005\315\362\272\203\351):\3162\005\266\205\222\254~\274\222\325U\243\274\312\353\202_\232\334\267\017\360\3773\246\266{^\037W\035+I\006;(\320\375\335\033H\240G\240yb\342\022O\217jB\335\005IQ\352\314\3202\201^wf$L\317\346\034F\373\030)[1\213\022\310o>\366\314\025\314\330x\231<\300h\202\315D7\341\014\3742\010\314\3201\275\203\301\002o\360\364\2224\321#\007\001M\240c\357B\010g\242\241bw\016\314\010\033\223\304\233\300(yIo\322\367B`\003\347\236-CO\353F\020\275\361\344\005Zm\032\023`!!\022\233\3279L\272\223\314\021\013\365\250\0008NjG\334$w\224\325\241\t\366\351i\352\363\255\331\277\222\245\223\246$\210t\024\3060\254\356\234\270\013\270w\250\216r\352\305:I]\0478\212\330\202<\014\227\315\220\310P5\273\245k\246\017\0064\206\275\030\364\240\034F2\334(\241\006\305dn\304\375\021@kN}bj\037\231+1L\275p\251\361\210\226c\000y\256\311d\341E\221&\372\364/e\177\206\300\345\264c\322\227r\034\233[\307f\235,\003\355y\t\255\304HD]\310\261\037\021\023\352\334\204j@8\303\300\226\306\3261r\036|\np\r\047\240gi<\031\222u\341\r\023\223I\317E\216\327\243\323\2275\245K\210\304n\367\335a\2412\241\371\320\203\266s\340\026\206\021\354a\300\357\341\256\351\362\341\316\250W_\017o\250\315\226}\262\237\030\346\363\317^_\207\233\346\"<\247G\256^F\047\337I\227+\361\303:\374\010\376\357\247\340\307Ex\r\376\357\000\177\033\310\303\034\235\276\007\006\351+\030=\326eq9um\365\322\006~\277\027\347\233\254\305y]\311\267\277uN_Z\377\305\022z\256Eqn\342L\371J\367\\\265\371oL\276\3766G\360\237\n\353>\337\332\365\327\317v\275\371\210\232\316\312\315\nr\263\336|\374\007H\377e#";
-    PyObject *data = __Pyx_DecompressString(cstring, 1352, 1);
+    #if (CYTHON_COMPRESS_STRINGS) == 1 /* compression: zlib (1289 bytes) */
+static const char cstring[] = "x\332\305V\335\223\2336\020\327\237\242\267\244\235\324\017M\322\366\255\203A\266\231\303\210 \234\273{\322`\220m\3450P$\222s\377\372\256$\360\307\305\276\344\255\314\030\355J\373\371\333\325\342\311\337q\243\005\326\273\\c\377\240wM\215\245\302\245\250\344Zt\271\026\325\001+\335\311B\213\316\010\3258!\311o\037\376\372\200\363\272\304\235\370\"\n\255\260\352\327E\225+%\024n6x\335\313J\313\032\353C+\324\004\207\033|hz\\\013Qb\335\340\026\344\316\025\364N\324X\tm\010\374&\257\353F\347Z65\007uYo\337\340Rv\340D~\025F{\226WJL\362\262\344 \047J\251\362u%Dm\336\333B*G\225^\231\267\020\360T\326%\230P\263\246\333G\324\367\262\220\306QSX\363\203\310\310fF\217\363\344\360\014\277\000\322\345\261x\326\251\330p^\032\016\236\255\320\nB\023\206\226\265\264{\373\\\326vm\312\276\262\047u\276w\253\370f\226\026\014\026;Q<\251~\357\270\301\206!\r@\216\352\353V\026O`\341Ex\356\364\253v\321q\376O\237W\243\207N\224}qN\025\266|g\033\342\3310\200\3551*u\226\303\221>\351i\241 \255uS\036\212J\326\002\322\344\272\313\013\261\316\213\247\242\331\357\245vopP4])\265\330\253\047qh\363C\325\344e\333\264m\327<\037&\235\330Jh\232\274\2338\361\227\273\235h+Y\344n[\355\366\223j\310\232\333DO\373.oYB\243\350Rl\362\2762!\357[\325\267\242\263\207}[B\n_\363\252\027\352[\323=\211NM\212\252W\200\235\350\240O,\212\337\037\214\016\223\003]\233\026\306\277\242\213g\250\017\377hc\341\357\225l\371\237\333.\337\357\363\216O\017\200\323\245|_+\271\255\241\301\223G\036\321xn_\306\216\357E\021\017\003\236y\323\210\000K\227\211\347g#\033\204\363\360\214aI\344=\216\354\202<\034I\312\216R\021\211\347\331\342\310\321{\222\036\231{6\222\211\227z\313\221a\021=\252g\344\341D\323;\022\217\314*\r\007r\014\331_x)C6D4\304\206 (d\242A\3261\002\217(\366\226d\314\3131.DG\033\337\2162\236\221\215\013Y\307\010<\">\215\274\370\216!Nc\302LD\t;\225\344\355\211|\207\223\003WJ\376+\270~\207e\355^x\270QOP\035\030\005m\256\213\335/\350$\211/,\334T8\026\317H\274\346\364\272:2\363\261\336\242\265\2336\274h\372Z\243\262\027<\327`[j\305\233""\315\215\254n\032\025u\321\224\342\344\037\361\224\322%\210\243\033\317\365\016<O\ry\031\367\031\371dV\362\220\204) \016\344,\362\346\226pe\263\344\222d\013\0328\222\006\341,$\201\241i\n\315\020\033\312\032I\311\034\372\304P,K\303\330Y\371LR\006c\026M\3038\200\275\261\233\220O\343\314t\310\214\246K/\203F\362\002\024\306,\363b\237 \023+a\243\035\2644\375>\030`\3203\320L)\361I\370\031\302`\324\277#\031\312\2749Z1\350}oNbhG\217\235\\\307\224\177\272\206\024\324\251/F\274\233\365\227\213\333\375\261\354\362\215\346\201y\3034\370\t8\315\363\377@\372\032\224\243\036\267\371\274\000\206\000\005\360Li\360hQ\002X\227\324\240:\254\234\235\3436t\236\355.\330\177\377\373\300\334\000\207OW\354\021F\034\270d\3462\317\241^\034\242\261tJ\357a@A0\360\016Y\306\314\350\202B\006p\363\357c(c`\360\340\367\036\314\032>%,\014`$\205l0\031\2051\260K\357\201\257\342\320\350&Pu\353)\\\032\265YJ\200\205F \251\375\306\303\304\364\330\002\361\330\214\034@\322\313\334\250\264\311\235eu\272<\307\364\014\365\307\007{~#K/\313\31021QX\303\260\372\013\342\337\301\374\246&\312Y\230\232$MQ@\024\361;\3628\016\3551\221\261\333\335\221\351u#\270\244)\234\245\240\007\325\262;\343d\216\r(6s\273=\210\000Z\013\032\021\333(\211\375\264\304Y\030\257\014\036\311j\n /\014\311\356\302$1\304\220\376\265\354_ p=\355\224\014\245\234\246vz\273\254\331ji<\257\340\nr\222P\037r\034\356\201\ruaC\265 \274\300\300\225\306\3251\361\036#\np\215\022p\327i\032\214\311\372\320\230)\t\006.\361\302\001\235\241\254\031]A$\356x\350\016\007\225\r-\202\036t\235\003_3\270g\003\014\370\355\355Y\260\333\363\217\356\177\207\375O\350>\003\247\211}\025\236K\221\233C\375\342\317\323\365J\374\260\016?\202\377\373[\360\343\"\274\006\377w\200\377\034\310\343=\272\374\236\216\273\257`\264i\252\362?n\211\350\340";
+    PyObject *data = __Pyx_DecompressString(cstring, 1289, 1);
     #define __Pyx_DecompressString_LZSS_UNUSED
     if (unlikely(!data)) __PYX_ERR(0, 1, __pyx_L1_error)
     const char* const bytes = __Pyx_PyBytes_AsString(data);
     #if !CYTHON_ASSUME_SAFE_MACROS
     if (likely(bytes)); else { Py_DECREF(data); __PYX_ERR(0, 1, __pyx_L1_error) }
     #endif
-    #elif (CYTHON_COMPRESS_STRINGS) > 0 && (CYTHON_COMPRESS_STRINGS) <= 90 /* compression: lzss (1876 bytes) */
-static const char cstring[] = "\377.?Note t\377hat Cyth\377on is de\377liberate\377ly stric\367ter!\001n PE\377P-484 an\377d reject\377s subcla\377sses of \377builtin \377types. I\377f you ne\177ed to p%\000\376%\tthen se\375t\200\000e \047ann\377otation_\376<\000ing\047 di\355rb\000iv\242\000o F\377alse.add\375_%\000edisab\357leen\002\001gci}s\004\003dAdap\256\000\357Bind@\000sFo\377rmLOCATI\037ONLocZ\002\034\004\007\005}TD\001__Pyx\001\000\375D\354\000_NextR\337ef__d\n\001____gets\230\000e\010\000\337_init\004\001ma{in\003\002odul\025\002\267nam\002\003ew%\001p\376N\000checksu\007m__\n\001=\004\025\001\235!\017\003?unpick?\000\220\014\366-\003vt\230\003__qu\373alZ\005reduc\304\211\002\003\004c\272B\233\001\024\004ex\024\250\001\331 _\216\005s\271\010\003\006.\007\367tes\324\000body\337cline\344\000_t\377raceback\277commit\000\003_\376\217@orditem\377skeypayl\377oadpoppr\377oxy.regi\316\262`ar./\003\006\rre\337plica\047\003sh\027m.l\216D_\344\002\016\007\362\003\373id\327`tdefa\373ul\377!mpsup\373er\220\"updat\377evaluesw\377orkers.c\377lusterer\360\245`\203b\007\017i\005PY_L\367ONG\000\002\000PyO\375b\314\204\001 *\000int\307\000\000\000\000\000\000\003\007\002un\177signed (\n\374\r\006+\005SECOND\377S_KNOWN\000\376\007\004\000AT_CSE\375Q\004\001EXPIRE\275S\017\001FLAG\004\002L\337ENGTH\017\002ME\357THOD\005\003ODI\357FIED:\001ORI\347GIND\001@\002REG\373_I\024\002STRIN\376@\003VERSION_\000BIND\021\000\000\206\000\377TACT\000FOR\377MAT\000HEAD\377\000INSTANC\373E\0000\005LAST_\3662\005NEA\000\000NOB\367ODY\004\000_Q\000R\317EMOV\200\000\001\004_S\270\233(\226*\330\204\003t_5\377B_\3773sip_7gr\377ammar_By\374\330`\253\201!\000\000_CAL\375L\331\000_TABLEN\014\000OMP\302\000\007\005D\204 }T\003\007SPLAY#\0057HEX\002\006OS\035\006\327#\276H\005LOWER\004\006W}S`\005PARAMm\005wSLO\\\006TEX\002\007\357OKEN\222\005URI\374\236\004\253\005CHARS\000p\236\002\003\000\227\002\363 X\000H\213\000\375\000t\002\000LWS\000N\037AME_C\322\003\007\003\372C\320\023\003x\001\035\003v\001\000\223\002\000T\372u\001\000o""\000\000_BLA\177NKS\000_ON\302`\257_TOP\210H(\272\204\007,\377 Py_ssiz\177e_t, in\000\002\353t \376\207\004k\233@dis\177patch)\000 \007M 5\nin\032\024\352\204\t Y\031zZ\023\000\317\213\001ng\000b\233\212\003\377_count\000d\377ue_at\000un?its_of\205\206\007n#?encode\246\206\021\304\206\004\340\236\206 \261\205s\353\204\003\221\206\033\243\210\001ESTM_\351\206\003\000M\334\204\001\341\206\004S\241`\377TH\000RECEI\376\247\206\001SOCKET\000\377TAG\000USER\177_AGENT\000\332\206\013\307O_Q\330\210\t\241c\341\210\003in\317t32_\371\210\004\337\210\023_B\377USY\000_CLA\353SS\201\204\001Gu\000_TR}I\007\002ROW\000_\322\207\001\236\003\000ISTS\n\000\215\001D\377\000_OWNER_\375D\316\210\001_WAIT\000\377_BESIDE\000\367_ISL\004LINE\377\000_MAX_UN\345I8\001P\273\000e\002IME~@\000FREE\000_\316\000\373ER\312\216\002\000_HAS\277H\000_NEXL\000S/TATEl\001W\274\212\002\313\0102\305\212\006u\326\006\006\00164\344\002\317\024?ATTEMP\276\001T\002\377S\000_CHECK\357\000_DO\242\001FIR\331S\301\000\323\211\001_A\312\000KE\004\221 \303\206\004_\303\003\256E\025\003\220\210\001%\001\377MORE\000_RE\037ADERS6\002\345\210\004\360\001\361\000\364\003M\002\034\004\000_WH\327OLE\367BP\216\211\002NT\367INU\214!PUBL\367ISH\227!SKIP\rP\240!LO\372\002\352\021\321\214\001\367\010\230\275\214\022\226\000\304DBR\361\207\002\360\003S\353UM\211\212\001U\310`_EP\303OC\362 \303\214\004\370\002\331\213\001ER\213\000_\202 _\366\013\225C\302CP\277AYLOAD\031\006R\237ECORD\376\003\010\001V\357ERED\364\004PAI\034\227$\320DTOU\375 \031\003\227d\272\240b_\226\002LIV\263dC\357HAIN\376E (s\357truc\361\210\005obj\236\230\214\007hm_5\325\221\003\372\222\002 \031*\260\211\001\374\216\005, \334\216\022\025\013\210\211\026\000\233\221\n\3643\347>\337=\364\204\017\343?\3439\340.\300\277\201#\300\205\005\255\213\013\326\205\005\366\213\002\340\213\023fo\273ld\277\221\023LOW\331\221\022 \375(\374\221\006char c\017onst\261C\336\214\n\320\214\023\247\214\013\276\0169\000void}\r*\340\344\215\013\247t\272\215\026\047)\260\216\033""\000ge\337t_u64\002\00316>\n\00332\000pu\022\003\003\002\014\025\000\013\00232";
-    PyObject *data = __Pyx_DecompressString_LZSS(cstring, 1876, 3587);
+    #elif (CYTHON_COMPRESS_STRINGS) > 0 && (CYTHON_COMPRESS_STRINGS) <= 90 /* compression: lzss (1785 bytes) */
+static const char cstring[] = "\377.?Note t\377hat Cyth\377on is de\377liberate\377ly stric\367ter!\001n PE\377P-484 an\377d reject\377s subcla\377sses of \377builtin \377types. I\377f you ne\177ed to p%\000\376%\tthen se\375t\200\000e \047ann\377otation_\376<\000ing\047 di\355rb\000iv\242\000o F\377alse.add\375_%\000edisab\357leen\002\001gci}s\004\003dAdap\256\000\357Bind@\000sFo\377rmLOCATI\037ONLocZ\002\034\004\007\005}TD\001__Pyx\001\000\375D\354\000_NextR\337ef__d\n\001____gets\230\000e\010\000\337_init\004\001ma{in\003\002odul\025\002\267nam\002\003ew%\001p\376N\000checksu\007m__\n\001=\004\025\001\235!\017\003?unpick?\000\220\014\366-\003vt\230\003__qu\373alZ\005reduc\304\211\002\003\004c\272B\233\001\024\004ex\024\250\001\331 _\216\005s\271\010\003\006.\007\367tes\324\000body\337cline\344\000_t\377raceback\277commit\000\003_\376\217@orditem\377skeypayl\377oadpoppr\377oxy.regi\316\262`ar./\003\006\rre\337plica\047\003sh\027m.l\216D_\344\002\016\007\362\003\373id\327`tdefa\373ul\377!mpsup\373er\220\"updat\377evaluesw\377orkers.c\377lusterer\360\245`\203b\007\017i\005PyOb>\277\204\001 *\000\000\000\000\000\000\003\273\000\000\245Ct_5\314\002_\3773sip_7gr\377ammar_By\374\245 \"\013unsign\377ed PY_LO\363NG\000\002P\000_CAL\377L_ID_TAB\377LE\000_COMP\367ACT\007\005DIGI\276\002\010SPLAY#\005H\333EX\002\006OS*\006LE\357NGTHH\005LOW\333ER\004\006WS`\005PAwRAMm\005SLOi\006\367TEX\002\007OKEN\316\222\005URI\236\004\253\005CH\217ARS\000\236\002\003\000\227\002\000\326\222\000\000H\213\000\000t\002\000L\177WS\000NAME\320\005@\007\003\235\003\023\003x\001\035\003v\001\000\223\002\353\000Tu\001\000o\000\000_B\377LANKS\000_O{NE\003\000TOPS\211G\375(\224G, Py_s\377size_t, [in\000\002t \313\205\004k\233@\377dispatch\013)\000 \007 5\n3\000\033\023\264F\350\036\001Y\031Z\023\000\234\211\001ng\000\375b\350\207\003_count\377\000due_at\000\377units_of\374\277\024{\026encode~\353\007\000_ROOM\366\000\360\232\204\013\254\204\007\354s\317\t\000AT_\357CSEQ\004\001EXP\363IR\357 \020\000FLAG\361S\030\001\324c\006""\002METH\373OD\005\003ODIFI\373ED:\001ORIGI\371ND\001@\002REG_I\276\024\002STRIN@\003V\377ERSION\000B\327IND\021\000\000\372\204\004\000C\377ONTACT\000F\337ORMAT\306`AD\377\000INSTANC\375E\313`NGEST_\246B\003\000M\354\204\001:\004S\261`T\377H\000RECEIV\376\204\000SOCKET\000\377TAG\000USER\377_AGENT\000L\357AST_s\005NO_}Q\2261struc\255e\367obj\321\206\n5dra\357ft_D\002\001 *\000 \254\201 \256\207\001\335\200s\2579\203E_\313\002\212,\375E\233@\000NOBODmY\004\000_Q\324 MO\322!\033RE\003\002_S\326i\351\205\003\224\211\002\377uint32_t\374\240\211\003\330\210\023_BUSY\000\253_C\211@S\311\206\001G\255@_|\226`\007\002ROW\000_\242A\236\003\000ISTS\n\000\305AD\377\000_OWNER_\375D\337a_WAIT\000\377_BESIDE\000\367_ISL\004LINE\377\000_MAX_UN\345I8\001P\363@e\002IME~@\000FREE\000_\206`\373ER\337\216\002\000_HAS?H\000_NEXL\000\341`\013TEl\001W\272\205\002\313\010\353\212\006\325\007\346\345\00164\344\002\317\024ATT\347EMP\276\001T\002S\000_\377CHECK\000_D\275O\242\001FIRS\301\000H\337EAD_A\312\000KE\004\221 \213\211\004_\303\003\235\213\001\352\204\001\025\003\330\212\001\376%\001MORE\000_R\2165\000ERS6\002\255\213\004\360\001\000\370\364\003M\002\034\004\000_WHO\353LE\257\205\002P\326\213\002NTI\373NU\214!PUBLI\373SH\227!SKIPP\006\240!LO\372\002\352\021\367\214\001\367\010\266\214\022\314\226\000\304DBR\271\212\002\360\003SU\355M\321\214\001UN\264@EPO\341C\362 \324\207\004\370\002\202!ER\000\305_\202 _\366\013\225C\302CPA\347YLO\254 \236%REC\347ORD\376\003\010\001VER}E\307#REPAI\227$\016\320DTOU\375 \346#\227d\240b\335_\226\002LIV\263dCH\267AIN\376E (\362\206\027hgm_5\352\221\003\217\223\002 *\370\213\001\006\236\217\005, \325\216\022\025\013\320\213\026\260\221\n\3643\000\347>\337=\364\204\017\343?\3439\340.\277\201#\300\205\005\360\365\215\013\326\205\005\276\216\002\250\216\023fold";
+    PyObject *data = __Pyx_DecompressString_LZSS(cstring, 1785, 3220);
     #define __Pyx_DecompressString_UNUSED
     if (unlikely(!data)) __PYX_ERR(0, 1, __pyx_L1_error)
     const char* const bytes = __Pyx_PyBytes_AsString(data);
     #if !CYTHON_ASSUME_SAFE_MACROS
     if (likely(bytes)); else { Py_DECREF(data); __PYX_ERR(0, 1, __pyx_L1_error) }
     #endif
-    #else /* compression: none (3587 bytes) */
-static const char bytes[] = ".?Note that Cython is deliberately stricter than PEP-484 and rejects subclasses of builtin types. If you need to pass subclasses then set the \047annotation_typing\047 directive to False.add_notedisableenablegcisenabledAdapterBindingsFormLOCATIONLocationAdapterLocationTable__Pyx_PyDict_NextRef__dict____getstate____init____main____module____name____new____pyx_checksum__pyx_state__pyx_type__pyx_unpickle_LocationAdapter__pyx_vtable____qualname____reduce____reduce_cython____reduce_ex____set_name____setstate____setstate_cython____test__bodycline_in_tracebackcommitcommit_recorditemskeypayloadpopproxy.registrar.commitproxy.registrar.replicaproxy.shm.location_tableproxy.shm.table_idssetdefaultstampsupertableupdatevaluesworkers.clusterer.adapterworkers.clusterer.locationPY_LONG_LONG\000PyObject *\000int\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000unsigned PY_LONG_LONG\000unsigned int\000\000\000\000\000SECONDS_KNOWN\000SECONDS\000AT_CSEQ\000AT_EXPIRES\000AT_FLAGS\000AT_LENGTHS\000AT_METHODS\000AT_MODIFIED\000AT_ORIGIN\000AT_Q\000AT_REG_ID\000AT_STRINGS\000AT_VERSION\000BINDING\000CONTACT\000FORMAT\000HEAD\000INSTANCE\000STRINGS\000LAST_VERSION\000NEVER\000NOBODY\000NO_Q\000REMOVED\000REMOVED_SPyObject *\000\000\000\000\000\000\000\000\000\000\000\000\000\000__pyx_t_5proxy_3sip_7grammar_Bytes\000\000\000\000\000\000\000\000\000\000\000\000\000\000unsigned PY_LONG_LONG\000\000\000_CALL_ID_TABLE\000_COMPACT_TABLE\000_DIGIT_TABLE\000_DISPLAY_TABLE\000_HEX_TABLE\000_HOST_TABLE\000_LENGTH_TABLE\000_LOWER_TABLE\000_LWS_TABLE\000_PARAM_TABLE\000_SLOT_TABLE\000_TEXT_TABLE\000_TOKEN_TABLE\000_URI_TABLE\000CALL_ID_CHARS\000DIGIT\000DISPLAY\000HEX\000HOST\000LOWER\000LWS\000NAME_COMPACT\000NAME_LENGTH\000NAME_SLOT\000NAME_TEXT\000PARAM\000TOKEN\000URI\000_BLANKS\000_ONES\000_TOPSPyObject *(PyObject *, Py_ssize_t, int, int __pyx_skip_dispatch)\000Py_ssize_t (PyObject *, int __pyx_skip_dispatch)\000unsigned int (PyObject *, Py_ssize_t, int __pyx_skip_dispatch)\000""\000string\000binding_count\000due_at\000units_ofPyObject *(PyObject *, int __pyx_skip_dispatch)\000encodeint\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000unsigned PY_LONG_LONG\000unsigned int\000AT_CSEQ\000AT_EXPIRES\000AT_FLAGS\000AT_LENGTHS\000AT_METHODS\000AT_MODIFIED\000AT_ORIGIN\000AT_Q\000AT_REG_ID\000AT_STRINGS\000AT_VERSION\000BINDING\000CALL_ID\000CONTACT\000FORMAT\000HEAD\000INSTANCE\000LONGEST_STRING\000MOST_BINDINGS\000PATH\000RECEIVED\000SOCKET\000TAG\000USER_AGENT\000LAST_VERSION\000NO_Qint\000\000\000\000\000\000\000\000\000size_t\000\000\000\000\000uint32_t\000\000\000\000\000\000unsigned PY_LONG_LONG\000_BUSY\000_CLASSES\000_GIVE_TRIES\000_GROW\000_LAST\000_LISTS\000_LOCKED\000_OWNER_DIED\000_WAIT\000_BESIDE\000_IS_BUSY\000_LINE\000_MAX_UNITS\000_PAGE\000_CLAIMED\000_FREE\000_GENERATION\000_HASH\000_NEXT\000_STATE\000_LOWint\000\000size_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000uint64_t\000\000\000unsigned PY_LONG_LONG\000_ATTEMPTS\000_STATES\000_CHECK\000_DONE\000_FIRST\000_HEAD_AT\000_KEY\000_LENGTH\000_LINE\000_LONGEST_KEY\000_LOST_AT\000_MORE\000_READERS_AT\000_TABLE\000_UNIT\000_UNITS_AT\000_READERS\000_WHOLE_STRIPE\000_CONTINUED\000_PUBLISHED\000_SKIPPED\000_LOWint\000size_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000unsigned PY_LONG_LONG\000_RETRIES\000_BROKEN\000_CHECKSUM\000_COUNT\000_EPOCH\000_EXPIRES_AT\000_HEADER\000_KEY_LENGTH\000_LINE\000_NEXT\000_PAGE\000_PAYLOAD_LENGTH\000_RECORDS_AT\000_RECOVERED_AT\000_REPAIRS_AT\000_STATE\000_TOUCHED_AT\000_UNITS\000_UNITS_SUM\000_LIVE\000_MAX_CHAIN\000_LOWint (struct __pyx_obj_5proxy_3shm_5table_Table *, PyObject *, unsigned PY_LONG_LONG, PyObject *, int __pyx_skip_dispatch)\000commit_recordsize_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000unsigned PY_LONG_LONG\000_BROKEN\000_CHECKSUM\000_COUNT\000_EPOCH\000_GENERATION\000_HASH\000_HEADE""R\000_KEY_LENGTH\000_LINE\000_NEXT\000_PAYLOAD_LENGTH\000_RECORDS_AT\000_REPAIRS_AT\000_STATE\000_UNITS\000_UNITS_SUM\000_LIVE\000_MAX_CHAIN\000_LOWuint64_t (PyObject *, uint64_t, int __pyx_skip_dispatch)\000foldunsigned PY_LONG_LONG\000LOWunsigned PY_LONG_LONG (unsigned char const *, Py_ssize_t, int __pyx_skip_dispatch)\000unsigned int (unsigned char const *, Py_ssize_t, int __pyx_skip_dispatch)\000\000void (unsigned char *, Py_ssize_t, unsigned PY_LONG_LONG, int __pyx_skip_dispatch)\000void (unsigned char *, Py_ssize_t, unsigned int, int __pyx_skip_dispatch)\000\000get_u64\000get_u16\000get_u32\000put_u64\000put_u16\000put_u32";
+    #else /* compression: none (3220 bytes) */
+static const char bytes[] = ".?Note that Cython is deliberately stricter than PEP-484 and rejects subclasses of builtin types. If you need to pass subclasses then set the \047annotation_typing\047 directive to False.add_notedisableenablegcisenabledAdapterBindingsFormLOCATIONLocationAdapterLocationTable__Pyx_PyDict_NextRef__dict____getstate____init____main____module____name____new____pyx_checksum__pyx_state__pyx_type__pyx_unpickle_LocationAdapter__pyx_vtable____qualname____reduce____reduce_cython____reduce_ex____set_name____setstate____setstate_cython____test__bodycline_in_tracebackcommitcommit_recorditemskeypayloadpopproxy.registrar.commitproxy.registrar.replicaproxy.shm.location_tableproxy.shm.table_idssetdefaultstampsupertableupdatevaluesworkers.clusterer.adapterworkers.clusterer.locationPyObject *\000\000\000\000\000\000\000\000\000\000\000\000\000\000__pyx_t_5proxy_3sip_7grammar_Bytes\000\000\000\000\000\000\000\000\000\000\000\000\000\000unsigned PY_LONG_LONG\000\000\000_CALL_ID_TABLE\000_COMPACT_TABLE\000_DIGIT_TABLE\000_DISPLAY_TABLE\000_HEX_TABLE\000_HOST_TABLE\000_LENGTH_TABLE\000_LOWER_TABLE\000_LWS_TABLE\000_PARAM_TABLE\000_SLOT_TABLE\000_TEXT_TABLE\000_TOKEN_TABLE\000_URI_TABLE\000CALL_ID_CHARS\000DIGIT\000DISPLAY\000HEX\000HOST\000LOWER\000LWS\000NAME_COMPACT\000NAME_LENGTH\000NAME_SLOT\000NAME_TEXT\000PARAM\000TOKEN\000URI\000_BLANKS\000_ONES\000_TOPSPyObject *(PyObject *, Py_ssize_t, int, int __pyx_skip_dispatch)\000Py_ssize_t (PyObject *, int __pyx_skip_dispatch)\000unsigned int (PyObject *, Py_ssize_t, int __pyx_skip_dispatch)\000\000string\000binding_count\000due_at\000units_ofPyObject *(PyObject *, int __pyx_skip_dispatch)\000encodePy_ssize_t\000_ROOMint\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000unsigned PY_LONG_LONG\000unsigned int\000AT_CSEQ\000AT_EXPIRES\000AT_FLAGS\000AT_LENGTHS\000AT_METHODS\000AT_MODIFIED\000AT_ORIGIN\000AT_Q\000AT_REG_ID\000AT_STRINGS\000AT_VERSION\000BINDING\000CALL_ID\000CONTACT\000FORMAT\000HEAD""\000INSTANCE\000LONGEST_STRING\000MOST_BINDINGS\000PATH\000RECEIVED\000SOCKET\000TAG\000USER_AGENT\000LAST_VERSION\000NO_Qint\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000struct __pyx_obj_5proxy_3sip_5draft_Draft *\000unsigned PY_LONG_LONG\000unsigned int\000\000\000\000\000AT_CSEQ\000AT_EXPIRES\000AT_FLAGS\000AT_LENGTHS\000AT_METHODS\000AT_MODIFIED\000AT_ORIGIN\000AT_Q\000AT_REG_ID\000AT_STRINGS\000AT_VERSION\000BINDING\000CONTACT\000FORMAT\000HEAD\000INSTANCE\000STRINGS\000_draft\000LAST_VERSION\000NEVER\000NOBODY\000NO_Q\000REMOVED\000REMOVED_Sint\000\000\000\000\000\000\000\000\000size_t\000\000\000\000\000uint32_t\000\000\000\000\000\000unsigned PY_LONG_LONG\000_BUSY\000_CLASSES\000_GIVE_TRIES\000_GROW\000_LAST\000_LISTS\000_LOCKED\000_OWNER_DIED\000_WAIT\000_BESIDE\000_IS_BUSY\000_LINE\000_MAX_UNITS\000_PAGE\000_CLAIMED\000_FREE\000_GENERATION\000_HASH\000_NEXT\000_STATE\000_LOWint\000\000size_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000uint64_t\000\000\000unsigned PY_LONG_LONG\000_ATTEMPTS\000_STATES\000_CHECK\000_DONE\000_FIRST\000_HEAD_AT\000_KEY\000_LENGTH\000_LINE\000_LONGEST_KEY\000_LOST_AT\000_MORE\000_READERS_AT\000_TABLE\000_UNIT\000_UNITS_AT\000_READERS\000_WHOLE_STRIPE\000_CONTINUED\000_PUBLISHED\000_SKIPPED\000_LOWint\000size_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000unsigned PY_LONG_LONG\000_RETRIES\000_BROKEN\000_CHECKSUM\000_COUNT\000_EPOCH\000_EXPIRES_AT\000_HEADER\000_KEY_LENGTH\000_LINE\000_NEXT\000_PAGE\000_PAYLOAD_LENGTH\000_RECORDS_AT\000_RECOVERED_AT\000_REPAIRS_AT\000_STATE\000_TOUCHED_AT\000_UNITS\000_UNITS_SUM\000_LIVE\000_MAX_CHAIN\000_LOWint (struct __pyx_obj_5proxy_3shm_5table_Table *, PyObject *, unsigned PY_LONG_LONG, PyObject *, int __pyx_skip_dispatch)\000commit_recordsize_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000unsigned PY_LONG_LONG\000_BROKEN\000_CHECKSUM\000_COUNT\000_EPOCH\000_GENERATION""\000_HASH\000_HEADER\000_KEY_LENGTH\000_LINE\000_NEXT\000_PAYLOAD_LENGTH\000_RECORDS_AT\000_REPAIRS_AT\000_STATE\000_UNITS\000_UNITS_SUM\000_LIVE\000_MAX_CHAIN\000_LOWuint64_t (PyObject *, uint64_t, int __pyx_skip_dispatch)\000fold";
     PyObject *data = NULL;
     #define __Pyx_DecompressString_UNUSED
     #define __Pyx_DecompressString_LZSS_UNUSED
@@ -6101,7 +6564,7 @@ static const char bytes[] = ".?Note that Cython is deliberately stricter than PE
       stringtab[i] = string;
       pos += bytes_length;
     }
-    for (int i = 54; i < 67; i++) {
+    for (int i = 54; i < 66; i++) {
       Py_ssize_t bytes_length = bytes_length_index[i-54].length;
       PyObject *string = PyBytes_FromStringAndSize(bytes + pos, bytes_length);
       stringtab[i] = string;
@@ -6112,7 +6575,7 @@ static const char bytes[] = ".?Note that Cython is deliberately stricter than PE
       }
     }
     Py_XDECREF(data);
-    for (Py_ssize_t i = 0; i < 67; i++) {
+    for (Py_ssize_t i = 0; i < 66; i++) {
       if (unlikely(PyObject_Hash(stringtab[i]) == -1)) {
         __PYX_ERR(0, 1, __pyx_L1_error)
       }
@@ -6120,7 +6583,7 @@ static const char bytes[] = ".?Note that Cython is deliberately stricter than PE
     #if CYTHON_IMMORTAL_CONSTANTS
     {
       PyObject **table = stringtab + 54;
-      for (Py_ssize_t i=0; i<13; ++i) {
+      for (Py_ssize_t i=0; i<12; ++i) {
         #if PY_VERSION_HEX >= 0x030F0000
         PyUnstable_SetImmortal(table[i]);
         #elif CYTHON_COMPILING_IN_CPYTHON_FREETHREADING
@@ -6497,6 +6960,42 @@ static PyObject *__Pyx_GetBuiltinName(PyObject *name) {
             "name '%U' is not defined", name);
     }
     return result;
+}
+
+/* WriteUnraisableException */
+static void __Pyx_WriteUnraisable(const char *name, int clineno,
+                                  int lineno, const char *filename,
+                                  int full_traceback, int nogil) {
+    PyObject *old_exc, *old_val, *old_tb;
+    PyObject *ctx;
+    __Pyx_PyThreadState_declare
+    PyGILState_STATE state;
+    if (nogil)
+        state = PyGILState_Ensure();
+    else state = (PyGILState_STATE)0;
+    CYTHON_UNUSED_VAR(clineno);
+    CYTHON_UNUSED_VAR(lineno);
+    CYTHON_UNUSED_VAR(filename);
+    CYTHON_MAYBE_UNUSED_VAR(nogil);
+    __Pyx_PyThreadState_assign
+    __Pyx_ErrFetch(&old_exc, &old_val, &old_tb);
+    if (full_traceback) {
+        Py_XINCREF(old_exc);
+        Py_XINCREF(old_val);
+        Py_XINCREF(old_tb);
+        __Pyx_ErrRestore(old_exc, old_val, old_tb);
+        PyErr_PrintEx(0);
+    }
+    ctx = PyUnicode_FromString(name);
+    __Pyx_ErrRestore(old_exc, old_val, old_tb);
+    if (!ctx) {
+        PyErr_WriteUnraisable(Py_None);
+    } else {
+        PyErr_WriteUnraisable(ctx);
+        Py_DECREF(ctx);
+    }
+    if (nogil)
+        PyGILState_Release(state);
 }
 
 /* CopyObjectArray (used by TupleOrListFromArrayImpl) */
