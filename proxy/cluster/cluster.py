@@ -298,6 +298,7 @@ class Cluster:
         disabled = self.replication.disabled
         if enabled and table in disabled:
             disabled.discard(table)
+            self.replication.backlog.skip()  # what was left out: peers have to compare as well
             for link in self.links.values():
                 link.following.handle(Event.MISSED)
                 link.following.compare_at = now

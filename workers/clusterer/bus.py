@@ -35,6 +35,8 @@ KEEPALIVE: Final = (10, 3, 3)  # seconds idle, seconds between, how many
 BACKLOG: Final = 128
 GOODBYE_MS: Final = 200
 REFUSED_KEPT: Final = 16
+MEND_MS: Final = 2_000
+UNSEEN: Final = -1
 WATCHED: Final = (
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -68,6 +70,7 @@ class Bus:
         self._public = public_key(secret_key) if secret_key is not None else ""
         self._peers: dict[int, Peer] = {}
         self._dealers: dict[tuple[int, int], Socket] = {}
+        self._failing: dict[tuple[int, int], int] = {}  # since when, once mend() has seen it
         self._admission = Admission(secret_key is not None)
         self.poller = zmq.Poller()
         self._context = zmq.Context(io_threads=1)
@@ -138,6 +141,23 @@ class Bus:
                     self._dealers[node, channel] = self._open_dealer(peer, channel)
         self._peers = wanted
 
+    def mend(self, now: int) -> None:
+        """Connect anew where nothing could be sent for a while.
+
+        ZeroMQ gives a connection up for good when it was refused, or the other side breaks its
+        protocol as one without keys does; and somebody may put that right over there.
+        """
+        for way, since in list(self._failing.items()):
+            node, channel = way
+            if node not in self._peers:
+                del self._failing[way]
+            elif since == UNSEEN:
+                self._failing[way] = now
+            elif now - since >= MEND_MS:
+                del self._failing[way]
+                self._dealers.pop(way).close(linger=0)
+                self._dealers[way] = self._open_dealer(self._peers[node], channel)
+
     def close(self) -> None:
         """Give what was sent last a moment to leave, and let go of everything."""
         for monitor in self._monitors:
@@ -153,14 +173,18 @@ class Bus:
 
     def send(self, node: int, channel: int, frame: bytes) -> bool:
         """Hand a frame over; False when it was dropped: no connection, or its queue is full."""
-        socket = self._dealers.get((node, channel))
+        way = node, channel
+        socket = self._dealers.get(way)
         try:
             if socket is None:
                 raise zmq.Again
             socket.send(frame, zmq.NOBLOCK)
         except zmq.Again:
             self.tallies["dropped_beats" if channel == BEAT else "dropped_frames"] += 1
+            self._failing.setdefault(way, UNSEEN)
             return False
+        if self._failing:
+            self._failing.pop(way, None)
         self.tallies["sent"] += 1
         self.tallies["sent_bytes"] += len(frame)
         return True

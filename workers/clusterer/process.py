@@ -199,6 +199,7 @@ class ClustererProcess:
         if now >= self.report_at:
             self.report_at = now + REPORT_MS
             self.provisioning.turn(now)
+            self.bus.mend(now)
             self.report.turn(now, wall_ms())
 
     def take_frames(self, now: int) -> bool:

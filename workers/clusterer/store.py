@@ -13,6 +13,7 @@ from proxy.shm.change_reader import ChangeReader
 from proxy.shm.changes import ChangeRing
 from workers.child import Child
 from workers.clusterer.adapter import Adapter
+from workers.clusterer.dialogs import dialog_adapter
 from workers.clusterer.location import LocationAdapter
 
 ATTEMPTS = 64  # a peer's change should not lose to a busy phone
@@ -122,4 +123,7 @@ def open_store(child: Child, contents: Collection[str]) -> TableStore:
     adapters: list[Adapter] = []
     if "location" in contents:
         adapters.append(LocationAdapter(tables.location))
+    dialogs = dialog_adapter(child) if "dialogs" in contents else None
+    if dialogs is not None:
+        adapters.append(dialogs)
     return TableStore(tables.changes, adapters)
