@@ -172,6 +172,7 @@ class Cluster:
         hop = self.membership.next_hop(link.peer, now) if takes_part else 0
         if hop != link.next_hop:
             self.wire.note("next hop", f"node {link.peer} is reached over {hop or 'nobody'}")
+            link.waits_since = now
         link.next_hop = hop
         following = link.following
         if hop and following.state == State.DOWN:
@@ -185,6 +186,7 @@ class Cluster:
             self.wire.note("node down", f"node {link.peer}")
         if hop:
             self.replication.greet(link, now, wall)
+            self.replication.remind(link, now)
 
     # -- beats -------------------------------------------------------------------------------------
 

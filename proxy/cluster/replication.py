@@ -192,9 +192,17 @@ class Replication:
         )
         self.wire.send(link, Kind.HELLO, 0, hello.encode())
 
+    def remind(self, link: Link, now: int) -> None:
+        """A peer that does not ask has not noticed that we lost it for a moment, or forgot it."""
+        if not link.sending.started and now - link.waits_since >= 2 * self.settings.pace.hello:
+            link.waits_since = now
+            self._skip_ahead(link, now)
+            self.wire.tallies["reminders"] += 1
+
     def on_hello(self, link: Link, frame: Frame, now: int, wall: int) -> None:
         """A peer asks for ours: from where it is, or from now on."""
         hello = Hello.decode(frame.body)
+        link.waits_since = now
         tables = tuple(sorted(self.settings.tables))
         if hello.tables != tables:
             link.trouble = f"it keeps the tables {hello.tables} and we {tables}"
@@ -218,6 +226,8 @@ class Replication:
                 following.compare_at = now
                 following.handle(Event.MISSED)
                 self.wire.tallies["skipped"] += 1
+            elif following.takes_changes and welcome.position == following.position:
+                link.owes_ack = True  # nothing is missing
             return
         if following.state != State.GREETING or welcome.greeting != following.greeting:
             return

@@ -149,6 +149,7 @@ class ClustererProcess:
         """Turn after turn until asked to stop; then the last changes are told."""
         child = self.child
         ended = {child.stop_fd, child.parent_fd}
+        self.report.turn(now_ms(), wall_ms())
         child.beat()
         self.turn(frozenset())
         while True:

@@ -80,3 +80,20 @@ def test_a_node_can_be_dropped() -> None:
     counts.drop(2)
     counts.drop(77)
     assert counts.total(PROFILE, b"a", 0) == 0
+
+
+def test_a_kind_that_is_switched_off_is_neither_told_nor_taken() -> None:
+    counts = Counts(10_000)
+    counts.put(PIPE, b"a", 5)
+    counts.hear(2, 1, 1, [(PIPE, b"a", 3), (PROFILE, b"b", 4)], 0)
+    counts.changed()
+    counts.set_enabled(PIPE, False)
+    assert counts.changed() == [(PIPE, b"a", 0)]
+    counts.put(PIPE, b"a", 7)
+    counts.hear(2, 1, 2, [(PIPE, b"a", 9)], 0)
+    assert counts.total(PIPE, b"a", 0) == 0
+    assert counts.total(PROFILE, b"b", 0) == 4
+    counts.set_enabled(PIPE, True)
+    counts.put(PIPE, b"a", 7)
+    counts.hear(2, 1, 3, [(PIPE, b"a", 9)], 0)
+    assert counts.total(PIPE, b"a", 0) == 16
