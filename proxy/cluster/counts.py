@@ -37,6 +37,7 @@ class Counts:
         self.refused = 0
         self.disabled: set[int] = set()  # kinds an operator took out
         self._changed: dict[Name, int] = {}
+        self._gone: set[Name] = set()  # not ours any more; told once more, as a frame may get lost
         self._slots: dict[int, _Slot] = {}
         # What peers have said since anybody asked, in order: new counts, and old ones once more.
         self._news: dict[Told, None] = {}
@@ -54,6 +55,7 @@ class Counts:
             self.own[kind, name] = count
         else:
             self.own.pop((kind, name), None)
+            self._gone.add((kind, name))
         self._changed[kind, name] = count
 
     def changed(self) -> list[tuple[int, bytes, int]]:
@@ -63,9 +65,11 @@ class Counts:
         return found
 
     def all_own(self) -> list[tuple[int, bytes, int]]:
-        """Everything of ours."""
+        """Everything of ours, and what has gone since this was asked last."""
+        told = {**dict.fromkeys(self._gone, 0), **self.own}
         self._changed.clear()
-        return [(kind, name, count) for (kind, name), count in self.own.items()]
+        self._gone.clear()
+        return [(kind, name, count) for (kind, name), count in told.items()]
 
     def hear(
         self, node: int, epoch: int, stamp: int, told: list[tuple[int, bytes, int]], now: int

@@ -27,7 +27,7 @@ from workers.cluster_settings import DIALOGS, LIMITS, contents_of, hearing_profi
 
 NEWS_AT_A_TIME: Final = 2_000  # of what peers say: the loop has more to do
 MEMBERS_AT_A_TIME: Final = 2_000
-GROUPS_FOR_OTHERS: Final = 0.9  # of all: the rest is for what only this node counts
+GROUPS_FOR_OTHERS: Final = 0.7  # of all, which may fill up: the rest is for calls of our own
 ONE: Final = 1  # the brain keeps incarnations apart
 
 
@@ -113,12 +113,10 @@ class ClusterCounts:
         self, members: Members, key: bytes, node: int, count: int, until: int, now_s: int
     ) -> None:
         """What a node has in one value of a profile, if that is a profile of ours."""
-        table = members.table
         if key.partition(b"\0")[0] not in self._names:
             return
-        is_full = members.groups_used > GROUPS_FOR_OTHERS * table.groups
         try:
-            taken = (not is_full or table.has(key)) and table.accept(
+            taken = members.has_room(key) and members.table.accept(
                 key, node, ONE, count, until, now_s
             )
         except ShmError:  # it is told again
@@ -136,16 +134,22 @@ class Members:
         self._acting = acting  # None: there are no calls here but our own
         self._groups = GroupCounts(table)
         self._here: dict[bytes, int] = {}
+        self._made = 0  # groups, for other nodes, since they were counted
         self._knows_all = acting is None  # told is what is here, as it was when last looked at
 
-    @property
-    def groups_used(self) -> int:
-        """Values of profiles with members here or elsewhere."""
-        return self._groups.used
+    def has_room(self, key: bytes) -> bool:
+        """Whether another node's count can be kept: the last places are for calls of our own."""
+        if self.table.has(key):
+            return True
+        if self._groups.used + self._made >= GROUPS_FOR_OTHERS * self.table.groups:
+            return False
+        self._made += 1
+        return True
 
     def changed(self) -> dict[bytes, int]:
         """The values whose number is another one than when this was asked last."""
         news = self._groups.changed()
+        self._made = 0
         _update(self._here, news)
         for_all = True if self._acting is None else self._acting.for_all()
         if for_all and self._knows_all:
