@@ -19,10 +19,11 @@ from proxy.cluster.cluster import Cluster
 from proxy.cluster.hlc import HybridClock
 from proxy.shm.table_ids import READER_CLUSTER
 from workers.child import Child
-from workers.cluster_settings import Member, brain_settings, contents_of, read_secret_key
+from workers.cluster_settings import PACE, Member, brain_settings, contents_of, read_secret_key
 from workers.clusterer import memory
 from workers.clusterer.bus import Bus
 from workers.clusterer.capabilities import COUNTED, TABLES
+from workers.clusterer.counts import ClusterCounts
 from workers.clusterer.nodes import Node, configured, silence_ms
 from workers.clusterer.orders import Orders
 from workers.clusterer.provisioning import Provisioning
@@ -67,7 +68,8 @@ class ClustererProcess:
         self.provisioning = Provisioning(self)
         self.report = Report(self)
         self.tags = TagWatch(child, self.brains)
-        self.due = self.ticked_at = self.report_at = self.tags_at = 0
+        self.counts = ClusterCounts(child, self.brains)
+        self.due = self.ticked_at = self.report_at = self.tags_at = self.counts_at = 0
         for fd in (child.stop_fd, child.parent_fd, self.wake_fd, self.mailbox.eventfd):
             self.bus.poller.register(fd, zmq.POLLIN)
         if self.tags.fd >= 0:
@@ -225,6 +227,9 @@ class ClustererProcess:
         """The brains' turn: what changed here, and what is due."""
         self.ticked_at = now
         wall = wall_ms()
+        if now >= self.counts_at:  # before the brains, who tell them at about the same time
+            self.counts_at = now + PACE.counts
+            self.counts.turn(now, wall)
         self.due = min((b.tick(now, wall) for b in self.brains.values()), default=now + IDLE_MS)
         self.due = max(self.due, now + TICK_MS)
 
