@@ -4060,11 +4060,9 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
 static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __pyx_obj_7workers_9clusterer_5store_TableStore *__pyx_v_self, Py_ssize_t __pyx_v_limit, PY_LONG_LONG __pyx_v_now, CYTHON_UNUSED int __pyx_skip_dispatch) {
   struct __pyx_obj_5proxy_3shm_13change_reader_ChangeReader *__pyx_v_reader = 0;
   PyObject *__pyx_v_found = 0;
-  PyObject *__pyx_v_seen = 0;
   Py_ssize_t __pyx_v_wanted;
   PyObject *__pyx_v_changes = 0;
   struct __pyx_obj_5proxy_3shm_13change_reader_Change *__pyx_v_change = 0;
-  PyObject *__pyx_v_note = 0;
   PyObject *__pyx_v_body = 0;
   PyObject *__pyx_r = NULL;
   __Pyx_RefNannyDeclarations
@@ -4085,7 +4083,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
  *         """
  *         reader = self._reader             # <<<<<<<<<<<<<<
  *         found: list[Current] = []
- *         seen: set[tuple[int, bytes]] = set()
+ *         while len(found) < limit:
 */
   __pyx_t_1 = ((PyObject *)__pyx_v_self->_reader);
   __Pyx_INCREF(__pyx_t_1);
@@ -4096,8 +4094,8 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
  *         """
  *         reader = self._reader
  *         found: list[Current] = []             # <<<<<<<<<<<<<<
- *         seen: set[tuple[int, bytes]] = set()
  *         while len(found) < limit:
+ *             wanted = limit - len(found)
 */
   __pyx_t_1 = PyList_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 49, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
@@ -4107,54 +4105,42 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
   /* "workers/clusterer/store.py":50
  *         reader = self._reader
  *         found: list[Current] = []
- *         seen: set[tuple[int, bytes]] = set()             # <<<<<<<<<<<<<<
- *         while len(found) < limit:
- *             wanted = limit - len(found)
-*/
-  __pyx_t_1 = PySet_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 50, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  __pyx_v_seen = ((PyObject*)__pyx_t_1);
-  __pyx_t_1 = 0;
-
-  /* "workers/clusterer/store.py":51
- *         found: list[Current] = []
- *         seen: set[tuple[int, bytes]] = set()
  *         while len(found) < limit:             # <<<<<<<<<<<<<<
  *             wanted = limit - len(found)
  *             changes = reader.take(wanted, now)
 */
   while (1) {
-    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_found); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 51, __pyx_L1_error)
+    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_found); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 50, __pyx_L1_error)
     __pyx_t_3 = (__pyx_t_2 < __pyx_v_limit);
 
 
 
     if (!__pyx_t_3) break;
 
-    /* "workers/clusterer/store.py":52
- *         seen: set[tuple[int, bytes]] = set()
+    /* "workers/clusterer/store.py":51
+ *         found: list[Current] = []
  *         while len(found) < limit:
  *             wanted = limit - len(found)             # <<<<<<<<<<<<<<
  *             changes = reader.take(wanted, now)
  *             for change in changes:
 */
-    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_found); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 52, __pyx_L1_error)
+    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_found); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 51, __pyx_L1_error)
     __pyx_v_wanted = (__pyx_v_limit - __pyx_t_2);
 
 
-    /* "workers/clusterer/store.py":53
+    /* "workers/clusterer/store.py":52
  *         while len(found) < limit:
  *             wanted = limit - len(found)
  *             changes = reader.take(wanted, now)             # <<<<<<<<<<<<<<
  *             for change in changes:
  *                 if change.table not in self.adapters:
 */
-    __pyx_t_1 = ((struct __pyx_vtabstruct_5proxy_3shm_13change_reader_ChangeReader *)__pyx_v_reader->__pyx_vtab)->take(__pyx_v_reader, __pyx_v_wanted, __pyx_v_now, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 53, __pyx_L1_error)
+    __pyx_t_1 = ((struct __pyx_vtabstruct_5proxy_3shm_13change_reader_ChangeReader *)__pyx_v_reader->__pyx_vtab)->take(__pyx_v_reader, __pyx_v_wanted, __pyx_v_now, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 52, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_1);
     __Pyx_XDECREF_SET(__pyx_v_changes, ((PyObject*)__pyx_t_1));
     __pyx_t_1 = 0;
 
-    /* "workers/clusterer/store.py":54
+    /* "workers/clusterer/store.py":53
  *             wanted = limit - len(found)
  *             changes = reader.take(wanted, now)
  *             for change in changes:             # <<<<<<<<<<<<<<
@@ -4163,7 +4149,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
     if (unlikely(__pyx_v_changes == Py_None)) {
       PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not iterable");
-      __PYX_ERR(0, 54, __pyx_L1_error)
+      __PYX_ERR(0, 53, __pyx_L1_error)
     }
     __pyx_t_1 = __pyx_v_changes; __Pyx_INCREF(__pyx_t_1);
     __pyx_t_2 = 0;
@@ -4171,37 +4157,37 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
       {
         Py_ssize_t __pyx_temp = __Pyx_PyList_GET_SIZE(__pyx_t_1);
         #if !CYTHON_ASSUME_SAFE_SIZE
-        if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 54, __pyx_L1_error)
+        if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 53, __pyx_L1_error)
         #endif
         if (__pyx_t_2 >= __pyx_temp) break;
       }
       __pyx_t_4 = __Pyx_PyList_GET_ITEM_REF(__pyx_t_1, __pyx_t_2, __Pyx_ReferenceSharing_OwnStrongReference);
       ++__pyx_t_2;
-      if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 54, __pyx_L1_error)
+      if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 53, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
-      if (!(likely(((__pyx_t_4) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_4, __pyx_mstate_global->__pyx_ptype_5proxy_3shm_13change_reader_Change))))) __PYX_ERR(0, 54, __pyx_L1_error)
+      if (!(likely(((__pyx_t_4) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_4, __pyx_mstate_global->__pyx_ptype_5proxy_3shm_13change_reader_Change))))) __PYX_ERR(0, 53, __pyx_L1_error)
       __Pyx_XDECREF_SET(__pyx_v_change, ((struct __pyx_obj_5proxy_3shm_13change_reader_Change *)__pyx_t_4));
       __pyx_t_4 = 0;
 
-      /* "workers/clusterer/store.py":55
+      /* "workers/clusterer/store.py":54
  *             changes = reader.take(wanted, now)
  *             for change in changes:
  *                 if change.table not in self.adapters:             # <<<<<<<<<<<<<<
  *                     continue
  *                 if change.stripe >= 0:
 */
-      __pyx_t_4 = __Pyx_PyLong_From_int(__pyx_v_change->table); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 55, __pyx_L1_error)
+      __pyx_t_4 = __Pyx_PyLong_From_int(__pyx_v_change->table); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 54, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
       if (unlikely(__pyx_v_self->adapters == Py_None)) {
         PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not iterable");
-        __PYX_ERR(0, 55, __pyx_L1_error)
+        __PYX_ERR(0, 54, __pyx_L1_error)
       }
-      __pyx_t_3 = (__Pyx_PyDict_ContainsTF(__pyx_t_4, __pyx_v_self->adapters, Py_NE)); if (unlikely((__pyx_t_3 < 0))) __PYX_ERR(0, 55, __pyx_L1_error)
+      __pyx_t_3 = (__Pyx_PyDict_ContainsTF(__pyx_t_4, __pyx_v_self->adapters, Py_NE)); if (unlikely((__pyx_t_3 < 0))) __PYX_ERR(0, 54, __pyx_L1_error)
       __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
       if (__pyx_t_3) {
 
 
-        /* "workers/clusterer/store.py":56
+        /* "workers/clusterer/store.py":55
  *             for change in changes:
  *                 if change.table not in self.adapters:
  *                     continue             # <<<<<<<<<<<<<<
@@ -4210,7 +4196,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
         goto __pyx_L5_continue;
 
-        /* "workers/clusterer/store.py":55
+        /* "workers/clusterer/store.py":54
  *             changes = reader.take(wanted, now)
  *             for change in changes:
  *                 if change.table not in self.adapters:             # <<<<<<<<<<<<<<
@@ -4219,7 +4205,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
       }
 
-      /* "workers/clusterer/store.py":57
+      /* "workers/clusterer/store.py":56
  *                 if change.table not in self.adapters:
  *                     continue
  *                 if change.stripe >= 0:             # <<<<<<<<<<<<<<
@@ -4231,18 +4217,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
       if (__pyx_t_3) {
 
 
-        /* "workers/clusterer/store.py":58
+        /* "workers/clusterer/store.py":57
  *                     continue
  *                 if change.stripe >= 0:
  *                     self._resume()             # <<<<<<<<<<<<<<
  *                     return None
  *                 if self._own and change.ends in self._own:
 */
-        __pyx_t_4 = __pyx_f_7workers_9clusterer_5store_10TableStore__resume(__pyx_v_self); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 58, __pyx_L1_error)
+        __pyx_t_4 = __pyx_f_7workers_9clusterer_5store_10TableStore__resume(__pyx_v_self); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 57, __pyx_L1_error)
         __Pyx_GOTREF(__pyx_t_4);
         __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
 
-        /* "workers/clusterer/store.py":59
+        /* "workers/clusterer/store.py":58
  *                 if change.stripe >= 0:
  *                     self._resume()
  *                     return None             # <<<<<<<<<<<<<<
@@ -4260,7 +4246,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
         __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
         goto __pyx_L0;
 
-        /* "workers/clusterer/store.py":57
+        /* "workers/clusterer/store.py":56
  *                 if change.table not in self.adapters:
  *                     continue
  *                 if change.stripe >= 0:             # <<<<<<<<<<<<<<
@@ -4269,7 +4255,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
       }
 
-      /* "workers/clusterer/store.py":60
+      /* "workers/clusterer/store.py":59
  *                     self._resume()
  *                     return None
  *                 if self._own and change.ends in self._own:             # <<<<<<<<<<<<<<
@@ -4280,7 +4266,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
       else
       {
         Py_ssize_t __pyx_temp = __Pyx_PySet_GET_SIZE(__pyx_v_self->_own);
-        if (unlikely(((!CYTHON_ASSUME_SAFE_SIZE) && __pyx_temp < 0))) __PYX_ERR(0, 60, __pyx_L1_error)
+        if (unlikely(((!CYTHON_ASSUME_SAFE_SIZE) && __pyx_temp < 0))) __PYX_ERR(0, 59, __pyx_L1_error)
         __pyx_t_5 = (__pyx_temp != 0);
       }
 
@@ -4292,13 +4278,13 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 
         goto __pyx_L10_bool_binop_done;
       }
-      __pyx_t_4 = __Pyx_PyLong_From_uint64_t(__pyx_v_change->ends); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 60, __pyx_L1_error)
+      __pyx_t_4 = __Pyx_PyLong_From_uint64_t(__pyx_v_change->ends); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 59, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
       if (unlikely(__pyx_v_self->_own == Py_None)) {
         PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not iterable");
-        __PYX_ERR(0, 60, __pyx_L1_error)
+        __PYX_ERR(0, 59, __pyx_L1_error)
       }
-      __pyx_t_5 = (__Pyx_PySet_ContainsTF(__pyx_t_4, __pyx_v_self->_own, Py_EQ)); if (unlikely((__pyx_t_5 < 0))) __PYX_ERR(0, 60, __pyx_L1_error)
+      __pyx_t_5 = (__Pyx_PySet_ContainsTF(__pyx_t_4, __pyx_v_self->_own, Py_EQ)); if (unlikely((__pyx_t_5 < 0))) __PYX_ERR(0, 59, __pyx_L1_error)
       __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
 
       __pyx_t_3 = __pyx_t_5;
@@ -4307,33 +4293,33 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
       if (__pyx_t_3) {
 
 
-        /* "workers/clusterer/store.py":61
+        /* "workers/clusterer/store.py":60
  *                     return None
  *                 if self._own and change.ends in self._own:
  *                     self._own.discard(change.ends)             # <<<<<<<<<<<<<<
  *                     continue
- *                 note = (change.table, change.key)
+ *                 body = self.fetch(change.table, change.key)
 */
         if (unlikely(__pyx_v_self->_own == Py_None)) {
           PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "discard");
-          __PYX_ERR(0, 61, __pyx_L1_error)
+          __PYX_ERR(0, 60, __pyx_L1_error)
         }
-        __pyx_t_4 = __Pyx_PyLong_From_uint64_t(__pyx_v_change->ends); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 61, __pyx_L1_error)
+        __pyx_t_4 = __Pyx_PyLong_From_uint64_t(__pyx_v_change->ends); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 60, __pyx_L1_error)
         __Pyx_GOTREF(__pyx_t_4);
-        __pyx_t_6 = __Pyx_PySet_Discard(__pyx_v_self->_own, __pyx_t_4); if (unlikely(__pyx_t_6 == ((int)-1))) __PYX_ERR(0, 61, __pyx_L1_error)
+        __pyx_t_6 = __Pyx_PySet_Discard(__pyx_v_self->_own, __pyx_t_4); if (unlikely(__pyx_t_6 == ((int)-1))) __PYX_ERR(0, 60, __pyx_L1_error)
         __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
 
 
-        /* "workers/clusterer/store.py":62
+        /* "workers/clusterer/store.py":61
  *                 if self._own and change.ends in self._own:
  *                     self._own.discard(change.ends)
  *                     continue             # <<<<<<<<<<<<<<
- *                 note = (change.table, change.key)
- *                 if note not in seen:
+ *                 body = self.fetch(change.table, change.key)
+ *                 found.append((change.table, change.key, body))
 */
         goto __pyx_L5_continue;
 
-        /* "workers/clusterer/store.py":60
+        /* "workers/clusterer/store.py":59
  *                     self._resume()
  *                     return None
  *                 if self._own and change.ends in self._own:             # <<<<<<<<<<<<<<
@@ -4342,96 +4328,46 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
       }
 
-      /* "workers/clusterer/store.py":63
+      /* "workers/clusterer/store.py":62
  *                     self._own.discard(change.ends)
  *                     continue
- *                 note = (change.table, change.key)             # <<<<<<<<<<<<<<
- *                 if note not in seen:
- *                     seen.add(note)
-*/
-      __pyx_t_4 = __Pyx_PyLong_From_int(__pyx_v_change->table); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 63, __pyx_L1_error)
-      __Pyx_GOTREF(__pyx_t_4);
-      __pyx_t_7 = PyTuple_New(2); if (unlikely(!__pyx_t_7)) __PYX_ERR(0, 63, __pyx_L1_error)
-      __Pyx_GOTREF(__pyx_t_7);
-      __Pyx_GIVEREF(__pyx_t_4);
-      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 0, __pyx_t_4) != (0)) __PYX_ERR(0, 63, __pyx_L1_error);
-      __Pyx_INCREF(__pyx_v_change->key);
-      __Pyx_GIVEREF(__pyx_v_change->key);
-      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 1, __pyx_v_change->key) != (0)) __PYX_ERR(0, 63, __pyx_L1_error);
-      __pyx_t_4 = 0;
-      __Pyx_XDECREF_SET(__pyx_v_note, ((PyObject*)__pyx_t_7));
-      __pyx_t_7 = 0;
-
-      /* "workers/clusterer/store.py":64
- *                     continue
- *                 note = (change.table, change.key)
- *                 if note not in seen:             # <<<<<<<<<<<<<<
- *                     seen.add(note)
- *                     body = self.fetch(change.table, change.key)
-*/
-      __pyx_t_3 = (__Pyx_PySet_ContainsTF(__pyx_v_note, __pyx_v_seen, Py_NE)); if (unlikely((__pyx_t_3 < 0))) __PYX_ERR(0, 64, __pyx_L1_error)
-      if (__pyx_t_3) {
-
-
-        /* "workers/clusterer/store.py":65
- *                 note = (change.table, change.key)
- *                 if note not in seen:
- *                     seen.add(note)             # <<<<<<<<<<<<<<
- *                     body = self.fetch(change.table, change.key)
- *                     found.append((change.table, change.key, body))
-*/
-        __pyx_t_6 = PySet_Add(__pyx_v_seen, __pyx_v_note); if (unlikely(__pyx_t_6 == ((int)-1))) __PYX_ERR(0, 65, __pyx_L1_error)
-
-
-        /* "workers/clusterer/store.py":66
- *                 if note not in seen:
- *                     seen.add(note)
- *                     body = self.fetch(change.table, change.key)             # <<<<<<<<<<<<<<
- *                     found.append((change.table, change.key, body))
+ *                 body = self.fetch(change.table, change.key)             # <<<<<<<<<<<<<<
+ *                 found.append((change.table, change.key, body))
  *             if reader.overrun:
 */
-        __pyx_t_7 = __pyx_v_change->key;
-        __Pyx_INCREF(__pyx_t_7);
-        __pyx_t_4 = __pyx_f_7workers_9clusterer_5store_10TableStore_fetch(__pyx_v_self, __pyx_v_change->table, ((PyObject*)__pyx_t_7), 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 66, __pyx_L1_error)
-        __Pyx_GOTREF(__pyx_t_4);
-        __Pyx_DECREF(__pyx_t_7); __pyx_t_7 = 0;
-        __Pyx_XDECREF_SET(__pyx_v_body, ((PyObject*)__pyx_t_4));
-        __pyx_t_4 = 0;
+      __pyx_t_4 = __pyx_v_change->key;
+      __Pyx_INCREF(__pyx_t_4);
+      __pyx_t_7 = __pyx_f_7workers_9clusterer_5store_10TableStore_fetch(__pyx_v_self, __pyx_v_change->table, ((PyObject*)__pyx_t_4), 0); if (unlikely(!__pyx_t_7)) __PYX_ERR(0, 62, __pyx_L1_error)
+      __Pyx_GOTREF(__pyx_t_7);
+      __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
+      __Pyx_XDECREF_SET(__pyx_v_body, ((PyObject*)__pyx_t_7));
+      __pyx_t_7 = 0;
 
-        /* "workers/clusterer/store.py":67
- *                     seen.add(note)
- *                     body = self.fetch(change.table, change.key)
- *                     found.append((change.table, change.key, body))             # <<<<<<<<<<<<<<
+      /* "workers/clusterer/store.py":63
+ *                     continue
+ *                 body = self.fetch(change.table, change.key)
+ *                 found.append((change.table, change.key, body))             # <<<<<<<<<<<<<<
  *             if reader.overrun:
  *                 self._resume()
 */
-        __pyx_t_4 = __Pyx_PyLong_From_int(__pyx_v_change->table); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 67, __pyx_L1_error)
-        __Pyx_GOTREF(__pyx_t_4);
-        __pyx_t_7 = PyTuple_New(3); if (unlikely(!__pyx_t_7)) __PYX_ERR(0, 67, __pyx_L1_error)
-        __Pyx_GOTREF(__pyx_t_7);
-        __Pyx_GIVEREF(__pyx_t_4);
-        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 0, __pyx_t_4) != (0)) __PYX_ERR(0, 67, __pyx_L1_error);
-        __Pyx_INCREF(__pyx_v_change->key);
-        __Pyx_GIVEREF(__pyx_v_change->key);
-        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 1, __pyx_v_change->key) != (0)) __PYX_ERR(0, 67, __pyx_L1_error);
-        __Pyx_INCREF(__pyx_v_body);
-        __Pyx_GIVEREF(__pyx_v_body);
-        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 2, __pyx_v_body) != (0)) __PYX_ERR(0, 67, __pyx_L1_error);
-        __pyx_t_4 = 0;
-        __pyx_t_6 = __Pyx_PyList_Append(__pyx_v_found, __pyx_t_7); if (unlikely(__pyx_t_6 == ((int)-1))) __PYX_ERR(0, 67, __pyx_L1_error)
-        __Pyx_DECREF(__pyx_t_7); __pyx_t_7 = 0;
+      __pyx_t_7 = __Pyx_PyLong_From_int(__pyx_v_change->table); if (unlikely(!__pyx_t_7)) __PYX_ERR(0, 63, __pyx_L1_error)
+      __Pyx_GOTREF(__pyx_t_7);
+      __pyx_t_4 = PyTuple_New(3); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 63, __pyx_L1_error)
+      __Pyx_GOTREF(__pyx_t_4);
+      __Pyx_GIVEREF(__pyx_t_7);
+      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 0, __pyx_t_7) != (0)) __PYX_ERR(0, 63, __pyx_L1_error);
+      __Pyx_INCREF(__pyx_v_change->key);
+      __Pyx_GIVEREF(__pyx_v_change->key);
+      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 1, __pyx_v_change->key) != (0)) __PYX_ERR(0, 63, __pyx_L1_error);
+      __Pyx_INCREF(__pyx_v_body);
+      __Pyx_GIVEREF(__pyx_v_body);
+      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 2, __pyx_v_body) != (0)) __PYX_ERR(0, 63, __pyx_L1_error);
+      __pyx_t_7 = 0;
+      __pyx_t_6 = __Pyx_PyList_Append(__pyx_v_found, __pyx_t_4); if (unlikely(__pyx_t_6 == ((int)-1))) __PYX_ERR(0, 63, __pyx_L1_error)
+      __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
 
 
-        /* "workers/clusterer/store.py":64
- *                     continue
- *                 note = (change.table, change.key)
- *                 if note not in seen:             # <<<<<<<<<<<<<<
- *                     seen.add(note)
- *                     body = self.fetch(change.table, change.key)
-*/
-      }
-
-      /* "workers/clusterer/store.py":54
+      /* "workers/clusterer/store.py":53
  *             wanted = limit - len(found)
  *             changes = reader.take(wanted, now)
  *             for change in changes:             # <<<<<<<<<<<<<<
@@ -4442,27 +4378,27 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
     }
     __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
 
-    /* "workers/clusterer/store.py":68
- *                     body = self.fetch(change.table, change.key)
- *                     found.append((change.table, change.key, body))
+    /* "workers/clusterer/store.py":64
+ *                 body = self.fetch(change.table, change.key)
+ *                 found.append((change.table, change.key, body))
  *             if reader.overrun:             # <<<<<<<<<<<<<<
  *                 self._resume()
  *                 return None
 */
     if (__pyx_v_reader->overrun) {
 
-      /* "workers/clusterer/store.py":69
- *                     found.append((change.table, change.key, body))
+      /* "workers/clusterer/store.py":65
+ *                 found.append((change.table, change.key, body))
  *             if reader.overrun:
  *                 self._resume()             # <<<<<<<<<<<<<<
  *                 return None
  *             if len(changes) < wanted:
 */
-      __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore__resume(__pyx_v_self); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 69, __pyx_L1_error)
+      __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore__resume(__pyx_v_self); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 65, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_1);
       __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
 
-      /* "workers/clusterer/store.py":70
+      /* "workers/clusterer/store.py":66
  *             if reader.overrun:
  *                 self._resume()
  *                 return None             # <<<<<<<<<<<<<<
@@ -4479,16 +4415,16 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
       }
       goto __pyx_L0;
 
-      /* "workers/clusterer/store.py":68
- *                     body = self.fetch(change.table, change.key)
- *                     found.append((change.table, change.key, body))
+      /* "workers/clusterer/store.py":64
+ *                 body = self.fetch(change.table, change.key)
+ *                 found.append((change.table, change.key, body))
  *             if reader.overrun:             # <<<<<<<<<<<<<<
  *                 self._resume()
  *                 return None
 */
     }
 
-    /* "workers/clusterer/store.py":71
+    /* "workers/clusterer/store.py":67
  *                 self._resume()
  *                 return None
  *             if len(changes) < wanted:             # <<<<<<<<<<<<<<
@@ -4497,16 +4433,16 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
     if (unlikely(__pyx_v_changes == Py_None)) {
       PyErr_SetString(PyExc_TypeError, "object of type \047NoneType\047 has no len()");
-      __PYX_ERR(0, 71, __pyx_L1_error)
+      __PYX_ERR(0, 67, __pyx_L1_error)
     }
-    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_changes); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 71, __pyx_L1_error)
+    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_changes); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 67, __pyx_L1_error)
     __pyx_t_3 = (__pyx_t_2 < __pyx_v_wanted);
 
 
     if (__pyx_t_3) {
 
 
-      /* "workers/clusterer/store.py":72
+      /* "workers/clusterer/store.py":68
  *                 return None
  *             if len(changes) < wanted:
  *                 break             # <<<<<<<<<<<<<<
@@ -4515,7 +4451,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
       goto __pyx_L4_break;
 
-      /* "workers/clusterer/store.py":71
+      /* "workers/clusterer/store.py":67
  *                 self._resume()
  *                 return None
  *             if len(changes) < wanted:             # <<<<<<<<<<<<<<
@@ -4526,7 +4462,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
   }
   __pyx_L4_break:;
 
-  /* "workers/clusterer/store.py":73
+  /* "workers/clusterer/store.py":69
  *             if len(changes) < wanted:
  *                 break
  *         return found             # <<<<<<<<<<<<<<
@@ -4562,11 +4498,9 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
   __pyx_L0:;
   __Pyx_XDECREF((PyObject *)__pyx_v_reader);
   __Pyx_XDECREF(__pyx_v_found);
-  __Pyx_XDECREF(__pyx_v_seen);
 
   __Pyx_XDECREF(__pyx_v_changes);
   __Pyx_XDECREF((PyObject *)__pyx_v_change);
-  __Pyx_XDECREF(__pyx_v_note);
   __Pyx_XDECREF(__pyx_v_body);
   __Pyx_XGIVEREF(__pyx_r);
   __Pyx_RefNannyFinishContext();
@@ -4700,7 +4634,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_2take(struct _
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":75
+/* "workers/clusterer/store.py":71
  *         return found
  * 
  *     def _resume(self) -> None:             # <<<<<<<<<<<<<<
@@ -4718,18 +4652,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore__resume(struct 
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("_resume", 0);
 
-  /* "workers/clusterer/store.py":76
+  /* "workers/clusterer/store.py":72
  * 
  *     def _resume(self) -> None:
  *         self._reader.resume()             # <<<<<<<<<<<<<<
  *         self._own.clear()
  * 
 */
-  __pyx_t_1 = ((struct __pyx_vtabstruct_5proxy_3shm_13change_reader_ChangeReader *)__pyx_v_self->_reader->__pyx_vtab)->resume(__pyx_v_self->_reader, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 76, __pyx_L1_error)
+  __pyx_t_1 = ((struct __pyx_vtabstruct_5proxy_3shm_13change_reader_ChangeReader *)__pyx_v_self->_reader->__pyx_vtab)->resume(__pyx_v_self->_reader, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 72, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":77
+  /* "workers/clusterer/store.py":73
  *     def _resume(self) -> None:
  *         self._reader.resume()
  *         self._own.clear()             # <<<<<<<<<<<<<<
@@ -4738,12 +4672,12 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore__resume(struct 
 */
   if (unlikely(__pyx_v_self->_own == Py_None)) {
     PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "clear");
-    __PYX_ERR(0, 77, __pyx_L1_error)
+    __PYX_ERR(0, 73, __pyx_L1_error)
   }
-  __pyx_t_2 = PySet_Clear(__pyx_v_self->_own); if (unlikely(__pyx_t_2 == ((int)-1))) __PYX_ERR(0, 77, __pyx_L1_error)
+  __pyx_t_2 = PySet_Clear(__pyx_v_self->_own); if (unlikely(__pyx_t_2 == ((int)-1))) __PYX_ERR(0, 73, __pyx_L1_error)
 
 
-  /* "workers/clusterer/store.py":75
+  /* "workers/clusterer/store.py":71
  *         return found
  * 
  *     def _resume(self) -> None:             # <<<<<<<<<<<<<<
@@ -4764,7 +4698,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore__resume(struct 
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":79
+/* "workers/clusterer/store.py":75
  *         self._own.clear()
  * 
  *     def fetch(self, table: int, key: bytes) -> bytes | None:             # <<<<<<<<<<<<<<
@@ -4792,7 +4726,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_fetch(struct __
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("fetch", 0);
 
-  /* "workers/clusterer/store.py":81
+  /* "workers/clusterer/store.py":77
  *     def fetch(self, table: int, key: bytes) -> bytes | None:
  *         """The body of a record as it is now."""
  *         adapter = self.adapters[table]             # <<<<<<<<<<<<<<
@@ -4801,38 +4735,38 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_fetch(struct __
 */
   if (unlikely(__pyx_v_self->adapters == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 81, __pyx_L1_error)
+    __PYX_ERR(0, 77, __pyx_L1_error)
   }
-  __pyx_t_1 = __Pyx_PyLong_From_int(__pyx_v_table); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 81, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyLong_From_int(__pyx_v_table); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 77, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 81, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 77, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  if (!(likely(((__pyx_t_2) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_2, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 81, __pyx_L1_error)
+  if (!(likely(((__pyx_t_2) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_2, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 77, __pyx_L1_error)
   __pyx_v_adapter = ((struct __pyx_obj_7workers_9clusterer_7adapter_Adapter *)__pyx_t_2);
   __pyx_t_2 = 0;
 
-  /* "workers/clusterer/store.py":82
+  /* "workers/clusterer/store.py":78
  *         """The body of a record as it is now."""
  *         adapter = self.adapters[table]
  *         payload = adapter.table.snapshot(key)[0]             # <<<<<<<<<<<<<<
  *         return None if payload is None else adapter.body(key, payload)
  * 
 */
-  __pyx_t_2 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->snapshot(__pyx_v_adapter->table, __pyx_v_key, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 82, __pyx_L1_error)
+  __pyx_t_2 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->snapshot(__pyx_v_adapter->table, __pyx_v_key, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 78, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
   if (unlikely(__pyx_t_2 == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 82, __pyx_L1_error)
+    __PYX_ERR(0, 78, __pyx_L1_error)
   }
-  __pyx_t_1 = __Pyx_GetItemInt_Tuple(__pyx_t_2, 0, long, 1, __Pyx_PyLong_From_long, 0, 1, 1, __Pyx_ReferenceSharing_OwnStrongReference); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 82, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_GetItemInt_Tuple(__pyx_t_2, 0, long, 1, __Pyx_PyLong_From_long, 0, 1, 1, __Pyx_ReferenceSharing_OwnStrongReference); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 78, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 82, __pyx_L1_error)
+  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 78, __pyx_L1_error)
   __pyx_v_payload = ((PyObject*)__pyx_t_1);
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":83
+  /* "workers/clusterer/store.py":79
  *         adapter = self.adapters[table]
  *         payload = adapter.table.snapshot(key)[0]
  *         return None if payload is None else adapter.body(key, payload)             # <<<<<<<<<<<<<<
@@ -4844,13 +4778,13 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_fetch(struct __
     __Pyx_INCREF(Py_None);
     __pyx_t_1 = Py_None;
   } else {
-    __pyx_t_2 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 83, __pyx_L1_error)
+    __pyx_t_2 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 79, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_2);
     __pyx_t_1 = __pyx_t_2;
     __pyx_t_2 = 0;
   }
 
-  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 83, __pyx_L1_error)
+  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 79, __pyx_L1_error)
   {
     PyObject *__pyx_temp;
     {
@@ -4862,7 +4796,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_fetch(struct __
   __pyx_t_1 = 0;
   goto __pyx_L0;
 
-  /* "workers/clusterer/store.py":79
+  /* "workers/clusterer/store.py":75
  *         self._own.clear()
  * 
  *     def fetch(self, table: int, key: bytes) -> bytes | None:             # <<<<<<<<<<<<<<
@@ -4924,39 +4858,39 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_table,&__pyx_mstate_global->__pyx_n_u_key,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 79, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 75, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 79, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 75, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 79, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 75, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "fetch", 0) < (0)) __PYX_ERR(0, 79, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "fetch", 0) < (0)) __PYX_ERR(0, 75, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("fetch", 1, 2, 2, i); __PYX_ERR(0, 79, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("fetch", 1, 2, 2, i); __PYX_ERR(0, 75, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 79, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 75, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 79, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 75, __pyx_L3_error)
     }
-    __pyx_v_table = __Pyx_PyLong_As_int(values[0]); if (unlikely((__pyx_v_table == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 79, __pyx_L3_error)
+    __pyx_v_table = __Pyx_PyLong_As_int(values[0]); if (unlikely((__pyx_v_table == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 75, __pyx_L3_error)
     __pyx_v_key = ((PyObject*)values[1]);
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("fetch", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 79, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("fetch", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 75, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -4967,7 +4901,7 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   __Pyx_RefNannyFinishContext();
   return NULL;
   __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_key), (&PyBytes_Type), 1, "key", 1))) __PYX_ERR(0, 79, __pyx_L1_error)
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_key), (&PyBytes_Type), 1, "key", 1))) __PYX_ERR(0, 75, __pyx_L1_error)
   __pyx_r = __pyx_pf_7workers_9clusterer_5store_10TableStore_4fetch(((struct __pyx_obj_7workers_9clusterer_5store_TableStore *)__pyx_v_self), __pyx_v_table, __pyx_v_key);
 
   /* function exit code */
@@ -4996,7 +4930,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_4fetch(struct 
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("fetch", 0);
-  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_fetch(__pyx_v_self, __pyx_v_table, __pyx_v_key, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 79, __pyx_L1_error)
+  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_fetch(__pyx_v_self, __pyx_v_table, __pyx_v_key, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 75, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   {
     PyObject *__pyx_temp;
@@ -5020,7 +4954,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_4fetch(struct 
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":85
+/* "workers/clusterer/store.py":81
  *         return None if payload is None else adapter.body(key, payload)
  * 
  *     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:             # <<<<<<<<<<<<<<
@@ -5063,7 +4997,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("apply", 0);
 
-  /* "workers/clusterer/store.py":87
+  /* "workers/clusterer/store.py":83
  *     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:
  *         """Commit what the record here and `body` make together; None when that is nothing new."""
  *         adapter = self.adapters[table]             # <<<<<<<<<<<<<<
@@ -5072,18 +5006,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
 */
   if (unlikely(__pyx_v_self->adapters == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 87, __pyx_L1_error)
+    __PYX_ERR(0, 83, __pyx_L1_error)
   }
-  __pyx_t_1 = __Pyx_PyLong_From_int(__pyx_v_table); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 87, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyLong_From_int(__pyx_v_table); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 83, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 87, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 83, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  if (!(likely(((__pyx_t_2) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_2, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 87, __pyx_L1_error)
+  if (!(likely(((__pyx_t_2) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_2, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 83, __pyx_L1_error)
   __pyx_v_adapter = ((struct __pyx_obj_7workers_9clusterer_7adapter_Adapter *)__pyx_t_2);
   __pyx_t_2 = 0;
 
-  /* "workers/clusterer/store.py":88
+  /* "workers/clusterer/store.py":84
  *         """Commit what the record here and `body` make together; None when that is nothing new."""
  *         adapter = self.adapters[table]
  *         for _ in range(ATTEMPTS):             # <<<<<<<<<<<<<<
@@ -5097,14 +5031,14 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
   for (__pyx_t_5 = 0; __pyx_t_5 < __pyx_t_4; __pyx_t_5+=1) {
     __pyx_v__ = __pyx_t_5;
 
-    /* "workers/clusterer/store.py":89
+    /* "workers/clusterer/store.py":85
  *         adapter = self.adapters[table]
  *         for _ in range(ATTEMPTS):
  *             payload, stamp = adapter.table.snapshot(key)             # <<<<<<<<<<<<<<
  *             ours = None if payload is None else adapter.body(key, payload)
  *             merged = joined(adapter.form, ours, body, horizon)
 */
-    __pyx_t_2 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->snapshot(__pyx_v_adapter->table, __pyx_v_key, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 89, __pyx_L1_error)
+    __pyx_t_2 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->snapshot(__pyx_v_adapter->table, __pyx_v_key, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 85, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_2);
     if (likely(__pyx_t_2 != Py_None)) {
       PyObject* sequence = __pyx_t_2;
@@ -5112,7 +5046,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       if (unlikely(size != 2)) {
         if (size > 2) __Pyx_RaiseTooManyValuesError(2);
         else if (size >= 0) __Pyx_RaiseNeedMoreValuesError(size);
-        __PYX_ERR(0, 89, __pyx_L1_error)
+        __PYX_ERR(0, 85, __pyx_L1_error)
       }
       #if CYTHON_ASSUME_SAFE_MACROS && !CYTHON_AVOID_BORROWED_REFS
       __pyx_t_1 = PyTuple_GET_ITEM(sequence, 0);
@@ -5120,23 +5054,23 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       __pyx_t_6 = PyTuple_GET_ITEM(sequence, 1);
       __Pyx_INCREF(__pyx_t_6);
       #else
-      __pyx_t_1 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 89, __pyx_L1_error)
+      __pyx_t_1 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 85, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_1);
-      __pyx_t_6 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 89, __pyx_L1_error)
+      __pyx_t_6 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 85, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_6);
       #endif
       __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
     } else {
-      __Pyx_RaiseNoneNotIterableError(); __PYX_ERR(0, 89, __pyx_L1_error)
+      __Pyx_RaiseNoneNotIterableError(); __PYX_ERR(0, 85, __pyx_L1_error)
     }
-    if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 89, __pyx_L1_error)
-    __pyx_t_7 = __Pyx_PyLong_As_uint64_t(__pyx_t_6); if (unlikely((__pyx_t_7 == ((uint64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 89, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 85, __pyx_L1_error)
+    __pyx_t_7 = __Pyx_PyLong_As_uint64_t(__pyx_t_6); if (unlikely((__pyx_t_7 == ((uint64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 85, __pyx_L1_error)
     __Pyx_DECREF(__pyx_t_6); __pyx_t_6 = 0;
     __Pyx_XDECREF_SET(__pyx_v_payload, ((PyObject*)__pyx_t_1));
     __pyx_t_1 = 0;
     __pyx_v_stamp = __pyx_t_7;
 
-    /* "workers/clusterer/store.py":90
+    /* "workers/clusterer/store.py":86
  *         for _ in range(ATTEMPTS):
  *             payload, stamp = adapter.table.snapshot(key)
  *             ours = None if payload is None else adapter.body(key, payload)             # <<<<<<<<<<<<<<
@@ -5148,17 +5082,17 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       __Pyx_INCREF(Py_None);
       __pyx_t_2 = Py_None;
     } else {
-      __pyx_t_6 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 90, __pyx_L1_error)
+      __pyx_t_6 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 86, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_6);
       __pyx_t_2 = __pyx_t_6;
       __pyx_t_6 = 0;
     }
 
-    if (!(likely(PyBytes_CheckExact(__pyx_t_2))||((__pyx_t_2) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_2))) __PYX_ERR(0, 90, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_2))||((__pyx_t_2) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_2))) __PYX_ERR(0, 86, __pyx_L1_error)
     __Pyx_XDECREF_SET(__pyx_v_ours, ((PyObject*)__pyx_t_2));
     __pyx_t_2 = 0;
 
-    /* "workers/clusterer/store.py":91
+    /* "workers/clusterer/store.py":87
  *             payload, stamp = adapter.table.snapshot(key)
  *             ours = None if payload is None else adapter.body(key, payload)
  *             merged = joined(adapter.form, ours, body, horizon)             # <<<<<<<<<<<<<<
@@ -5166,7 +5100,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
  *                 return None
 */
     __pyx_t_6 = NULL;
-    __Pyx_GetModuleGlobalName(__pyx_t_1, __pyx_mstate_global->__pyx_n_u_joined); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 91, __pyx_L1_error)
+    __Pyx_GetModuleGlobalName(__pyx_t_1, __pyx_mstate_global->__pyx_n_u_joined); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 87, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_1);
     __pyx_t_9 = 1;
     #if CYTHON_UNPACK_METHODS
@@ -5185,14 +5119,14 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       __pyx_t_2 = __Pyx_PyObject_FastCall((PyObject*)__pyx_t_1, __pyx_callargs+__pyx_t_9, (5-__pyx_t_9) | (__pyx_t_9*__Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET));
       __Pyx_XDECREF(__pyx_t_6); __pyx_t_6 = 0;
       __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-      if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 91, __pyx_L1_error)
+      if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 87, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_2);
     }
-    if (!(likely(PyBytes_CheckExact(__pyx_t_2))||((__pyx_t_2) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_2))) __PYX_ERR(0, 91, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_2))||((__pyx_t_2) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_2))) __PYX_ERR(0, 87, __pyx_L1_error)
     __Pyx_XDECREF_SET(__pyx_v_merged, ((PyObject*)__pyx_t_2));
     __pyx_t_2 = 0;
 
-    /* "workers/clusterer/store.py":92
+    /* "workers/clusterer/store.py":88
  *             ours = None if payload is None else adapter.body(key, payload)
  *             merged = joined(adapter.form, ours, body, horizon)
  *             if merged is None:             # <<<<<<<<<<<<<<
@@ -5203,7 +5137,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
     if (__pyx_t_8) {
 
 
-      /* "workers/clusterer/store.py":93
+      /* "workers/clusterer/store.py":89
  *             merged = joined(adapter.form, ours, body, horizon)
  *             if merged is None:
  *                 return None             # <<<<<<<<<<<<<<
@@ -5220,7 +5154,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       }
       goto __pyx_L0;
 
-      /* "workers/clusterer/store.py":92
+      /* "workers/clusterer/store.py":88
  *             ours = None if payload is None else adapter.body(key, payload)
  *             merged = joined(adapter.form, ours, body, horizon)
  *             if merged is None:             # <<<<<<<<<<<<<<
@@ -5229,18 +5163,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
 */
     }
 
-    /* "workers/clusterer/store.py":94
+    /* "workers/clusterer/store.py":90
  *             if merged is None:
  *                 return None
  *             if adapter.commit(key, stamp, payload, merged):             # <<<<<<<<<<<<<<
  *                 self._own.add(adapter.table.changed_at)
  *                 return merged
 */
-    __pyx_t_8 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->commit(__pyx_v_adapter, __pyx_v_key, __pyx_v_stamp, __pyx_v_payload, __pyx_v_merged, 0); if (unlikely(__pyx_t_8 == ((int)-1))) __PYX_ERR(0, 94, __pyx_L1_error)
+    __pyx_t_8 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->commit(__pyx_v_adapter, __pyx_v_key, __pyx_v_stamp, __pyx_v_payload, __pyx_v_merged, 0); if (unlikely(__pyx_t_8 == ((int)-1))) __PYX_ERR(0, 90, __pyx_L1_error)
     if (__pyx_t_8) {
 
 
-      /* "workers/clusterer/store.py":95
+      /* "workers/clusterer/store.py":91
  *                 return None
  *             if adapter.commit(key, stamp, payload, merged):
  *                 self._own.add(adapter.table.changed_at)             # <<<<<<<<<<<<<<
@@ -5249,15 +5183,15 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
 */
       if (unlikely(__pyx_v_self->_own == Py_None)) {
         PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "add");
-        __PYX_ERR(0, 95, __pyx_L1_error)
+        __PYX_ERR(0, 91, __pyx_L1_error)
       }
-      __pyx_t_2 = __Pyx_PyLong_From_uint64_t(__pyx_v_adapter->table->__pyx_base.changed_at); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 95, __pyx_L1_error)
+      __pyx_t_2 = __Pyx_PyLong_From_uint64_t(__pyx_v_adapter->table->__pyx_base.changed_at); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 91, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_2);
-      __pyx_t_10 = PySet_Add(__pyx_v_self->_own, __pyx_t_2); if (unlikely(__pyx_t_10 == ((int)-1))) __PYX_ERR(0, 95, __pyx_L1_error)
+      __pyx_t_10 = PySet_Add(__pyx_v_self->_own, __pyx_t_2); if (unlikely(__pyx_t_10 == ((int)-1))) __PYX_ERR(0, 91, __pyx_L1_error)
       __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
 
-      /* "workers/clusterer/store.py":96
+      /* "workers/clusterer/store.py":92
  *             if adapter.commit(key, stamp, payload, merged):
  *                 self._own.add(adapter.table.changed_at)
  *                 return merged             # <<<<<<<<<<<<<<
@@ -5275,7 +5209,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       }
       goto __pyx_L0;
 
-      /* "workers/clusterer/store.py":94
+      /* "workers/clusterer/store.py":90
  *             if merged is None:
  *                 return None
  *             if adapter.commit(key, stamp, payload, merged):             # <<<<<<<<<<<<<<
@@ -5286,7 +5220,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
   }
 
 
-  /* "workers/clusterer/store.py":97
+  /* "workers/clusterer/store.py":93
  *                 self._own.add(adapter.table.changed_at)
  *                 return merged
  *         raise LockTimeout(f"the record of {key!r} is changing too fast to take a peer's")             # <<<<<<<<<<<<<<
@@ -5294,9 +5228,9 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
  *     def scan(self, cursor: int, limit: int) -> tuple[list[Record], int]:
 */
   __pyx_t_1 = NULL;
-  __Pyx_GetModuleGlobalName(__pyx_t_6, __pyx_mstate_global->__pyx_n_u_LockTimeout); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 97, __pyx_L1_error)
+  __Pyx_GetModuleGlobalName(__pyx_t_6, __pyx_mstate_global->__pyx_n_u_LockTimeout); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 93, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_6);
-  __pyx_t_11 = __Pyx_PyObject_FormatSimpleAndDecref(PyObject_Repr(__pyx_v_key), __pyx_mstate_global->__pyx_empty_unicode); if (unlikely(!__pyx_t_11)) __PYX_ERR(0, 97, __pyx_L1_error)
+  __pyx_t_11 = __Pyx_PyObject_FormatSimpleAndDecref(PyObject_Repr(__pyx_v_key), __pyx_mstate_global->__pyx_empty_unicode); if (unlikely(!__pyx_t_11)) __PYX_ERR(0, 93, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_11);
   __pyx_t_12[0] = __pyx_mstate_global->__pyx_kp_u_the_record_of;
   __pyx_t_12[1] = __pyx_t_11;
@@ -5310,7 +5244,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
   __pyx_t_3 |= __Pyx_PyUnicode_KIND_04(__pyx_t_12[1]);
   #endif
   __pyx_t_14 = __Pyx_PyUnicode_Join(__pyx_t_12, 3, __pyx_t_13, __pyx_t_3);
-  if (unlikely(!__pyx_t_14)) __PYX_ERR(0, 97, __pyx_L1_error)
+  if (unlikely(!__pyx_t_14)) __PYX_ERR(0, 93, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_14);
   __Pyx_DECREF(__pyx_t_11); __pyx_t_11 = 0;
   __pyx_t_9 = 1;
@@ -5331,14 +5265,14 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
     __Pyx_XDECREF(__pyx_t_1); __pyx_t_1 = 0;
     __Pyx_DECREF(__pyx_t_14); __pyx_t_14 = 0;
     __Pyx_DECREF(__pyx_t_6); __pyx_t_6 = 0;
-    if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 97, __pyx_L1_error)
+    if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 93, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_2);
   }
   __Pyx_Raise(__pyx_t_2, 0, 0, 0);
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __PYX_ERR(0, 97, __pyx_L1_error)
+  __PYX_ERR(0, 93, __pyx_L1_error)
 
-  /* "workers/clusterer/store.py":85
+  /* "workers/clusterer/store.py":81
  *         return None if payload is None else adapter.body(key, payload)
  * 
  *     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:             # <<<<<<<<<<<<<<
@@ -5409,53 +5343,53 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_table,&__pyx_mstate_global->__pyx_n_u_key,&__pyx_mstate_global->__pyx_n_u_body,&__pyx_mstate_global->__pyx_n_u_horizon,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 85, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 81, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  4:
         values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 85, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 81, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  3:
         values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 85, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 81, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 85, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 81, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 85, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 81, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "apply", 0) < (0)) __PYX_ERR(0, 85, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "apply", 0) < (0)) __PYX_ERR(0, 81, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 4; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("apply", 1, 4, 4, i); __PYX_ERR(0, 85, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("apply", 1, 4, 4, i); __PYX_ERR(0, 81, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 4)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 85, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 81, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 85, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 81, __pyx_L3_error)
       values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 85, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 81, __pyx_L3_error)
       values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 85, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 81, __pyx_L3_error)
     }
-    __pyx_v_table = __Pyx_PyLong_As_int(values[0]); if (unlikely((__pyx_v_table == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 85, __pyx_L3_error)
+    __pyx_v_table = __Pyx_PyLong_As_int(values[0]); if (unlikely((__pyx_v_table == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 81, __pyx_L3_error)
     __pyx_v_key = ((PyObject*)values[1]);
     __pyx_v_body = ((PyObject*)values[2]);
     __pyx_v_horizon = values[3];
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("apply", 1, 4, 4, __pyx_nargs); __PYX_ERR(0, 85, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("apply", 1, 4, 4, __pyx_nargs); __PYX_ERR(0, 81, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -5466,8 +5400,8 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   __Pyx_RefNannyFinishContext();
   return NULL;
   __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_key), (&PyBytes_Type), 1, "key", 1))) __PYX_ERR(0, 85, __pyx_L1_error)
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_body), (&PyBytes_Type), 1, "body", 1))) __PYX_ERR(0, 85, __pyx_L1_error)
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_key), (&PyBytes_Type), 1, "key", 1))) __PYX_ERR(0, 81, __pyx_L1_error)
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_body), (&PyBytes_Type), 1, "body", 1))) __PYX_ERR(0, 81, __pyx_L1_error)
   __pyx_r = __pyx_pf_7workers_9clusterer_5store_10TableStore_6apply(((struct __pyx_obj_7workers_9clusterer_5store_TableStore *)__pyx_v_self), __pyx_v_table, __pyx_v_key, __pyx_v_body, __pyx_v_horizon);
 
   /* function exit code */
@@ -5496,7 +5430,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_6apply(struct 
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("apply", 0);
-  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_apply(__pyx_v_self, __pyx_v_table, __pyx_v_key, __pyx_v_body, __pyx_v_horizon, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 85, __pyx_L1_error)
+  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_apply(__pyx_v_self, __pyx_v_table, __pyx_v_key, __pyx_v_body, __pyx_v_horizon, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 81, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   {
     PyObject *__pyx_temp;
@@ -5520,7 +5454,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_6apply(struct 
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":99
+/* "workers/clusterer/store.py":95
  *         raise LockTimeout(f"the record of {key!r} is changing too fast to take a peer's")
  * 
  *     def scan(self, cursor: int, limit: int) -> tuple[list[Record], int]:             # <<<<<<<<<<<<<<
@@ -5563,7 +5497,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("scan", 0);
 
-  /* "workers/clusterer/store.py":104
+  /* "workers/clusterer/store.py":100
  *         What stands above CURSOR_BITS in a cursor is which table.
  *         """
  *         if not self.tables:             # <<<<<<<<<<<<<<
@@ -5574,7 +5508,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   else
   {
     Py_ssize_t __pyx_temp = __Pyx_PyTuple_GET_SIZE(__pyx_v_self->tables);
-    if (unlikely(((!CYTHON_ASSUME_SAFE_SIZE) && __pyx_temp < 0))) __PYX_ERR(0, 104, __pyx_L1_error)
+    if (unlikely(((!CYTHON_ASSUME_SAFE_SIZE) && __pyx_temp < 0))) __PYX_ERR(0, 100, __pyx_L1_error)
     __pyx_t_1 = (__pyx_temp != 0);
   }
 
@@ -5584,22 +5518,22 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   if (__pyx_t_2) {
 
 
-    /* "workers/clusterer/store.py":105
+    /* "workers/clusterer/store.py":101
  *         """
  *         if not self.tables:
  *             return [], 0             # <<<<<<<<<<<<<<
  *         number = cursor >> CURSOR_BITS
  *         adapter = self.adapters[self.tables[number]]
 */
-    __pyx_t_3 = PyList_New(0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 105, __pyx_L1_error)
+    __pyx_t_3 = PyList_New(0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 101, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_3);
-    __pyx_t_4 = PyTuple_New(2); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 105, __pyx_L1_error)
+    __pyx_t_4 = PyTuple_New(2); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 101, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_4);
     __Pyx_GIVEREF(__pyx_t_3);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 0, __pyx_t_3) != (0)) __PYX_ERR(0, 105, __pyx_L1_error);
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 0, __pyx_t_3) != (0)) __PYX_ERR(0, 101, __pyx_L1_error);
     __Pyx_INCREF(__pyx_mstate_global->__pyx_int_0);
     __Pyx_GIVEREF(__pyx_mstate_global->__pyx_int_0);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 1, __pyx_mstate_global->__pyx_int_0) != (0)) __PYX_ERR(0, 105, __pyx_L1_error);
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 1, __pyx_mstate_global->__pyx_int_0) != (0)) __PYX_ERR(0, 101, __pyx_L1_error);
     __pyx_t_3 = 0;
     {
       PyObject *__pyx_temp;
@@ -5612,7 +5546,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     __pyx_t_4 = 0;
     goto __pyx_L0;
 
-    /* "workers/clusterer/store.py":104
+    /* "workers/clusterer/store.py":100
  *         What stands above CURSOR_BITS in a cursor is which table.
  *         """
  *         if not self.tables:             # <<<<<<<<<<<<<<
@@ -5621,7 +5555,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
   }
 
-  /* "workers/clusterer/store.py":106
+  /* "workers/clusterer/store.py":102
  *         if not self.tables:
  *             return [], 0
  *         number = cursor >> CURSOR_BITS             # <<<<<<<<<<<<<<
@@ -5630,7 +5564,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
   __pyx_v_number = (__pyx_v_cursor >> __pyx_v_7workers_9clusterer_5store_CURSOR_BITS);
 
-  /* "workers/clusterer/store.py":107
+  /* "workers/clusterer/store.py":103
  *             return [], 0
  *         number = cursor >> CURSOR_BITS
  *         adapter = self.adapters[self.tables[number]]             # <<<<<<<<<<<<<<
@@ -5639,29 +5573,29 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
   if (unlikely(__pyx_v_self->adapters == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 107, __pyx_L1_error)
+    __PYX_ERR(0, 103, __pyx_L1_error)
   }
   if (unlikely(__pyx_v_self->tables == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 107, __pyx_L1_error)
+    __PYX_ERR(0, 103, __pyx_L1_error)
   }
-  __pyx_t_4 = __Pyx_GetItemInt_Tuple(__pyx_v_self->tables, __pyx_v_number, PY_LONG_LONG, 1, __Pyx_PyLong_From_PY_LONG_LONG, 1, 1, 1, __Pyx_ReferenceSharing_SharedReference); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 107, __pyx_L1_error)
+  __pyx_t_4 = __Pyx_GetItemInt_Tuple(__pyx_v_self->tables, __pyx_v_number, PY_LONG_LONG, 1, __Pyx_PyLong_From_PY_LONG_LONG, 1, 1, 1, __Pyx_ReferenceSharing_SharedReference); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 103, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_3 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_4); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 107, __pyx_L1_error)
+  __pyx_t_3 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_4); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 103, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
   __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-  if (!(likely(((__pyx_t_3) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_3, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 107, __pyx_L1_error)
+  if (!(likely(((__pyx_t_3) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_3, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 103, __pyx_L1_error)
   __pyx_v_adapter = ((struct __pyx_obj_7workers_9clusterer_7adapter_Adapter *)__pyx_t_3);
   __pyx_t_3 = 0;
 
-  /* "workers/clusterer/store.py":108
+  /* "workers/clusterer/store.py":104
  *         number = cursor >> CURSOR_BITS
  *         adapter = self.adapters[self.tables[number]]
  *         rows, following = adapter.table.scan(cursor & CURSOR_MASK, limit)             # <<<<<<<<<<<<<<
  *         found: list[Record] = []
  *         for key, payload in rows:
 */
-  __pyx_t_3 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->scan(__pyx_v_adapter->table, (__pyx_v_cursor & __pyx_v_7workers_9clusterer_5store_CURSOR_MASK), __pyx_v_limit, 0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 108, __pyx_L1_error)
+  __pyx_t_3 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->scan(__pyx_v_adapter->table, (__pyx_v_cursor & __pyx_v_7workers_9clusterer_5store_CURSOR_MASK), __pyx_v_limit, 0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 104, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
   if (likely(__pyx_t_3 != Py_None)) {
     PyObject* sequence = __pyx_t_3;
@@ -5669,7 +5603,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     if (unlikely(size != 2)) {
       if (size > 2) __Pyx_RaiseTooManyValuesError(2);
       else if (size >= 0) __Pyx_RaiseNeedMoreValuesError(size);
-      __PYX_ERR(0, 108, __pyx_L1_error)
+      __PYX_ERR(0, 104, __pyx_L1_error)
     }
     #if CYTHON_ASSUME_SAFE_MACROS && !CYTHON_AVOID_BORROWED_REFS
     __pyx_t_4 = PyTuple_GET_ITEM(sequence, 0);
@@ -5677,34 +5611,34 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     __pyx_t_5 = PyTuple_GET_ITEM(sequence, 1);
     __Pyx_INCREF(__pyx_t_5);
     #else
-    __pyx_t_4 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 108, __pyx_L1_error)
+    __pyx_t_4 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 104, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_4);
-    __pyx_t_5 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 108, __pyx_L1_error)
+    __pyx_t_5 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 104, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_5);
     #endif
     __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
   } else {
-    __Pyx_RaiseNoneNotIterableError(); __PYX_ERR(0, 108, __pyx_L1_error)
+    __Pyx_RaiseNoneNotIterableError(); __PYX_ERR(0, 104, __pyx_L1_error)
   }
-  __pyx_t_6 = __Pyx_PyLong_As_PY_LONG_LONG(__pyx_t_5); if (unlikely((__pyx_t_6 == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 108, __pyx_L1_error)
+  __pyx_t_6 = __Pyx_PyLong_As_PY_LONG_LONG(__pyx_t_5); if (unlikely((__pyx_t_6 == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 104, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
   __pyx_v_rows = __pyx_t_4;
   __pyx_t_4 = 0;
   __pyx_v_following = __pyx_t_6;
 
-  /* "workers/clusterer/store.py":109
+  /* "workers/clusterer/store.py":105
  *         adapter = self.adapters[self.tables[number]]
  *         rows, following = adapter.table.scan(cursor & CURSOR_MASK, limit)
  *         found: list[Record] = []             # <<<<<<<<<<<<<<
  *         for key, payload in rows:
  *             body = adapter.body(key, payload)
 */
-  __pyx_t_3 = PyList_New(0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 109, __pyx_L1_error)
+  __pyx_t_3 = PyList_New(0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 105, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
   __pyx_v_found = ((PyObject*)__pyx_t_3);
   __pyx_t_3 = 0;
 
-  /* "workers/clusterer/store.py":110
+  /* "workers/clusterer/store.py":106
  *         rows, following = adapter.table.scan(cursor & CURSOR_MASK, limit)
  *         found: list[Record] = []
  *         for key, payload in rows:             # <<<<<<<<<<<<<<
@@ -5716,9 +5650,9 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     __pyx_t_7 = 0;
     __pyx_t_8 = NULL;
   } else {
-    __pyx_t_7 = -1; __pyx_t_3 = PyObject_GetIter(__pyx_v_rows); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 110, __pyx_L1_error)
+    __pyx_t_7 = -1; __pyx_t_3 = PyObject_GetIter(__pyx_v_rows); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 106, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_3);
-    __pyx_t_8 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_3); if (unlikely(!__pyx_t_8)) __PYX_ERR(0, 110, __pyx_L1_error)
+    __pyx_t_8 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_3); if (unlikely(!__pyx_t_8)) __PYX_ERR(0, 106, __pyx_L1_error)
   }
   for (;;) {
     if (likely(!__pyx_t_8)) {
@@ -5726,7 +5660,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
         {
           Py_ssize_t __pyx_temp = __Pyx_PyList_GET_SIZE(__pyx_t_3);
           #if !CYTHON_ASSUME_SAFE_SIZE
-          if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 110, __pyx_L1_error)
+          if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 106, __pyx_L1_error)
           #endif
           if (__pyx_t_7 >= __pyx_temp) break;
         }
@@ -5736,7 +5670,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
         {
           Py_ssize_t __pyx_temp = __Pyx_PyTuple_GET_SIZE(__pyx_t_3);
           #if !CYTHON_ASSUME_SAFE_SIZE
-          if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 110, __pyx_L1_error)
+          if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 106, __pyx_L1_error)
           #endif
           if (__pyx_t_7 >= __pyx_temp) break;
         }
@@ -5747,13 +5681,13 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
         #endif
         ++__pyx_t_7;
       }
-      if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 110, __pyx_L1_error)
+      if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 106, __pyx_L1_error)
     } else {
       __pyx_t_5 = __pyx_t_8(__pyx_t_3);
       if (unlikely(!__pyx_t_5)) {
         PyObject* exc_type = PyErr_Occurred();
         if (exc_type) {
-          if (unlikely(!__Pyx_PyErr_GivenExceptionMatches(exc_type, PyExc_StopIteration))) __PYX_ERR(0, 110, __pyx_L1_error)
+          if (unlikely(!__Pyx_PyErr_GivenExceptionMatches(exc_type, PyExc_StopIteration))) __PYX_ERR(0, 106, __pyx_L1_error)
           PyErr_Clear();
         }
         break;
@@ -5766,7 +5700,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
       if (unlikely(size != 2)) {
         if (size > 2) __Pyx_RaiseTooManyValuesError(2);
         else if (size >= 0) __Pyx_RaiseNeedMoreValuesError(size);
-        __PYX_ERR(0, 110, __pyx_L1_error)
+        __PYX_ERR(0, 106, __pyx_L1_error)
       }
       #if CYTHON_ASSUME_SAFE_MACROS && !CYTHON_AVOID_BORROWED_REFS
       if (likely(PyTuple_CheckExact(sequence))) {
@@ -5776,22 +5710,22 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
         __Pyx_INCREF(__pyx_t_9);
       } else {
         __pyx_t_4 = __Pyx_PyList_GET_ITEM_REF(sequence, 0, __Pyx_ReferenceSharing_SharedReference);
-        if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 110, __pyx_L1_error)
+        if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 106, __pyx_L1_error)
         __Pyx_XGOTREF(__pyx_t_4);
         __pyx_t_9 = __Pyx_PyList_GET_ITEM_REF(sequence, 1, __Pyx_ReferenceSharing_SharedReference);
-        if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 110, __pyx_L1_error)
+        if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 106, __pyx_L1_error)
         __Pyx_XGOTREF(__pyx_t_9);
       }
       #else
-      __pyx_t_4 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 110, __pyx_L1_error)
+      __pyx_t_4 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 106, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
-      __pyx_t_9 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 110, __pyx_L1_error)
+      __pyx_t_9 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 106, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_9);
       #endif
       __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
     } else {
       Py_ssize_t index = -1;
-      __pyx_t_10 = PyObject_GetIter(__pyx_t_5); if (unlikely(!__pyx_t_10)) __PYX_ERR(0, 110, __pyx_L1_error)
+      __pyx_t_10 = PyObject_GetIter(__pyx_t_5); if (unlikely(!__pyx_t_10)) __PYX_ERR(0, 106, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_10);
       __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
       __pyx_t_11 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_10);
@@ -5799,7 +5733,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
       __Pyx_GOTREF(__pyx_t_4);
       index = 1; __pyx_t_9 = __pyx_t_11(__pyx_t_10); if (unlikely(!__pyx_t_9)) goto __pyx_L6_unpacking_failed;
       __Pyx_GOTREF(__pyx_t_9);
-      if (__Pyx_IternextUnpackEndCheck(__pyx_t_11(__pyx_t_10), 2) < (0)) __PYX_ERR(0, 110, __pyx_L1_error)
+      if (__Pyx_IternextUnpackEndCheck(__pyx_t_11(__pyx_t_10), 2) < (0)) __PYX_ERR(0, 106, __pyx_L1_error)
       __pyx_t_11 = NULL;
       __Pyx_DECREF(__pyx_t_10); __pyx_t_10 = 0;
       goto __pyx_L7_unpacking_done;
@@ -5807,29 +5741,29 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
       __Pyx_DECREF(__pyx_t_10); __pyx_t_10 = 0;
       __pyx_t_11 = NULL;
       if (__Pyx_IterFinish() == 0) __Pyx_RaiseNeedMoreValuesError(index);
-      __PYX_ERR(0, 110, __pyx_L1_error)
+      __PYX_ERR(0, 106, __pyx_L1_error)
       __pyx_L7_unpacking_done:;
     }
-    if (!(likely(PyBytes_CheckExact(__pyx_t_4))||((__pyx_t_4) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_4))) __PYX_ERR(0, 110, __pyx_L1_error)
-    if (!(likely(PyBytes_CheckExact(__pyx_t_9))||((__pyx_t_9) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_9))) __PYX_ERR(0, 110, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_4))||((__pyx_t_4) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_4))) __PYX_ERR(0, 106, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_9))||((__pyx_t_9) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_9))) __PYX_ERR(0, 106, __pyx_L1_error)
     __Pyx_XDECREF_SET(__pyx_v_key, ((PyObject*)__pyx_t_4));
     __pyx_t_4 = 0;
     __Pyx_XDECREF_SET(__pyx_v_payload, ((PyObject*)__pyx_t_9));
     __pyx_t_9 = 0;
 
-    /* "workers/clusterer/store.py":111
+    /* "workers/clusterer/store.py":107
  *         found: list[Record] = []
  *         for key, payload in rows:
  *             body = adapter.body(key, payload)             # <<<<<<<<<<<<<<
  *             if body is not None:
  *                 found.append((adapter.table_id, key, body))
 */
-    __pyx_t_5 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 111, __pyx_L1_error)
+    __pyx_t_5 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 107, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_5);
     __Pyx_XDECREF_SET(__pyx_v_body, ((PyObject*)__pyx_t_5));
     __pyx_t_5 = 0;
 
-    /* "workers/clusterer/store.py":112
+    /* "workers/clusterer/store.py":108
  *         for key, payload in rows:
  *             body = adapter.body(key, payload)
  *             if body is not None:             # <<<<<<<<<<<<<<
@@ -5840,31 +5774,31 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     if (__pyx_t_2) {
 
 
-      /* "workers/clusterer/store.py":113
+      /* "workers/clusterer/store.py":109
  *             body = adapter.body(key, payload)
  *             if body is not None:
  *                 found.append((adapter.table_id, key, body))             # <<<<<<<<<<<<<<
  *         if following == 0:
  *             number = (number + 1) % len(self.tables)
 */
-      __pyx_t_5 = __Pyx_PyLong_From_int(__pyx_v_adapter->table_id); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 113, __pyx_L1_error)
+      __pyx_t_5 = __Pyx_PyLong_From_int(__pyx_v_adapter->table_id); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 109, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_5);
-      __pyx_t_9 = PyTuple_New(3); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 113, __pyx_L1_error)
+      __pyx_t_9 = PyTuple_New(3); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 109, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_9);
       __Pyx_GIVEREF(__pyx_t_5);
-      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 0, __pyx_t_5) != (0)) __PYX_ERR(0, 113, __pyx_L1_error);
+      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 0, __pyx_t_5) != (0)) __PYX_ERR(0, 109, __pyx_L1_error);
       __Pyx_INCREF(__pyx_v_key);
       __Pyx_GIVEREF(__pyx_v_key);
-      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 1, __pyx_v_key) != (0)) __PYX_ERR(0, 113, __pyx_L1_error);
+      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 1, __pyx_v_key) != (0)) __PYX_ERR(0, 109, __pyx_L1_error);
       __Pyx_INCREF(__pyx_v_body);
       __Pyx_GIVEREF(__pyx_v_body);
-      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 2, __pyx_v_body) != (0)) __PYX_ERR(0, 113, __pyx_L1_error);
+      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 2, __pyx_v_body) != (0)) __PYX_ERR(0, 109, __pyx_L1_error);
       __pyx_t_5 = 0;
-      __pyx_t_12 = __Pyx_PyList_Append(__pyx_v_found, __pyx_t_9); if (unlikely(__pyx_t_12 == ((int)-1))) __PYX_ERR(0, 113, __pyx_L1_error)
+      __pyx_t_12 = __Pyx_PyList_Append(__pyx_v_found, __pyx_t_9); if (unlikely(__pyx_t_12 == ((int)-1))) __PYX_ERR(0, 109, __pyx_L1_error)
       __Pyx_DECREF(__pyx_t_9); __pyx_t_9 = 0;
 
 
-      /* "workers/clusterer/store.py":112
+      /* "workers/clusterer/store.py":108
  *         for key, payload in rows:
  *             body = adapter.body(key, payload)
  *             if body is not None:             # <<<<<<<<<<<<<<
@@ -5873,7 +5807,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
     }
 
-    /* "workers/clusterer/store.py":110
+    /* "workers/clusterer/store.py":106
  *         rows, following = adapter.table.scan(cursor & CURSOR_MASK, limit)
  *         found: list[Record] = []
  *         for key, payload in rows:             # <<<<<<<<<<<<<<
@@ -5883,7 +5817,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   }
   __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
 
-  /* "workers/clusterer/store.py":114
+  /* "workers/clusterer/store.py":110
  *             if body is not None:
  *                 found.append((adapter.table_id, key, body))
  *         if following == 0:             # <<<<<<<<<<<<<<
@@ -5895,7 +5829,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   if (__pyx_t_2) {
 
 
-    /* "workers/clusterer/store.py":115
+    /* "workers/clusterer/store.py":111
  *                 found.append((adapter.table_id, key, body))
  *         if following == 0:
  *             number = (number + 1) % len(self.tables)             # <<<<<<<<<<<<<<
@@ -5908,19 +5842,19 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     __Pyx_INCREF(__pyx_t_3);
     if (unlikely(__pyx_t_3 == Py_None)) {
       PyErr_SetString(PyExc_TypeError, "object of type \047NoneType\047 has no len()");
-      __PYX_ERR(0, 115, __pyx_L1_error)
+      __PYX_ERR(0, 111, __pyx_L1_error)
     }
-    __pyx_t_7 = __Pyx_PyTuple_GET_SIZE(__pyx_t_3); if (unlikely(__pyx_t_7 == ((Py_ssize_t)-1))) __PYX_ERR(0, 115, __pyx_L1_error)
+    __pyx_t_7 = __Pyx_PyTuple_GET_SIZE(__pyx_t_3); if (unlikely(__pyx_t_7 == ((Py_ssize_t)-1))) __PYX_ERR(0, 111, __pyx_L1_error)
     __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
     if (unlikely(__pyx_t_7 == 0)) {
       PyErr_SetString(PyExc_ZeroDivisionError, "integer division or modulo by zero");
-      __PYX_ERR(0, 115, __pyx_L1_error)
+      __PYX_ERR(0, 111, __pyx_L1_error)
     }
     __pyx_v_number = __Pyx_mod_PY_LONG_LONG(__pyx_t_6, __pyx_t_7, 0);
 
 
 
-    /* "workers/clusterer/store.py":114
+    /* "workers/clusterer/store.py":110
  *             if body is not None:
  *                 found.append((adapter.table_id, key, body))
  *         if following == 0:             # <<<<<<<<<<<<<<
@@ -5929,22 +5863,22 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
   }
 
-  /* "workers/clusterer/store.py":116
+  /* "workers/clusterer/store.py":112
  *         if following == 0:
  *             number = (number + 1) % len(self.tables)
  *         return found, number << CURSOR_BITS | following             # <<<<<<<<<<<<<<
  * 
  * 
 */
-  __pyx_t_3 = __Pyx_PyLong_From_PY_LONG_LONG(((__pyx_v_number << __pyx_v_7workers_9clusterer_5store_CURSOR_BITS) | __pyx_v_following)); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 116, __pyx_L1_error)
+  __pyx_t_3 = __Pyx_PyLong_From_PY_LONG_LONG(((__pyx_v_number << __pyx_v_7workers_9clusterer_5store_CURSOR_BITS) | __pyx_v_following)); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 112, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
-  __pyx_t_9 = PyTuple_New(2); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 116, __pyx_L1_error)
+  __pyx_t_9 = PyTuple_New(2); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 112, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_9);
   __Pyx_INCREF(__pyx_v_found);
   __Pyx_GIVEREF(__pyx_v_found);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 0, __pyx_v_found) != (0)) __PYX_ERR(0, 116, __pyx_L1_error);
+  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 0, __pyx_v_found) != (0)) __PYX_ERR(0, 112, __pyx_L1_error);
   __Pyx_GIVEREF(__pyx_t_3);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 1, __pyx_t_3) != (0)) __PYX_ERR(0, 116, __pyx_L1_error);
+  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 1, __pyx_t_3) != (0)) __PYX_ERR(0, 112, __pyx_L1_error);
   __pyx_t_3 = 0;
   {
     PyObject *__pyx_temp;
@@ -5957,7 +5891,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   __pyx_t_9 = 0;
   goto __pyx_L0;
 
-  /* "workers/clusterer/store.py":99
+  /* "workers/clusterer/store.py":95
  *         raise LockTimeout(f"the record of {key!r} is changing too fast to take a peer's")
  * 
  *     def scan(self, cursor: int, limit: int) -> tuple[list[Record], int]:             # <<<<<<<<<<<<<<
@@ -6028,39 +5962,39 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_cursor,&__pyx_mstate_global->__pyx_n_u_limit,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 99, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 95, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 99, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 95, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 99, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 95, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "scan", 0) < (0)) __PYX_ERR(0, 99, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "scan", 0) < (0)) __PYX_ERR(0, 95, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("scan", 1, 2, 2, i); __PYX_ERR(0, 99, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("scan", 1, 2, 2, i); __PYX_ERR(0, 95, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 99, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 95, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 99, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 95, __pyx_L3_error)
     }
-    __pyx_v_cursor = __Pyx_PyLong_As_PY_LONG_LONG(values[0]); if (unlikely((__pyx_v_cursor == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 99, __pyx_L3_error)
-    __pyx_v_limit = __Pyx_PyIndex_AsSsize_t(values[1]); if (unlikely((__pyx_v_limit == (Py_ssize_t)-1) && PyErr_Occurred())) __PYX_ERR(0, 99, __pyx_L3_error)
+    __pyx_v_cursor = __Pyx_PyLong_As_PY_LONG_LONG(values[0]); if (unlikely((__pyx_v_cursor == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 95, __pyx_L3_error)
+    __pyx_v_limit = __Pyx_PyIndex_AsSsize_t(values[1]); if (unlikely((__pyx_v_limit == (Py_ssize_t)-1) && PyErr_Occurred())) __PYX_ERR(0, 95, __pyx_L3_error)
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("scan", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 99, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("scan", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 95, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -6091,7 +6025,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_8scan(struct _
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("scan", 0);
-  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_scan(__pyx_v_self, __pyx_v_cursor, __pyx_v_limit, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 99, __pyx_L1_error)
+  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_scan(__pyx_v_self, __pyx_v_cursor, __pyx_v_limit, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 95, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   {
     PyObject *__pyx_temp;
@@ -6812,7 +6746,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_12__setstate_c
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":119
+/* "workers/clusterer/store.py":115
  * 
  * 
  * def open_store(child: Child, contents: Collection[str]) -> TableStore:             # <<<<<<<<<<<<<<
@@ -6861,39 +6795,39 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_child,&__pyx_mstate_global->__pyx_n_u_contents,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 119, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 115, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 119, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 115, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 119, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 115, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "open_store", 0) < (0)) __PYX_ERR(0, 119, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "open_store", 0) < (0)) __PYX_ERR(0, 115, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("open_store", 1, 2, 2, i); __PYX_ERR(0, 119, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("open_store", 1, 2, 2, i); __PYX_ERR(0, 115, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 119, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 115, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 119, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 115, __pyx_L3_error)
     }
     __pyx_v_child = values[0];
     __pyx_v_contents = values[1];
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("open_store", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 119, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("open_store", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 115, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -6931,51 +6865,51 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("open_store", 0);
 
-  /* "workers/clusterer/store.py":121
+  /* "workers/clusterer/store.py":117
  * def open_store(child: Child, contents: Collection[str]) -> TableStore:
  *     """The store of those tables of this node that a cluster keeps equal."""
  *     tables = child.tables             # <<<<<<<<<<<<<<
  *     adapters: list[Adapter] = []
  *     if "location" in contents:
 */
-  __pyx_t_1 = __Pyx_PyObject_GetAttrStr(__pyx_v_child, __pyx_mstate_global->__pyx_n_u_tables); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 121, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyObject_GetAttrStr(__pyx_v_child, __pyx_mstate_global->__pyx_n_u_tables); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 117, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_v_tables = __pyx_t_1;
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":122
+  /* "workers/clusterer/store.py":118
  *     """The store of those tables of this node that a cluster keeps equal."""
  *     tables = child.tables
  *     adapters: list[Adapter] = []             # <<<<<<<<<<<<<<
  *     if "location" in contents:
  *         adapters.append(LocationAdapter(tables.location))
 */
-  __pyx_t_1 = PyList_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 122, __pyx_L1_error)
+  __pyx_t_1 = PyList_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 118, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_v_adapters = ((PyObject*)__pyx_t_1);
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":123
+  /* "workers/clusterer/store.py":119
  *     tables = child.tables
  *     adapters: list[Adapter] = []
  *     if "location" in contents:             # <<<<<<<<<<<<<<
  *         adapters.append(LocationAdapter(tables.location))
  *     return TableStore(tables.changes, adapters)
 */
-  __pyx_t_2 = (__Pyx_PySequence_ContainsTF(__pyx_mstate_global->__pyx_n_u_location, __pyx_v_contents, Py_EQ)); if (unlikely((__pyx_t_2 < 0))) __PYX_ERR(0, 123, __pyx_L1_error)
+  __pyx_t_2 = (__Pyx_PySequence_ContainsTF(__pyx_mstate_global->__pyx_n_u_location, __pyx_v_contents, Py_EQ)); if (unlikely((__pyx_t_2 < 0))) __PYX_ERR(0, 119, __pyx_L1_error)
   if (__pyx_t_2) {
 
 
-    /* "workers/clusterer/store.py":124
+    /* "workers/clusterer/store.py":120
  *     adapters: list[Adapter] = []
  *     if "location" in contents:
  *         adapters.append(LocationAdapter(tables.location))             # <<<<<<<<<<<<<<
  *     return TableStore(tables.changes, adapters)
 */
     __pyx_t_3 = NULL;
-    __Pyx_GetModuleGlobalName(__pyx_t_4, __pyx_mstate_global->__pyx_n_u_LocationAdapter); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 124, __pyx_L1_error)
+    __Pyx_GetModuleGlobalName(__pyx_t_4, __pyx_mstate_global->__pyx_n_u_LocationAdapter); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 120, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_4);
-    __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_v_tables, __pyx_mstate_global->__pyx_n_u_location); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 124, __pyx_L1_error)
+    __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_v_tables, __pyx_mstate_global->__pyx_n_u_location); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 120, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_5);
     __pyx_t_6 = 1;
     #if CYTHON_UNPACK_METHODS
@@ -6995,14 +6929,14 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
       __Pyx_XDECREF(__pyx_t_3); __pyx_t_3 = 0;
       __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
       __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-      if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 124, __pyx_L1_error)
+      if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 120, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_1);
     }
-    __pyx_t_7 = __Pyx_PyList_Append(__pyx_v_adapters, __pyx_t_1); if (unlikely(__pyx_t_7 == ((int)-1))) __PYX_ERR(0, 124, __pyx_L1_error)
+    __pyx_t_7 = __Pyx_PyList_Append(__pyx_v_adapters, __pyx_t_1); if (unlikely(__pyx_t_7 == ((int)-1))) __PYX_ERR(0, 120, __pyx_L1_error)
     __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
 
 
-    /* "workers/clusterer/store.py":123
+    /* "workers/clusterer/store.py":119
  *     tables = child.tables
  *     adapters: list[Adapter] = []
  *     if "location" in contents:             # <<<<<<<<<<<<<<
@@ -7011,13 +6945,13 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
 */
   }
 
-  /* "workers/clusterer/store.py":125
+  /* "workers/clusterer/store.py":121
  *     if "location" in contents:
  *         adapters.append(LocationAdapter(tables.location))
  *     return TableStore(tables.changes, adapters)             # <<<<<<<<<<<<<<
 */
   __pyx_t_4 = NULL;
-  __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_v_tables, __pyx_mstate_global->__pyx_n_u_changes); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 125, __pyx_L1_error)
+  __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_v_tables, __pyx_mstate_global->__pyx_n_u_changes); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 121, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_5);
   __pyx_t_6 = 1;
   {
@@ -7025,7 +6959,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
     __pyx_t_1 = __Pyx_PyObject_FastCall((PyObject*)__pyx_mstate_global->__pyx_ptype_7workers_9clusterer_5store_TableStore, __pyx_callargs+__pyx_t_6, (3-__pyx_t_6) | (__pyx_t_6*__Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET));
     __Pyx_XDECREF(__pyx_t_4); __pyx_t_4 = 0;
     __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
-    if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 125, __pyx_L1_error)
+    if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 121, __pyx_L1_error)
     __Pyx_GOTREF((PyObject *)__pyx_t_1);
   }
   {
@@ -7039,7 +6973,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
   __pyx_t_1 = 0;
   goto __pyx_L0;
 
-  /* "workers/clusterer/store.py":119
+  /* "workers/clusterer/store.py":115
  * 
  * 
  * def open_store(child: Child, contents: Collection[str]) -> TableStore:             # <<<<<<<<<<<<<<
@@ -8533,16 +8467,16 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
 */
   __pyx_v_7workers_9clusterer_5store_CURSOR_MASK = ((1 << __pyx_v_7workers_9clusterer_5store_CURSOR_BITS) - 1);
 
-  /* "workers/clusterer/store.py":119
+  /* "workers/clusterer/store.py":115
  * 
  * 
  * def open_store(child: Child, contents: Collection[str]) -> TableStore:             # <<<<<<<<<<<<<<
  *     """The store of those tables of this node that a cluster keeps equal."""
  *     tables = child.tables
 */
-  __pyx_t_2 = PyCFunction_NewEx(&__pyx_mdef_7workers_9clusterer_5store_1open_store, NULL, __pyx_mstate_global->__pyx_n_u_workers_clusterer_store); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 119, __pyx_L1_error)
+  __pyx_t_2 = PyCFunction_NewEx(&__pyx_mdef_7workers_9clusterer_5store_1open_store, NULL, __pyx_mstate_global->__pyx_n_u_workers_clusterer_store); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 115, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_open_store, __pyx_t_2) < (0)) __PYX_ERR(0, 119, __pyx_L1_error)
+  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_open_store, __pyx_t_2) < (0)) __PYX_ERR(0, 115, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
   /* "(tree fragment)":4
