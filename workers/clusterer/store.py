@@ -48,7 +48,6 @@ class TableStore:
         """
         reader = self._reader
         found: list[Current] = []
-        seen: set[tuple[int, bytes]] = set()
         while len(found) < limit:
             wanted = limit - len(found)
             changes = reader.take(wanted, now)
@@ -61,11 +60,8 @@ class TableStore:
                 if self._own and change.ends in self._own:
                     self._own.discard(change.ends)
                     continue
-                note = (change.table, change.key)
-                if note not in seen:
-                    seen.add(note)
-                    body = self.fetch(change.table, change.key)
-                    found.append((change.table, change.key, body))
+                body = self.fetch(change.table, change.key)
+                found.append((change.table, change.key, body))
             if reader.overrun:
                 self._resume()
                 return None
