@@ -134,6 +134,7 @@ class Cluster:
         link.sending.stop()
         link.owes_ack = link.gap = False
         self.comparison.drop(link.peer)
+        self._counts_at = self._refresh_at = -1  # it has lost what we have told
 
     def ready(self) -> list[tuple[int, int, bytes]]:
         """(next hop, channel, frame) of everything that has to leave now."""
@@ -178,6 +179,7 @@ class Cluster:
         if hop and following.state == State.DOWN:
             following.handle(Event.UP)
             following.ask_at = 0
+            self._counts_at = self._refresh_at = -1  # it has not heard of our counts
             self.wire.note("node up", f"node {link.peer}")
         elif not hop and following.state != State.DOWN:
             following.handle(Event.LOST)
@@ -249,13 +251,13 @@ class Cluster:
         if now >= self._sweep_at:
             self._sweep_at = now + SWEEP_MS
             self.counts.sweep(now)
-        if not self.enabled:
-            return
         if now >= self._refresh_at:
             self._refresh_at = now + pace.counts_refresh
             told = self.counts.all_own()
         else:
             told = self.counts.changed()
+        if not self.enabled:
+            return
         self._counts_told += 1
         for start in range(0, len(told), bounds.COUNTS_PER_FRAME):
             body = CountsTold(tuple(told[start : start + bounds.COUNTS_PER_FRAME])).encode()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+import cython
+
 from proxy.cluster.hlc import HybridClock
 from proxy.dialog.due import ADOPTION_S
 from proxy.dialog.layout import (
@@ -32,7 +34,9 @@ from proxy.limits.counters import (
 from proxy.shm.cluster_page import ClusterPage
 from proxy.shm.dialog_table import ID_BLOCK, DialogTable
 from proxy.shm.slots import Counters
-from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+
+if not cython.compiled:
+    from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
 
 BLOCK = ID_BLOCK
 PAY_AGAIN_S = 0.25

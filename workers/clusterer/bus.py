@@ -8,7 +8,7 @@ asks again (docs/replication.md).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Final, NamedTuple
 
 import zmq
@@ -27,7 +27,7 @@ CHANNELS: Final = (BEAT, DATA)  # in the order in which they are read
 # answer; a beat that waits is of no use when the next one is made.
 QUEUED: Final = {DATA: 64, BEAT: 4}
 RECONNECT_MS: Final = 100
-RECONNECT_MOST_MS: Final = 2_000
+RECONNECT_MOST_MS: Final = 200  # a node that comes back is wanted at once
 CONNECT_MS: Final = 3_000
 HANDSHAKE_MS: Final = 5_000  # a connection that has not said who it is by then is closed
 UNACKNOWLEDGED_MS: Final = 15_000  # what TCP gets no word about: the connection is dead
@@ -189,12 +189,16 @@ class Bus:
         self.tallies["sent_bytes"] += len(frame)
         return True
 
-    def receive(self, limit: int) -> list[bytes]:
-        """Frames that have come, beats first; at most `limit` of each channel."""
+    def receive(self, limit: int, ready: Container[object]) -> list[bytes]:
+        """Frames that have come, beats first; at most `limit` of each channel that is ready."""
         found: list[bytes] = []
         for channel in CHANNELS:
             socket = self._routers[channel]
+            if socket not in ready:
+                continue
             for _ in range(limit):
+                if not int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+                    break  # cheaper to ask than to be refused
                 try:
                     parts = socket.recv_multipart(zmq.NOBLOCK, copy=False)
                 except zmq.Again:
@@ -219,16 +223,16 @@ class Bus:
 
     # -- who is let in -----------------------------------------------------------------------------
 
-    def admit(self) -> None:
+    def admit(self, ready: Container[object]) -> None:
         """Answer who asks to be let in; count who is not."""
-        while request := _next(self._zap):
+        while self._zap in ready and (request := _next(self._zap)):
             reply, refused = self._admission.answer(request)
             if reply:
                 self._zap.send_multipart(reply, zmq.NOBLOCK)
             if refused and len(self._refused) < REFUSED_KEPT:
                 self._refused.append(refused)
         for monitor in self._monitors:
-            while _next(monitor):
+            while monitor in ready and _next(monitor):
                 self.tallies["refused_connections"] += 1
 
     def take_refused(self) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from proxy.cluster.store import Form, Horizon, Record, joined
+from proxy.cluster.store import Current, Form, Horizon, Record, joined
 from proxy.errors import LockTimeout
 from proxy.shm.change_reader import ChangeReader
 from proxy.shm.changes import ChangeRing
@@ -41,13 +41,13 @@ class TableStore:
         """Whether there is no note to read."""
         return self._reader.position == self._reader.ring.head
 
-    def take(self, limit: int, now: int) -> list[tuple[int, bytes]] | None:
-        """The next changes that others have made; None when all must be read again.
+    def take(self, limit: int, now: int) -> list[Current] | None:
+        """What others have changed next, as it is now; None when all must be read again.
 
         So it must when a writer has died: what it may have removed has no note.
         """
         reader = self._reader
-        found: list[tuple[int, bytes]] = []
+        found: list[Current] = []
         while len(found) < limit:
             wanted = limit - len(found)
             changes = reader.take(wanted, now)
@@ -59,8 +59,9 @@ class TableStore:
                     return None
                 if self._own and change.ends in self._own:
                     self._own.discard(change.ends)
-                else:
-                    found.append((change.table, change.key))
+                    continue
+                body = self.fetch(change.table, change.key)
+                found.append((change.table, change.key, body))
             if reader.overrun:
                 self._resume()
                 return None

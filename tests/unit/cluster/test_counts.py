@@ -57,7 +57,10 @@ def test_changes_are_told_once_and_all_when_asked() -> None:
     assert counts.changed() == []
     counts.put(PROFILE, b"b", 0)
     assert counts.changed() == [(PROFILE, b"b", 0)]
+    assert counts.all_own() == [(PROFILE, b"b", 0), (PROFILE, b"a", 3)], "gone is told twice"
     assert counts.all_own() == [(PROFILE, b"a", 3)]
+    counts.put(PROFILE, b"a", 0)
+    assert counts.all_own() == [(PROFILE, b"a", 0)], "nothing that is pending gets lost"
 
 
 def test_a_count_below_zero_is_a_mistake_of_ours() -> None:
