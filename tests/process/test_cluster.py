@@ -340,6 +340,40 @@ def test_nodes_of_a_database(pair: Pair, make_server: Make, tmp_path: Path) -> N
     assert peer_of(one)["state"] == "disabled"
 
 
+def test_two_clusters_over_one_bus(pair: Pair) -> None:
+    """Nodes 1 and 2 share phones; all three share limits."""
+
+    def further(*peers: int) -> str:
+        urls = ", ".join(pair.url(number) for number in peers)
+        return (
+            "insecure = true\n[[cluster.further]]\nid = 9\nseed = true\n"
+            f'contents = ["limits"]\npeers = {{ {urls} }}'
+        )
+
+    one = pair.node(1, pair.url(2), further(2, 3)).start()
+    two = pair.node(2, pair.url(1), further(1, 3)).start()
+    alone = 'insecure = true\nid = 9\ncontents = ["limits"]'
+    three = pair.node(3, f"{pair.url(1)}, {pair.url(2)}", alone).start()
+    wait_for(lambda: all_synced(one, 2) and all_synced(two, 2) and all_synced(three, 1), 20)
+    register(one, "alice")
+    wait_for(lambda: knows(two, "alice"))
+    assert not knows(three, "alice")
+    lists = {each["cluster_id"]: each["Capabilities"] for each in one_list(one)}
+    assert [each["name"] for each in lists[9]] == ["ratelimit-pipe-repl"]
+    assert "usrloc-contact-repl" in [each["name"] for each in lists[1]]
+    assert statistic(three, "records_applied") == 0
+
+
+def all_synced(server: Server, clusters: int) -> bool:
+    found = server.ctl("cluster_status")["Clusters"]
+    return len(found) == clusters and all(each["synced"] for each in found)
+
+
+def one_list(server: Server) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = server.ctl("clusterer_list_cap")["Clusters"]
+    return found
+
+
 # -- hostile and silent peers ---------------------------------------------------------------------
 
 
