@@ -3,6 +3,7 @@ cimport cython
 from proxy.cluster.hlc cimport HybridClock
 from proxy.dialog.profiles cimport Profiles
 from proxy.dialog.record cimport is_sound, string, units_of
+from proxy.dialog.replica cimport buried
 from proxy.dialog.rules cimport DialogRules
 from proxy.shm.cluster_page cimport ClusterPage
 from proxy.shm.dialog_table cimport DialogTable
@@ -43,6 +44,7 @@ cdef class DialogStore:
     @cython.locals(p="const unsigned char *")
     cpdef unsigned long long write(self, bytes key, unsigned long long stamp,
                                    bytes payload) except? 2
+    cpdef bint let_go(self, bytes key, unsigned long long stamp, bytes payload) except *
     cpdef bint remove(self, bytes key, unsigned long long stamp) except *
     cpdef owe(self, object change)
     cpdef pay(self, double now)

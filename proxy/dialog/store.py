@@ -22,6 +22,7 @@ from proxy.dialog.layout import (
 )
 from proxy.dialog.profiles import Profiles
 from proxy.dialog.record import is_sound, string, units_of
+from proxy.dialog.replica import buried
 from proxy.dialog.rules import DialogRules
 from proxy.dialog.states import State
 from proxy.errors import LockTimeout, ShmError
@@ -134,6 +135,12 @@ class DialogStore:
             self.count(error)
             return REFUSED
         return self.table.committed
+
+    def let_go(self, key: bytes, stamp: int, payload: bytes) -> bool:
+        """Nothing is left to do for an ended dialog; False if it has changed meanwhile."""
+        if not self.rules.replicated:
+            return self.remove(key, stamp)
+        return self.write(key, stamp, self.sealed(buried(payload), version_of(payload))) > REFUSED
 
     def owe(self, change: Callable[[], object]) -> None:
         """A change could not be committed, but must not get lost: it is made again later."""
