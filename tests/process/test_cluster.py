@@ -386,8 +386,9 @@ class Forger:
 
     def send(self, data: bytes, channel: int = DATA) -> None:
         def sent() -> bool:
-            self.bus.admit()
-            self.bus.receive(100)
+            ready = dict(self.bus.poller.poll(0))
+            self.bus.admit(ready)
+            self.bus.receive(100, ready)
             return self.bus.send(1, channel, data)
 
         wait_for(sent)
