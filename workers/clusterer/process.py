@@ -30,6 +30,7 @@ from workers.clusterer.provisioning import Provisioning
 from workers.clusterer.report import Report
 from workers.clusterer.store import TableStore, open_store
 from workers.clusterer.tag_watch import TagWatch
+from workers.edition import Commit
 from workers.setting_types import Endpoint
 
 TICK_MS: Final = 1  # between two looks at what changed, while few changes come
@@ -86,6 +87,18 @@ class ClustererProcess:
             child.log.warning("nodes are not authenticated", bind=config.cluster.bind)
         if not config.cluster.from_database:
             self.set_nodes(configured(config))
+        child.prepare = self.prepare
+
+    def prepare(self, child: Child) -> Commit:
+        """Take the nodes and keys of another edition; the Commit lets them hold."""
+        cluster = child.config.cluster
+        nodes = self.nodes if cluster.from_database else configured(child.config)
+
+        def commit() -> None:
+            self.keys = dict(cluster.peer_keys)
+            self.set_nodes(nodes)
+
+        return commit
 
     # -- which nodes there are ---------------------------------------------------------------------
 
