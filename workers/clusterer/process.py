@@ -268,9 +268,10 @@ class ClustererProcess:
         wall = wall_ms()
         if now >= self.counts_at:  # before the brains, who tell them at about the same time
             self.counts_at = now + PACE.counts
-            self.counts.turn(now, wall)
-        self.due = min((b.tick(now, wall) for b in self.brains.values()), default=now + IDLE_MS)
-        self.due = max(self.due, now + TICK_MS)
+            self.counts.tell(now)
+        more = self.counts.hear(now, wall)
+        due = min((b.tick(now, wall) for b in self.brains.values()), default=now + IDLE_MS)
+        self.due = now + TICK_MS if more else max(due, now + TICK_MS)
 
     def send(self) -> None:
         """What the brains want to leave, leaves."""
