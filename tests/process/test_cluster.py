@@ -248,12 +248,18 @@ def test_nodes_come_and_go(two: tuple[Server, Server]) -> None:
     wait_for(lambda: statistic(one, "impostors") > 0)  # it is nobody any more
     register(one, "alice")
     assert not knows(other, "alice")
-    assert one.ctl("clusterer_reload") == "OK"  # the file has it still
-    wait_for(lambda: knows(other, "alice"), 10)
-    one.file.write_text(one.file.read_text().replace("peers = {", "peers = { 2 = 5,"))
-    refused = refusal(one, "clusterer_reload")
-    assert "is no tcp URL" in refused or "this is not TOML" in refused
+    one.signal(signal.SIGHUP)  # the file has it still
+    wait_for(lambda: knows(other, "alice"), 15)
+    one.file.write_text(one.file.read_text().replace(pair_url(one, 2), ""))
+    one.signal(signal.SIGHUP)
+    wait_for(lambda: "[cluster] needs peers" in one.log)
     assert peer_of(one)["link_state"] == "Up"
+    assert one.ctl("get_statistics", ["sipherd:restarts"]) == {"sipherd:restarts": 0}
+
+
+def pair_url(server: Server, number: int) -> str:
+    (found,) = re.findall(rf'{number} = "tcp:[^"]*"', server.file.read_text())
+    return str(found)
 
 
 @pytest.mark.parametrize(
@@ -267,6 +273,7 @@ def test_nodes_come_and_go(two: tuple[Server, Server]) -> None:
         ("clusterer_set_cap_status", [1, "x", 0], "Capability not found"),
         ("clusterer_remove_node", [1, 1], "cannot remove itself"),
         ("cluster_status", [7], "Cluster not found"),
+        ("clusterer_reload", [], "SIGHUP takes it over"),
         ("dlg_cluster_sync", [], "No cluster of this node has it"),
         ("ul_cluster_sync", [], "No other node can be reached"),
     ],
@@ -340,6 +347,40 @@ def test_nodes_of_a_database(pair: Pair, make_server: Make, tmp_path: Path) -> N
     assert peer_of(one)["state"] == "disabled"
 
 
+def test_two_clusters_over_one_bus(pair: Pair) -> None:
+    """Nodes 1 and 2 share phones; all three share limits."""
+
+    def further(*peers: int) -> str:
+        urls = ", ".join(pair.url(number) for number in peers)
+        return (
+            "insecure = true\n[[cluster.further]]\nid = 9\nseed = true\n"
+            f'contents = ["limits"]\npeers = {{ {urls} }}'
+        )
+
+    one = pair.node(1, pair.url(2), further(2, 3)).start()
+    two = pair.node(2, pair.url(1), further(1, 3)).start()
+    alone = 'insecure = true\nid = 9\ncontents = ["limits"]'
+    three = pair.node(3, f"{pair.url(1)}, {pair.url(2)}", alone).start()
+    wait_for(lambda: all_synced(one, 2) and all_synced(two, 2) and all_synced(three, 1), 20)
+    register(one, "alice")
+    wait_for(lambda: knows(two, "alice"))
+    assert not knows(three, "alice")
+    lists = {each["cluster_id"]: each["Capabilities"] for each in one_list(one)}
+    assert [each["name"] for each in lists[9]] == ["ratelimit-pipe-repl"]
+    assert "usrloc-contact-repl" in [each["name"] for each in lists[1]]
+    assert statistic(three, "records_applied") == 0
+
+
+def all_synced(server: Server, clusters: int) -> bool:
+    found = server.ctl("cluster_status")["Clusters"]
+    return len(found) == clusters and all(each["synced"] for each in found)
+
+
+def one_list(server: Server) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = server.ctl("clusterer_list_cap")["Clusters"]
+    return found
+
+
 # -- hostile and silent peers ---------------------------------------------------------------------
 
 
@@ -352,8 +393,9 @@ class Forger:
 
     def send(self, data: bytes, channel: int = DATA) -> None:
         def sent() -> bool:
-            self.bus.admit()
-            self.bus.receive(100)
+            ready = dict(self.bus.poller.poll(0))
+            self.bus.admit(ready)
+            self.bus.receive(100, ready)
             return self.bus.send(1, channel, data)
 
         wait_for(sent)
