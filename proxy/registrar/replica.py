@@ -32,6 +32,7 @@ if not cython.compiled:
     from proxy.shm.words import get_u16, get_u32, get_u64, put_u32
 
 MOST_BINDINGS = 255
+MOST_BYTES = 60_000  # a table's slot holds little more
 ALL = 0xFFFF_FFFF_FFFF_FFFF  # a literal as large would be a Python number when compiled
 
 
@@ -114,12 +115,19 @@ def _choose(chosen: dict[bytes, tuple[bytes, int]], payload: bytes, at: int) -> 
 
 
 def _assemble(chosen: dict[bytes, tuple[bytes, int]]) -> bytes:
-    """The record of these bindings; of more than a record holds, those that live longest."""
+    """The record of these bindings; of more than a record holds, the live and the newest."""
     names = sorted(chosen)
-    if len(names) > MOST_BINDINGS:
+    if len(names) > MOST_BINDINGS or _size(chosen, names) > MOST_BYTES:
         names.sort(key=lambda name: _wantedness(*chosen[name]), reverse=True)
-        names = sorted(names[:MOST_BINDINGS])
+        del names[MOST_BINDINGS:]
+        while len(names) > 1 and _size(chosen, names) > MOST_BYTES:
+            names.pop()
+        names.sort()
     return record_of([chosen[name] for name in names])
+
+
+def _size(chosen: dict[bytes, tuple[bytes, int]], names: list[bytes]) -> int:
+    return HEAD + sum(BINDING + len(_strings(*chosen[name])) for name in names)
 
 
 def _wantedness(payload: bytes, at: int) -> tuple[bool, int, int]:
