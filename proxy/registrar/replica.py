@@ -117,17 +117,21 @@ def _choose(chosen: dict[bytes, tuple[bytes, int]], payload: bytes, at: int) -> 
 def _assemble(chosen: dict[bytes, tuple[bytes, int]]) -> bytes:
     """The record of these bindings; of more than a record holds, the live and the newest."""
     names = sorted(chosen)
-    if len(names) > MOST_BINDINGS or _size(chosen, names) > MOST_BYTES:
+    if _fitting(chosen, names) < len(names):
         names.sort(key=lambda name: _wantedness(*chosen[name]), reverse=True)
-        del names[MOST_BINDINGS:]
-        while len(names) > 1 and _size(chosen, names) > MOST_BYTES:
-            names.pop()
-        names.sort()
+        names = sorted(names[: _fitting(chosen, names)])
     return record_of([chosen[name] for name in names])
 
 
-def _size(chosen: dict[bytes, tuple[bytes, int]], names: list[bytes]) -> int:
-    return HEAD + sum(BINDING + len(_strings(*chosen[name])) for name in names)
+def _fitting(chosen: dict[bytes, tuple[bytes, int]], names: list[bytes]) -> int:
+    """How many of them, from the first on, fit into one record; one always does."""
+    size = HEAD
+    for number, name in enumerate(names):
+        payload, at = chosen[name]
+        size += BINDING + len(_strings(payload, at))
+        if number == MOST_BINDINGS or (number and size > MOST_BYTES):
+            return number
+    return len(names)
 
 
 def _wantedness(payload: bytes, at: int) -> tuple[bool, int, int]:
