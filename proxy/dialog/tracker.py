@@ -79,9 +79,7 @@ class Tracker:
                     stamp = 0
                 else:
                     break
-            made = self._begun(
-                invite, did, payload, branch, socket, flags, lifetime, source, tag
-            )
+            made = self._begun(invite, did, payload, branch, socket, flags, lifetime, source, tag)
             place = key + b"\0" + did_text(made) if beside else key
             stamp = store.write(place, stamp, made)
             if stamp > REFUSED:
