@@ -17,7 +17,7 @@ from proxy.cluster.link import Event, Link, State
 from proxy.cluster.membership import Membership
 from proxy.cluster.messages import DATA_HEAD, Ack, Hello, Kind, Welcome, unpack
 from proxy.cluster.settings import Settings
-from proxy.cluster.store import Horizon, Record, Store
+from proxy.cluster.store import Current, Horizon, Record, Store
 from proxy.cluster.wire import Wire
 from proxy.errors import BadFrame, LockTimeout, TableFull
 from proxy.limits import bounds
@@ -79,19 +79,12 @@ class Replication:
     def _scan(self) -> None:
         """Learn what is here: at the start, and when changes were lost on the way to us."""
         records, cursor = self.store.scan(self.scanning, SCANNED_AT_ONCE)
-        for table, key, body in records:
-            self._learn(table, key, body)
+        self.digests.learn(self.store.forms, records)
         self.scanning = cursor if cursor else -1
 
-    def _learn(self, table: int, key: bytes, body: bytes | None) -> bool:
-        if body is None:
-            return self.digests.note(table, key, 0, 0)
-        live, dead = self.store.forms[table].stamps(body)
-        return self.digests.note(table, key, live, dead)
-
     def _take(self, now: int) -> bool:
-        notes = self.store.take(TAKEN_AT_ONCE, now)
-        if notes is None:
+        states = self.store.take(TAKEN_AT_ONCE, now)
+        if states is None:
             self.wire.note("changes lost", "the change ring was overrun: comparing everything")
             self.wire.tallies["overruns"] += 1
             self.digests.clear()
@@ -99,14 +92,13 @@ class Replication:
             self.backlog.skip()
             return True
         bodies = self._bodies
-        for note in notes:
-            if note in bodies or note[0] not in self.store.forms:
-                continue
-            body = bodies[note] = self.store.fetch(note[0], note[1])
+        for table, key, body in self.digests.learn(self.store.forms, states):
             # What ran out is told to nobody: each node's own clock sees to that.
-            if self._learn(note[0], note[1], body) and body is not None:
+            if body is not None:
+                note = (table, key)
+                bodies[note] = body
                 self.backlog.append(note)
-        return len(notes) >= TAKEN_AT_ONCE
+        return len(states) >= TAKEN_AT_ONCE
 
     def _send(self, link: Link, now: int) -> bool:
         """What the peer may get; whether something is left over for the next turn."""
@@ -150,8 +142,9 @@ class Replication:
                 continue
             body = self._body(note)
             if body is not None:
-                records[note] = (note[0], note[1], body)
-                size += len(note[1]) + len(body)
+                table, key = note
+                records[note] = (table, key, body)
+                size += len(key) + len(body)
                 if size >= bounds.BATCH_BYTES:
                     break
         self.wire.tallies["records"] += len(records)
@@ -160,9 +153,11 @@ class Replication:
         return made
 
     def _body(self, note: tuple[int, bytes]) -> bytes | None:
-        if note not in self._bodies:
-            self._bodies[note] = self.store.fetch(note[0], note[1])
-        return self._bodies[note]
+        if note in self._bodies:
+            return self._bodies[note]
+        table, key = note
+        body = self._bodies[note] = self.store.fetch(table, key)
+        return body
 
     def _mark(self, wall: int) -> None:
         """Up to which moment every peer has what changed here."""
@@ -276,7 +271,8 @@ class Replication:
                 return 0
         link.following.quarantine = 0
         horizon = self.horizon(wall)
-        done = 1
+        applied: list[Current] = []
+        refused = False
         for table, key, body in records:
             if table in self.disabled:
                 continue
@@ -285,12 +281,15 @@ class Replication:
             except (TableFull, LockTimeout) as reason:
                 self.wire.tallies["refused"] += 1
                 link.trouble = str(reason)
-                return 0
+                refused = True
+                break
             if stored is not None:
-                self._learn(table, key, stored)
-                done += 1
+                applied.append((table, key, stored))
+        self.digests.learn(forms, applied)
+        if refused:
+            return 0
         self.wire.tallies["applied"] += len(records)
-        return done
+        return 1 + len(applied)
 
     def _quarantine(self, link: Link, version: int, wall: int) -> None:
         lead = (version >> 16) - wall

@@ -1717,8 +1717,8 @@ struct __pyx_obj_5proxy_9registrar_7binding_Faults {
  * 
  * 
  * @cython.final             # <<<<<<<<<<<<<<
- * @cython.freelist(64)
  * cdef class Binding:
+ *     cdef public bytes contact, call_id, received, path, socket, instance, user_agent, tag
 */
 struct __pyx_obj_5proxy_9registrar_7binding_Binding {
   PyObject_HEAD
@@ -1859,7 +1859,8 @@ struct __pyx_obj_7workers_9clusterer_7adapter_Adapter {
  * 
  * 
  * cdef class LocationAdapter(Adapter):             # <<<<<<<<<<<<<<
- *     cpdef bint commit(self, bytes key, unsigned long long stamp, bytes payload, bytes body) except -1
+ *     cpdef bint commit(self, bytes key, unsigned long long stamp, bytes payload,
+ *                       bytes body) except -1
 */
 struct __pyx_obj_7workers_9clusterer_8location_LocationAdapter {
   struct __pyx_obj_7workers_9clusterer_7adapter_Adapter __pyx_base;
@@ -1871,8 +1872,8 @@ struct __pyx_obj_7workers_9clusterer_8location_LocationAdapter {
  * 
  * 
  * @cython.final             # <<<<<<<<<<<<<<
- * @cython.freelist(64)
  * cdef class Binding:
+ *     cdef public bytes contact, call_id, received, path, socket, instance, user_agent, tag
 */
 
 struct __pyx_vtabstruct_5proxy_9registrar_7binding_Binding {

@@ -28,6 +28,7 @@ from workers.clusterer.orders import Orders
 from workers.clusterer.provisioning import Provisioning
 from workers.clusterer.report import Report
 from workers.clusterer.store import TableStore, open_store
+from workers.clusterer.tag_watch import TagWatch
 from workers.setting_types import Endpoint
 
 TICK_MS: Final = 1  # between two looks at what changed, while changes come
@@ -36,6 +37,7 @@ SLICE_MS: Final = 20  # of taking frames, before beats and the rest have their t
 IDLE_MS: Final = 250
 MESSAGES: Final = 64
 REPORT_MS: Final = 250
+TAGS_MS: Final = 200  # between two looks at them when nothing has happened
 LAST_WORDS_S: Final = 2.0  # how long workers that are being stopped are followed
 LAST_ACKS_S: Final = 1.0  # and what they changed is waited for at the peers
 
@@ -64,9 +66,12 @@ class ClustererProcess:
         self.orders = Orders(self)
         self.provisioning = Provisioning(self)
         self.report = Report(self)
-        self.due = self.ticked_at = self.report_at = 0
+        self.tags = TagWatch(child, self.brains)
+        self.due = self.ticked_at = self.report_at = self.tags_at = 0
         for fd in (child.stop_fd, child.parent_fd, self.wake_fd, self.mailbox.eventfd):
             self.bus.poller.register(fd, zmq.POLLIN)
+        if self.tags.fd >= 0:
+            self.bus.poller.register(self.tags.fd, zmq.POLLIN)
         if secret is None:
             child.log.warning("nodes are not authenticated", bind=config.cluster.bind)
         if not config.cluster.from_database:
@@ -157,7 +162,7 @@ class ClustererProcess:
         now = now_ms()
         if not self.mailbox.may_sleep():
             return 0
-        wait = max(0, min(self.due, self.report_at, now + IDLE_MS) - now)
+        wait = max(0, min(self.due, self.report_at, self.tags_at, now + IDLE_MS) - now)
         if wait > TICK_MS and not self._fall_asleep():
             self.due = self.ticked_at + TICK_MS
             wait = max(0, self.due - now)
@@ -179,11 +184,14 @@ class ClustererProcess:
             with suppress(BlockingIOError):
                 os.eventfd_read(self.wake_fd)
             self.due = min(self.due, max(now, self.ticked_at + TICK_MS))
+        if self.tags.fd in ready or now >= self.tags_at:
+            self.follow_tags(now)
         for message in self.mailbox.take(MESSAGES):
             self.receive(message)
         self.bus.admit()
         if self.take_frames(now):
             self.due = min(self.due, self.ticked_at + TICK_MS)
+            self.tags.publish()
         now = now_ms()
         if now >= self.due:
             self.tick(now)
@@ -227,7 +235,14 @@ class ClustererProcess:
     def activate(self, brain: Cluster, tag: str) -> None:
         """Make this node the one that acts for a tag."""
         brain.activate(tag, now_ms(), wall_ms())
+        self.tags.publish()
         self.due = 0
+
+    def follow_tags(self, now: int) -> None:
+        """An address that has left takes its tags along before anything else is done."""
+        self.tags_at = now + TAGS_MS
+        if self.tags.turn(now, wall_ms()):
+            self.due = 0
 
     def receive(self, message: bytes) -> None:
         """A message from another process of this node."""

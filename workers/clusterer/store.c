@@ -1853,14 +1853,13 @@ struct __pyx_obj_7workers_9clusterer_7adapter_Adapter {
  * 
  * @cython.final             # <<<<<<<<<<<<<<
  * cdef class TableStore:
- *     cdef readonly dict adapters, forms, names
+ *     cdef readonly dict adapters, forms
 */
 struct __pyx_obj_7workers_9clusterer_5store_TableStore {
   PyObject_HEAD
   struct __pyx_vtabstruct_7workers_9clusterer_5store_TableStore *__pyx_vtab;
   PyObject *adapters;
   PyObject *forms;
-  PyObject *names;
   PyObject *tables;
   struct __pyx_obj_5proxy_3shm_13change_reader_ChangeReader *_reader;
   PyObject *_own;
@@ -2054,7 +2053,7 @@ struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter {
 static struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *__pyx_vtabptr_7workers_9clusterer_7adapter_Adapter;
 
 
-/* "workers/clusterer/store.py":26
+/* "workers/clusterer/store.py":23
  * 
  * 
  * class TableStore:             # <<<<<<<<<<<<<<
@@ -2458,6 +2457,163 @@ static CYTHON_INLINE int __Pyx_PyErr_GivenExceptionMatches2(PyObject *err, PyObj
 #endif
 #define __Pyx_PyErr_ExceptionMatches2(err1, err2)  __Pyx_PyErr_GivenExceptionMatches2(__Pyx_PyErr_CurrentExceptionType(), err1, err2)
 
+/* PyObjectCompare.proto */
+static CYTHON_INLINE PyObject* __Pyx_PyObject_CompareEq_int_object(PyObject *op1, PyObject *op2, int pyop);
+
+/* FormatTypeName.proto (used by RaiseErrorWithObjectTypes) */
+#if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX >= 0x030d0000
+typedef PyObject *__Pyx_TypeName;
+#define __Pyx_FMT_TYPENAME "%N"
+#define __Pyx_PyType_GetFullyQualifiedName(tp) Py_NewRef((PyObject*)tp)
+#define __Pyx_DECREF_TypeName(obj) Py_DECREF(obj)
+#elif CYTHON_COMPILING_IN_LIMITED_API
+typedef PyObject *__Pyx_TypeName;
+#define __Pyx_FMT_TYPENAME "%U"
+#define __Pyx_DECREF_TypeName(obj) Py_XDECREF(obj)
+static __Pyx_TypeName __Pyx_PyType_GetFullyQualifiedName(PyTypeObject* tp);
+#else  // !LIMITED_API
+typedef const char *__Pyx_TypeName;
+#define __Pyx_FMT_TYPENAME "%.200s"
+#define __Pyx_PyType_GetFullyQualifiedName(tp) ((tp)->tp_name)
+#define __Pyx_DECREF_TypeName(obj)
+#endif
+
+/* RaiseErrorWithObjectTypes.proto (used by ExtTypeTest) */
+#define __Pyx_RaiseErrorWithObjectTypes1(exc_type, message, arg, obj1, obj2) __Pyx_RaiseErrorWithTypes1(exc_type, message, arg, Py_TYPE(obj1), Py_TYPE(obj2))
+#define __Pyx_RaiseTypeErrorWithObjectTypes(message, obj1, obj2) __Pyx_RaiseTypeErrorWithTypes(message, Py_TYPE(obj1), Py_TYPE(obj2))
+#define __Pyx_RaiseTypeErrorWithTypes(message, type_obj1, type_obj2) __Pyx_RaiseErrorWithTypes1(PyExc_TypeError, "%.1s" message, "", type_obj1, type_obj2)
+CYTHON_UNUSED
+static void __Pyx_RaiseErrorWithTypes1(PyObject* exc_type, const char *message, const char *arg, PyTypeObject *type_obj1, PyTypeObject *type_obj2);
+
+/* ExtTypeTest.proto */
+static CYTHON_INLINE int __Pyx_TypeTest(PyObject *obj, PyTypeObject *type);
+
+/* PyDictContains.proto */
+static CYTHON_INLINE int __Pyx_PyDict_ContainsTF(PyObject* item, PyObject* dict, int eq) {
+    int result = PyDict_Contains(dict, item);
+    return unlikely(result < 0) ? result : (result == (eq == Py_EQ));
+}
+
+/* pyfrozenset_new.proto (used by PySetContains) */
+static PyObject* __Pyx_PyFrozenSet_New(PyObject* it);
+
+/* PySetContains.proto */
+static CYTHON_INLINE int __Pyx_PySet_ContainsTF(PyObject* key, PyObject* set, int eq);
+
+/* py_set_discard.proto */
+static CYTHON_INLINE int __Pyx_PySet_Discard(PyObject *set, PyObject *key);
+
+/* ListAppend.proto */
+#if CYTHON_USE_PYLIST_INTERNALS && CYTHON_ASSUME_SAFE_MACROS && CYTHON_ASSUME_SAFE_SIZE
+static CYTHON_INLINE int __Pyx_PyList_Append(PyObject* list, PyObject* x);
+#else
+#define __Pyx_PyList_Append(L,x) PyList_Append(L,x)
+#endif
+
+/* PyFrozenDict.proto (used by DictGetItem) */
+#if CYTHON_COMPILING_IN_LIMITED_API
+#define __Pyx_PyFrozenDict_TypePtr  ((PyTypeObject*) __pyx_mstate_global->__Pyx_PyFrozenDictType)
+#define __Pyx_PyFrozenDict_New(it)  __Pyx__PyFrozenDict_New(__pyx_mstate_global->__Pyx_PyFrozenDictType, it)
+static CYTHON_INLINE PyObject* __Pyx__PyFrozenDict_New(PyObject* frozendict_type, PyObject* it);
+#define __Pyx_PyFrozenDict_NewEmpty()  __Pyx_PyFrozenDict_New(NULL)
+#define __Pyx_PyFrozenDict_Check(obj)  PyObject_TypeCheck((obj), __Pyx_PyFrozenDict_TypePtr)
+#define __Pyx_PyFrozenDict_CheckExact(obj)  Py_IS_TYPE((obj), __Pyx_PyFrozenDict_TypePtr)
+#define __Pyx_PyAnyDict_Check(obj)   __Pyx__PyAnyDict_Check(obj, __Pyx_PyFrozenDict_TypePtr)
+static CYTHON_INLINE int __Pyx__PyAnyDict_Check(PyObject *obj, PyTypeObject* frozendict_type) {
+    return PyObject_TypeCheck(obj, &PyDict_Type) || PyObject_TypeCheck(obj, frozendict_type);
+}
+#define __Pyx_PyAnyDict_CheckExact(obj)  __Pyx__PyAnyDict_CheckExact(obj, __Pyx_PyFrozenDict_TypePtr)
+static CYTHON_INLINE int __Pyx__PyAnyDict_CheckExact(PyObject *obj, PyTypeObject* frozendict_type) {
+    return Py_IS_TYPE(obj, &PyDict_Type) || Py_IS_TYPE(obj, frozendict_type);
+}
+#elif PY_VERSION_HEX >= 0x030f00a6 ||\
+    (defined(PyFrozenDict_Check) && defined(PyAnyDict_Check) && defined(PyFrozenDict_New))
+#define __Pyx_PyFrozenDict_TypePtr  (&PyFrozenDict_Type)
+#define __Pyx_PyFrozenDict_New(it)  PyFrozenDict_New(it)
+#define __Pyx_PyFrozenDict_NewEmpty()  PyFrozenDict_New(NULL)
+#define __Pyx_PyFrozenDict_Check(obj)  PyFrozenDict_Check(obj)
+#define __Pyx_PyFrozenDict_CheckExact(obj)  PyFrozenDict_CheckExact(obj)
+#define __Pyx_PyAnyDict_Check(obj)  PyAnyDict_Check(obj)
+#define __Pyx_PyAnyDict_CheckExact(obj)  PyAnyDict_CheckExact(obj)
+#else
+#define __Pyx_PyFrozenDict_TypePtr  (&PyDict_Type)
+static CYTHON_INLINE PyObject* __Pyx_PyFrozenDict_New(PyObject* it) {
+    if (!it) {
+        return PyDict_New();
+    } else if (PyDict_Check(it)) {
+        return PyDict_Copy(it);
+    } else {
+        PyObject *dict = PyDict_New();
+        if (!dict) return NULL;
+        PyObject *result = PyNumber_InPlaceOr(dict, it);
+        Py_DECREF(dict);
+        return result;
+    }
+}
+#define __Pyx_PyFrozenDict_NewEmpty()  PyDict_New()
+#define __Pyx_PyFrozenDict_Check(obj)  PyDict_Check(obj)
+#define __Pyx_PyFrozenDict_CheckExact(obj)  PyDict_CheckExact(obj)
+#define __Pyx_PyAnyDict_Check(obj)  PyDict_Check(obj)
+#define __Pyx_PyAnyDict_CheckExact(obj)  PyDict_CheckExact(obj)
+#endif
+
+/* DictGetItem.proto */
+#if !CYTHON_COMPILING_IN_PYPY
+static PyObject *__Pyx_PyDict_GetItem(PyObject *d, PyObject* key);
+#define __Pyx_PyObject_Dict_GetItem(obj, name)\
+    (likely(__Pyx_PyAnyDict_CheckExact(obj)) ?\
+     __Pyx_PyDict_GetItem(obj, name) : PyObject_GetItem(obj, name))
+#else
+#define __Pyx_PyDict_GetItem(d, key) PyObject_GetItem(d, key)
+#define __Pyx_PyObject_Dict_GetItem(obj, name)  PyObject_GetItem(obj, name)
+#endif
+
+/* GetItemInt.proto */
+#define __Pyx_GetItemInt(o, i, type, is_signed, to_py_func, wraparound, boundscheck, has_gil, unsafe_shared)\
+    (__Pyx_fits_Py_ssize_t(i, type, is_signed) ?\
+    __Pyx_GetItemInt_Fast(o, (Py_ssize_t)i, wraparound, boundscheck, unsafe_shared) :\
+    __Pyx_GetItemInt_Generic(o, to_py_func(i)))
+#define __Pyx_GetItemInt_List(o, i, type, is_signed, to_py_func, wraparound, boundscheck, has_gil, unsafe_shared)\
+    (__Pyx_fits_Py_ssize_t(i, type, is_signed) ?\
+    __Pyx_GetItemInt_List_Fast(o, (Py_ssize_t)i, wraparound, boundscheck, unsafe_shared) :\
+    (PyErr_SetString(PyExc_IndexError, "list index out of range"), (PyObject*)NULL))
+static CYTHON_INLINE PyObject *__Pyx_GetItemInt_List_Fast(PyObject *o, Py_ssize_t i,
+                                                              int wraparound, int boundscheck, int unsafe_shared);
+#define __Pyx_GetItemInt_Tuple(o, i, type, is_signed, to_py_func, wraparound, boundscheck, has_gil, unsafe_shared)\
+    (__Pyx_fits_Py_ssize_t(i, type, is_signed) ?\
+    __Pyx_GetItemInt_Tuple_Fast(o, (Py_ssize_t)i, wraparound, boundscheck, unsafe_shared) :\
+    (PyErr_SetString(PyExc_IndexError, "tuple index out of range"), (PyObject*)NULL))
+static CYTHON_INLINE PyObject *__Pyx_GetItemInt_Tuple_Fast(PyObject *o, Py_ssize_t i,
+                                                              int wraparound, int boundscheck, int unsafe_shared);
+static PyObject *__Pyx_GetItemInt_Generic(PyObject *o, PyObject* j);
+static CYTHON_INLINE PyObject *__Pyx_GetItemInt_Fast(PyObject *o, Py_ssize_t i,
+                                                     int wraparound, int boundscheck, int unsafe_shared);
+
+/* RaiseErrorWithObjectType1.proto (used by RaiseUnexpectedTypeError) */
+#define __Pyx_RaiseTypeErrorWithObjectType1(message, arg, obj) __Pyx_RaiseErrorWithObjectType1(PyExc_TypeError, message, arg, obj)
+#define __Pyx_RaiseErrorWithObjectType1(exc_type, message, arg, obj) __Pyx_RaiseErrorWithType1(exc_type, message, arg, Py_TYPE(obj))
+CYTHON_UNUSED
+static void __Pyx_RaiseErrorWithType1(PyObject* exc_type, const char* message, const char *arg, PyTypeObject *type_obj);
+
+/* RaiseUnexpectedTypeError.proto */
+CYTHON_UNUSED
+static int __Pyx_RaiseUnexpectedTypeError(const char *expected, PyObject *obj);
+
+/* ArgTypeTestError.export */
+static void __Pyx_ArgTypeError(PyObject *obj, PyTypeObject *type, const char *name, int exact);
+
+/* ArgTypeTest.proto */
+static CYTHON_INLINE int __Pyx_ArgTypeTest(PyObject *obj, PyTypeObject *type, int none_allowed, const char *name, int exact);
+
+/* RaiseTooManyValuesToUnpack.proto */
+static CYTHON_INLINE void __Pyx_RaiseTooManyValuesError(Py_ssize_t expected);
+
+/* RaiseNeedMoreValuesToUnpack.proto */
+static CYTHON_INLINE void __Pyx_RaiseNeedMoreValuesError(Py_ssize_t index);
+
+/* RaiseNoneIterError.proto */
+static CYTHON_INLINE void __Pyx_RaiseNoneNotIterableError(void);
+
 /* PyErrExceptionMatches.proto (used by PyObjectGetAttrStrNoError) */
 #if CYTHON_FAST_THREAD_STATE
 #define __Pyx_PyErr_ExceptionMatches(err) __Pyx_PyErr_ExceptionMatchesInState(__pyx_tstate, err)
@@ -2519,176 +2675,6 @@ static PyObject *__Pyx__GetModuleGlobalName(PyObject *name, PY_UINT64_T *dict_ve
 static CYTHON_INLINE PyObject *__Pyx__GetModuleGlobalName(PyObject *name);
 #endif
 
-/* PyFrozenDict.proto (used by GetItemInt) */
-#if CYTHON_COMPILING_IN_LIMITED_API
-#define __Pyx_PyFrozenDict_TypePtr  ((PyTypeObject*) __pyx_mstate_global->__Pyx_PyFrozenDictType)
-#define __Pyx_PyFrozenDict_New(it)  __Pyx__PyFrozenDict_New(__pyx_mstate_global->__Pyx_PyFrozenDictType, it)
-static CYTHON_INLINE PyObject* __Pyx__PyFrozenDict_New(PyObject* frozendict_type, PyObject* it);
-#define __Pyx_PyFrozenDict_NewEmpty()  __Pyx_PyFrozenDict_New(NULL)
-#define __Pyx_PyFrozenDict_Check(obj)  PyObject_TypeCheck((obj), __Pyx_PyFrozenDict_TypePtr)
-#define __Pyx_PyFrozenDict_CheckExact(obj)  Py_IS_TYPE((obj), __Pyx_PyFrozenDict_TypePtr)
-#define __Pyx_PyAnyDict_Check(obj)   __Pyx__PyAnyDict_Check(obj, __Pyx_PyFrozenDict_TypePtr)
-static CYTHON_INLINE int __Pyx__PyAnyDict_Check(PyObject *obj, PyTypeObject* frozendict_type) {
-    return PyObject_TypeCheck(obj, &PyDict_Type) || PyObject_TypeCheck(obj, frozendict_type);
-}
-#define __Pyx_PyAnyDict_CheckExact(obj)  __Pyx__PyAnyDict_CheckExact(obj, __Pyx_PyFrozenDict_TypePtr)
-static CYTHON_INLINE int __Pyx__PyAnyDict_CheckExact(PyObject *obj, PyTypeObject* frozendict_type) {
-    return Py_IS_TYPE(obj, &PyDict_Type) || Py_IS_TYPE(obj, frozendict_type);
-}
-#elif PY_VERSION_HEX >= 0x030f00a6 ||\
-    (defined(PyFrozenDict_Check) && defined(PyAnyDict_Check) && defined(PyFrozenDict_New))
-#define __Pyx_PyFrozenDict_TypePtr  (&PyFrozenDict_Type)
-#define __Pyx_PyFrozenDict_New(it)  PyFrozenDict_New(it)
-#define __Pyx_PyFrozenDict_NewEmpty()  PyFrozenDict_New(NULL)
-#define __Pyx_PyFrozenDict_Check(obj)  PyFrozenDict_Check(obj)
-#define __Pyx_PyFrozenDict_CheckExact(obj)  PyFrozenDict_CheckExact(obj)
-#define __Pyx_PyAnyDict_Check(obj)  PyAnyDict_Check(obj)
-#define __Pyx_PyAnyDict_CheckExact(obj)  PyAnyDict_CheckExact(obj)
-#else
-#define __Pyx_PyFrozenDict_TypePtr  (&PyDict_Type)
-static CYTHON_INLINE PyObject* __Pyx_PyFrozenDict_New(PyObject* it) {
-    if (!it) {
-        return PyDict_New();
-    } else if (PyDict_Check(it)) {
-        return PyDict_Copy(it);
-    } else {
-        PyObject *dict = PyDict_New();
-        if (!dict) return NULL;
-        PyObject *result = PyNumber_InPlaceOr(dict, it);
-        Py_DECREF(dict);
-        return result;
-    }
-}
-#define __Pyx_PyFrozenDict_NewEmpty()  PyDict_New()
-#define __Pyx_PyFrozenDict_Check(obj)  PyDict_Check(obj)
-#define __Pyx_PyFrozenDict_CheckExact(obj)  PyDict_CheckExact(obj)
-#define __Pyx_PyAnyDict_Check(obj)  PyDict_Check(obj)
-#define __Pyx_PyAnyDict_CheckExact(obj)  PyDict_CheckExact(obj)
-#endif
-
-/* GetItemInt.proto */
-#define __Pyx_GetItemInt(o, i, type, is_signed, to_py_func, wraparound, boundscheck, has_gil, unsafe_shared)\
-    (__Pyx_fits_Py_ssize_t(i, type, is_signed) ?\
-    __Pyx_GetItemInt_Fast(o, (Py_ssize_t)i, wraparound, boundscheck, unsafe_shared) :\
-    __Pyx_GetItemInt_Generic(o, to_py_func(i)))
-#define __Pyx_GetItemInt_List(o, i, type, is_signed, to_py_func, wraparound, boundscheck, has_gil, unsafe_shared)\
-    (__Pyx_fits_Py_ssize_t(i, type, is_signed) ?\
-    __Pyx_GetItemInt_List_Fast(o, (Py_ssize_t)i, wraparound, boundscheck, unsafe_shared) :\
-    (PyErr_SetString(PyExc_IndexError, "list index out of range"), (PyObject*)NULL))
-static CYTHON_INLINE PyObject *__Pyx_GetItemInt_List_Fast(PyObject *o, Py_ssize_t i,
-                                                              int wraparound, int boundscheck, int unsafe_shared);
-#define __Pyx_GetItemInt_Tuple(o, i, type, is_signed, to_py_func, wraparound, boundscheck, has_gil, unsafe_shared)\
-    (__Pyx_fits_Py_ssize_t(i, type, is_signed) ?\
-    __Pyx_GetItemInt_Tuple_Fast(o, (Py_ssize_t)i, wraparound, boundscheck, unsafe_shared) :\
-    (PyErr_SetString(PyExc_IndexError, "tuple index out of range"), (PyObject*)NULL))
-static CYTHON_INLINE PyObject *__Pyx_GetItemInt_Tuple_Fast(PyObject *o, Py_ssize_t i,
-                                                              int wraparound, int boundscheck, int unsafe_shared);
-static PyObject *__Pyx_GetItemInt_Generic(PyObject *o, PyObject* j);
-static CYTHON_INLINE PyObject *__Pyx_GetItemInt_Fast(PyObject *o, Py_ssize_t i,
-                                                     int wraparound, int boundscheck, int unsafe_shared);
-
-/* FormatTypeName.proto (used by RaiseErrorWithObjectType) */
-#if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX >= 0x030d0000
-typedef PyObject *__Pyx_TypeName;
-#define __Pyx_FMT_TYPENAME "%N"
-#define __Pyx_PyType_GetFullyQualifiedName(tp) Py_NewRef((PyObject*)tp)
-#define __Pyx_DECREF_TypeName(obj) Py_DECREF(obj)
-#elif CYTHON_COMPILING_IN_LIMITED_API
-typedef PyObject *__Pyx_TypeName;
-#define __Pyx_FMT_TYPENAME "%U"
-#define __Pyx_DECREF_TypeName(obj) Py_XDECREF(obj)
-static __Pyx_TypeName __Pyx_PyType_GetFullyQualifiedName(PyTypeObject* tp);
-#else  // !LIMITED_API
-typedef const char *__Pyx_TypeName;
-#define __Pyx_FMT_TYPENAME "%.200s"
-#define __Pyx_PyType_GetFullyQualifiedName(tp) ((tp)->tp_name)
-#define __Pyx_DECREF_TypeName(obj)
-#endif
-
-/* RaiseErrorWithObjectType.proto (used by ObjectGetItem) */
-#define __Pyx_RaiseTypeErrorWithObjectType(message, obj)  __Pyx_RaiseErrorWithObjectType(PyExc_TypeError, message, obj)
-#define __Pyx_RaiseErrorWithObjectType(exc_type, message, obj)  __Pyx_RaiseErrorWithType(exc_type, message, Py_TYPE(obj))
-CYTHON_UNUSED
-static void __Pyx_RaiseErrorWithType(PyObject* exc_type, const char* message, PyTypeObject *type_obj);
-
-/* ObjectGetItem.proto */
-#if CYTHON_USE_TYPE_SLOTS
-static CYTHON_INLINE PyObject *__Pyx_PyObject_GetItem(PyObject *obj, PyObject *key);
-#else
-#define __Pyx_PyObject_GetItem(obj, key)  PyObject_GetItem(obj, key)
-#endif
-
-/* PyObjectCompare.proto */
-static CYTHON_INLINE PyObject* __Pyx_PyObject_CompareEq_int_object(PyObject *op1, PyObject *op2, int pyop);
-
-/* RaiseErrorWithObjectTypes.proto (used by ExtTypeTest) */
-#define __Pyx_RaiseErrorWithObjectTypes1(exc_type, message, arg, obj1, obj2) __Pyx_RaiseErrorWithTypes1(exc_type, message, arg, Py_TYPE(obj1), Py_TYPE(obj2))
-#define __Pyx_RaiseTypeErrorWithObjectTypes(message, obj1, obj2) __Pyx_RaiseTypeErrorWithTypes(message, Py_TYPE(obj1), Py_TYPE(obj2))
-#define __Pyx_RaiseTypeErrorWithTypes(message, type_obj1, type_obj2) __Pyx_RaiseErrorWithTypes1(PyExc_TypeError, "%.1s" message, "", type_obj1, type_obj2)
-CYTHON_UNUSED
-static void __Pyx_RaiseErrorWithTypes1(PyObject* exc_type, const char *message, const char *arg, PyTypeObject *type_obj1, PyTypeObject *type_obj2);
-
-/* ExtTypeTest.proto */
-static CYTHON_INLINE int __Pyx_TypeTest(PyObject *obj, PyTypeObject *type);
-
-/* PyDictContains.proto */
-static CYTHON_INLINE int __Pyx_PyDict_ContainsTF(PyObject* item, PyObject* dict, int eq) {
-    int result = PyDict_Contains(dict, item);
-    return unlikely(result < 0) ? result : (result == (eq == Py_EQ));
-}
-
-/* pyfrozenset_new.proto (used by PySetContains) */
-static PyObject* __Pyx_PyFrozenSet_New(PyObject* it);
-
-/* PySetContains.proto */
-static CYTHON_INLINE int __Pyx_PySet_ContainsTF(PyObject* key, PyObject* set, int eq);
-
-/* py_set_discard.proto */
-static CYTHON_INLINE int __Pyx_PySet_Discard(PyObject *set, PyObject *key);
-
-/* ListAppend.proto */
-#if CYTHON_USE_PYLIST_INTERNALS && CYTHON_ASSUME_SAFE_MACROS && CYTHON_ASSUME_SAFE_SIZE
-static CYTHON_INLINE int __Pyx_PyList_Append(PyObject* list, PyObject* x);
-#else
-#define __Pyx_PyList_Append(L,x) PyList_Append(L,x)
-#endif
-
-/* DictGetItem.proto */
-#if !CYTHON_COMPILING_IN_PYPY
-static PyObject *__Pyx_PyDict_GetItem(PyObject *d, PyObject* key);
-#define __Pyx_PyObject_Dict_GetItem(obj, name)\
-    (likely(__Pyx_PyAnyDict_CheckExact(obj)) ?\
-     __Pyx_PyDict_GetItem(obj, name) : PyObject_GetItem(obj, name))
-#else
-#define __Pyx_PyDict_GetItem(d, key) PyObject_GetItem(d, key)
-#define __Pyx_PyObject_Dict_GetItem(obj, name)  PyObject_GetItem(obj, name)
-#endif
-
-/* RaiseErrorWithObjectType1.proto (used by RaiseUnexpectedTypeError) */
-#define __Pyx_RaiseTypeErrorWithObjectType1(message, arg, obj) __Pyx_RaiseErrorWithObjectType1(PyExc_TypeError, message, arg, obj)
-#define __Pyx_RaiseErrorWithObjectType1(exc_type, message, arg, obj) __Pyx_RaiseErrorWithType1(exc_type, message, arg, Py_TYPE(obj))
-CYTHON_UNUSED
-static void __Pyx_RaiseErrorWithType1(PyObject* exc_type, const char* message, const char *arg, PyTypeObject *type_obj);
-
-/* RaiseUnexpectedTypeError.proto */
-CYTHON_UNUSED
-static int __Pyx_RaiseUnexpectedTypeError(const char *expected, PyObject *obj);
-
-/* ArgTypeTestError.export */
-static void __Pyx_ArgTypeError(PyObject *obj, PyTypeObject *type, const char *name, int exact);
-
-/* ArgTypeTest.proto */
-static CYTHON_INLINE int __Pyx_ArgTypeTest(PyObject *obj, PyTypeObject *type, int none_allowed, const char *name, int exact);
-
-/* RaiseTooManyValuesToUnpack.proto */
-static CYTHON_INLINE void __Pyx_RaiseTooManyValuesError(Py_ssize_t expected);
-
-/* RaiseNeedMoreValuesToUnpack.proto */
-static CYTHON_INLINE void __Pyx_RaiseNeedMoreValuesError(Py_ssize_t index);
-
-/* RaiseNoneIterError.proto */
-static CYTHON_INLINE void __Pyx_RaiseNoneNotIterableError(void);
-
 /* PyObjectFormatAndDecref.proto */
 static CYTHON_INLINE PyObject* __Pyx_PyObject_FormatSimpleAndDecref(PyObject* s, PyObject* f);
 static CYTHON_INLINE PyObject* __Pyx_PyObject_FormatAndDecref(PyObject* s, PyObject* f);
@@ -2739,6 +2725,12 @@ static PyObject *__Pyx_AllocateExtensionType(PyTypeObject *t, int is_final);
 typedef PyObject * (*__Pyx_tpnewvectorcallfunc)(PyTypeObject* o, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 static PyObject * __Pyx_CallTpnewAsVectorcall(__Pyx_tpnewvectorcallfunc f, PyTypeObject* o, PyObject *a, PyObject *k);
 #endif
+
+/* RaiseErrorWithObjectType.proto (used by CallNewInitFromVectorcall) */
+#define __Pyx_RaiseTypeErrorWithObjectType(message, obj)  __Pyx_RaiseErrorWithObjectType(PyExc_TypeError, message, obj)
+#define __Pyx_RaiseErrorWithObjectType(exc_type, message, obj)  __Pyx_RaiseErrorWithType(exc_type, message, Py_TYPE(obj))
+CYTHON_UNUSED
+static void __Pyx_RaiseErrorWithType(PyObject* exc_type, const char* message, PyTypeObject *type_obj);
 
 /* CallNewInitFromVectorcall.proto */
 #if CYTHON_VECTORCALL_TPNEW
@@ -3266,7 +3258,7 @@ int __pyx_module_is_main_workers__clusterer__store = 0;
 /* Implementation of "workers.clusterer.store" */
 /* #### Code section: global_var ### */
 /* #### Code section: string_decls ### */
-static const char __pyx_k_own__reader_adapters_forms_name[] = "_own, _reader, adapters, forms, names, tables";
+static const char __pyx_k_own__reader_adapters_forms_tabl[] = "_own, _reader, adapters, forms, tables";
 static const char __pyx_k_The_shared_tables_of_one_node_as[] = "The shared tables of one node as a cluster\047s brain wants them (proxy/cluster/store.py).\n\nA change that this store has made itself is not told to the brain again: that one knows it.\n";
 /* #### Code section: decls ### */
 static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __pyx_obj_7workers_9clusterer_5store_TableStore *__pyx_v_self, PyObject *__pyx_v_changes, PyObject *__pyx_v_adapters); /* proto */
@@ -3278,7 +3270,6 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_6apply(struct 
 static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_8scan(struct __pyx_obj_7workers_9clusterer_5store_TableStore *__pyx_v_self, PY_LONG_LONG __pyx_v_cursor, Py_ssize_t __pyx_v_limit); /* proto */
 static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_8adapters___get__(struct __pyx_obj_7workers_9clusterer_5store_TableStore *__pyx_v_self); /* proto */
 static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_5forms___get__(struct __pyx_obj_7workers_9clusterer_5store_TableStore *__pyx_v_self); /* proto */
-static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_5names___get__(struct __pyx_obj_7workers_9clusterer_5store_TableStore *__pyx_v_self); /* proto */
 static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_6tables___get__(struct __pyx_obj_7workers_9clusterer_5store_TableStore *__pyx_v_self); /* proto */
 static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_10__reduce_cython__(struct __pyx_obj_7workers_9clusterer_5store_TableStore *__pyx_v_self); /* proto */
 static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_12__setstate_cython__(struct __pyx_obj_7workers_9clusterer_5store_TableStore *__pyx_v_self, PyObject *__pyx_v___pyx_state); /* proto */
@@ -3349,7 +3340,7 @@ namespace {
     __Pyx_CachedCFunction __pyx_umethod_PyDict_Type_items;
     __Pyx_CachedCFunction __pyx_umethod_PyDict_Type_pop;
     __Pyx_CachedCFunction __pyx_umethod_PyDict_Type_values;
-    PyObject *__pyx_string_tab[90];
+    PyObject *__pyx_string_tab[83];
     PyObject *__pyx_number_tab[2];
 /* #### Code section: module_state_contents ### */
 /* PyFrozenDict.module_state_decls */
@@ -3398,88 +3389,81 @@ static __pyx_mstatetype * const __pyx_mstate_global = &__pyx_mstate_global_stati
 #define __pyx_kp_u_gc __pyx_string_tab[7]
 #define __pyx_kp_u_isenabled __pyx_string_tab[8]
 #define __pyx_kp_u_the_record_of __pyx_string_tab[9]
-#define __pyx_kp_u_usrloc_contact_repl __pyx_string_tab[10]
-#define __pyx_n_u_Adapter __pyx_string_tab[11]
-#define __pyx_n_u_ChangeReader __pyx_string_tab[12]
-#define __pyx_n_u_ChangeRing __pyx_string_tab[13]
-#define __pyx_n_u_Child __pyx_string_tab[14]
-#define __pyx_n_u_Collection __pyx_string_tab[15]
-#define __pyx_n_u_Final __pyx_string_tab[16]
-#define __pyx_n_u_Form __pyx_string_tab[17]
-#define __pyx_n_u_Horizon __pyx_string_tab[18]
-#define __pyx_n_u_LOCATION __pyx_string_tab[19]
-#define __pyx_n_u_LocationAdapter __pyx_string_tab[20]
-#define __pyx_n_u_LockTimeout __pyx_string_tab[21]
-#define __pyx_n_u_NAMES __pyx_string_tab[22]
-#define __pyx_n_u_Record __pyx_string_tab[23]
-#define __pyx_n_u_TableStore __pyx_string_tab[24]
-#define __pyx_n_u_Pyx_PyDict_NextRef __pyx_string_tab[25]
-#define __pyx_n_u_class_getitem __pyx_string_tab[26]
-#define __pyx_n_u_dict __pyx_string_tab[27]
-#define __pyx_n_u_getstate __pyx_string_tab[28]
-#define __pyx_n_u_main __pyx_string_tab[29]
-#define __pyx_n_u_module __pyx_string_tab[30]
-#define __pyx_n_u_name __pyx_string_tab[31]
-#define __pyx_n_u_new __pyx_string_tab[32]
-#define __pyx_n_u_pyx_capi __pyx_string_tab[33]
-#define __pyx_n_u_pyx_checksum __pyx_string_tab[34]
-#define __pyx_n_u_pyx_state __pyx_string_tab[35]
-#define __pyx_n_u_pyx_type __pyx_string_tab[36]
-#define __pyx_n_u_pyx_unpickle_TableStore __pyx_string_tab[37]
-#define __pyx_n_u_pyx_vtable __pyx_string_tab[38]
-#define __pyx_n_u_qualname __pyx_string_tab[39]
-#define __pyx_n_u_reduce __pyx_string_tab[40]
-#define __pyx_n_u_reduce_cython __pyx_string_tab[41]
-#define __pyx_n_u_reduce_ex __pyx_string_tab[42]
-#define __pyx_n_u_set_name __pyx_string_tab[43]
-#define __pyx_n_u_setstate __pyx_string_tab[44]
-#define __pyx_n_u_setstate_cython __pyx_string_tab[45]
-#define __pyx_n_u_test __pyx_string_tab[46]
-#define __pyx_n_u_adapters __pyx_string_tab[47]
-#define __pyx_n_u_body __pyx_string_tab[48]
-#define __pyx_n_u_changes __pyx_string_tab[49]
-#define __pyx_n_u_child __pyx_string_tab[50]
-#define __pyx_n_u_cline_in_traceback __pyx_string_tab[51]
-#define __pyx_n_u_collections_abc __pyx_string_tab[52]
-#define __pyx_n_u_contents __pyx_string_tab[53]
-#define __pyx_n_u_cursor __pyx_string_tab[54]
-#define __pyx_n_u_form __pyx_string_tab[55]
-#define __pyx_n_u_head __pyx_string_tab[56]
-#define __pyx_n_u_horizon __pyx_string_tab[57]
-#define __pyx_n_u_items __pyx_string_tab[58]
-#define __pyx_n_u_joined __pyx_string_tab[59]
-#define __pyx_n_u_key __pyx_string_tab[60]
-#define __pyx_n_u_limit __pyx_string_tab[61]
-#define __pyx_n_u_location __pyx_string_tab[62]
-#define __pyx_n_u_now __pyx_string_tab[63]
-#define __pyx_n_u_open_store __pyx_string_tab[64]
-#define __pyx_n_u_pop __pyx_string_tab[65]
-#define __pyx_n_u_proxy_cluster_store __pyx_string_tab[66]
-#define __pyx_n_u_proxy_errors __pyx_string_tab[67]
-#define __pyx_n_u_proxy_shm __pyx_string_tab[68]
-#define __pyx_n_u_proxy_shm_change_reader __pyx_string_tab[69]
-#define __pyx_n_u_proxy_shm_changes __pyx_string_tab[70]
-#define __pyx_n_u_setdefault __pyx_string_tab[71]
-#define __pyx_n_u_table __pyx_string_tab[72]
-#define __pyx_n_u_table_id __pyx_string_tab[73]
-#define __pyx_n_u_table_ids __pyx_string_tab[74]
-#define __pyx_n_u_tables __pyx_string_tab[75]
-#define __pyx_n_u_typing __pyx_string_tab[76]
-#define __pyx_n_u_update __pyx_string_tab[77]
-#define __pyx_n_u_values __pyx_string_tab[78]
-#define __pyx_n_u_workers_child __pyx_string_tab[79]
-#define __pyx_n_u_workers_clusterer_adapter __pyx_string_tab[80]
-#define __pyx_n_u_workers_clusterer_location __pyx_string_tab[81]
-#define __pyx_n_u_workers_clusterer_store __pyx_string_tab[82]
-#define __pyx_kp_b_PY_LONG_LONG_int__PATIENCE_MS__O __pyx_string_tab[83]
-#define __pyx_kp_b_PY_LONG_LONG_int_CURSOR_MASK_ATT __pyx_string_tab[84]
-#define __pyx_kp_b_int_size_t_uint32_t_unsigned_PY __pyx_string_tab[85]
-#define __pyx_kp_b_int_size_t_uint32_t_uint64_t_uns __pyx_string_tab[86]
-#define __pyx_kp_b_int_size_t_uint32_t_unsigned_PY_2 __pyx_string_tab[87]
-#define __pyx_kp_b_size_t_uint32_t_unsigned_PY_LONG __pyx_string_tab[88]
-#define __pyx_kp_b_uint64_t_PyObject_uint64_t_int __pyx_string_tab[89]
+#define __pyx_n_u_Adapter __pyx_string_tab[10]
+#define __pyx_n_u_ChangeReader __pyx_string_tab[11]
+#define __pyx_n_u_ChangeRing __pyx_string_tab[12]
+#define __pyx_n_u_Child __pyx_string_tab[13]
+#define __pyx_n_u_Collection __pyx_string_tab[14]
+#define __pyx_n_u_Current __pyx_string_tab[15]
+#define __pyx_n_u_Form __pyx_string_tab[16]
+#define __pyx_n_u_Horizon __pyx_string_tab[17]
+#define __pyx_n_u_LocationAdapter __pyx_string_tab[18]
+#define __pyx_n_u_LockTimeout __pyx_string_tab[19]
+#define __pyx_n_u_Record __pyx_string_tab[20]
+#define __pyx_n_u_TableStore __pyx_string_tab[21]
+#define __pyx_n_u_Pyx_PyDict_NextRef __pyx_string_tab[22]
+#define __pyx_n_u_dict __pyx_string_tab[23]
+#define __pyx_n_u_getstate __pyx_string_tab[24]
+#define __pyx_n_u_main __pyx_string_tab[25]
+#define __pyx_n_u_module __pyx_string_tab[26]
+#define __pyx_n_u_name __pyx_string_tab[27]
+#define __pyx_n_u_new __pyx_string_tab[28]
+#define __pyx_n_u_pyx_capi __pyx_string_tab[29]
+#define __pyx_n_u_pyx_checksum __pyx_string_tab[30]
+#define __pyx_n_u_pyx_state __pyx_string_tab[31]
+#define __pyx_n_u_pyx_type __pyx_string_tab[32]
+#define __pyx_n_u_pyx_unpickle_TableStore __pyx_string_tab[33]
+#define __pyx_n_u_pyx_vtable __pyx_string_tab[34]
+#define __pyx_n_u_qualname __pyx_string_tab[35]
+#define __pyx_n_u_reduce __pyx_string_tab[36]
+#define __pyx_n_u_reduce_cython __pyx_string_tab[37]
+#define __pyx_n_u_reduce_ex __pyx_string_tab[38]
+#define __pyx_n_u_set_name __pyx_string_tab[39]
+#define __pyx_n_u_setstate __pyx_string_tab[40]
+#define __pyx_n_u_setstate_cython __pyx_string_tab[41]
+#define __pyx_n_u_test __pyx_string_tab[42]
+#define __pyx_n_u_adapters __pyx_string_tab[43]
+#define __pyx_n_u_body __pyx_string_tab[44]
+#define __pyx_n_u_changes __pyx_string_tab[45]
+#define __pyx_n_u_child __pyx_string_tab[46]
+#define __pyx_n_u_cline_in_traceback __pyx_string_tab[47]
+#define __pyx_n_u_collections_abc __pyx_string_tab[48]
+#define __pyx_n_u_contents __pyx_string_tab[49]
+#define __pyx_n_u_cursor __pyx_string_tab[50]
+#define __pyx_n_u_form __pyx_string_tab[51]
+#define __pyx_n_u_head __pyx_string_tab[52]
+#define __pyx_n_u_horizon __pyx_string_tab[53]
+#define __pyx_n_u_items __pyx_string_tab[54]
+#define __pyx_n_u_joined __pyx_string_tab[55]
+#define __pyx_n_u_key __pyx_string_tab[56]
+#define __pyx_n_u_limit __pyx_string_tab[57]
+#define __pyx_n_u_location __pyx_string_tab[58]
+#define __pyx_n_u_now __pyx_string_tab[59]
+#define __pyx_n_u_open_store __pyx_string_tab[60]
+#define __pyx_n_u_pop __pyx_string_tab[61]
+#define __pyx_n_u_proxy_cluster_store __pyx_string_tab[62]
+#define __pyx_n_u_proxy_errors __pyx_string_tab[63]
+#define __pyx_n_u_proxy_shm_change_reader __pyx_string_tab[64]
+#define __pyx_n_u_proxy_shm_changes __pyx_string_tab[65]
+#define __pyx_n_u_setdefault __pyx_string_tab[66]
+#define __pyx_n_u_table __pyx_string_tab[67]
+#define __pyx_n_u_table_id __pyx_string_tab[68]
+#define __pyx_n_u_tables __pyx_string_tab[69]
+#define __pyx_n_u_update __pyx_string_tab[70]
+#define __pyx_n_u_values __pyx_string_tab[71]
+#define __pyx_n_u_workers_child __pyx_string_tab[72]
+#define __pyx_n_u_workers_clusterer_adapter __pyx_string_tab[73]
+#define __pyx_n_u_workers_clusterer_location __pyx_string_tab[74]
+#define __pyx_n_u_workers_clusterer_store __pyx_string_tab[75]
+#define __pyx_kp_b_PY_LONG_LONG_int__PATIENCE_MS__O __pyx_string_tab[76]
+#define __pyx_kp_b_PY_LONG_LONG_int_CURSOR_MASK_ATT __pyx_string_tab[77]
+#define __pyx_kp_b_int_size_t_uint32_t_unsigned_PY __pyx_string_tab[78]
+#define __pyx_kp_b_int_size_t_uint32_t_uint64_t_uns __pyx_string_tab[79]
+#define __pyx_kp_b_int_size_t_uint32_t_unsigned_PY_2 __pyx_string_tab[80]
+#define __pyx_kp_b_size_t_uint32_t_unsigned_PY_LONG __pyx_string_tab[81]
+#define __pyx_kp_b_uint64_t_PyObject_uint64_t_int __pyx_string_tab[82]
 #define __pyx_int_0 __pyx_number_tab[0]
-#define __pyx_int_161828821 __pyx_number_tab[1]
+#define __pyx_int_160075733 __pyx_number_tab[1]
 /* #### Code section: module_state_clear ### */
 #if CYTHON_USE_MODULE_STATE
 static CYTHON_SMALL_CODE int __pyx_m_clear(PyObject *m) {
@@ -3507,7 +3491,7 @@ static CYTHON_SMALL_CODE int __pyx_m_clear(PyObject *m) {
   Py_CLEAR(clear_module_state->__pyx_umethod_PyDict_Type_items.method);
   Py_CLEAR(clear_module_state->__pyx_umethod_PyDict_Type_pop.method);
   Py_CLEAR(clear_module_state->__pyx_umethod_PyDict_Type_values.method);
-  for (int i=0; i<90; ++i) { Py_CLEAR(clear_module_state->__pyx_string_tab[i]); }
+  for (int i=0; i<83; ++i) { Py_CLEAR(clear_module_state->__pyx_string_tab[i]); }
   for (int i=0; i<2; ++i) { Py_CLEAR(clear_module_state->__pyx_number_tab[i]); }
 /* #### Code section: module_state_clear_contents ### */
 /* #### Code section: module_state_clear_end ### */
@@ -3538,7 +3522,7 @@ static CYTHON_SMALL_CODE int __pyx_m_traverse(PyObject *m, visitproc visit, void
   Py_VISIT(traverse_module_state->__pyx_umethod_PyDict_Type_items.method);
   Py_VISIT(traverse_module_state->__pyx_umethod_PyDict_Type_pop.method);
   Py_VISIT(traverse_module_state->__pyx_umethod_PyDict_Type_values.method);
-  for (int i=0; i<90; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_string_tab[i]); }
+  for (int i=0; i<83; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_string_tab[i]); }
   for (int i=0; i<2; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_number_tab[i]); }
 /* #### Code section: module_state_traverse_contents ### */
 /* #### Code section: module_state_traverse_end ### */
@@ -3547,7 +3531,7 @@ return 0;
 #endif
 /* #### Code section: module_code ### */
 
-/* "workers/clusterer/store.py":29
+/* "workers/clusterer/store.py":26
  *     """Implements Store; one for each cluster, with a cursor of its own."""
  * 
  *     def __init__(self, changes: ChangeRing, adapters: list[Adapter]) -> None:             # <<<<<<<<<<<<<<
@@ -3594,39 +3578,39 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_changes,&__pyx_mstate_global->__pyx_n_u_adapters,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL_TPNEW(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 29, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 26, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 29, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 26, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 29, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 26, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "__init__", 0) < (0)) __PYX_ERR(0, 29, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "__init__", 0) < (0)) __PYX_ERR(0, 26, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("__init__", 1, 2, 2, i); __PYX_ERR(0, 29, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("__init__", 1, 2, 2, i); __PYX_ERR(0, 26, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 29, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 26, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL_TPNEW(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 29, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 26, __pyx_L3_error)
     }
     __pyx_v_changes = values[0];
     __pyx_v_adapters = values[1];
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("__init__", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 29, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("__init__", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 26, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -3650,7 +3634,6 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
 static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __pyx_obj_7workers_9clusterer_5store_TableStore *__pyx_v_self, PyObject *__pyx_v_changes, PyObject *__pyx_v_adapters) {
   PyObject *__pyx_7genexpr__pyx_v_adapter = NULL;
   PyObject *__pyx_8genexpr1__pyx_v_each = NULL;
-  PyObject *__pyx_8genexpr2__pyx_v_number = NULL;
   int __pyx_r;
   __Pyx_RefNannyDeclarations
   PyObject *__pyx_t_1 = NULL;
@@ -3665,7 +3648,7 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("__init__", 0);
 
-  /* "workers/clusterer/store.py":30
+  /* "workers/clusterer/store.py":27
  * 
  *     def __init__(self, changes: ChangeRing, adapters: list[Adapter]) -> None:
  *         self.adapters = {adapter.table_id: adapter for adapter in adapters}             # <<<<<<<<<<<<<<
@@ -3673,16 +3656,16 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
  *         self.tables = tuple(sorted(self.adapters))
 */
   { /* enter inner scope */
-    __pyx_t_1 = PyDict_New(); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 30, __pyx_L5_error)
+    __pyx_t_1 = PyDict_New(); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 27, __pyx_L5_error)
     __Pyx_GOTREF(__pyx_t_1);
     if (likely(PyList_CheckExact(__pyx_v_adapters)) || PyTuple_CheckExact(__pyx_v_adapters)) {
       __pyx_t_2 = __pyx_v_adapters; __Pyx_INCREF(__pyx_t_2);
       __pyx_t_3 = 0;
       __pyx_t_4 = NULL;
     } else {
-      __pyx_t_3 = -1; __pyx_t_2 = PyObject_GetIter(__pyx_v_adapters); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 30, __pyx_L5_error)
+      __pyx_t_3 = -1; __pyx_t_2 = PyObject_GetIter(__pyx_v_adapters); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 27, __pyx_L5_error)
       __Pyx_GOTREF(__pyx_t_2);
-      __pyx_t_4 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_2); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 30, __pyx_L5_error)
+      __pyx_t_4 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_2); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 27, __pyx_L5_error)
     }
     for (;;) {
       if (likely(!__pyx_t_4)) {
@@ -3690,7 +3673,7 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
           {
             Py_ssize_t __pyx_temp = __Pyx_PyList_GET_SIZE(__pyx_t_2);
             #if !CYTHON_ASSUME_SAFE_SIZE
-            if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 30, __pyx_L5_error)
+            if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 27, __pyx_L5_error)
             #endif
             if (__pyx_t_3 >= __pyx_temp) break;
           }
@@ -3700,7 +3683,7 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
           {
             Py_ssize_t __pyx_temp = __Pyx_PyTuple_GET_SIZE(__pyx_t_2);
             #if !CYTHON_ASSUME_SAFE_SIZE
-            if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 30, __pyx_L5_error)
+            if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 27, __pyx_L5_error)
             #endif
             if (__pyx_t_3 >= __pyx_temp) break;
           }
@@ -3711,13 +3694,13 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
           #endif
           ++__pyx_t_3;
         }
-        if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 30, __pyx_L5_error)
+        if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 27, __pyx_L5_error)
       } else {
         __pyx_t_5 = __pyx_t_4(__pyx_t_2);
         if (unlikely(!__pyx_t_5)) {
           PyObject* exc_type = PyErr_Occurred();
           if (exc_type) {
-            if (unlikely(!__Pyx_PyErr_GivenExceptionMatches(exc_type, PyExc_StopIteration))) __PYX_ERR(0, 30, __pyx_L5_error)
+            if (unlikely(!__Pyx_PyErr_GivenExceptionMatches(exc_type, PyExc_StopIteration))) __PYX_ERR(0, 27, __pyx_L5_error)
             PyErr_Clear();
           }
           break;
@@ -3726,9 +3709,9 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
       __Pyx_GOTREF(__pyx_t_5);
       __Pyx_XDECREF_SET(__pyx_7genexpr__pyx_v_adapter, __pyx_t_5);
       __pyx_t_5 = 0;
-      __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_7genexpr__pyx_v_adapter, __pyx_mstate_global->__pyx_n_u_table_id); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 30, __pyx_L5_error)
+      __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_7genexpr__pyx_v_adapter, __pyx_mstate_global->__pyx_n_u_table_id); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 27, __pyx_L5_error)
       __Pyx_GOTREF(__pyx_t_5);
-      if (unlikely(PyDict_SetItem(__pyx_t_1, __pyx_t_5, __pyx_7genexpr__pyx_v_adapter))) __PYX_ERR(0, 30, __pyx_L5_error)
+      if (unlikely(PyDict_SetItem(__pyx_t_1, __pyx_t_5, __pyx_7genexpr__pyx_v_adapter))) __PYX_ERR(0, 27, __pyx_L5_error)
       __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
     }
     __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
@@ -3744,24 +3727,24 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
   __Pyx_DECREF_SET(__pyx_v_self->adapters, ((PyObject*)__pyx_t_1));
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":31
+  /* "workers/clusterer/store.py":28
  *     def __init__(self, changes: ChangeRing, adapters: list[Adapter]) -> None:
  *         self.adapters = {adapter.table_id: adapter for adapter in adapters}
  *         self.forms: dict[int, Form] = {each.table_id: each.form for each in adapters}             # <<<<<<<<<<<<<<
  *         self.tables = tuple(sorted(self.adapters))
- *         self.names = {number: NAMES[number] for number in self.tables}
+ *         self._reader = ChangeReader(changes)
 */
   { /* enter inner scope */
-    __pyx_t_1 = PyDict_New(); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 31, __pyx_L12_error)
+    __pyx_t_1 = PyDict_New(); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 28, __pyx_L12_error)
     __Pyx_GOTREF(__pyx_t_1);
     if (likely(PyList_CheckExact(__pyx_v_adapters)) || PyTuple_CheckExact(__pyx_v_adapters)) {
       __pyx_t_2 = __pyx_v_adapters; __Pyx_INCREF(__pyx_t_2);
       __pyx_t_3 = 0;
       __pyx_t_4 = NULL;
     } else {
-      __pyx_t_3 = -1; __pyx_t_2 = PyObject_GetIter(__pyx_v_adapters); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 31, __pyx_L12_error)
+      __pyx_t_3 = -1; __pyx_t_2 = PyObject_GetIter(__pyx_v_adapters); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 28, __pyx_L12_error)
       __Pyx_GOTREF(__pyx_t_2);
-      __pyx_t_4 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_2); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 31, __pyx_L12_error)
+      __pyx_t_4 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_2); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 28, __pyx_L12_error)
     }
     for (;;) {
       if (likely(!__pyx_t_4)) {
@@ -3769,7 +3752,7 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
           {
             Py_ssize_t __pyx_temp = __Pyx_PyList_GET_SIZE(__pyx_t_2);
             #if !CYTHON_ASSUME_SAFE_SIZE
-            if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 31, __pyx_L12_error)
+            if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 28, __pyx_L12_error)
             #endif
             if (__pyx_t_3 >= __pyx_temp) break;
           }
@@ -3779,7 +3762,7 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
           {
             Py_ssize_t __pyx_temp = __Pyx_PyTuple_GET_SIZE(__pyx_t_2);
             #if !CYTHON_ASSUME_SAFE_SIZE
-            if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 31, __pyx_L12_error)
+            if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 28, __pyx_L12_error)
             #endif
             if (__pyx_t_3 >= __pyx_temp) break;
           }
@@ -3790,13 +3773,13 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
           #endif
           ++__pyx_t_3;
         }
-        if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 31, __pyx_L12_error)
+        if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 28, __pyx_L12_error)
       } else {
         __pyx_t_5 = __pyx_t_4(__pyx_t_2);
         if (unlikely(!__pyx_t_5)) {
           PyObject* exc_type = PyErr_Occurred();
           if (exc_type) {
-            if (unlikely(!__Pyx_PyErr_GivenExceptionMatches(exc_type, PyExc_StopIteration))) __PYX_ERR(0, 31, __pyx_L12_error)
+            if (unlikely(!__Pyx_PyErr_GivenExceptionMatches(exc_type, PyExc_StopIteration))) __PYX_ERR(0, 28, __pyx_L12_error)
             PyErr_Clear();
           }
           break;
@@ -3805,11 +3788,11 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
       __Pyx_GOTREF(__pyx_t_5);
       __Pyx_XDECREF_SET(__pyx_8genexpr1__pyx_v_each, __pyx_t_5);
       __pyx_t_5 = 0;
-      __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_8genexpr1__pyx_v_each, __pyx_mstate_global->__pyx_n_u_table_id); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 31, __pyx_L12_error)
+      __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_8genexpr1__pyx_v_each, __pyx_mstate_global->__pyx_n_u_table_id); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 28, __pyx_L12_error)
       __Pyx_GOTREF(__pyx_t_5);
-      __pyx_t_6 = __Pyx_PyObject_GetAttrStr(__pyx_8genexpr1__pyx_v_each, __pyx_mstate_global->__pyx_n_u_form); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 31, __pyx_L12_error)
+      __pyx_t_6 = __Pyx_PyObject_GetAttrStr(__pyx_8genexpr1__pyx_v_each, __pyx_mstate_global->__pyx_n_u_form); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 28, __pyx_L12_error)
       __Pyx_GOTREF(__pyx_t_6);
-      if (unlikely(PyDict_SetItem(__pyx_t_1, __pyx_t_5, __pyx_t_6))) __PYX_ERR(0, 31, __pyx_L12_error)
+      if (unlikely(PyDict_SetItem(__pyx_t_1, __pyx_t_5, __pyx_t_6))) __PYX_ERR(0, 28, __pyx_L12_error)
       __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
       __Pyx_DECREF(__pyx_t_6); __pyx_t_6 = 0;
     }
@@ -3826,20 +3809,20 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
   __Pyx_DECREF_SET(__pyx_v_self->forms, ((PyObject*)__pyx_t_1));
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":32
+  /* "workers/clusterer/store.py":29
  *         self.adapters = {adapter.table_id: adapter for adapter in adapters}
  *         self.forms: dict[int, Form] = {each.table_id: each.form for each in adapters}
  *         self.tables = tuple(sorted(self.adapters))             # <<<<<<<<<<<<<<
- *         self.names = {number: NAMES[number] for number in self.tables}
  *         self._reader = ChangeReader(changes)
+ *         self._own: set[int] = set()  # where the notes of our own changes end
 */
   __pyx_t_1 = __pyx_v_self->adapters;
   __Pyx_INCREF(__pyx_t_1);
-  __pyx_t_2 = PySequence_List(__pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 32, __pyx_L1_error)
+  __pyx_t_2 = PySequence_List(__pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 29, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  if (unlikely((PyList_Sort(__pyx_t_2) < 0))) __PYX_ERR(0, 32, __pyx_L1_error)
-  __pyx_t_1 = PyList_AsTuple(__pyx_t_2); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 32, __pyx_L1_error)
+  if (unlikely((PyList_Sort(__pyx_t_2) < 0))) __PYX_ERR(0, 29, __pyx_L1_error)
+  __pyx_t_1 = PyList_AsTuple(__pyx_t_2); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 29, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
   __Pyx_GIVEREF(__pyx_t_1);
@@ -3847,64 +3830,9 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
   __Pyx_DECREF_SET(__pyx_v_self->tables, ((PyObject*)__pyx_t_1));
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":33
+  /* "workers/clusterer/store.py":30
  *         self.forms: dict[int, Form] = {each.table_id: each.form for each in adapters}
  *         self.tables = tuple(sorted(self.adapters))
- *         self.names = {number: NAMES[number] for number in self.tables}             # <<<<<<<<<<<<<<
- *         self._reader = ChangeReader(changes)
- *         self._own: set[int] = set()  # where the notes of our own changes end
-*/
-  { /* enter inner scope */
-    __pyx_t_1 = PyDict_New(); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 33, __pyx_L19_error)
-    __Pyx_GOTREF(__pyx_t_1);
-    if (unlikely(__pyx_v_self->tables == Py_None)) {
-      PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not iterable");
-      __PYX_ERR(0, 33, __pyx_L19_error)
-    }
-    __pyx_t_2 = __pyx_v_self->tables; __Pyx_INCREF(__pyx_t_2);
-    __pyx_t_3 = 0;
-    for (;;) {
-      {
-        Py_ssize_t __pyx_temp = __Pyx_PyTuple_GET_SIZE(__pyx_t_2);
-        #if !CYTHON_ASSUME_SAFE_SIZE
-        if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 33, __pyx_L19_error)
-        #endif
-        if (__pyx_t_3 >= __pyx_temp) break;
-      }
-      #if CYTHON_ASSUME_SAFE_MACROS && !CYTHON_AVOID_BORROWED_REFS
-      __pyx_t_6 = __Pyx_NewRef(PyTuple_GET_ITEM(__pyx_t_2, __pyx_t_3));
-      #else
-      __pyx_t_6 = __Pyx_PySequence_ITEM(__pyx_t_2, __pyx_t_3);
-      #endif
-      ++__pyx_t_3;
-      if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 33, __pyx_L19_error)
-      __Pyx_GOTREF(__pyx_t_6);
-      __Pyx_XDECREF_SET(__pyx_8genexpr2__pyx_v_number, __pyx_t_6);
-      __pyx_t_6 = 0;
-      __Pyx_GetModuleGlobalName(__pyx_t_6, __pyx_mstate_global->__pyx_n_u_NAMES); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 33, __pyx_L19_error)
-      __Pyx_GOTREF(__pyx_t_6);
-      __pyx_t_5 = __Pyx_PyObject_GetItem(__pyx_t_6, __pyx_8genexpr2__pyx_v_number); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 33, __pyx_L19_error)
-      __Pyx_GOTREF(__pyx_t_5);
-      __Pyx_DECREF(__pyx_t_6); __pyx_t_6 = 0;
-      if (unlikely(PyDict_SetItem(__pyx_t_1, __pyx_8genexpr2__pyx_v_number, __pyx_t_5))) __PYX_ERR(0, 33, __pyx_L19_error)
-      __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
-    }
-    __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-    __Pyx_XDECREF(__pyx_8genexpr2__pyx_v_number); __pyx_8genexpr2__pyx_v_number = 0;
-    goto __pyx_L23_exit_scope;
-    __pyx_L19_error:;
-    __Pyx_XDECREF(__pyx_8genexpr2__pyx_v_number); __pyx_8genexpr2__pyx_v_number = 0;
-    goto __pyx_L1_error;
-    __pyx_L23_exit_scope:;
-  } /* exit inner scope */
-  __Pyx_GIVEREF(__pyx_t_1);
-  __Pyx_GOTREF(__pyx_v_self->names);
-  __Pyx_DECREF_SET(__pyx_v_self->names, ((PyObject*)__pyx_t_1));
-  __pyx_t_1 = 0;
-
-  /* "workers/clusterer/store.py":34
- *         self.tables = tuple(sorted(self.adapters))
- *         self.names = {number: NAMES[number] for number in self.tables}
  *         self._reader = ChangeReader(changes)             # <<<<<<<<<<<<<<
  *         self._own: set[int] = set()  # where the notes of our own changes end
  * 
@@ -3915,7 +3843,7 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
     PyObject *__pyx_callargs[2] = {__pyx_t_2, __pyx_v_changes};
     __pyx_t_1 = __Pyx_PyObject_FastCall((PyObject*)__pyx_mstate_global->__pyx_ptype_5proxy_3shm_13change_reader_ChangeReader, __pyx_callargs+__pyx_t_7, (2-__pyx_t_7) | (__pyx_t_7*__Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET));
     __Pyx_XDECREF(__pyx_t_2); __pyx_t_2 = 0;
-    if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 34, __pyx_L1_error)
+    if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 30, __pyx_L1_error)
     __Pyx_GOTREF((PyObject *)__pyx_t_1);
   }
   __Pyx_GIVEREF((PyObject *)__pyx_t_1);
@@ -3923,21 +3851,21 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
   __Pyx_DECREF_SET(__pyx_v_self->_reader, ((struct __pyx_obj_5proxy_3shm_13change_reader_ChangeReader *)__pyx_t_1));
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":35
- *         self.names = {number: NAMES[number] for number in self.tables}
+  /* "workers/clusterer/store.py":31
+ *         self.tables = tuple(sorted(self.adapters))
  *         self._reader = ChangeReader(changes)
  *         self._own: set[int] = set()  # where the notes of our own changes end             # <<<<<<<<<<<<<<
  * 
  *     @property
 */
-  __pyx_t_1 = PySet_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 35, __pyx_L1_error)
+  __pyx_t_1 = PySet_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 31, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __Pyx_GIVEREF(__pyx_t_1);
   __Pyx_GOTREF(__pyx_v_self->_own);
   __Pyx_DECREF_SET(__pyx_v_self->_own, ((PyObject*)__pyx_t_1));
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":29
+  /* "workers/clusterer/store.py":26
  *     """Implements Store; one for each cluster, with a cursor of its own."""
  * 
  *     def __init__(self, changes: ChangeRing, adapters: list[Adapter]) -> None:             # <<<<<<<<<<<<<<
@@ -3958,13 +3886,12 @@ static int __pyx_pf_7workers_9clusterer_5store_10TableStore___init__(struct __py
   __pyx_L0:;
   __Pyx_XDECREF(__pyx_7genexpr__pyx_v_adapter);
   __Pyx_XDECREF(__pyx_8genexpr1__pyx_v_each);
-  __Pyx_XDECREF(__pyx_8genexpr2__pyx_v_number);
 
   __Pyx_RefNannyFinishContext();
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":37
+/* "workers/clusterer/store.py":33
  *         self._own: set[int] = set()  # where the notes of our own changes end
  * 
  *     @property             # <<<<<<<<<<<<<<
@@ -3996,14 +3923,14 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_8position___ge
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("__get__", 0);
 
-  /* "workers/clusterer/store.py":40
+  /* "workers/clusterer/store.py":36
  *     def position(self) -> int:
  *         """How far the change ring has been read."""
  *         return self._reader.position             # <<<<<<<<<<<<<<
  * 
  *     @property
 */
-  __pyx_t_1 = __Pyx_PyLong_From_uint64_t(__pyx_v_self->_reader->position); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 40, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyLong_From_uint64_t(__pyx_v_self->_reader->position); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 36, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   {
     PyObject *__pyx_temp;
@@ -4016,7 +3943,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_8position___ge
   __pyx_t_1 = 0;
   goto __pyx_L0;
 
-  /* "workers/clusterer/store.py":37
+  /* "workers/clusterer/store.py":33
  *         self._own: set[int] = set()  # where the notes of our own changes end
  * 
  *     @property             # <<<<<<<<<<<<<<
@@ -4035,7 +3962,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_8position___ge
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":42
+/* "workers/clusterer/store.py":38
  *         return self._reader.position
  * 
  *     @property             # <<<<<<<<<<<<<<
@@ -4069,18 +3996,18 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_6at_end___get_
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("__get__", 0);
 
-  /* "workers/clusterer/store.py":45
+  /* "workers/clusterer/store.py":41
  *     def at_end(self) -> bool:
  *         """Whether there is no note to read."""
  *         return self._reader.position == self._reader.ring.head             # <<<<<<<<<<<<<<
  * 
- *     def take(self, limit: int, now: int) -> list[tuple[int, bytes]] | None:
+ *     def take(self, limit: int, now: int) -> list[Current] | None:
 */
-  __pyx_t_1 = __Pyx_PyLong_From_uint64_t(__pyx_v_self->_reader->position); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 45, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyLong_From_uint64_t(__pyx_v_self->_reader->position); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 41, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_2 = __Pyx_PyObject_GetAttrStr(((PyObject *)__pyx_v_self->_reader->ring), __pyx_mstate_global->__pyx_n_u_head); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 45, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_PyObject_GetAttrStr(((PyObject *)__pyx_v_self->_reader->ring), __pyx_mstate_global->__pyx_n_u_head); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 41, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_3 = __Pyx_PyObject_CompareEq_int_object(__pyx_t_1, __pyx_t_2, Py_EQ); __Pyx_XGOTREF(__pyx_t_3); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 45, __pyx_L1_error)
+  __pyx_t_3 = __Pyx_PyObject_CompareEq_int_object(__pyx_t_1, __pyx_t_2, Py_EQ); __Pyx_XGOTREF(__pyx_t_3); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 41, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
   {
@@ -4094,7 +4021,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_6at_end___get_
   __pyx_t_3 = 0;
   goto __pyx_L0;
 
-  /* "workers/clusterer/store.py":42
+  /* "workers/clusterer/store.py":38
  *         return self._reader.position
  * 
  *     @property             # <<<<<<<<<<<<<<
@@ -4115,11 +4042,11 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_6at_end___get_
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":47
+/* "workers/clusterer/store.py":43
  *         return self._reader.position == self._reader.ring.head
  * 
- *     def take(self, limit: int, now: int) -> list[tuple[int, bytes]] | None:             # <<<<<<<<<<<<<<
- *         """The next changes that others have made; None when all must be read again.
+ *     def take(self, limit: int, now: int) -> list[Current] | None:             # <<<<<<<<<<<<<<
+ *         """What others have changed next, as it is now; None when all must be read again.
  * 
 */
 
@@ -4133,9 +4060,12 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
 static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __pyx_obj_7workers_9clusterer_5store_TableStore *__pyx_v_self, Py_ssize_t __pyx_v_limit, PY_LONG_LONG __pyx_v_now, CYTHON_UNUSED int __pyx_skip_dispatch) {
   struct __pyx_obj_5proxy_3shm_13change_reader_ChangeReader *__pyx_v_reader = 0;
   PyObject *__pyx_v_found = 0;
+  PyObject *__pyx_v_seen = 0;
   Py_ssize_t __pyx_v_wanted;
   PyObject *__pyx_v_changes = 0;
   struct __pyx_obj_5proxy_3shm_13change_reader_Change *__pyx_v_change = 0;
+  PyObject *__pyx_v_note = 0;
+  PyObject *__pyx_v_body = 0;
   PyObject *__pyx_r = NULL;
   __Pyx_RefNannyDeclarations
   PyObject *__pyx_t_1 = NULL;
@@ -4150,69 +4080,81 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("take", 0);
 
-  /* "workers/clusterer/store.py":52
+  /* "workers/clusterer/store.py":48
  *         So it must when a writer has died: what it may have removed has no note.
  *         """
  *         reader = self._reader             # <<<<<<<<<<<<<<
- *         found: list[tuple[int, bytes]] = []
- *         while len(found) < limit:
+ *         found: list[Current] = []
+ *         seen: set[tuple[int, bytes]] = set()
 */
   __pyx_t_1 = ((PyObject *)__pyx_v_self->_reader);
   __Pyx_INCREF(__pyx_t_1);
   __pyx_v_reader = ((struct __pyx_obj_5proxy_3shm_13change_reader_ChangeReader *)__pyx_t_1);
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":53
+  /* "workers/clusterer/store.py":49
  *         """
  *         reader = self._reader
- *         found: list[tuple[int, bytes]] = []             # <<<<<<<<<<<<<<
+ *         found: list[Current] = []             # <<<<<<<<<<<<<<
+ *         seen: set[tuple[int, bytes]] = set()
  *         while len(found) < limit:
- *             wanted = limit - len(found)
 */
-  __pyx_t_1 = PyList_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 53, __pyx_L1_error)
+  __pyx_t_1 = PyList_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 49, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_v_found = ((PyObject*)__pyx_t_1);
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":54
+  /* "workers/clusterer/store.py":50
  *         reader = self._reader
- *         found: list[tuple[int, bytes]] = []
+ *         found: list[Current] = []
+ *         seen: set[tuple[int, bytes]] = set()             # <<<<<<<<<<<<<<
+ *         while len(found) < limit:
+ *             wanted = limit - len(found)
+*/
+  __pyx_t_1 = PySet_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 50, __pyx_L1_error)
+  __Pyx_GOTREF(__pyx_t_1);
+  __pyx_v_seen = ((PyObject*)__pyx_t_1);
+  __pyx_t_1 = 0;
+
+  /* "workers/clusterer/store.py":51
+ *         found: list[Current] = []
+ *         seen: set[tuple[int, bytes]] = set()
  *         while len(found) < limit:             # <<<<<<<<<<<<<<
  *             wanted = limit - len(found)
  *             changes = reader.take(wanted, now)
 */
   while (1) {
-    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_found); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 54, __pyx_L1_error)
+    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_found); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 51, __pyx_L1_error)
     __pyx_t_3 = (__pyx_t_2 < __pyx_v_limit);
 
 
 
     if (!__pyx_t_3) break;
 
-    /* "workers/clusterer/store.py":55
- *         found: list[tuple[int, bytes]] = []
+    /* "workers/clusterer/store.py":52
+ *         seen: set[tuple[int, bytes]] = set()
  *         while len(found) < limit:
  *             wanted = limit - len(found)             # <<<<<<<<<<<<<<
  *             changes = reader.take(wanted, now)
  *             for change in changes:
 */
-    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_found); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 55, __pyx_L1_error)
+    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_found); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 52, __pyx_L1_error)
     __pyx_v_wanted = (__pyx_v_limit - __pyx_t_2);
 
 
-    /* "workers/clusterer/store.py":56
+    /* "workers/clusterer/store.py":53
  *         while len(found) < limit:
  *             wanted = limit - len(found)
  *             changes = reader.take(wanted, now)             # <<<<<<<<<<<<<<
  *             for change in changes:
  *                 if change.table not in self.adapters:
 */
-    __pyx_t_1 = ((struct __pyx_vtabstruct_5proxy_3shm_13change_reader_ChangeReader *)__pyx_v_reader->__pyx_vtab)->take(__pyx_v_reader, __pyx_v_wanted, __pyx_v_now, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 56, __pyx_L1_error)
+    __pyx_t_1 = ((struct __pyx_vtabstruct_5proxy_3shm_13change_reader_ChangeReader *)__pyx_v_reader->__pyx_vtab)->take(__pyx_v_reader, __pyx_v_wanted, __pyx_v_now, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 53, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_1);
     __Pyx_XDECREF_SET(__pyx_v_changes, ((PyObject*)__pyx_t_1));
     __pyx_t_1 = 0;
 
-    /* "workers/clusterer/store.py":57
+    /* "workers/clusterer/store.py":54
  *             wanted = limit - len(found)
  *             changes = reader.take(wanted, now)
  *             for change in changes:             # <<<<<<<<<<<<<<
@@ -4221,7 +4163,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
     if (unlikely(__pyx_v_changes == Py_None)) {
       PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not iterable");
-      __PYX_ERR(0, 57, __pyx_L1_error)
+      __PYX_ERR(0, 54, __pyx_L1_error)
     }
     __pyx_t_1 = __pyx_v_changes; __Pyx_INCREF(__pyx_t_1);
     __pyx_t_2 = 0;
@@ -4229,37 +4171,37 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
       {
         Py_ssize_t __pyx_temp = __Pyx_PyList_GET_SIZE(__pyx_t_1);
         #if !CYTHON_ASSUME_SAFE_SIZE
-        if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 57, __pyx_L1_error)
+        if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 54, __pyx_L1_error)
         #endif
         if (__pyx_t_2 >= __pyx_temp) break;
       }
       __pyx_t_4 = __Pyx_PyList_GET_ITEM_REF(__pyx_t_1, __pyx_t_2, __Pyx_ReferenceSharing_OwnStrongReference);
       ++__pyx_t_2;
-      if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 57, __pyx_L1_error)
+      if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 54, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
-      if (!(likely(((__pyx_t_4) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_4, __pyx_mstate_global->__pyx_ptype_5proxy_3shm_13change_reader_Change))))) __PYX_ERR(0, 57, __pyx_L1_error)
+      if (!(likely(((__pyx_t_4) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_4, __pyx_mstate_global->__pyx_ptype_5proxy_3shm_13change_reader_Change))))) __PYX_ERR(0, 54, __pyx_L1_error)
       __Pyx_XDECREF_SET(__pyx_v_change, ((struct __pyx_obj_5proxy_3shm_13change_reader_Change *)__pyx_t_4));
       __pyx_t_4 = 0;
 
-      /* "workers/clusterer/store.py":58
+      /* "workers/clusterer/store.py":55
  *             changes = reader.take(wanted, now)
  *             for change in changes:
  *                 if change.table not in self.adapters:             # <<<<<<<<<<<<<<
  *                     continue
  *                 if change.stripe >= 0:
 */
-      __pyx_t_4 = __Pyx_PyLong_From_int(__pyx_v_change->table); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 58, __pyx_L1_error)
+      __pyx_t_4 = __Pyx_PyLong_From_int(__pyx_v_change->table); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 55, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
       if (unlikely(__pyx_v_self->adapters == Py_None)) {
         PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not iterable");
-        __PYX_ERR(0, 58, __pyx_L1_error)
+        __PYX_ERR(0, 55, __pyx_L1_error)
       }
-      __pyx_t_3 = (__Pyx_PyDict_ContainsTF(__pyx_t_4, __pyx_v_self->adapters, Py_NE)); if (unlikely((__pyx_t_3 < 0))) __PYX_ERR(0, 58, __pyx_L1_error)
+      __pyx_t_3 = (__Pyx_PyDict_ContainsTF(__pyx_t_4, __pyx_v_self->adapters, Py_NE)); if (unlikely((__pyx_t_3 < 0))) __PYX_ERR(0, 55, __pyx_L1_error)
       __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
       if (__pyx_t_3) {
 
 
-        /* "workers/clusterer/store.py":59
+        /* "workers/clusterer/store.py":56
  *             for change in changes:
  *                 if change.table not in self.adapters:
  *                     continue             # <<<<<<<<<<<<<<
@@ -4268,7 +4210,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
         goto __pyx_L5_continue;
 
-        /* "workers/clusterer/store.py":58
+        /* "workers/clusterer/store.py":55
  *             changes = reader.take(wanted, now)
  *             for change in changes:
  *                 if change.table not in self.adapters:             # <<<<<<<<<<<<<<
@@ -4277,7 +4219,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
       }
 
-      /* "workers/clusterer/store.py":60
+      /* "workers/clusterer/store.py":57
  *                 if change.table not in self.adapters:
  *                     continue
  *                 if change.stripe >= 0:             # <<<<<<<<<<<<<<
@@ -4289,18 +4231,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
       if (__pyx_t_3) {
 
 
-        /* "workers/clusterer/store.py":61
+        /* "workers/clusterer/store.py":58
  *                     continue
  *                 if change.stripe >= 0:
  *                     self._resume()             # <<<<<<<<<<<<<<
  *                     return None
  *                 if self._own and change.ends in self._own:
 */
-        __pyx_t_4 = __pyx_f_7workers_9clusterer_5store_10TableStore__resume(__pyx_v_self); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 61, __pyx_L1_error)
+        __pyx_t_4 = __pyx_f_7workers_9clusterer_5store_10TableStore__resume(__pyx_v_self); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 58, __pyx_L1_error)
         __Pyx_GOTREF(__pyx_t_4);
         __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
 
-        /* "workers/clusterer/store.py":62
+        /* "workers/clusterer/store.py":59
  *                 if change.stripe >= 0:
  *                     self._resume()
  *                     return None             # <<<<<<<<<<<<<<
@@ -4318,7 +4260,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
         __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
         goto __pyx_L0;
 
-        /* "workers/clusterer/store.py":60
+        /* "workers/clusterer/store.py":57
  *                 if change.table not in self.adapters:
  *                     continue
  *                 if change.stripe >= 0:             # <<<<<<<<<<<<<<
@@ -4327,18 +4269,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
       }
 
-      /* "workers/clusterer/store.py":63
+      /* "workers/clusterer/store.py":60
  *                     self._resume()
  *                     return None
  *                 if self._own and change.ends in self._own:             # <<<<<<<<<<<<<<
  *                     self._own.discard(change.ends)
- *                 else:
+ *                     continue
 */
       if (__pyx_v_self->_own == Py_None) __pyx_t_5 = 0;
       else
       {
         Py_ssize_t __pyx_temp = __Pyx_PySet_GET_SIZE(__pyx_v_self->_own);
-        if (unlikely(((!CYTHON_ASSUME_SAFE_SIZE) && __pyx_temp < 0))) __PYX_ERR(0, 63, __pyx_L1_error)
+        if (unlikely(((!CYTHON_ASSUME_SAFE_SIZE) && __pyx_temp < 0))) __PYX_ERR(0, 60, __pyx_L1_error)
         __pyx_t_5 = (__pyx_temp != 0);
       }
 
@@ -4350,13 +4292,13 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 
         goto __pyx_L10_bool_binop_done;
       }
-      __pyx_t_4 = __Pyx_PyLong_From_uint64_t(__pyx_v_change->ends); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 63, __pyx_L1_error)
+      __pyx_t_4 = __Pyx_PyLong_From_uint64_t(__pyx_v_change->ends); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 60, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
       if (unlikely(__pyx_v_self->_own == Py_None)) {
         PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not iterable");
-        __PYX_ERR(0, 63, __pyx_L1_error)
+        __PYX_ERR(0, 60, __pyx_L1_error)
       }
-      __pyx_t_5 = (__Pyx_PySet_ContainsTF(__pyx_t_4, __pyx_v_self->_own, Py_EQ)); if (unlikely((__pyx_t_5 < 0))) __PYX_ERR(0, 63, __pyx_L1_error)
+      __pyx_t_5 = (__Pyx_PySet_ContainsTF(__pyx_t_4, __pyx_v_self->_own, Py_EQ)); if (unlikely((__pyx_t_5 < 0))) __PYX_ERR(0, 60, __pyx_L1_error)
       __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
 
       __pyx_t_3 = __pyx_t_5;
@@ -4365,58 +4307,131 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
       if (__pyx_t_3) {
 
 
-        /* "workers/clusterer/store.py":64
+        /* "workers/clusterer/store.py":61
  *                     return None
  *                 if self._own and change.ends in self._own:
  *                     self._own.discard(change.ends)             # <<<<<<<<<<<<<<
- *                 else:
- *                     found.append((change.table, change.key))
+ *                     continue
+ *                 note = (change.table, change.key)
 */
         if (unlikely(__pyx_v_self->_own == Py_None)) {
           PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "discard");
-          __PYX_ERR(0, 64, __pyx_L1_error)
+          __PYX_ERR(0, 61, __pyx_L1_error)
         }
-        __pyx_t_4 = __Pyx_PyLong_From_uint64_t(__pyx_v_change->ends); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 64, __pyx_L1_error)
+        __pyx_t_4 = __Pyx_PyLong_From_uint64_t(__pyx_v_change->ends); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 61, __pyx_L1_error)
         __Pyx_GOTREF(__pyx_t_4);
-        __pyx_t_6 = __Pyx_PySet_Discard(__pyx_v_self->_own, __pyx_t_4); if (unlikely(__pyx_t_6 == ((int)-1))) __PYX_ERR(0, 64, __pyx_L1_error)
+        __pyx_t_6 = __Pyx_PySet_Discard(__pyx_v_self->_own, __pyx_t_4); if (unlikely(__pyx_t_6 == ((int)-1))) __PYX_ERR(0, 61, __pyx_L1_error)
         __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
 
 
-        /* "workers/clusterer/store.py":63
+        /* "workers/clusterer/store.py":62
+ *                 if self._own and change.ends in self._own:
+ *                     self._own.discard(change.ends)
+ *                     continue             # <<<<<<<<<<<<<<
+ *                 note = (change.table, change.key)
+ *                 if note not in seen:
+*/
+        goto __pyx_L5_continue;
+
+        /* "workers/clusterer/store.py":60
  *                     self._resume()
  *                     return None
  *                 if self._own and change.ends in self._own:             # <<<<<<<<<<<<<<
  *                     self._own.discard(change.ends)
- *                 else:
+ *                     continue
 */
-        goto __pyx_L9;
       }
 
-      /* "workers/clusterer/store.py":66
+      /* "workers/clusterer/store.py":63
  *                     self._own.discard(change.ends)
- *                 else:
- *                     found.append((change.table, change.key))             # <<<<<<<<<<<<<<
+ *                     continue
+ *                 note = (change.table, change.key)             # <<<<<<<<<<<<<<
+ *                 if note not in seen:
+ *                     seen.add(note)
+*/
+      __pyx_t_4 = __Pyx_PyLong_From_int(__pyx_v_change->table); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 63, __pyx_L1_error)
+      __Pyx_GOTREF(__pyx_t_4);
+      __pyx_t_7 = PyTuple_New(2); if (unlikely(!__pyx_t_7)) __PYX_ERR(0, 63, __pyx_L1_error)
+      __Pyx_GOTREF(__pyx_t_7);
+      __Pyx_GIVEREF(__pyx_t_4);
+      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 0, __pyx_t_4) != (0)) __PYX_ERR(0, 63, __pyx_L1_error);
+      __Pyx_INCREF(__pyx_v_change->key);
+      __Pyx_GIVEREF(__pyx_v_change->key);
+      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 1, __pyx_v_change->key) != (0)) __PYX_ERR(0, 63, __pyx_L1_error);
+      __pyx_t_4 = 0;
+      __Pyx_XDECREF_SET(__pyx_v_note, ((PyObject*)__pyx_t_7));
+      __pyx_t_7 = 0;
+
+      /* "workers/clusterer/store.py":64
+ *                     continue
+ *                 note = (change.table, change.key)
+ *                 if note not in seen:             # <<<<<<<<<<<<<<
+ *                     seen.add(note)
+ *                     body = self.fetch(change.table, change.key)
+*/
+      __pyx_t_3 = (__Pyx_PySet_ContainsTF(__pyx_v_note, __pyx_v_seen, Py_NE)); if (unlikely((__pyx_t_3 < 0))) __PYX_ERR(0, 64, __pyx_L1_error)
+      if (__pyx_t_3) {
+
+
+        /* "workers/clusterer/store.py":65
+ *                 note = (change.table, change.key)
+ *                 if note not in seen:
+ *                     seen.add(note)             # <<<<<<<<<<<<<<
+ *                     body = self.fetch(change.table, change.key)
+ *                     found.append((change.table, change.key, body))
+*/
+        __pyx_t_6 = PySet_Add(__pyx_v_seen, __pyx_v_note); if (unlikely(__pyx_t_6 == ((int)-1))) __PYX_ERR(0, 65, __pyx_L1_error)
+
+
+        /* "workers/clusterer/store.py":66
+ *                 if note not in seen:
+ *                     seen.add(note)
+ *                     body = self.fetch(change.table, change.key)             # <<<<<<<<<<<<<<
+ *                     found.append((change.table, change.key, body))
+ *             if reader.overrun:
+*/
+        __pyx_t_7 = __pyx_v_change->key;
+        __Pyx_INCREF(__pyx_t_7);
+        __pyx_t_4 = __pyx_f_7workers_9clusterer_5store_10TableStore_fetch(__pyx_v_self, __pyx_v_change->table, ((PyObject*)__pyx_t_7), 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 66, __pyx_L1_error)
+        __Pyx_GOTREF(__pyx_t_4);
+        __Pyx_DECREF(__pyx_t_7); __pyx_t_7 = 0;
+        __Pyx_XDECREF_SET(__pyx_v_body, ((PyObject*)__pyx_t_4));
+        __pyx_t_4 = 0;
+
+        /* "workers/clusterer/store.py":67
+ *                     seen.add(note)
+ *                     body = self.fetch(change.table, change.key)
+ *                     found.append((change.table, change.key, body))             # <<<<<<<<<<<<<<
  *             if reader.overrun:
  *                 self._resume()
 */
-      /*else*/ {
-        __pyx_t_4 = __Pyx_PyLong_From_int(__pyx_v_change->table); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 66, __pyx_L1_error)
+        __pyx_t_4 = __Pyx_PyLong_From_int(__pyx_v_change->table); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 67, __pyx_L1_error)
         __Pyx_GOTREF(__pyx_t_4);
-        __pyx_t_7 = PyTuple_New(2); if (unlikely(!__pyx_t_7)) __PYX_ERR(0, 66, __pyx_L1_error)
+        __pyx_t_7 = PyTuple_New(3); if (unlikely(!__pyx_t_7)) __PYX_ERR(0, 67, __pyx_L1_error)
         __Pyx_GOTREF(__pyx_t_7);
         __Pyx_GIVEREF(__pyx_t_4);
-        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 0, __pyx_t_4) != (0)) __PYX_ERR(0, 66, __pyx_L1_error);
+        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 0, __pyx_t_4) != (0)) __PYX_ERR(0, 67, __pyx_L1_error);
         __Pyx_INCREF(__pyx_v_change->key);
         __Pyx_GIVEREF(__pyx_v_change->key);
-        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 1, __pyx_v_change->key) != (0)) __PYX_ERR(0, 66, __pyx_L1_error);
+        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 1, __pyx_v_change->key) != (0)) __PYX_ERR(0, 67, __pyx_L1_error);
+        __Pyx_INCREF(__pyx_v_body);
+        __Pyx_GIVEREF(__pyx_v_body);
+        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 2, __pyx_v_body) != (0)) __PYX_ERR(0, 67, __pyx_L1_error);
         __pyx_t_4 = 0;
-        __pyx_t_6 = __Pyx_PyList_Append(__pyx_v_found, __pyx_t_7); if (unlikely(__pyx_t_6 == ((int)-1))) __PYX_ERR(0, 66, __pyx_L1_error)
+        __pyx_t_6 = __Pyx_PyList_Append(__pyx_v_found, __pyx_t_7); if (unlikely(__pyx_t_6 == ((int)-1))) __PYX_ERR(0, 67, __pyx_L1_error)
         __Pyx_DECREF(__pyx_t_7); __pyx_t_7 = 0;
 
-      }
-      __pyx_L9:;
 
-      /* "workers/clusterer/store.py":57
+        /* "workers/clusterer/store.py":64
+ *                     continue
+ *                 note = (change.table, change.key)
+ *                 if note not in seen:             # <<<<<<<<<<<<<<
+ *                     seen.add(note)
+ *                     body = self.fetch(change.table, change.key)
+*/
+      }
+
+      /* "workers/clusterer/store.py":54
  *             wanted = limit - len(found)
  *             changes = reader.take(wanted, now)
  *             for change in changes:             # <<<<<<<<<<<<<<
@@ -4427,27 +4442,27 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
     }
     __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
 
-    /* "workers/clusterer/store.py":67
- *                 else:
- *                     found.append((change.table, change.key))
+    /* "workers/clusterer/store.py":68
+ *                     body = self.fetch(change.table, change.key)
+ *                     found.append((change.table, change.key, body))
  *             if reader.overrun:             # <<<<<<<<<<<<<<
  *                 self._resume()
  *                 return None
 */
     if (__pyx_v_reader->overrun) {
 
-      /* "workers/clusterer/store.py":68
- *                     found.append((change.table, change.key))
+      /* "workers/clusterer/store.py":69
+ *                     found.append((change.table, change.key, body))
  *             if reader.overrun:
  *                 self._resume()             # <<<<<<<<<<<<<<
  *                 return None
  *             if len(changes) < wanted:
 */
-      __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore__resume(__pyx_v_self); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 68, __pyx_L1_error)
+      __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore__resume(__pyx_v_self); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 69, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_1);
       __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
 
-      /* "workers/clusterer/store.py":69
+      /* "workers/clusterer/store.py":70
  *             if reader.overrun:
  *                 self._resume()
  *                 return None             # <<<<<<<<<<<<<<
@@ -4464,16 +4479,16 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
       }
       goto __pyx_L0;
 
-      /* "workers/clusterer/store.py":67
- *                 else:
- *                     found.append((change.table, change.key))
+      /* "workers/clusterer/store.py":68
+ *                     body = self.fetch(change.table, change.key)
+ *                     found.append((change.table, change.key, body))
  *             if reader.overrun:             # <<<<<<<<<<<<<<
  *                 self._resume()
  *                 return None
 */
     }
 
-    /* "workers/clusterer/store.py":70
+    /* "workers/clusterer/store.py":71
  *                 self._resume()
  *                 return None
  *             if len(changes) < wanted:             # <<<<<<<<<<<<<<
@@ -4482,16 +4497,16 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
     if (unlikely(__pyx_v_changes == Py_None)) {
       PyErr_SetString(PyExc_TypeError, "object of type \047NoneType\047 has no len()");
-      __PYX_ERR(0, 70, __pyx_L1_error)
+      __PYX_ERR(0, 71, __pyx_L1_error)
     }
-    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_changes); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 70, __pyx_L1_error)
+    __pyx_t_2 = __Pyx_PyList_GET_SIZE(__pyx_v_changes); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 71, __pyx_L1_error)
     __pyx_t_3 = (__pyx_t_2 < __pyx_v_wanted);
 
 
     if (__pyx_t_3) {
 
 
-      /* "workers/clusterer/store.py":71
+      /* "workers/clusterer/store.py":72
  *                 return None
  *             if len(changes) < wanted:
  *                 break             # <<<<<<<<<<<<<<
@@ -4500,7 +4515,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
 */
       goto __pyx_L4_break;
 
-      /* "workers/clusterer/store.py":70
+      /* "workers/clusterer/store.py":71
  *                 self._resume()
  *                 return None
  *             if len(changes) < wanted:             # <<<<<<<<<<<<<<
@@ -4511,7 +4526,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
   }
   __pyx_L4_break:;
 
-  /* "workers/clusterer/store.py":72
+  /* "workers/clusterer/store.py":73
  *             if len(changes) < wanted:
  *                 break
  *         return found             # <<<<<<<<<<<<<<
@@ -4529,11 +4544,11 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
   }
   goto __pyx_L0;
 
-  /* "workers/clusterer/store.py":47
+  /* "workers/clusterer/store.py":43
  *         return self._reader.position == self._reader.ring.head
  * 
- *     def take(self, limit: int, now: int) -> list[tuple[int, bytes]] | None:             # <<<<<<<<<<<<<<
- *         """The next changes that others have made; None when all must be read again.
+ *     def take(self, limit: int, now: int) -> list[Current] | None:             # <<<<<<<<<<<<<<
+ *         """What others have changed next, as it is now; None when all must be read again.
  * 
 */
 
@@ -4547,9 +4562,12 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_take(struct __p
   __pyx_L0:;
   __Pyx_XDECREF((PyObject *)__pyx_v_reader);
   __Pyx_XDECREF(__pyx_v_found);
+  __Pyx_XDECREF(__pyx_v_seen);
 
   __Pyx_XDECREF(__pyx_v_changes);
   __Pyx_XDECREF((PyObject *)__pyx_v_change);
+  __Pyx_XDECREF(__pyx_v_note);
+  __Pyx_XDECREF(__pyx_v_body);
   __Pyx_XGIVEREF(__pyx_r);
   __Pyx_RefNannyFinishContext();
   return __pyx_r;
@@ -4563,7 +4581,7 @@ PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
 PyObject *__pyx_args, PyObject *__pyx_kwds
 #endif
 ); /*proto*/
-PyDoc_STRVAR(__pyx_doc_7workers_9clusterer_5store_10TableStore_2take, "The next changes that others have made; None when all must be read again.\n\n        So it must when a writer has died: what it may have removed has no note.\n        ");
+PyDoc_STRVAR(__pyx_doc_7workers_9clusterer_5store_10TableStore_2take, "What others have changed next, as it is now; None when all must be read again.\n\n        So it must when a writer has died: what it may have removed has no note.\n        ");
 static PyObject *__pyx_pw_7workers_9clusterer_5store_10TableStore_3take(PyObject *__pyx_v_self, 
 #if CYTHON_VECTORCALL
 PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
@@ -4595,39 +4613,39 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_limit,&__pyx_mstate_global->__pyx_n_u_now,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 47, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 43, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 47, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 43, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 47, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 43, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "take", 0) < (0)) __PYX_ERR(0, 47, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "take", 0) < (0)) __PYX_ERR(0, 43, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("take", 1, 2, 2, i); __PYX_ERR(0, 47, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("take", 1, 2, 2, i); __PYX_ERR(0, 43, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 47, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 43, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 47, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 43, __pyx_L3_error)
     }
-    __pyx_v_limit = __Pyx_PyIndex_AsSsize_t(values[0]); if (unlikely((__pyx_v_limit == (Py_ssize_t)-1) && PyErr_Occurred())) __PYX_ERR(0, 47, __pyx_L3_error)
-    __pyx_v_now = __Pyx_PyLong_As_PY_LONG_LONG(values[1]); if (unlikely((__pyx_v_now == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 47, __pyx_L3_error)
+    __pyx_v_limit = __Pyx_PyIndex_AsSsize_t(values[0]); if (unlikely((__pyx_v_limit == (Py_ssize_t)-1) && PyErr_Occurred())) __PYX_ERR(0, 43, __pyx_L3_error)
+    __pyx_v_now = __Pyx_PyLong_As_PY_LONG_LONG(values[1]); if (unlikely((__pyx_v_now == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 43, __pyx_L3_error)
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("take", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 47, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("take", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 43, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -4658,7 +4676,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_2take(struct _
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("take", 0);
-  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_take(__pyx_v_self, __pyx_v_limit, __pyx_v_now, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 47, __pyx_L1_error)
+  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_take(__pyx_v_self, __pyx_v_limit, __pyx_v_now, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 43, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   {
     PyObject *__pyx_temp;
@@ -4682,7 +4700,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_2take(struct _
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":74
+/* "workers/clusterer/store.py":75
  *         return found
  * 
  *     def _resume(self) -> None:             # <<<<<<<<<<<<<<
@@ -4700,18 +4718,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore__resume(struct 
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("_resume", 0);
 
-  /* "workers/clusterer/store.py":75
+  /* "workers/clusterer/store.py":76
  * 
  *     def _resume(self) -> None:
  *         self._reader.resume()             # <<<<<<<<<<<<<<
  *         self._own.clear()
  * 
 */
-  __pyx_t_1 = ((struct __pyx_vtabstruct_5proxy_3shm_13change_reader_ChangeReader *)__pyx_v_self->_reader->__pyx_vtab)->resume(__pyx_v_self->_reader, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 75, __pyx_L1_error)
+  __pyx_t_1 = ((struct __pyx_vtabstruct_5proxy_3shm_13change_reader_ChangeReader *)__pyx_v_self->_reader->__pyx_vtab)->resume(__pyx_v_self->_reader, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 76, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":76
+  /* "workers/clusterer/store.py":77
  *     def _resume(self) -> None:
  *         self._reader.resume()
  *         self._own.clear()             # <<<<<<<<<<<<<<
@@ -4720,12 +4738,12 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore__resume(struct 
 */
   if (unlikely(__pyx_v_self->_own == Py_None)) {
     PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "clear");
-    __PYX_ERR(0, 76, __pyx_L1_error)
+    __PYX_ERR(0, 77, __pyx_L1_error)
   }
-  __pyx_t_2 = PySet_Clear(__pyx_v_self->_own); if (unlikely(__pyx_t_2 == ((int)-1))) __PYX_ERR(0, 76, __pyx_L1_error)
+  __pyx_t_2 = PySet_Clear(__pyx_v_self->_own); if (unlikely(__pyx_t_2 == ((int)-1))) __PYX_ERR(0, 77, __pyx_L1_error)
 
 
-  /* "workers/clusterer/store.py":74
+  /* "workers/clusterer/store.py":75
  *         return found
  * 
  *     def _resume(self) -> None:             # <<<<<<<<<<<<<<
@@ -4746,7 +4764,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore__resume(struct 
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":78
+/* "workers/clusterer/store.py":79
  *         self._own.clear()
  * 
  *     def fetch(self, table: int, key: bytes) -> bytes | None:             # <<<<<<<<<<<<<<
@@ -4774,7 +4792,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_fetch(struct __
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("fetch", 0);
 
-  /* "workers/clusterer/store.py":80
+  /* "workers/clusterer/store.py":81
  *     def fetch(self, table: int, key: bytes) -> bytes | None:
  *         """The body of a record as it is now."""
  *         adapter = self.adapters[table]             # <<<<<<<<<<<<<<
@@ -4783,38 +4801,38 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_fetch(struct __
 */
   if (unlikely(__pyx_v_self->adapters == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 80, __pyx_L1_error)
+    __PYX_ERR(0, 81, __pyx_L1_error)
   }
-  __pyx_t_1 = __Pyx_PyLong_From_int(__pyx_v_table); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 80, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyLong_From_int(__pyx_v_table); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 81, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 80, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 81, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  if (!(likely(((__pyx_t_2) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_2, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 80, __pyx_L1_error)
+  if (!(likely(((__pyx_t_2) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_2, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 81, __pyx_L1_error)
   __pyx_v_adapter = ((struct __pyx_obj_7workers_9clusterer_7adapter_Adapter *)__pyx_t_2);
   __pyx_t_2 = 0;
 
-  /* "workers/clusterer/store.py":81
+  /* "workers/clusterer/store.py":82
  *         """The body of a record as it is now."""
  *         adapter = self.adapters[table]
  *         payload = adapter.table.snapshot(key)[0]             # <<<<<<<<<<<<<<
  *         return None if payload is None else adapter.body(key, payload)
  * 
 */
-  __pyx_t_2 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->snapshot(__pyx_v_adapter->table, __pyx_v_key, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 81, __pyx_L1_error)
+  __pyx_t_2 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->snapshot(__pyx_v_adapter->table, __pyx_v_key, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 82, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
   if (unlikely(__pyx_t_2 == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 81, __pyx_L1_error)
+    __PYX_ERR(0, 82, __pyx_L1_error)
   }
-  __pyx_t_1 = __Pyx_GetItemInt_Tuple(__pyx_t_2, 0, long, 1, __Pyx_PyLong_From_long, 0, 1, 1, __Pyx_ReferenceSharing_OwnStrongReference); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 81, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_GetItemInt_Tuple(__pyx_t_2, 0, long, 1, __Pyx_PyLong_From_long, 0, 1, 1, __Pyx_ReferenceSharing_OwnStrongReference); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 82, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 81, __pyx_L1_error)
+  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 82, __pyx_L1_error)
   __pyx_v_payload = ((PyObject*)__pyx_t_1);
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":82
+  /* "workers/clusterer/store.py":83
  *         adapter = self.adapters[table]
  *         payload = adapter.table.snapshot(key)[0]
  *         return None if payload is None else adapter.body(key, payload)             # <<<<<<<<<<<<<<
@@ -4826,13 +4844,13 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_fetch(struct __
     __Pyx_INCREF(Py_None);
     __pyx_t_1 = Py_None;
   } else {
-    __pyx_t_2 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 82, __pyx_L1_error)
+    __pyx_t_2 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 83, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_2);
     __pyx_t_1 = __pyx_t_2;
     __pyx_t_2 = 0;
   }
 
-  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 82, __pyx_L1_error)
+  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 83, __pyx_L1_error)
   {
     PyObject *__pyx_temp;
     {
@@ -4844,7 +4862,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_fetch(struct __
   __pyx_t_1 = 0;
   goto __pyx_L0;
 
-  /* "workers/clusterer/store.py":78
+  /* "workers/clusterer/store.py":79
  *         self._own.clear()
  * 
  *     def fetch(self, table: int, key: bytes) -> bytes | None:             # <<<<<<<<<<<<<<
@@ -4906,39 +4924,39 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_table,&__pyx_mstate_global->__pyx_n_u_key,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 78, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 79, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 78, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 79, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 78, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 79, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "fetch", 0) < (0)) __PYX_ERR(0, 78, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "fetch", 0) < (0)) __PYX_ERR(0, 79, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("fetch", 1, 2, 2, i); __PYX_ERR(0, 78, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("fetch", 1, 2, 2, i); __PYX_ERR(0, 79, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 78, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 79, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 78, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 79, __pyx_L3_error)
     }
-    __pyx_v_table = __Pyx_PyLong_As_int(values[0]); if (unlikely((__pyx_v_table == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 78, __pyx_L3_error)
+    __pyx_v_table = __Pyx_PyLong_As_int(values[0]); if (unlikely((__pyx_v_table == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 79, __pyx_L3_error)
     __pyx_v_key = ((PyObject*)values[1]);
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("fetch", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 78, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("fetch", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 79, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -4949,7 +4967,7 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   __Pyx_RefNannyFinishContext();
   return NULL;
   __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_key), (&PyBytes_Type), 1, "key", 1))) __PYX_ERR(0, 78, __pyx_L1_error)
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_key), (&PyBytes_Type), 1, "key", 1))) __PYX_ERR(0, 79, __pyx_L1_error)
   __pyx_r = __pyx_pf_7workers_9clusterer_5store_10TableStore_4fetch(((struct __pyx_obj_7workers_9clusterer_5store_TableStore *)__pyx_v_self), __pyx_v_table, __pyx_v_key);
 
   /* function exit code */
@@ -4978,7 +4996,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_4fetch(struct 
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("fetch", 0);
-  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_fetch(__pyx_v_self, __pyx_v_table, __pyx_v_key, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 78, __pyx_L1_error)
+  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_fetch(__pyx_v_self, __pyx_v_table, __pyx_v_key, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 79, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   {
     PyObject *__pyx_temp;
@@ -5002,7 +5020,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_4fetch(struct 
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":84
+/* "workers/clusterer/store.py":85
  *         return None if payload is None else adapter.body(key, payload)
  * 
  *     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:             # <<<<<<<<<<<<<<
@@ -5045,7 +5063,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("apply", 0);
 
-  /* "workers/clusterer/store.py":86
+  /* "workers/clusterer/store.py":87
  *     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:
  *         """Commit what the record here and `body` make together; None when that is nothing new."""
  *         adapter = self.adapters[table]             # <<<<<<<<<<<<<<
@@ -5054,18 +5072,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
 */
   if (unlikely(__pyx_v_self->adapters == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 86, __pyx_L1_error)
+    __PYX_ERR(0, 87, __pyx_L1_error)
   }
-  __pyx_t_1 = __Pyx_PyLong_From_int(__pyx_v_table); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 86, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyLong_From_int(__pyx_v_table); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 87, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 86, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 87, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  if (!(likely(((__pyx_t_2) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_2, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 86, __pyx_L1_error)
+  if (!(likely(((__pyx_t_2) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_2, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 87, __pyx_L1_error)
   __pyx_v_adapter = ((struct __pyx_obj_7workers_9clusterer_7adapter_Adapter *)__pyx_t_2);
   __pyx_t_2 = 0;
 
-  /* "workers/clusterer/store.py":87
+  /* "workers/clusterer/store.py":88
  *         """Commit what the record here and `body` make together; None when that is nothing new."""
  *         adapter = self.adapters[table]
  *         for _ in range(ATTEMPTS):             # <<<<<<<<<<<<<<
@@ -5079,14 +5097,14 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
   for (__pyx_t_5 = 0; __pyx_t_5 < __pyx_t_4; __pyx_t_5+=1) {
     __pyx_v__ = __pyx_t_5;
 
-    /* "workers/clusterer/store.py":88
+    /* "workers/clusterer/store.py":89
  *         adapter = self.adapters[table]
  *         for _ in range(ATTEMPTS):
  *             payload, stamp = adapter.table.snapshot(key)             # <<<<<<<<<<<<<<
  *             ours = None if payload is None else adapter.body(key, payload)
  *             merged = joined(adapter.form, ours, body, horizon)
 */
-    __pyx_t_2 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->snapshot(__pyx_v_adapter->table, __pyx_v_key, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 88, __pyx_L1_error)
+    __pyx_t_2 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->snapshot(__pyx_v_adapter->table, __pyx_v_key, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 89, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_2);
     if (likely(__pyx_t_2 != Py_None)) {
       PyObject* sequence = __pyx_t_2;
@@ -5094,7 +5112,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       if (unlikely(size != 2)) {
         if (size > 2) __Pyx_RaiseTooManyValuesError(2);
         else if (size >= 0) __Pyx_RaiseNeedMoreValuesError(size);
-        __PYX_ERR(0, 88, __pyx_L1_error)
+        __PYX_ERR(0, 89, __pyx_L1_error)
       }
       #if CYTHON_ASSUME_SAFE_MACROS && !CYTHON_AVOID_BORROWED_REFS
       __pyx_t_1 = PyTuple_GET_ITEM(sequence, 0);
@@ -5102,23 +5120,23 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       __pyx_t_6 = PyTuple_GET_ITEM(sequence, 1);
       __Pyx_INCREF(__pyx_t_6);
       #else
-      __pyx_t_1 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 88, __pyx_L1_error)
+      __pyx_t_1 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 89, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_1);
-      __pyx_t_6 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 88, __pyx_L1_error)
+      __pyx_t_6 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 89, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_6);
       #endif
       __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
     } else {
-      __Pyx_RaiseNoneNotIterableError(); __PYX_ERR(0, 88, __pyx_L1_error)
+      __Pyx_RaiseNoneNotIterableError(); __PYX_ERR(0, 89, __pyx_L1_error)
     }
-    if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 88, __pyx_L1_error)
-    __pyx_t_7 = __Pyx_PyLong_As_uint64_t(__pyx_t_6); if (unlikely((__pyx_t_7 == ((uint64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 88, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 89, __pyx_L1_error)
+    __pyx_t_7 = __Pyx_PyLong_As_uint64_t(__pyx_t_6); if (unlikely((__pyx_t_7 == ((uint64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 89, __pyx_L1_error)
     __Pyx_DECREF(__pyx_t_6); __pyx_t_6 = 0;
     __Pyx_XDECREF_SET(__pyx_v_payload, ((PyObject*)__pyx_t_1));
     __pyx_t_1 = 0;
     __pyx_v_stamp = __pyx_t_7;
 
-    /* "workers/clusterer/store.py":89
+    /* "workers/clusterer/store.py":90
  *         for _ in range(ATTEMPTS):
  *             payload, stamp = adapter.table.snapshot(key)
  *             ours = None if payload is None else adapter.body(key, payload)             # <<<<<<<<<<<<<<
@@ -5130,17 +5148,17 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       __Pyx_INCREF(Py_None);
       __pyx_t_2 = Py_None;
     } else {
-      __pyx_t_6 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 89, __pyx_L1_error)
+      __pyx_t_6 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 90, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_6);
       __pyx_t_2 = __pyx_t_6;
       __pyx_t_6 = 0;
     }
 
-    if (!(likely(PyBytes_CheckExact(__pyx_t_2))||((__pyx_t_2) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_2))) __PYX_ERR(0, 89, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_2))||((__pyx_t_2) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_2))) __PYX_ERR(0, 90, __pyx_L1_error)
     __Pyx_XDECREF_SET(__pyx_v_ours, ((PyObject*)__pyx_t_2));
     __pyx_t_2 = 0;
 
-    /* "workers/clusterer/store.py":90
+    /* "workers/clusterer/store.py":91
  *             payload, stamp = adapter.table.snapshot(key)
  *             ours = None if payload is None else adapter.body(key, payload)
  *             merged = joined(adapter.form, ours, body, horizon)             # <<<<<<<<<<<<<<
@@ -5148,7 +5166,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
  *                 return None
 */
     __pyx_t_6 = NULL;
-    __Pyx_GetModuleGlobalName(__pyx_t_1, __pyx_mstate_global->__pyx_n_u_joined); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 90, __pyx_L1_error)
+    __Pyx_GetModuleGlobalName(__pyx_t_1, __pyx_mstate_global->__pyx_n_u_joined); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 91, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_1);
     __pyx_t_9 = 1;
     #if CYTHON_UNPACK_METHODS
@@ -5167,14 +5185,14 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       __pyx_t_2 = __Pyx_PyObject_FastCall((PyObject*)__pyx_t_1, __pyx_callargs+__pyx_t_9, (5-__pyx_t_9) | (__pyx_t_9*__Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET));
       __Pyx_XDECREF(__pyx_t_6); __pyx_t_6 = 0;
       __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-      if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 90, __pyx_L1_error)
+      if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 91, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_2);
     }
-    if (!(likely(PyBytes_CheckExact(__pyx_t_2))||((__pyx_t_2) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_2))) __PYX_ERR(0, 90, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_2))||((__pyx_t_2) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_2))) __PYX_ERR(0, 91, __pyx_L1_error)
     __Pyx_XDECREF_SET(__pyx_v_merged, ((PyObject*)__pyx_t_2));
     __pyx_t_2 = 0;
 
-    /* "workers/clusterer/store.py":91
+    /* "workers/clusterer/store.py":92
  *             ours = None if payload is None else adapter.body(key, payload)
  *             merged = joined(adapter.form, ours, body, horizon)
  *             if merged is None:             # <<<<<<<<<<<<<<
@@ -5185,7 +5203,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
     if (__pyx_t_8) {
 
 
-      /* "workers/clusterer/store.py":92
+      /* "workers/clusterer/store.py":93
  *             merged = joined(adapter.form, ours, body, horizon)
  *             if merged is None:
  *                 return None             # <<<<<<<<<<<<<<
@@ -5202,7 +5220,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       }
       goto __pyx_L0;
 
-      /* "workers/clusterer/store.py":91
+      /* "workers/clusterer/store.py":92
  *             ours = None if payload is None else adapter.body(key, payload)
  *             merged = joined(adapter.form, ours, body, horizon)
  *             if merged is None:             # <<<<<<<<<<<<<<
@@ -5211,18 +5229,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
 */
     }
 
-    /* "workers/clusterer/store.py":93
+    /* "workers/clusterer/store.py":94
  *             if merged is None:
  *                 return None
  *             if adapter.commit(key, stamp, payload, merged):             # <<<<<<<<<<<<<<
  *                 self._own.add(adapter.table.changed_at)
  *                 return merged
 */
-    __pyx_t_8 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->commit(__pyx_v_adapter, __pyx_v_key, __pyx_v_stamp, __pyx_v_payload, __pyx_v_merged, 0); if (unlikely(__pyx_t_8 == ((int)-1))) __PYX_ERR(0, 93, __pyx_L1_error)
+    __pyx_t_8 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->commit(__pyx_v_adapter, __pyx_v_key, __pyx_v_stamp, __pyx_v_payload, __pyx_v_merged, 0); if (unlikely(__pyx_t_8 == ((int)-1))) __PYX_ERR(0, 94, __pyx_L1_error)
     if (__pyx_t_8) {
 
 
-      /* "workers/clusterer/store.py":94
+      /* "workers/clusterer/store.py":95
  *                 return None
  *             if adapter.commit(key, stamp, payload, merged):
  *                 self._own.add(adapter.table.changed_at)             # <<<<<<<<<<<<<<
@@ -5231,15 +5249,15 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
 */
       if (unlikely(__pyx_v_self->_own == Py_None)) {
         PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "add");
-        __PYX_ERR(0, 94, __pyx_L1_error)
+        __PYX_ERR(0, 95, __pyx_L1_error)
       }
-      __pyx_t_2 = __Pyx_PyLong_From_uint64_t(__pyx_v_adapter->table->__pyx_base.changed_at); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 94, __pyx_L1_error)
+      __pyx_t_2 = __Pyx_PyLong_From_uint64_t(__pyx_v_adapter->table->__pyx_base.changed_at); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 95, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_2);
-      __pyx_t_10 = PySet_Add(__pyx_v_self->_own, __pyx_t_2); if (unlikely(__pyx_t_10 == ((int)-1))) __PYX_ERR(0, 94, __pyx_L1_error)
+      __pyx_t_10 = PySet_Add(__pyx_v_self->_own, __pyx_t_2); if (unlikely(__pyx_t_10 == ((int)-1))) __PYX_ERR(0, 95, __pyx_L1_error)
       __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
 
-      /* "workers/clusterer/store.py":95
+      /* "workers/clusterer/store.py":96
  *             if adapter.commit(key, stamp, payload, merged):
  *                 self._own.add(adapter.table.changed_at)
  *                 return merged             # <<<<<<<<<<<<<<
@@ -5257,7 +5275,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
       }
       goto __pyx_L0;
 
-      /* "workers/clusterer/store.py":93
+      /* "workers/clusterer/store.py":94
  *             if merged is None:
  *                 return None
  *             if adapter.commit(key, stamp, payload, merged):             # <<<<<<<<<<<<<<
@@ -5268,7 +5286,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
   }
 
 
-  /* "workers/clusterer/store.py":96
+  /* "workers/clusterer/store.py":97
  *                 self._own.add(adapter.table.changed_at)
  *                 return merged
  *         raise LockTimeout(f"the record of {key!r} is changing too fast to take a peer's")             # <<<<<<<<<<<<<<
@@ -5276,9 +5294,9 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
  *     def scan(self, cursor: int, limit: int) -> tuple[list[Record], int]:
 */
   __pyx_t_1 = NULL;
-  __Pyx_GetModuleGlobalName(__pyx_t_6, __pyx_mstate_global->__pyx_n_u_LockTimeout); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 96, __pyx_L1_error)
+  __Pyx_GetModuleGlobalName(__pyx_t_6, __pyx_mstate_global->__pyx_n_u_LockTimeout); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 97, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_6);
-  __pyx_t_11 = __Pyx_PyObject_FormatSimpleAndDecref(PyObject_Repr(__pyx_v_key), __pyx_mstate_global->__pyx_empty_unicode); if (unlikely(!__pyx_t_11)) __PYX_ERR(0, 96, __pyx_L1_error)
+  __pyx_t_11 = __Pyx_PyObject_FormatSimpleAndDecref(PyObject_Repr(__pyx_v_key), __pyx_mstate_global->__pyx_empty_unicode); if (unlikely(!__pyx_t_11)) __PYX_ERR(0, 97, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_11);
   __pyx_t_12[0] = __pyx_mstate_global->__pyx_kp_u_the_record_of;
   __pyx_t_12[1] = __pyx_t_11;
@@ -5292,7 +5310,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
   __pyx_t_3 |= __Pyx_PyUnicode_KIND_04(__pyx_t_12[1]);
   #endif
   __pyx_t_14 = __Pyx_PyUnicode_Join(__pyx_t_12, 3, __pyx_t_13, __pyx_t_3);
-  if (unlikely(!__pyx_t_14)) __PYX_ERR(0, 96, __pyx_L1_error)
+  if (unlikely(!__pyx_t_14)) __PYX_ERR(0, 97, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_14);
   __Pyx_DECREF(__pyx_t_11); __pyx_t_11 = 0;
   __pyx_t_9 = 1;
@@ -5313,14 +5331,14 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_apply(struct __
     __Pyx_XDECREF(__pyx_t_1); __pyx_t_1 = 0;
     __Pyx_DECREF(__pyx_t_14); __pyx_t_14 = 0;
     __Pyx_DECREF(__pyx_t_6); __pyx_t_6 = 0;
-    if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 96, __pyx_L1_error)
+    if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 97, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_2);
   }
   __Pyx_Raise(__pyx_t_2, 0, 0, 0);
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __PYX_ERR(0, 96, __pyx_L1_error)
+  __PYX_ERR(0, 97, __pyx_L1_error)
 
-  /* "workers/clusterer/store.py":84
+  /* "workers/clusterer/store.py":85
  *         return None if payload is None else adapter.body(key, payload)
  * 
  *     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:             # <<<<<<<<<<<<<<
@@ -5391,53 +5409,53 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_table,&__pyx_mstate_global->__pyx_n_u_key,&__pyx_mstate_global->__pyx_n_u_body,&__pyx_mstate_global->__pyx_n_u_horizon,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 84, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 85, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  4:
         values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 84, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 85, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  3:
         values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 84, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 85, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 84, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 85, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 84, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 85, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "apply", 0) < (0)) __PYX_ERR(0, 84, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "apply", 0) < (0)) __PYX_ERR(0, 85, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 4; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("apply", 1, 4, 4, i); __PYX_ERR(0, 84, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("apply", 1, 4, 4, i); __PYX_ERR(0, 85, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 4)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 84, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 85, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 84, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 85, __pyx_L3_error)
       values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 84, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 85, __pyx_L3_error)
       values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 84, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 85, __pyx_L3_error)
     }
-    __pyx_v_table = __Pyx_PyLong_As_int(values[0]); if (unlikely((__pyx_v_table == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 84, __pyx_L3_error)
+    __pyx_v_table = __Pyx_PyLong_As_int(values[0]); if (unlikely((__pyx_v_table == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 85, __pyx_L3_error)
     __pyx_v_key = ((PyObject*)values[1]);
     __pyx_v_body = ((PyObject*)values[2]);
     __pyx_v_horizon = values[3];
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("apply", 1, 4, 4, __pyx_nargs); __PYX_ERR(0, 84, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("apply", 1, 4, 4, __pyx_nargs); __PYX_ERR(0, 85, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -5448,8 +5466,8 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   __Pyx_RefNannyFinishContext();
   return NULL;
   __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_key), (&PyBytes_Type), 1, "key", 1))) __PYX_ERR(0, 84, __pyx_L1_error)
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_body), (&PyBytes_Type), 1, "body", 1))) __PYX_ERR(0, 84, __pyx_L1_error)
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_key), (&PyBytes_Type), 1, "key", 1))) __PYX_ERR(0, 85, __pyx_L1_error)
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_body), (&PyBytes_Type), 1, "body", 1))) __PYX_ERR(0, 85, __pyx_L1_error)
   __pyx_r = __pyx_pf_7workers_9clusterer_5store_10TableStore_6apply(((struct __pyx_obj_7workers_9clusterer_5store_TableStore *)__pyx_v_self), __pyx_v_table, __pyx_v_key, __pyx_v_body, __pyx_v_horizon);
 
   /* function exit code */
@@ -5478,7 +5496,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_6apply(struct 
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("apply", 0);
-  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_apply(__pyx_v_self, __pyx_v_table, __pyx_v_key, __pyx_v_body, __pyx_v_horizon, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 84, __pyx_L1_error)
+  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_apply(__pyx_v_self, __pyx_v_table, __pyx_v_key, __pyx_v_body, __pyx_v_horizon, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 85, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   {
     PyObject *__pyx_temp;
@@ -5502,7 +5520,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_6apply(struct 
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":98
+/* "workers/clusterer/store.py":99
  *         raise LockTimeout(f"the record of {key!r} is changing too fast to take a peer's")
  * 
  *     def scan(self, cursor: int, limit: int) -> tuple[list[Record], int]:             # <<<<<<<<<<<<<<
@@ -5545,7 +5563,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("scan", 0);
 
-  /* "workers/clusterer/store.py":103
+  /* "workers/clusterer/store.py":104
  *         What stands above CURSOR_BITS in a cursor is which table.
  *         """
  *         if not self.tables:             # <<<<<<<<<<<<<<
@@ -5556,7 +5574,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   else
   {
     Py_ssize_t __pyx_temp = __Pyx_PyTuple_GET_SIZE(__pyx_v_self->tables);
-    if (unlikely(((!CYTHON_ASSUME_SAFE_SIZE) && __pyx_temp < 0))) __PYX_ERR(0, 103, __pyx_L1_error)
+    if (unlikely(((!CYTHON_ASSUME_SAFE_SIZE) && __pyx_temp < 0))) __PYX_ERR(0, 104, __pyx_L1_error)
     __pyx_t_1 = (__pyx_temp != 0);
   }
 
@@ -5566,22 +5584,22 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   if (__pyx_t_2) {
 
 
-    /* "workers/clusterer/store.py":104
+    /* "workers/clusterer/store.py":105
  *         """
  *         if not self.tables:
  *             return [], 0             # <<<<<<<<<<<<<<
  *         number = cursor >> CURSOR_BITS
  *         adapter = self.adapters[self.tables[number]]
 */
-    __pyx_t_3 = PyList_New(0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 104, __pyx_L1_error)
+    __pyx_t_3 = PyList_New(0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 105, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_3);
-    __pyx_t_4 = PyTuple_New(2); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 104, __pyx_L1_error)
+    __pyx_t_4 = PyTuple_New(2); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 105, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_4);
     __Pyx_GIVEREF(__pyx_t_3);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 0, __pyx_t_3) != (0)) __PYX_ERR(0, 104, __pyx_L1_error);
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 0, __pyx_t_3) != (0)) __PYX_ERR(0, 105, __pyx_L1_error);
     __Pyx_INCREF(__pyx_mstate_global->__pyx_int_0);
     __Pyx_GIVEREF(__pyx_mstate_global->__pyx_int_0);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 1, __pyx_mstate_global->__pyx_int_0) != (0)) __PYX_ERR(0, 104, __pyx_L1_error);
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 1, __pyx_mstate_global->__pyx_int_0) != (0)) __PYX_ERR(0, 105, __pyx_L1_error);
     __pyx_t_3 = 0;
     {
       PyObject *__pyx_temp;
@@ -5594,7 +5612,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     __pyx_t_4 = 0;
     goto __pyx_L0;
 
-    /* "workers/clusterer/store.py":103
+    /* "workers/clusterer/store.py":104
  *         What stands above CURSOR_BITS in a cursor is which table.
  *         """
  *         if not self.tables:             # <<<<<<<<<<<<<<
@@ -5603,7 +5621,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
   }
 
-  /* "workers/clusterer/store.py":105
+  /* "workers/clusterer/store.py":106
  *         if not self.tables:
  *             return [], 0
  *         number = cursor >> CURSOR_BITS             # <<<<<<<<<<<<<<
@@ -5612,7 +5630,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
   __pyx_v_number = (__pyx_v_cursor >> __pyx_v_7workers_9clusterer_5store_CURSOR_BITS);
 
-  /* "workers/clusterer/store.py":106
+  /* "workers/clusterer/store.py":107
  *             return [], 0
  *         number = cursor >> CURSOR_BITS
  *         adapter = self.adapters[self.tables[number]]             # <<<<<<<<<<<<<<
@@ -5621,29 +5639,29 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
   if (unlikely(__pyx_v_self->adapters == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 106, __pyx_L1_error)
+    __PYX_ERR(0, 107, __pyx_L1_error)
   }
   if (unlikely(__pyx_v_self->tables == Py_None)) {
     PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 106, __pyx_L1_error)
+    __PYX_ERR(0, 107, __pyx_L1_error)
   }
-  __pyx_t_4 = __Pyx_GetItemInt_Tuple(__pyx_v_self->tables, __pyx_v_number, PY_LONG_LONG, 1, __Pyx_PyLong_From_PY_LONG_LONG, 1, 1, 1, __Pyx_ReferenceSharing_SharedReference); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 106, __pyx_L1_error)
+  __pyx_t_4 = __Pyx_GetItemInt_Tuple(__pyx_v_self->tables, __pyx_v_number, PY_LONG_LONG, 1, __Pyx_PyLong_From_PY_LONG_LONG, 1, 1, 1, __Pyx_ReferenceSharing_SharedReference); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 107, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_3 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_4); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 106, __pyx_L1_error)
+  __pyx_t_3 = __Pyx_PyDict_GetItem(__pyx_v_self->adapters, __pyx_t_4); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 107, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
   __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-  if (!(likely(((__pyx_t_3) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_3, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 106, __pyx_L1_error)
+  if (!(likely(((__pyx_t_3) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_3, __pyx_mstate_global->__pyx_ptype_7workers_9clusterer_7adapter_Adapter))))) __PYX_ERR(0, 107, __pyx_L1_error)
   __pyx_v_adapter = ((struct __pyx_obj_7workers_9clusterer_7adapter_Adapter *)__pyx_t_3);
   __pyx_t_3 = 0;
 
-  /* "workers/clusterer/store.py":107
+  /* "workers/clusterer/store.py":108
  *         number = cursor >> CURSOR_BITS
  *         adapter = self.adapters[self.tables[number]]
  *         rows, following = adapter.table.scan(cursor & CURSOR_MASK, limit)             # <<<<<<<<<<<<<<
  *         found: list[Record] = []
  *         for key, payload in rows:
 */
-  __pyx_t_3 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->scan(__pyx_v_adapter->table, (__pyx_v_cursor & __pyx_v_7workers_9clusterer_5store_CURSOR_MASK), __pyx_v_limit, 0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 107, __pyx_L1_error)
+  __pyx_t_3 = ((struct __pyx_vtabstruct_5proxy_3shm_5table_Table *)__pyx_v_adapter->table->__pyx_base.__pyx_vtab)->scan(__pyx_v_adapter->table, (__pyx_v_cursor & __pyx_v_7workers_9clusterer_5store_CURSOR_MASK), __pyx_v_limit, 0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 108, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
   if (likely(__pyx_t_3 != Py_None)) {
     PyObject* sequence = __pyx_t_3;
@@ -5651,7 +5669,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     if (unlikely(size != 2)) {
       if (size > 2) __Pyx_RaiseTooManyValuesError(2);
       else if (size >= 0) __Pyx_RaiseNeedMoreValuesError(size);
-      __PYX_ERR(0, 107, __pyx_L1_error)
+      __PYX_ERR(0, 108, __pyx_L1_error)
     }
     #if CYTHON_ASSUME_SAFE_MACROS && !CYTHON_AVOID_BORROWED_REFS
     __pyx_t_4 = PyTuple_GET_ITEM(sequence, 0);
@@ -5659,34 +5677,34 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     __pyx_t_5 = PyTuple_GET_ITEM(sequence, 1);
     __Pyx_INCREF(__pyx_t_5);
     #else
-    __pyx_t_4 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 107, __pyx_L1_error)
+    __pyx_t_4 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 108, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_4);
-    __pyx_t_5 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 107, __pyx_L1_error)
+    __pyx_t_5 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 108, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_5);
     #endif
     __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
   } else {
-    __Pyx_RaiseNoneNotIterableError(); __PYX_ERR(0, 107, __pyx_L1_error)
+    __Pyx_RaiseNoneNotIterableError(); __PYX_ERR(0, 108, __pyx_L1_error)
   }
-  __pyx_t_6 = __Pyx_PyLong_As_PY_LONG_LONG(__pyx_t_5); if (unlikely((__pyx_t_6 == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 107, __pyx_L1_error)
+  __pyx_t_6 = __Pyx_PyLong_As_PY_LONG_LONG(__pyx_t_5); if (unlikely((__pyx_t_6 == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 108, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
   __pyx_v_rows = __pyx_t_4;
   __pyx_t_4 = 0;
   __pyx_v_following = __pyx_t_6;
 
-  /* "workers/clusterer/store.py":108
+  /* "workers/clusterer/store.py":109
  *         adapter = self.adapters[self.tables[number]]
  *         rows, following = adapter.table.scan(cursor & CURSOR_MASK, limit)
  *         found: list[Record] = []             # <<<<<<<<<<<<<<
  *         for key, payload in rows:
  *             body = adapter.body(key, payload)
 */
-  __pyx_t_3 = PyList_New(0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 108, __pyx_L1_error)
+  __pyx_t_3 = PyList_New(0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 109, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
   __pyx_v_found = ((PyObject*)__pyx_t_3);
   __pyx_t_3 = 0;
 
-  /* "workers/clusterer/store.py":109
+  /* "workers/clusterer/store.py":110
  *         rows, following = adapter.table.scan(cursor & CURSOR_MASK, limit)
  *         found: list[Record] = []
  *         for key, payload in rows:             # <<<<<<<<<<<<<<
@@ -5698,9 +5716,9 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     __pyx_t_7 = 0;
     __pyx_t_8 = NULL;
   } else {
-    __pyx_t_7 = -1; __pyx_t_3 = PyObject_GetIter(__pyx_v_rows); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 109, __pyx_L1_error)
+    __pyx_t_7 = -1; __pyx_t_3 = PyObject_GetIter(__pyx_v_rows); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 110, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_3);
-    __pyx_t_8 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_3); if (unlikely(!__pyx_t_8)) __PYX_ERR(0, 109, __pyx_L1_error)
+    __pyx_t_8 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_3); if (unlikely(!__pyx_t_8)) __PYX_ERR(0, 110, __pyx_L1_error)
   }
   for (;;) {
     if (likely(!__pyx_t_8)) {
@@ -5708,7 +5726,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
         {
           Py_ssize_t __pyx_temp = __Pyx_PyList_GET_SIZE(__pyx_t_3);
           #if !CYTHON_ASSUME_SAFE_SIZE
-          if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 109, __pyx_L1_error)
+          if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 110, __pyx_L1_error)
           #endif
           if (__pyx_t_7 >= __pyx_temp) break;
         }
@@ -5718,7 +5736,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
         {
           Py_ssize_t __pyx_temp = __Pyx_PyTuple_GET_SIZE(__pyx_t_3);
           #if !CYTHON_ASSUME_SAFE_SIZE
-          if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 109, __pyx_L1_error)
+          if (unlikely((__pyx_temp < 0))) __PYX_ERR(0, 110, __pyx_L1_error)
           #endif
           if (__pyx_t_7 >= __pyx_temp) break;
         }
@@ -5729,13 +5747,13 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
         #endif
         ++__pyx_t_7;
       }
-      if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 109, __pyx_L1_error)
+      if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 110, __pyx_L1_error)
     } else {
       __pyx_t_5 = __pyx_t_8(__pyx_t_3);
       if (unlikely(!__pyx_t_5)) {
         PyObject* exc_type = PyErr_Occurred();
         if (exc_type) {
-          if (unlikely(!__Pyx_PyErr_GivenExceptionMatches(exc_type, PyExc_StopIteration))) __PYX_ERR(0, 109, __pyx_L1_error)
+          if (unlikely(!__Pyx_PyErr_GivenExceptionMatches(exc_type, PyExc_StopIteration))) __PYX_ERR(0, 110, __pyx_L1_error)
           PyErr_Clear();
         }
         break;
@@ -5748,7 +5766,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
       if (unlikely(size != 2)) {
         if (size > 2) __Pyx_RaiseTooManyValuesError(2);
         else if (size >= 0) __Pyx_RaiseNeedMoreValuesError(size);
-        __PYX_ERR(0, 109, __pyx_L1_error)
+        __PYX_ERR(0, 110, __pyx_L1_error)
       }
       #if CYTHON_ASSUME_SAFE_MACROS && !CYTHON_AVOID_BORROWED_REFS
       if (likely(PyTuple_CheckExact(sequence))) {
@@ -5758,22 +5776,22 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
         __Pyx_INCREF(__pyx_t_9);
       } else {
         __pyx_t_4 = __Pyx_PyList_GET_ITEM_REF(sequence, 0, __Pyx_ReferenceSharing_SharedReference);
-        if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 109, __pyx_L1_error)
+        if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 110, __pyx_L1_error)
         __Pyx_XGOTREF(__pyx_t_4);
         __pyx_t_9 = __Pyx_PyList_GET_ITEM_REF(sequence, 1, __Pyx_ReferenceSharing_SharedReference);
-        if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 109, __pyx_L1_error)
+        if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 110, __pyx_L1_error)
         __Pyx_XGOTREF(__pyx_t_9);
       }
       #else
-      __pyx_t_4 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 109, __pyx_L1_error)
+      __pyx_t_4 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 110, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
-      __pyx_t_9 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 109, __pyx_L1_error)
+      __pyx_t_9 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 110, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_9);
       #endif
       __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
     } else {
       Py_ssize_t index = -1;
-      __pyx_t_10 = PyObject_GetIter(__pyx_t_5); if (unlikely(!__pyx_t_10)) __PYX_ERR(0, 109, __pyx_L1_error)
+      __pyx_t_10 = PyObject_GetIter(__pyx_t_5); if (unlikely(!__pyx_t_10)) __PYX_ERR(0, 110, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_10);
       __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
       __pyx_t_11 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_10);
@@ -5781,7 +5799,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
       __Pyx_GOTREF(__pyx_t_4);
       index = 1; __pyx_t_9 = __pyx_t_11(__pyx_t_10); if (unlikely(!__pyx_t_9)) goto __pyx_L6_unpacking_failed;
       __Pyx_GOTREF(__pyx_t_9);
-      if (__Pyx_IternextUnpackEndCheck(__pyx_t_11(__pyx_t_10), 2) < (0)) __PYX_ERR(0, 109, __pyx_L1_error)
+      if (__Pyx_IternextUnpackEndCheck(__pyx_t_11(__pyx_t_10), 2) < (0)) __PYX_ERR(0, 110, __pyx_L1_error)
       __pyx_t_11 = NULL;
       __Pyx_DECREF(__pyx_t_10); __pyx_t_10 = 0;
       goto __pyx_L7_unpacking_done;
@@ -5789,29 +5807,29 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
       __Pyx_DECREF(__pyx_t_10); __pyx_t_10 = 0;
       __pyx_t_11 = NULL;
       if (__Pyx_IterFinish() == 0) __Pyx_RaiseNeedMoreValuesError(index);
-      __PYX_ERR(0, 109, __pyx_L1_error)
+      __PYX_ERR(0, 110, __pyx_L1_error)
       __pyx_L7_unpacking_done:;
     }
-    if (!(likely(PyBytes_CheckExact(__pyx_t_4))||((__pyx_t_4) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_4))) __PYX_ERR(0, 109, __pyx_L1_error)
-    if (!(likely(PyBytes_CheckExact(__pyx_t_9))||((__pyx_t_9) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_9))) __PYX_ERR(0, 109, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_4))||((__pyx_t_4) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_4))) __PYX_ERR(0, 110, __pyx_L1_error)
+    if (!(likely(PyBytes_CheckExact(__pyx_t_9))||((__pyx_t_9) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_9))) __PYX_ERR(0, 110, __pyx_L1_error)
     __Pyx_XDECREF_SET(__pyx_v_key, ((PyObject*)__pyx_t_4));
     __pyx_t_4 = 0;
     __Pyx_XDECREF_SET(__pyx_v_payload, ((PyObject*)__pyx_t_9));
     __pyx_t_9 = 0;
 
-    /* "workers/clusterer/store.py":110
+    /* "workers/clusterer/store.py":111
  *         found: list[Record] = []
  *         for key, payload in rows:
  *             body = adapter.body(key, payload)             # <<<<<<<<<<<<<<
  *             if body is not None:
  *                 found.append((adapter.table_id, key, body))
 */
-    __pyx_t_5 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 110, __pyx_L1_error)
+    __pyx_t_5 = ((struct __pyx_vtabstruct_7workers_9clusterer_7adapter_Adapter *)__pyx_v_adapter->__pyx_vtab)->body(__pyx_v_adapter, __pyx_v_key, __pyx_v_payload, 0); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 111, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_5);
     __Pyx_XDECREF_SET(__pyx_v_body, ((PyObject*)__pyx_t_5));
     __pyx_t_5 = 0;
 
-    /* "workers/clusterer/store.py":111
+    /* "workers/clusterer/store.py":112
  *         for key, payload in rows:
  *             body = adapter.body(key, payload)
  *             if body is not None:             # <<<<<<<<<<<<<<
@@ -5822,31 +5840,31 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     if (__pyx_t_2) {
 
 
-      /* "workers/clusterer/store.py":112
+      /* "workers/clusterer/store.py":113
  *             body = adapter.body(key, payload)
  *             if body is not None:
  *                 found.append((adapter.table_id, key, body))             # <<<<<<<<<<<<<<
  *         if following == 0:
  *             number = (number + 1) % len(self.tables)
 */
-      __pyx_t_5 = __Pyx_PyLong_From_int(__pyx_v_adapter->table_id); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 112, __pyx_L1_error)
+      __pyx_t_5 = __Pyx_PyLong_From_int(__pyx_v_adapter->table_id); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 113, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_5);
-      __pyx_t_9 = PyTuple_New(3); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 112, __pyx_L1_error)
+      __pyx_t_9 = PyTuple_New(3); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 113, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_9);
       __Pyx_GIVEREF(__pyx_t_5);
-      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 0, __pyx_t_5) != (0)) __PYX_ERR(0, 112, __pyx_L1_error);
+      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 0, __pyx_t_5) != (0)) __PYX_ERR(0, 113, __pyx_L1_error);
       __Pyx_INCREF(__pyx_v_key);
       __Pyx_GIVEREF(__pyx_v_key);
-      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 1, __pyx_v_key) != (0)) __PYX_ERR(0, 112, __pyx_L1_error);
+      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 1, __pyx_v_key) != (0)) __PYX_ERR(0, 113, __pyx_L1_error);
       __Pyx_INCREF(__pyx_v_body);
       __Pyx_GIVEREF(__pyx_v_body);
-      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 2, __pyx_v_body) != (0)) __PYX_ERR(0, 112, __pyx_L1_error);
+      if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 2, __pyx_v_body) != (0)) __PYX_ERR(0, 113, __pyx_L1_error);
       __pyx_t_5 = 0;
-      __pyx_t_12 = __Pyx_PyList_Append(__pyx_v_found, __pyx_t_9); if (unlikely(__pyx_t_12 == ((int)-1))) __PYX_ERR(0, 112, __pyx_L1_error)
+      __pyx_t_12 = __Pyx_PyList_Append(__pyx_v_found, __pyx_t_9); if (unlikely(__pyx_t_12 == ((int)-1))) __PYX_ERR(0, 113, __pyx_L1_error)
       __Pyx_DECREF(__pyx_t_9); __pyx_t_9 = 0;
 
 
-      /* "workers/clusterer/store.py":111
+      /* "workers/clusterer/store.py":112
  *         for key, payload in rows:
  *             body = adapter.body(key, payload)
  *             if body is not None:             # <<<<<<<<<<<<<<
@@ -5855,7 +5873,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
     }
 
-    /* "workers/clusterer/store.py":109
+    /* "workers/clusterer/store.py":110
  *         rows, following = adapter.table.scan(cursor & CURSOR_MASK, limit)
  *         found: list[Record] = []
  *         for key, payload in rows:             # <<<<<<<<<<<<<<
@@ -5865,7 +5883,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   }
   __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
 
-  /* "workers/clusterer/store.py":113
+  /* "workers/clusterer/store.py":114
  *             if body is not None:
  *                 found.append((adapter.table_id, key, body))
  *         if following == 0:             # <<<<<<<<<<<<<<
@@ -5877,7 +5895,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   if (__pyx_t_2) {
 
 
-    /* "workers/clusterer/store.py":114
+    /* "workers/clusterer/store.py":115
  *                 found.append((adapter.table_id, key, body))
  *         if following == 0:
  *             number = (number + 1) % len(self.tables)             # <<<<<<<<<<<<<<
@@ -5890,19 +5908,19 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
     __Pyx_INCREF(__pyx_t_3);
     if (unlikely(__pyx_t_3 == Py_None)) {
       PyErr_SetString(PyExc_TypeError, "object of type \047NoneType\047 has no len()");
-      __PYX_ERR(0, 114, __pyx_L1_error)
+      __PYX_ERR(0, 115, __pyx_L1_error)
     }
-    __pyx_t_7 = __Pyx_PyTuple_GET_SIZE(__pyx_t_3); if (unlikely(__pyx_t_7 == ((Py_ssize_t)-1))) __PYX_ERR(0, 114, __pyx_L1_error)
+    __pyx_t_7 = __Pyx_PyTuple_GET_SIZE(__pyx_t_3); if (unlikely(__pyx_t_7 == ((Py_ssize_t)-1))) __PYX_ERR(0, 115, __pyx_L1_error)
     __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
     if (unlikely(__pyx_t_7 == 0)) {
       PyErr_SetString(PyExc_ZeroDivisionError, "integer division or modulo by zero");
-      __PYX_ERR(0, 114, __pyx_L1_error)
+      __PYX_ERR(0, 115, __pyx_L1_error)
     }
     __pyx_v_number = __Pyx_mod_PY_LONG_LONG(__pyx_t_6, __pyx_t_7, 0);
 
 
 
-    /* "workers/clusterer/store.py":113
+    /* "workers/clusterer/store.py":114
  *             if body is not None:
  *                 found.append((adapter.table_id, key, body))
  *         if following == 0:             # <<<<<<<<<<<<<<
@@ -5911,22 +5929,22 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
 */
   }
 
-  /* "workers/clusterer/store.py":115
+  /* "workers/clusterer/store.py":116
  *         if following == 0:
  *             number = (number + 1) % len(self.tables)
  *         return found, number << CURSOR_BITS | following             # <<<<<<<<<<<<<<
  * 
  * 
 */
-  __pyx_t_3 = __Pyx_PyLong_From_PY_LONG_LONG(((__pyx_v_number << __pyx_v_7workers_9clusterer_5store_CURSOR_BITS) | __pyx_v_following)); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 115, __pyx_L1_error)
+  __pyx_t_3 = __Pyx_PyLong_From_PY_LONG_LONG(((__pyx_v_number << __pyx_v_7workers_9clusterer_5store_CURSOR_BITS) | __pyx_v_following)); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 116, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
-  __pyx_t_9 = PyTuple_New(2); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 115, __pyx_L1_error)
+  __pyx_t_9 = PyTuple_New(2); if (unlikely(!__pyx_t_9)) __PYX_ERR(0, 116, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_9);
   __Pyx_INCREF(__pyx_v_found);
   __Pyx_GIVEREF(__pyx_v_found);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 0, __pyx_v_found) != (0)) __PYX_ERR(0, 115, __pyx_L1_error);
+  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 0, __pyx_v_found) != (0)) __PYX_ERR(0, 116, __pyx_L1_error);
   __Pyx_GIVEREF(__pyx_t_3);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 1, __pyx_t_3) != (0)) __PYX_ERR(0, 115, __pyx_L1_error);
+  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_9, 1, __pyx_t_3) != (0)) __PYX_ERR(0, 116, __pyx_L1_error);
   __pyx_t_3 = 0;
   {
     PyObject *__pyx_temp;
@@ -5939,7 +5957,7 @@ static PyObject *__pyx_f_7workers_9clusterer_5store_10TableStore_scan(struct __p
   __pyx_t_9 = 0;
   goto __pyx_L0;
 
-  /* "workers/clusterer/store.py":98
+  /* "workers/clusterer/store.py":99
  *         raise LockTimeout(f"the record of {key!r} is changing too fast to take a peer's")
  * 
  *     def scan(self, cursor: int, limit: int) -> tuple[list[Record], int]:             # <<<<<<<<<<<<<<
@@ -6010,39 +6028,39 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_cursor,&__pyx_mstate_global->__pyx_n_u_limit,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 98, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 99, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 98, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 99, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 98, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 99, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "scan", 0) < (0)) __PYX_ERR(0, 98, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "scan", 0) < (0)) __PYX_ERR(0, 99, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("scan", 1, 2, 2, i); __PYX_ERR(0, 98, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("scan", 1, 2, 2, i); __PYX_ERR(0, 99, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 98, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 99, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 98, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 99, __pyx_L3_error)
     }
-    __pyx_v_cursor = __Pyx_PyLong_As_PY_LONG_LONG(values[0]); if (unlikely((__pyx_v_cursor == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 98, __pyx_L3_error)
-    __pyx_v_limit = __Pyx_PyIndex_AsSsize_t(values[1]); if (unlikely((__pyx_v_limit == (Py_ssize_t)-1) && PyErr_Occurred())) __PYX_ERR(0, 98, __pyx_L3_error)
+    __pyx_v_cursor = __Pyx_PyLong_As_PY_LONG_LONG(values[0]); if (unlikely((__pyx_v_cursor == (PY_LONG_LONG)-1) && PyErr_Occurred())) __PYX_ERR(0, 99, __pyx_L3_error)
+    __pyx_v_limit = __Pyx_PyIndex_AsSsize_t(values[1]); if (unlikely((__pyx_v_limit == (Py_ssize_t)-1) && PyErr_Occurred())) __PYX_ERR(0, 99, __pyx_L3_error)
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("scan", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 98, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("scan", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 99, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -6073,7 +6091,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_8scan(struct _
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("scan", 0);
-  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_scan(__pyx_v_self, __pyx_v_cursor, __pyx_v_limit, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 98, __pyx_L1_error)
+  __pyx_t_1 = __pyx_f_7workers_9clusterer_5store_10TableStore_scan(__pyx_v_self, __pyx_v_cursor, __pyx_v_limit, 1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 99, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   {
     PyObject *__pyx_temp;
@@ -6100,7 +6118,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_8scan(struct _
 /* "workers/clusterer/store.pxd":13
  * @cython.final
  * cdef class TableStore:
- *     cdef readonly dict adapters, forms, names             # <<<<<<<<<<<<<<
+ *     cdef readonly dict adapters, forms             # <<<<<<<<<<<<<<
  *     cdef readonly tuple tables
  *     cdef ChangeReader _reader
 */
@@ -6223,68 +6241,9 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_5forms___get__
   return __pyx_r;
 }
 
-/* Python wrapper */
-static PyObject *__pyx_pw_7workers_9clusterer_5store_10TableStore_5names_1__get__(PyObject *__pyx_v_self); /*proto*/
-static PyObject *__pyx_pw_7workers_9clusterer_5store_10TableStore_5names_1__get__(PyObject *__pyx_v_self) {
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("__get__ (wrapper)", 0);
-  __pyx_kwvalues = __Pyx_KwValues_VARARGS(__pyx_args, __pyx_nargs);
-  __pyx_r = __pyx_pf_7workers_9clusterer_5store_10TableStore_5names___get__(((struct __pyx_obj_7workers_9clusterer_5store_TableStore *)__pyx_v_self));
-
-  /* function exit code */
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_5names___get__(struct __pyx_obj_7workers_9clusterer_5store_TableStore *__pyx_v_self) {
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  PyObject *__pyx_t_1 = NULL;
-  PyObject *__pyx_t_2 = NULL;
-  __Pyx_RefNannySetupContext("__get__", 0);
-  {
-      __Pyx_PyCriticalSection __pyx_cs;
-      __pyx_t_1 = ((PyObject *)__pyx_v_self);
-      __Pyx_INCREF(__pyx_t_1);
-      __Pyx_PyCriticalSection_Begin(&__pyx_cs, (PyObject*)__pyx_t_1);
-      /*try:*/ {
-        {
-          PyObject *__pyx_temp;
-          {
-            __pyx_temp = __pyx_r;
-            __Pyx_INCREF(__pyx_v_self->names);
-            __pyx_r = __pyx_v_self->names;
-          }
-          __Pyx_XDECREF(__pyx_temp);
-        }
-        __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-        goto __pyx_L3_return;
-      }
-      /*finally:*/ {
-        __pyx_L3_return: {
-          __pyx_t_2 = __pyx_r;
-          __pyx_r = 0;
-          __Pyx_PyCriticalSection_End(&__pyx_cs);
-          __pyx_r = __pyx_t_2;
-          __pyx_t_2 = 0;
-          goto __pyx_L0;
-        }
-      }
-      __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  }
-
-  /* function exit code */
-  __pyx_L0:;
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
 /* "workers/clusterer/store.pxd":14
  * cdef class TableStore:
- *     cdef readonly dict adapters, forms, names
+ *     cdef readonly dict adapters, forms
  *     cdef readonly tuple tables             # <<<<<<<<<<<<<<
  *     cdef ChangeReader _reader
  *     cdef set _own
@@ -6416,7 +6375,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_10__reduce_cyt
  *     cdef object _dict
  *     cdef bint use_setstate
  *     with CRITICAL_SECTION(self):             # <<<<<<<<<<<<<<
- *         state = (self._own, self._reader, self.adapters, self.forms, self.names, self.tables)
+ *         state = (self._own, self._reader, self.adapters, self.forms, self.tables)
  *         _dict = getattr(self, '__dict__', None)
 */
   {
@@ -6429,11 +6388,11 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_10__reduce_cyt
         /* "(tree fragment)":6
  *     cdef bint use_setstate
  *     with CRITICAL_SECTION(self):
- *         state = (self._own, self._reader, self.adapters, self.forms, self.names, self.tables)             # <<<<<<<<<<<<<<
+ *         state = (self._own, self._reader, self.adapters, self.forms, self.tables)             # <<<<<<<<<<<<<<
  *         _dict = getattr(self, '__dict__', None)
  *     if _dict is not None and _dict:
 */
-        __pyx_t_2 = PyTuple_New(6); if (unlikely(!__pyx_t_2)) __PYX_ERR(1, 6, __pyx_L4_error)
+        __pyx_t_2 = PyTuple_New(5); if (unlikely(!__pyx_t_2)) __PYX_ERR(1, 6, __pyx_L4_error)
         __Pyx_GOTREF(__pyx_t_2);
         __Pyx_INCREF(__pyx_v_self->_own);
         __Pyx_GIVEREF(__pyx_v_self->_own);
@@ -6447,18 +6406,15 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_10__reduce_cyt
         __Pyx_INCREF(__pyx_v_self->forms);
         __Pyx_GIVEREF(__pyx_v_self->forms);
         if (__Pyx_PyTuple_SET_ITEM(__pyx_t_2, 3, __pyx_v_self->forms) != (0)) __PYX_ERR(1, 6, __pyx_L4_error);
-        __Pyx_INCREF(__pyx_v_self->names);
-        __Pyx_GIVEREF(__pyx_v_self->names);
-        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_2, 4, __pyx_v_self->names) != (0)) __PYX_ERR(1, 6, __pyx_L4_error);
         __Pyx_INCREF(__pyx_v_self->tables);
         __Pyx_GIVEREF(__pyx_v_self->tables);
-        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_2, 5, __pyx_v_self->tables) != (0)) __PYX_ERR(1, 6, __pyx_L4_error);
+        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_2, 4, __pyx_v_self->tables) != (0)) __PYX_ERR(1, 6, __pyx_L4_error);
         __pyx_v_state = ((PyObject*)__pyx_t_2);
         __pyx_t_2 = 0;
 
         /* "(tree fragment)":7
  *     with CRITICAL_SECTION(self):
- *         state = (self._own, self._reader, self.adapters, self.forms, self.names, self.tables)
+ *         state = (self._own, self._reader, self.adapters, self.forms, self.tables)
  *         _dict = getattr(self, '__dict__', None)             # <<<<<<<<<<<<<<
  *     if _dict is not None and _dict:
  *         state += (_dict,)
@@ -6473,7 +6429,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_10__reduce_cyt
  *     cdef object _dict
  *     cdef bint use_setstate
  *     with CRITICAL_SECTION(self):             # <<<<<<<<<<<<<<
- *         state = (self._own, self._reader, self.adapters, self.forms, self.names, self.tables)
+ *         state = (self._own, self._reader, self.adapters, self.forms, self.tables)
  *         _dict = getattr(self, '__dict__', None)
 */
       /*finally:*/ {
@@ -6491,7 +6447,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_10__reduce_cyt
   }
 
   /* "(tree fragment)":8
- *         state = (self._own, self._reader, self.adapters, self.forms, self.names, self.tables)
+ *         state = (self._own, self._reader, self.adapters, self.forms, self.tables)
  *         _dict = getattr(self, '__dict__', None)
  *     if _dict is not None and _dict:             # <<<<<<<<<<<<<<
  *         state += (_dict,)
@@ -6537,12 +6493,12 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_10__reduce_cyt
  *         state += (_dict,)
  *         use_setstate = True             # <<<<<<<<<<<<<<
  *     else:
- *         use_setstate = self._own is not None or self._reader is not None or self.adapters is not None or self.forms is not None or self.names is not None or self.tables is not None
+ *         use_setstate = self._own is not None or self._reader is not None or self.adapters is not None or self.forms is not None or self.tables is not None
 */
     __pyx_v_use_setstate = 1;
 
     /* "(tree fragment)":8
- *         state = (self._own, self._reader, self.adapters, self.forms, self.names, self.tables)
+ *         state = (self._own, self._reader, self.adapters, self.forms, self.tables)
  *         _dict = getattr(self, '__dict__', None)
  *     if _dict is not None and _dict:             # <<<<<<<<<<<<<<
  *         state += (_dict,)
@@ -6554,9 +6510,9 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_10__reduce_cyt
   /* "(tree fragment)":12
  *         use_setstate = True
  *     else:
- *         use_setstate = self._own is not None or self._reader is not None or self.adapters is not None or self.forms is not None or self.names is not None or self.tables is not None             # <<<<<<<<<<<<<<
+ *         use_setstate = self._own is not None or self._reader is not None or self.adapters is not None or self.forms is not None or self.tables is not None             # <<<<<<<<<<<<<<
  *     if use_setstate:
- *         return __pyx_unpickle_TableStore, (type(self), 0x9a54fd5, None), state
+ *         return __pyx_unpickle_TableStore, (type(self), 0x98a8fd5, None), state
 */
   /*else*/ {
     __pyx_t_4 = (__pyx_v_self->_own != ((PyObject*)Py_None));
@@ -6595,15 +6551,6 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_10__reduce_cyt
 
       goto __pyx_L9_bool_binop_done;
     }
-    __pyx_t_4 = (__pyx_v_self->names != ((PyObject*)Py_None));
-    if (!__pyx_t_4) {
-
-    } else {
-
-      __pyx_t_3 = __pyx_t_4;
-
-      goto __pyx_L9_bool_binop_done;
-    }
     __pyx_t_4 = (__pyx_v_self->tables != ((PyObject*)Py_None));
 
     __pyx_t_3 = __pyx_t_4;
@@ -6615,19 +6562,19 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_10__reduce_cyt
 
   /* "(tree fragment)":13
  *     else:
- *         use_setstate = self._own is not None or self._reader is not None or self.adapters is not None or self.forms is not None or self.names is not None or self.tables is not None
+ *         use_setstate = self._own is not None or self._reader is not None or self.adapters is not None or self.forms is not None or self.tables is not None
  *     if use_setstate:             # <<<<<<<<<<<<<<
- *         return __pyx_unpickle_TableStore, (type(self), 0x9a54fd5, None), state
+ *         return __pyx_unpickle_TableStore, (type(self), 0x98a8fd5, None), state
  *     else:
 */
   if (__pyx_v_use_setstate) {
 
     /* "(tree fragment)":14
- *         use_setstate = self._own is not None or self._reader is not None or self.adapters is not None or self.forms is not None or self.names is not None or self.tables is not None
+ *         use_setstate = self._own is not None or self._reader is not None or self.adapters is not None or self.forms is not None or self.tables is not None
  *     if use_setstate:
- *         return __pyx_unpickle_TableStore, (type(self), 0x9a54fd5, None), state             # <<<<<<<<<<<<<<
+ *         return __pyx_unpickle_TableStore, (type(self), 0x98a8fd5, None), state             # <<<<<<<<<<<<<<
  *     else:
- *         return __pyx_unpickle_TableStore, (type(self), 0x9a54fd5, state)
+ *         return __pyx_unpickle_TableStore, (type(self), 0x98a8fd5, state)
 */
     __Pyx_GetModuleGlobalName(__pyx_t_2, __pyx_mstate_global->__pyx_n_u_pyx_unpickle_TableStore); if (unlikely(!__pyx_t_2)) __PYX_ERR(1, 14, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_2);
@@ -6636,9 +6583,9 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_10__reduce_cyt
     __Pyx_INCREF(((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self))));
     __Pyx_GIVEREF(((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self))));
     if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 0, ((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self)))) != (0)) __PYX_ERR(1, 14, __pyx_L1_error);
-    __Pyx_INCREF(__pyx_mstate_global->__pyx_int_161828821);
-    __Pyx_GIVEREF(__pyx_mstate_global->__pyx_int_161828821);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 1, __pyx_mstate_global->__pyx_int_161828821) != (0)) __PYX_ERR(1, 14, __pyx_L1_error);
+    __Pyx_INCREF(__pyx_mstate_global->__pyx_int_160075733);
+    __Pyx_GIVEREF(__pyx_mstate_global->__pyx_int_160075733);
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 1, __pyx_mstate_global->__pyx_int_160075733) != (0)) __PYX_ERR(1, 14, __pyx_L1_error);
     __Pyx_INCREF(Py_None);
     __Pyx_GIVEREF(Py_None);
     if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 2, Py_None) != (0)) __PYX_ERR(1, 14, __pyx_L1_error);
@@ -6666,17 +6613,17 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_10__reduce_cyt
 
     /* "(tree fragment)":13
  *     else:
- *         use_setstate = self._own is not None or self._reader is not None or self.adapters is not None or self.forms is not None or self.names is not None or self.tables is not None
+ *         use_setstate = self._own is not None or self._reader is not None or self.adapters is not None or self.forms is not None or self.tables is not None
  *     if use_setstate:             # <<<<<<<<<<<<<<
- *         return __pyx_unpickle_TableStore, (type(self), 0x9a54fd5, None), state
+ *         return __pyx_unpickle_TableStore, (type(self), 0x98a8fd5, None), state
  *     else:
 */
   }
 
   /* "(tree fragment)":16
- *         return __pyx_unpickle_TableStore, (type(self), 0x9a54fd5, None), state
+ *         return __pyx_unpickle_TableStore, (type(self), 0x98a8fd5, None), state
  *     else:
- *         return __pyx_unpickle_TableStore, (type(self), 0x9a54fd5, state)             # <<<<<<<<<<<<<<
+ *         return __pyx_unpickle_TableStore, (type(self), 0x98a8fd5, state)             # <<<<<<<<<<<<<<
  * def __setstate_cython__(self, __pyx_state):
  *     __pyx_unpickle_TableStore__set_state(self, __pyx_state)
 */
@@ -6688,9 +6635,9 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_10__reduce_cyt
     __Pyx_INCREF(((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self))));
     __Pyx_GIVEREF(((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self))));
     if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 0, ((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self)))) != (0)) __PYX_ERR(1, 16, __pyx_L1_error);
-    __Pyx_INCREF(__pyx_mstate_global->__pyx_int_161828821);
-    __Pyx_GIVEREF(__pyx_mstate_global->__pyx_int_161828821);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 1, __pyx_mstate_global->__pyx_int_161828821) != (0)) __PYX_ERR(1, 16, __pyx_L1_error);
+    __Pyx_INCREF(__pyx_mstate_global->__pyx_int_160075733);
+    __Pyx_GIVEREF(__pyx_mstate_global->__pyx_int_160075733);
+    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 1, __pyx_mstate_global->__pyx_int_160075733) != (0)) __PYX_ERR(1, 16, __pyx_L1_error);
     __Pyx_INCREF(__pyx_v_state);
     __Pyx_GIVEREF(__pyx_v_state);
     if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 2, __pyx_v_state) != (0)) __PYX_ERR(1, 16, __pyx_L1_error);
@@ -6738,7 +6685,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_10__reduce_cyt
 
 /* "(tree fragment)":17
  *     else:
- *         return __pyx_unpickle_TableStore, (type(self), 0x9a54fd5, state)
+ *         return __pyx_unpickle_TableStore, (type(self), 0x98a8fd5, state)
  * def __setstate_cython__(self, __pyx_state):             # <<<<<<<<<<<<<<
  *     __pyx_unpickle_TableStore__set_state(self, __pyx_state)
 */
@@ -6837,7 +6784,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_12__setstate_c
   __Pyx_RefNannySetupContext("__setstate_cython__", 0);
 
   /* "(tree fragment)":18
- *         return __pyx_unpickle_TableStore, (type(self), 0x9a54fd5, state)
+ *         return __pyx_unpickle_TableStore, (type(self), 0x98a8fd5, state)
  * def __setstate_cython__(self, __pyx_state):
  *     __pyx_unpickle_TableStore__set_state(self, __pyx_state)             # <<<<<<<<<<<<<<
 */
@@ -6847,7 +6794,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_12__setstate_c
 
   /* "(tree fragment)":17
  *     else:
- *         return __pyx_unpickle_TableStore, (type(self), 0x9a54fd5, state)
+ *         return __pyx_unpickle_TableStore, (type(self), 0x98a8fd5, state)
  * def __setstate_cython__(self, __pyx_state):             # <<<<<<<<<<<<<<
  *     __pyx_unpickle_TableStore__set_state(self, __pyx_state)
 */
@@ -6865,7 +6812,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_10TableStore_12__setstate_c
   return __pyx_r;
 }
 
-/* "workers/clusterer/store.py":118
+/* "workers/clusterer/store.py":119
  * 
  * 
  * def open_store(child: Child, contents: Collection[str]) -> TableStore:             # <<<<<<<<<<<<<<
@@ -6914,39 +6861,39 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_child,&__pyx_mstate_global->__pyx_n_u_contents,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 118, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 119, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 118, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 119, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 118, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 119, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "open_store", 0) < (0)) __PYX_ERR(0, 118, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "open_store", 0) < (0)) __PYX_ERR(0, 119, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("open_store", 1, 2, 2, i); __PYX_ERR(0, 118, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("open_store", 1, 2, 2, i); __PYX_ERR(0, 119, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 118, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 119, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 118, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 119, __pyx_L3_error)
     }
     __pyx_v_child = values[0];
     __pyx_v_contents = values[1];
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("open_store", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 118, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("open_store", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 119, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -6984,51 +6931,51 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("open_store", 0);
 
-  /* "workers/clusterer/store.py":120
+  /* "workers/clusterer/store.py":121
  * def open_store(child: Child, contents: Collection[str]) -> TableStore:
  *     """The store of those tables of this node that a cluster keeps equal."""
  *     tables = child.tables             # <<<<<<<<<<<<<<
  *     adapters: list[Adapter] = []
  *     if "location" in contents:
 */
-  __pyx_t_1 = __Pyx_PyObject_GetAttrStr(__pyx_v_child, __pyx_mstate_global->__pyx_n_u_tables); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 120, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyObject_GetAttrStr(__pyx_v_child, __pyx_mstate_global->__pyx_n_u_tables); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 121, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_v_tables = __pyx_t_1;
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":121
+  /* "workers/clusterer/store.py":122
  *     """The store of those tables of this node that a cluster keeps equal."""
  *     tables = child.tables
  *     adapters: list[Adapter] = []             # <<<<<<<<<<<<<<
  *     if "location" in contents:
  *         adapters.append(LocationAdapter(tables.location))
 */
-  __pyx_t_1 = PyList_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 121, __pyx_L1_error)
+  __pyx_t_1 = PyList_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 122, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_v_adapters = ((PyObject*)__pyx_t_1);
   __pyx_t_1 = 0;
 
-  /* "workers/clusterer/store.py":122
+  /* "workers/clusterer/store.py":123
  *     tables = child.tables
  *     adapters: list[Adapter] = []
  *     if "location" in contents:             # <<<<<<<<<<<<<<
  *         adapters.append(LocationAdapter(tables.location))
  *     return TableStore(tables.changes, adapters)
 */
-  __pyx_t_2 = (__Pyx_PySequence_ContainsTF(__pyx_mstate_global->__pyx_n_u_location, __pyx_v_contents, Py_EQ)); if (unlikely((__pyx_t_2 < 0))) __PYX_ERR(0, 122, __pyx_L1_error)
+  __pyx_t_2 = (__Pyx_PySequence_ContainsTF(__pyx_mstate_global->__pyx_n_u_location, __pyx_v_contents, Py_EQ)); if (unlikely((__pyx_t_2 < 0))) __PYX_ERR(0, 123, __pyx_L1_error)
   if (__pyx_t_2) {
 
 
-    /* "workers/clusterer/store.py":123
+    /* "workers/clusterer/store.py":124
  *     adapters: list[Adapter] = []
  *     if "location" in contents:
  *         adapters.append(LocationAdapter(tables.location))             # <<<<<<<<<<<<<<
  *     return TableStore(tables.changes, adapters)
 */
     __pyx_t_3 = NULL;
-    __Pyx_GetModuleGlobalName(__pyx_t_4, __pyx_mstate_global->__pyx_n_u_LocationAdapter); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 123, __pyx_L1_error)
+    __Pyx_GetModuleGlobalName(__pyx_t_4, __pyx_mstate_global->__pyx_n_u_LocationAdapter); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 124, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_4);
-    __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_v_tables, __pyx_mstate_global->__pyx_n_u_location); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 123, __pyx_L1_error)
+    __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_v_tables, __pyx_mstate_global->__pyx_n_u_location); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 124, __pyx_L1_error)
     __Pyx_GOTREF(__pyx_t_5);
     __pyx_t_6 = 1;
     #if CYTHON_UNPACK_METHODS
@@ -7048,14 +6995,14 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
       __Pyx_XDECREF(__pyx_t_3); __pyx_t_3 = 0;
       __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
       __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-      if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 123, __pyx_L1_error)
+      if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 124, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_1);
     }
-    __pyx_t_7 = __Pyx_PyList_Append(__pyx_v_adapters, __pyx_t_1); if (unlikely(__pyx_t_7 == ((int)-1))) __PYX_ERR(0, 123, __pyx_L1_error)
+    __pyx_t_7 = __Pyx_PyList_Append(__pyx_v_adapters, __pyx_t_1); if (unlikely(__pyx_t_7 == ((int)-1))) __PYX_ERR(0, 124, __pyx_L1_error)
     __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
 
 
-    /* "workers/clusterer/store.py":122
+    /* "workers/clusterer/store.py":123
  *     tables = child.tables
  *     adapters: list[Adapter] = []
  *     if "location" in contents:             # <<<<<<<<<<<<<<
@@ -7064,13 +7011,13 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
 */
   }
 
-  /* "workers/clusterer/store.py":124
+  /* "workers/clusterer/store.py":125
  *     if "location" in contents:
  *         adapters.append(LocationAdapter(tables.location))
  *     return TableStore(tables.changes, adapters)             # <<<<<<<<<<<<<<
 */
   __pyx_t_4 = NULL;
-  __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_v_tables, __pyx_mstate_global->__pyx_n_u_changes); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 124, __pyx_L1_error)
+  __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_v_tables, __pyx_mstate_global->__pyx_n_u_changes); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 125, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_5);
   __pyx_t_6 = 1;
   {
@@ -7078,7 +7025,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
     __pyx_t_1 = __Pyx_PyObject_FastCall((PyObject*)__pyx_mstate_global->__pyx_ptype_7workers_9clusterer_5store_TableStore, __pyx_callargs+__pyx_t_6, (3-__pyx_t_6) | (__pyx_t_6*__Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET));
     __Pyx_XDECREF(__pyx_t_4); __pyx_t_4 = 0;
     __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
-    if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 124, __pyx_L1_error)
+    if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 125, __pyx_L1_error)
     __Pyx_GOTREF((PyObject *)__pyx_t_1);
   }
   {
@@ -7092,7 +7039,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
   __pyx_t_1 = 0;
   goto __pyx_L0;
 
-  /* "workers/clusterer/store.py":118
+  /* "workers/clusterer/store.py":119
  * 
  * 
  * def open_store(child: Child, contents: Collection[str]) -> TableStore:             # <<<<<<<<<<<<<<
@@ -7121,7 +7068,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_open_store(CYTHON_UNUSED Py
  *     int __Pyx_UpdateUnpickledDict(object, object, Py_ssize_t) except -1
  * def __pyx_unpickle_TableStore(__pyx_type, long __pyx_checksum, tuple __pyx_state):             # <<<<<<<<<<<<<<
  *     cdef object __pyx_result
- *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x9a54fd5, 0x150088d, 0x99b0165, b'_own, _reader, adapters, forms, names, tables')
+ *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x98a8fd5, 0x4f4b21c, 0x2a34719, b'_own, _reader, adapters, forms, tables')
 */
 
 /* Python wrapper */
@@ -7253,16 +7200,16 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_2__pyx_unpickle_TableStore(
   /* "(tree fragment)":6
  * def __pyx_unpickle_TableStore(__pyx_type, long __pyx_checksum, tuple __pyx_state):
  *     cdef object __pyx_result
- *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x9a54fd5, 0x150088d, 0x99b0165, b'_own, _reader, adapters, forms, names, tables')             # <<<<<<<<<<<<<<
+ *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x98a8fd5, 0x4f4b21c, 0x2a34719, b'_own, _reader, adapters, forms, tables')             # <<<<<<<<<<<<<<
  *     __pyx_result = TableStore.__new__(__pyx_type)
  *     if __pyx_state is not None:
 */
-  __pyx_t_1 = __Pyx_CheckUnpickleChecksum(__pyx_v___pyx_checksum, 0x9a54fd5, 0x150088d, 0x99b0165, __pyx_k_own__reader_adapters_forms_name); if (unlikely(__pyx_t_1 == ((int)-1))) __PYX_ERR(1, 6, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_CheckUnpickleChecksum(__pyx_v___pyx_checksum, 0x98a8fd5, 0x4f4b21c, 0x2a34719, __pyx_k_own__reader_adapters_forms_tabl); if (unlikely(__pyx_t_1 == ((int)-1))) __PYX_ERR(1, 6, __pyx_L1_error)
 
 
   /* "(tree fragment)":7
  *     cdef object __pyx_result
- *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x9a54fd5, 0x150088d, 0x99b0165, b'_own, _reader, adapters, forms, names, tables')
+ *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x98a8fd5, 0x4f4b21c, 0x2a34719, b'_own, _reader, adapters, forms, tables')
  *     __pyx_result = TableStore.__new__(__pyx_type)             # <<<<<<<<<<<<<<
  *     if __pyx_state is not None:
  *         __pyx_unpickle_TableStore__set_state(<TableStore> __pyx_result, __pyx_state)
@@ -7281,7 +7228,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_2__pyx_unpickle_TableStore(
   __pyx_t_2 = 0;
 
   /* "(tree fragment)":8
- *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x9a54fd5, 0x150088d, 0x99b0165, b'_own, _reader, adapters, forms, names, tables')
+ *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x98a8fd5, 0x4f4b21c, 0x2a34719, b'_own, _reader, adapters, forms, tables')
  *     __pyx_result = TableStore.__new__(__pyx_type)
  *     if __pyx_state is not None:             # <<<<<<<<<<<<<<
  *         __pyx_unpickle_TableStore__set_state(<TableStore> __pyx_result, __pyx_state)
@@ -7303,7 +7250,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_2__pyx_unpickle_TableStore(
     __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
     /* "(tree fragment)":8
- *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x9a54fd5, 0x150088d, 0x99b0165, b'_own, _reader, adapters, forms, names, tables')
+ *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x98a8fd5, 0x4f4b21c, 0x2a34719, b'_own, _reader, adapters, forms, tables')
  *     __pyx_result = TableStore.__new__(__pyx_type)
  *     if __pyx_state is not None:             # <<<<<<<<<<<<<<
  *         __pyx_unpickle_TableStore__set_state(<TableStore> __pyx_result, __pyx_state)
@@ -7316,7 +7263,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_2__pyx_unpickle_TableStore(
  *         __pyx_unpickle_TableStore__set_state(<TableStore> __pyx_result, __pyx_state)
  *     return __pyx_result             # <<<<<<<<<<<<<<
  * cdef __pyx_unpickle_TableStore__set_state(TableStore __pyx_result, __pyx_state: tuple):
- *     __pyx_result._own = __pyx_state[0]; __pyx_result._reader = __pyx_state[1]; __pyx_result.adapters = __pyx_state[2]; __pyx_result.forms = __pyx_state[3]; __pyx_result.names = __pyx_state[4]; __pyx_result.tables = __pyx_state[5]
+ *     __pyx_result._own = __pyx_state[0]; __pyx_result._reader = __pyx_state[1]; __pyx_result.adapters = __pyx_state[2]; __pyx_result.forms = __pyx_state[3]; __pyx_result.tables = __pyx_state[4]
 */
   {
     PyObject *__pyx_temp;
@@ -7334,7 +7281,7 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_2__pyx_unpickle_TableStore(
  *     int __Pyx_UpdateUnpickledDict(object, object, Py_ssize_t) except -1
  * def __pyx_unpickle_TableStore(__pyx_type, long __pyx_checksum, tuple __pyx_state):             # <<<<<<<<<<<<<<
  *     cdef object __pyx_result
- *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x9a54fd5, 0x150088d, 0x99b0165, b'_own, _reader, adapters, forms, names, tables')
+ *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x98a8fd5, 0x4f4b21c, 0x2a34719, b'_own, _reader, adapters, forms, tables')
 */
 
   /* function exit code */
@@ -7354,8 +7301,8 @@ static PyObject *__pyx_pf_7workers_9clusterer_5store_2__pyx_unpickle_TableStore(
  *         __pyx_unpickle_TableStore__set_state(<TableStore> __pyx_result, __pyx_state)
  *     return __pyx_result
  * cdef __pyx_unpickle_TableStore__set_state(TableStore __pyx_result, __pyx_state: tuple):             # <<<<<<<<<<<<<<
- *     __pyx_result._own = __pyx_state[0]; __pyx_result._reader = __pyx_state[1]; __pyx_result.adapters = __pyx_state[2]; __pyx_result.forms = __pyx_state[3]; __pyx_result.names = __pyx_state[4]; __pyx_result.tables = __pyx_state[5]
- *     __Pyx_UpdateUnpickledDict(__pyx_result, __pyx_state, 6)
+ *     __pyx_result._own = __pyx_state[0]; __pyx_result._reader = __pyx_state[1]; __pyx_result.adapters = __pyx_state[2]; __pyx_result.forms = __pyx_state[3]; __pyx_result.tables = __pyx_state[4]
+ *     __Pyx_UpdateUnpickledDict(__pyx_result, __pyx_state, 5)
 */
 
 static PyObject *__pyx_f_7workers_9clusterer_5store___pyx_unpickle_TableStore__set_state(struct __pyx_obj_7workers_9clusterer_5store_TableStore *__pyx_v___pyx_result, PyObject *__pyx_v___pyx_state) {
@@ -7371,8 +7318,8 @@ static PyObject *__pyx_f_7workers_9clusterer_5store___pyx_unpickle_TableStore__s
   /* "(tree fragment)":12
  *     return __pyx_result
  * cdef __pyx_unpickle_TableStore__set_state(TableStore __pyx_result, __pyx_state: tuple):
- *     __pyx_result._own = __pyx_state[0]; __pyx_result._reader = __pyx_state[1]; __pyx_result.adapters = __pyx_state[2]; __pyx_result.forms = __pyx_state[3]; __pyx_result.names = __pyx_state[4]; __pyx_result.tables = __pyx_state[5]             # <<<<<<<<<<<<<<
- *     __Pyx_UpdateUnpickledDict(__pyx_result, __pyx_state, 6)
+ *     __pyx_result._own = __pyx_state[0]; __pyx_result._reader = __pyx_state[1]; __pyx_result.adapters = __pyx_state[2]; __pyx_result.forms = __pyx_state[3]; __pyx_result.tables = __pyx_state[4]             # <<<<<<<<<<<<<<
+ *     __Pyx_UpdateUnpickledDict(__pyx_result, __pyx_state, 5)
 */
   __pyx_t_1 = __Pyx_GetItemInt(__pyx_v___pyx_state, 0, long, 1, __Pyx_PyLong_From_long, 0, 1, 1, __Pyx_ReferenceSharing_FunctionArgument); if (unlikely(!__pyx_t_1)) __PYX_ERR(1, 12, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
@@ -7404,13 +7351,6 @@ static PyObject *__pyx_f_7workers_9clusterer_5store___pyx_unpickle_TableStore__s
   __pyx_t_1 = 0;
   __pyx_t_1 = __Pyx_GetItemInt(__pyx_v___pyx_state, 4, long, 1, __Pyx_PyLong_From_long, 0, 1, 1, __Pyx_ReferenceSharing_FunctionArgument); if (unlikely(!__pyx_t_1)) __PYX_ERR(1, 12, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
-  if (!(likely(PyDict_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("dict", __pyx_t_1))) __PYX_ERR(1, 12, __pyx_L1_error)
-  __Pyx_GIVEREF(__pyx_t_1);
-  __Pyx_GOTREF(__pyx_v___pyx_result->names);
-  __Pyx_DECREF_SET(__pyx_v___pyx_result->names, ((PyObject*)__pyx_t_1));
-  __pyx_t_1 = 0;
-  __pyx_t_1 = __Pyx_GetItemInt(__pyx_v___pyx_state, 5, long, 1, __Pyx_PyLong_From_long, 0, 1, 1, __Pyx_ReferenceSharing_FunctionArgument); if (unlikely(!__pyx_t_1)) __PYX_ERR(1, 12, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
   if (!(likely(PyTuple_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("tuple", __pyx_t_1))) __PYX_ERR(1, 12, __pyx_L1_error)
   __Pyx_GIVEREF(__pyx_t_1);
   __Pyx_GOTREF(__pyx_v___pyx_result->tables);
@@ -7419,18 +7359,18 @@ static PyObject *__pyx_f_7workers_9clusterer_5store___pyx_unpickle_TableStore__s
 
   /* "(tree fragment)":13
  * cdef __pyx_unpickle_TableStore__set_state(TableStore __pyx_result, __pyx_state: tuple):
- *     __pyx_result._own = __pyx_state[0]; __pyx_result._reader = __pyx_state[1]; __pyx_result.adapters = __pyx_state[2]; __pyx_result.forms = __pyx_state[3]; __pyx_result.names = __pyx_state[4]; __pyx_result.tables = __pyx_state[5]
- *     __Pyx_UpdateUnpickledDict(__pyx_result, __pyx_state, 6)             # <<<<<<<<<<<<<<
+ *     __pyx_result._own = __pyx_state[0]; __pyx_result._reader = __pyx_state[1]; __pyx_result.adapters = __pyx_state[2]; __pyx_result.forms = __pyx_state[3]; __pyx_result.tables = __pyx_state[4]
+ *     __Pyx_UpdateUnpickledDict(__pyx_result, __pyx_state, 5)             # <<<<<<<<<<<<<<
 */
-  __pyx_t_2 = __Pyx_UpdateUnpickledDict(((PyObject *)__pyx_v___pyx_result), __pyx_v___pyx_state, 6); if (unlikely(__pyx_t_2 == ((int)-1))) __PYX_ERR(1, 13, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_UpdateUnpickledDict(((PyObject *)__pyx_v___pyx_result), __pyx_v___pyx_state, 5); if (unlikely(__pyx_t_2 == ((int)-1))) __PYX_ERR(1, 13, __pyx_L1_error)
 
 
   /* "(tree fragment)":11
  *         __pyx_unpickle_TableStore__set_state(<TableStore> __pyx_result, __pyx_state)
  *     return __pyx_result
  * cdef __pyx_unpickle_TableStore__set_state(TableStore __pyx_result, __pyx_state: tuple):             # <<<<<<<<<<<<<<
- *     __pyx_result._own = __pyx_state[0]; __pyx_result._reader = __pyx_state[1]; __pyx_result.adapters = __pyx_state[2]; __pyx_result.forms = __pyx_state[3]; __pyx_result.names = __pyx_state[4]; __pyx_result.tables = __pyx_state[5]
- *     __Pyx_UpdateUnpickledDict(__pyx_result, __pyx_state, 6)
+ *     __pyx_result._own = __pyx_state[0]; __pyx_result._reader = __pyx_state[1]; __pyx_result.adapters = __pyx_state[2]; __pyx_result.forms = __pyx_state[3]; __pyx_result.tables = __pyx_state[4]
+ *     __Pyx_UpdateUnpickledDict(__pyx_result, __pyx_state, 5)
 */
 
   /* function exit code */
@@ -7459,7 +7399,6 @@ static PyObject *__pyx_tp_new__initialisation_7workers_9clusterer_5store_TableSt
   p->__pyx_vtab = __pyx_vtabptr_7workers_9clusterer_5store_TableStore;
   p->adapters = ((PyObject*)Py_None); Py_INCREF(Py_None);
   p->forms = ((PyObject*)Py_None); Py_INCREF(Py_None);
-  p->names = ((PyObject*)Py_None); Py_INCREF(Py_None);
   p->tables = ((PyObject*)Py_None); Py_INCREF(Py_None);
   p->_reader = ((struct __pyx_obj_5proxy_3shm_13change_reader_ChangeReader *)Py_None); Py_INCREF(Py_None);
   p->_own = ((PyObject*)Py_None); Py_INCREF(Py_None);
@@ -7519,7 +7458,6 @@ static void __pyx_tp_dealloc_7workers_9clusterer_5store_TableStore(PyObject *o) 
   PyObject_GC_UnTrack(o);
   Py_CLEAR(p->adapters);
   Py_CLEAR(p->forms);
-  Py_CLEAR(p->names);
   Py_CLEAR(p->tables);
   Py_CLEAR(p->_reader);
   Py_CLEAR(p->_own);
@@ -7550,9 +7488,6 @@ static int __pyx_tp_traverse_7workers_9clusterer_5store_TableStore(PyObject *o, 
   if (p->forms) {
     e = (*v)(p->forms, a); if (e) return e;
   }
-  if (p->names) {
-    e = (*v)(p->names, a); if (e) return e;
-  }
   if (p->tables) {
     e = (*v)(p->tables, a); if (e) return e;
   }
@@ -7573,9 +7508,6 @@ static int __pyx_tp_clear_7workers_9clusterer_5store_TableStore(PyObject *o) {
   Py_XDECREF(tmp);
   tmp = ((PyObject*)p->forms);
   p->forms = ((PyObject*)Py_None); Py_INCREF(Py_None);
-  Py_XDECREF(tmp);
-  tmp = ((PyObject*)p->names);
-  p->names = ((PyObject*)Py_None); Py_INCREF(Py_None);
   Py_XDECREF(tmp);
   tmp = ((PyObject*)p->tables);
   p->tables = ((PyObject*)Py_None); Py_INCREF(Py_None);
@@ -7605,10 +7537,6 @@ static PyObject *__pyx_getprop_7workers_9clusterer_5store_10TableStore_forms(PyO
   return __pyx_pw_7workers_9clusterer_5store_10TableStore_5forms_1__get__(o);
 }
 
-static PyObject *__pyx_getprop_7workers_9clusterer_5store_10TableStore_names(PyObject *o, CYTHON_UNUSED void *x) {
-  return __pyx_pw_7workers_9clusterer_5store_10TableStore_5names_1__get__(o);
-}
-
 static PyObject *__pyx_getprop_7workers_9clusterer_5store_10TableStore_tables(PyObject *o, CYTHON_UNUSED void *x) {
   return __pyx_pw_7workers_9clusterer_5store_10TableStore_6tables_1__get__(o);
 }
@@ -7628,7 +7556,6 @@ static struct PyGetSetDef __pyx_getsets_7workers_9clusterer_5store_TableStore[] 
   {"at_end", __pyx_getprop_7workers_9clusterer_5store_10TableStore_at_end, 0, PyDoc_STR("Whether there is no note to read."), 0},
   {"adapters", __pyx_getprop_7workers_9clusterer_5store_10TableStore_adapters, 0, 0, 0},
   {"forms", __pyx_getprop_7workers_9clusterer_5store_10TableStore_forms, 0, 0, 0},
-  {"names", __pyx_getprop_7workers_9clusterer_5store_10TableStore_names, 0, 0, 0},
   {"tables", __pyx_getprop_7workers_9clusterer_5store_10TableStore_tables, 0, 0, 0},
   {0, 0, 0, 0, 0}
 };
@@ -7824,14 +7751,14 @@ static int __Pyx_modinit_Exttype___pyx_obj_7workers_9clusterer_5store_TableStore
   __pyx_vtable_7workers_9clusterer_5store_TableStore.apply = (PyObject *(*)(struct __pyx_obj_7workers_9clusterer_5store_TableStore *, int, PyObject *, PyObject *, PyObject *, int __pyx_skip_dispatch))__pyx_f_7workers_9clusterer_5store_10TableStore_apply;
   __pyx_vtable_7workers_9clusterer_5store_TableStore.scan = (PyObject *(*)(struct __pyx_obj_7workers_9clusterer_5store_TableStore *, PY_LONG_LONG, Py_ssize_t, int __pyx_skip_dispatch))__pyx_f_7workers_9clusterer_5store_10TableStore_scan;
   #if CYTHON_USE_TYPE_SPECS
-  __pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore = (PyTypeObject *) __Pyx_PyType_FromModuleAndSpec(__pyx_m, &__pyx_type_7workers_9clusterer_5store_TableStore_spec, NULL); if (unlikely(!__pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore)) __PYX_ERR(0, 26, __pyx_L1_error)
+  __pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore = (PyTypeObject *) __Pyx_PyType_FromModuleAndSpec(__pyx_m, &__pyx_type_7workers_9clusterer_5store_TableStore_spec, NULL); if (unlikely(!__pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore)) __PYX_ERR(0, 23, __pyx_L1_error)
   #else
   __pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore = &__pyx_type_7workers_9clusterer_5store_TableStore;
   #endif
   #if !CYTHON_COMPILING_IN_LIMITED_API
   #endif
   #if !CYTHON_USE_TYPE_SPECS
-  if (__Pyx_PyType_Ready(__pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore) < (0)) __PYX_ERR(0, 26, __pyx_L1_error)
+  if (__Pyx_PyType_Ready(__pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore) < (0)) __PYX_ERR(0, 23, __pyx_L1_error)
   #endif
   #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
   PyUnstable_Object_EnableDeferredRefcount((PyObject*)__pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore);
@@ -7841,9 +7768,9 @@ static int __Pyx_modinit_Exttype___pyx_obj_7workers_9clusterer_5store_TableStore
     __pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore->tp_getattro = PyObject_GenericGetAttr;
   }
   #endif
-  if (__Pyx_SetVtable(__pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore, __pyx_vtabptr_7workers_9clusterer_5store_TableStore) < (0)) __PYX_ERR(0, 26, __pyx_L1_error)
-  if (PyObject_SetAttr(__pyx_m, __pyx_mstate_global->__pyx_n_u_TableStore, (PyObject *) __pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore) < (0)) __PYX_ERR(0, 26, __pyx_L1_error)
-  if (__Pyx_setup_reduce((PyObject *) __pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore) < (0)) __PYX_ERR(0, 26, __pyx_L1_error)
+  if (__Pyx_SetVtable(__pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore, __pyx_vtabptr_7workers_9clusterer_5store_TableStore) < (0)) __PYX_ERR(0, 23, __pyx_L1_error)
+  if (PyObject_SetAttr(__pyx_m, __pyx_mstate_global->__pyx_n_u_TableStore, (PyObject *) __pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore) < (0)) __PYX_ERR(0, 23, __pyx_L1_error)
+  if (__Pyx_setup_reduce((PyObject *) __pyx_mstate->__pyx_ptype_7workers_9clusterer_5store_TableStore) < (0)) __PYX_ERR(0, 23, __pyx_L1_error)
   __Pyx_RefNannyFinishContext();
   return 0;
   __pyx_L1_error:;
@@ -8315,7 +8242,6 @@ static CYTHON_SMALL_CODE int __pyx_pymod_exec_store(PyObject *__pyx_pyinit_modul
   PyObject *__pyx_t_2 = NULL;
   Py_ssize_t __pyx_t_3;
   PyObject *__pyx_t_4 = NULL;
-  PyObject *__pyx_t_5 = NULL;
   int __pyx_lineno = 0;
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
@@ -8410,8 +8336,8 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
  * from __future__ import annotations
  * 
  * from collections.abc import Collection             # <<<<<<<<<<<<<<
- * from typing import Final
  * 
+ * from proxy.cluster.store import Current, Form, Horizon, Record, joined
 */
   {
     PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_Collection};
@@ -8430,46 +8356,46 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
   }
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
-  /* "workers/clusterer/store.py":9
- * 
+  /* "workers/clusterer/store.py":10
  * from collections.abc import Collection
- * from typing import Final             # <<<<<<<<<<<<<<
  * 
- * from proxy.cluster.store import Form, Horizon, Record, joined
+ * from proxy.cluster.store import Current, Form, Horizon, Record, joined             # <<<<<<<<<<<<<<
+ * from proxy.errors import LockTimeout
+ * from proxy.shm.change_reader import ChangeReader
 */
   {
-    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_Final};
-    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_typing, __pyx_imported_names, 1, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 9, __pyx_L1_error)
+    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_Current,__pyx_mstate_global->__pyx_n_u_Form,__pyx_mstate_global->__pyx_n_u_Horizon,__pyx_mstate_global->__pyx_n_u_Record,__pyx_mstate_global->__pyx_n_u_joined};
+    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_proxy_cluster_store, __pyx_imported_names, 5, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 10, __pyx_L1_error)
   }
   __pyx_t_2 = __pyx_t_1;
   __Pyx_GOTREF(__pyx_t_2);
   {
-    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_Final};
-    __pyx_t_3 = 0; {
-      __pyx_t_4 = __Pyx_ImportFrom(__pyx_t_2, __pyx_imported_names[__pyx_t_3]); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 9, __pyx_L1_error)
+    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_Current,__pyx_mstate_global->__pyx_n_u_Form,__pyx_mstate_global->__pyx_n_u_Horizon,__pyx_mstate_global->__pyx_n_u_Record,__pyx_mstate_global->__pyx_n_u_joined};
+    for (__pyx_t_3=0; __pyx_t_3 < 5; __pyx_t_3++) {
+      __pyx_t_4 = __Pyx_ImportFrom(__pyx_t_2, __pyx_imported_names[__pyx_t_3]); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 10, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
-      if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_imported_names[__pyx_t_3], __pyx_t_4) < (0)) __PYX_ERR(0, 9, __pyx_L1_error)
+      if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_imported_names[__pyx_t_3], __pyx_t_4) < (0)) __PYX_ERR(0, 10, __pyx_L1_error)
       __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
     }
   }
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
   /* "workers/clusterer/store.py":11
- * from typing import Final
  * 
- * from proxy.cluster.store import Form, Horizon, Record, joined             # <<<<<<<<<<<<<<
- * from proxy.errors import LockTimeout
- * from proxy.shm import table_ids
+ * from proxy.cluster.store import Current, Form, Horizon, Record, joined
+ * from proxy.errors import LockTimeout             # <<<<<<<<<<<<<<
+ * from proxy.shm.change_reader import ChangeReader
+ * from proxy.shm.changes import ChangeRing
 */
   {
-    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_Form,__pyx_mstate_global->__pyx_n_u_Horizon,__pyx_mstate_global->__pyx_n_u_Record,__pyx_mstate_global->__pyx_n_u_joined};
-    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_proxy_cluster_store, __pyx_imported_names, 4, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 11, __pyx_L1_error)
+    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_LockTimeout};
+    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_proxy_errors, __pyx_imported_names, 1, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 11, __pyx_L1_error)
   }
   __pyx_t_2 = __pyx_t_1;
   __Pyx_GOTREF(__pyx_t_2);
   {
-    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_Form,__pyx_mstate_global->__pyx_n_u_Horizon,__pyx_mstate_global->__pyx_n_u_Record,__pyx_mstate_global->__pyx_n_u_joined};
-    for (__pyx_t_3=0; __pyx_t_3 < 4; __pyx_t_3++) {
+    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_LockTimeout};
+    __pyx_t_3 = 0; {
       __pyx_t_4 = __Pyx_ImportFrom(__pyx_t_2, __pyx_imported_names[__pyx_t_3]); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 11, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
       if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_imported_names[__pyx_t_3], __pyx_t_4) < (0)) __PYX_ERR(0, 11, __pyx_L1_error)
@@ -8479,44 +8405,35 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
   /* "workers/clusterer/store.py":12
- * 
- * from proxy.cluster.store import Form, Horizon, Record, joined
- * from proxy.errors import LockTimeout             # <<<<<<<<<<<<<<
- * from proxy.shm import table_ids
- * from proxy.shm.change_reader import ChangeReader
+ * from proxy.cluster.store import Current, Form, Horizon, Record, joined
+ * from proxy.errors import LockTimeout
+ * from proxy.shm.change_reader import ChangeReader             # <<<<<<<<<<<<<<
+ * from proxy.shm.changes import ChangeRing
+ * from workers.child import Child
 */
   {
-    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_LockTimeout};
-    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_proxy_errors, __pyx_imported_names, 1, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 12, __pyx_L1_error)
+    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_ChangeReader};
+    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_proxy_shm_change_reader, __pyx_imported_names, 1, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 12, __pyx_L1_error)
   }
   __pyx_t_2 = __pyx_t_1;
   __Pyx_GOTREF(__pyx_t_2);
-  {
-    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_LockTimeout};
-    __pyx_t_3 = 0; {
-      __pyx_t_4 = __Pyx_ImportFrom(__pyx_t_2, __pyx_imported_names[__pyx_t_3]); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 12, __pyx_L1_error)
-      __Pyx_GOTREF(__pyx_t_4);
-      if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_imported_names[__pyx_t_3], __pyx_t_4) < (0)) __PYX_ERR(0, 12, __pyx_L1_error)
-      __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-    }
-  }
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
   /* "workers/clusterer/store.py":13
- * from proxy.cluster.store import Form, Horizon, Record, joined
  * from proxy.errors import LockTimeout
- * from proxy.shm import table_ids             # <<<<<<<<<<<<<<
  * from proxy.shm.change_reader import ChangeReader
- * from proxy.shm.changes import ChangeRing
+ * from proxy.shm.changes import ChangeRing             # <<<<<<<<<<<<<<
+ * from workers.child import Child
+ * from workers.clusterer.adapter import Adapter
 */
   {
-    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_table_ids};
-    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_proxy_shm, __pyx_imported_names, 1, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 13, __pyx_L1_error)
+    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_ChangeRing};
+    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_proxy_shm_changes, __pyx_imported_names, 1, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 13, __pyx_L1_error)
   }
   __pyx_t_2 = __pyx_t_1;
   __Pyx_GOTREF(__pyx_t_2);
   {
-    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_table_ids};
+    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_ChangeRing};
     __pyx_t_3 = 0; {
       __pyx_t_4 = __Pyx_ImportFrom(__pyx_t_2, __pyx_imported_names[__pyx_t_3]); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 13, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
@@ -8527,45 +8444,6 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
   /* "workers/clusterer/store.py":14
- * from proxy.errors import LockTimeout
- * from proxy.shm import table_ids
- * from proxy.shm.change_reader import ChangeReader             # <<<<<<<<<<<<<<
- * from proxy.shm.changes import ChangeRing
- * from workers.child import Child
-*/
-  {
-    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_ChangeReader};
-    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_proxy_shm_change_reader, __pyx_imported_names, 1, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 14, __pyx_L1_error)
-  }
-  __pyx_t_2 = __pyx_t_1;
-  __Pyx_GOTREF(__pyx_t_2);
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "workers/clusterer/store.py":15
- * from proxy.shm import table_ids
- * from proxy.shm.change_reader import ChangeReader
- * from proxy.shm.changes import ChangeRing             # <<<<<<<<<<<<<<
- * from workers.child import Child
- * from workers.clusterer.adapter import Adapter
-*/
-  {
-    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_ChangeRing};
-    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_proxy_shm_changes, __pyx_imported_names, 1, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 15, __pyx_L1_error)
-  }
-  __pyx_t_2 = __pyx_t_1;
-  __Pyx_GOTREF(__pyx_t_2);
-  {
-    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_ChangeRing};
-    __pyx_t_3 = 0; {
-      __pyx_t_4 = __Pyx_ImportFrom(__pyx_t_2, __pyx_imported_names[__pyx_t_3]); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 15, __pyx_L1_error)
-      __Pyx_GOTREF(__pyx_t_4);
-      if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_imported_names[__pyx_t_3], __pyx_t_4) < (0)) __PYX_ERR(0, 15, __pyx_L1_error)
-      __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-    }
-  }
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "workers/clusterer/store.py":16
  * from proxy.shm.change_reader import ChangeReader
  * from proxy.shm.changes import ChangeRing
  * from workers.child import Child             # <<<<<<<<<<<<<<
@@ -8574,12 +8452,51 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
 */
   {
     PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_Child};
-    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_workers_child, __pyx_imported_names, 1, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 16, __pyx_L1_error)
+    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_workers_child, __pyx_imported_names, 1, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 14, __pyx_L1_error)
   }
   __pyx_t_2 = __pyx_t_1;
   __Pyx_GOTREF(__pyx_t_2);
   {
     PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_Child};
+    __pyx_t_3 = 0; {
+      __pyx_t_4 = __Pyx_ImportFrom(__pyx_t_2, __pyx_imported_names[__pyx_t_3]); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 14, __pyx_L1_error)
+      __Pyx_GOTREF(__pyx_t_4);
+      if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_imported_names[__pyx_t_3], __pyx_t_4) < (0)) __PYX_ERR(0, 14, __pyx_L1_error)
+      __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
+    }
+  }
+  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
+
+  /* "workers/clusterer/store.py":15
+ * from proxy.shm.changes import ChangeRing
+ * from workers.child import Child
+ * from workers.clusterer.adapter import Adapter             # <<<<<<<<<<<<<<
+ * from workers.clusterer.location import LocationAdapter
+ * 
+*/
+  {
+    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_Adapter};
+    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_workers_clusterer_adapter, __pyx_imported_names, 1, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 15, __pyx_L1_error)
+  }
+  __pyx_t_2 = __pyx_t_1;
+  __Pyx_GOTREF(__pyx_t_2);
+  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
+
+  /* "workers/clusterer/store.py":16
+ * from workers.child import Child
+ * from workers.clusterer.adapter import Adapter
+ * from workers.clusterer.location import LocationAdapter             # <<<<<<<<<<<<<<
+ * 
+ * ATTEMPTS = 64  # a peer's change should not lose to a busy phone
+*/
+  {
+    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_LocationAdapter};
+    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_workers_clusterer_location, __pyx_imported_names, 1, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 16, __pyx_L1_error)
+  }
+  __pyx_t_2 = __pyx_t_1;
+  __Pyx_GOTREF(__pyx_t_2);
+  {
+    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_LocationAdapter};
     __pyx_t_3 = 0; {
       __pyx_t_4 = __Pyx_ImportFrom(__pyx_t_2, __pyx_imported_names[__pyx_t_3]); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 16, __pyx_L1_error)
       __Pyx_GOTREF(__pyx_t_4);
@@ -8589,46 +8506,7 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
   }
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
-  /* "workers/clusterer/store.py":17
- * from proxy.shm.changes import ChangeRing
- * from workers.child import Child
- * from workers.clusterer.adapter import Adapter             # <<<<<<<<<<<<<<
- * from workers.clusterer.location import LocationAdapter
- * 
-*/
-  {
-    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_Adapter};
-    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_workers_clusterer_adapter, __pyx_imported_names, 1, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 17, __pyx_L1_error)
-  }
-  __pyx_t_2 = __pyx_t_1;
-  __Pyx_GOTREF(__pyx_t_2);
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
   /* "workers/clusterer/store.py":18
- * from workers.child import Child
- * from workers.clusterer.adapter import Adapter
- * from workers.clusterer.location import LocationAdapter             # <<<<<<<<<<<<<<
- * 
- * ATTEMPTS = 64  # a peer's change should not lose to a busy phone
-*/
-  {
-    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_LocationAdapter};
-    __pyx_t_1 = __Pyx_Import(__pyx_mstate_global->__pyx_n_u_workers_clusterer_location, __pyx_imported_names, 1, NULL, 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 18, __pyx_L1_error)
-  }
-  __pyx_t_2 = __pyx_t_1;
-  __Pyx_GOTREF(__pyx_t_2);
-  {
-    PyObject* const __pyx_imported_names[] = {__pyx_mstate_global->__pyx_n_u_LocationAdapter};
-    __pyx_t_3 = 0; {
-      __pyx_t_4 = __Pyx_ImportFrom(__pyx_t_2, __pyx_imported_names[__pyx_t_3]); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 18, __pyx_L1_error)
-      __Pyx_GOTREF(__pyx_t_4);
-      if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_imported_names[__pyx_t_3], __pyx_t_4) < (0)) __PYX_ERR(0, 18, __pyx_L1_error)
-      __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-    }
-  }
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "workers/clusterer/store.py":20
  * from workers.clusterer.location import LocationAdapter
  * 
  * ATTEMPTS = 64  # a peer's change should not lose to a busy phone             # <<<<<<<<<<<<<<
@@ -8637,53 +8515,34 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
 */
   __pyx_v_7workers_9clusterer_5store_ATTEMPTS = 64;
 
-  /* "workers/clusterer/store.py":21
+  /* "workers/clusterer/store.py":19
  * 
  * ATTEMPTS = 64  # a peer's change should not lose to a busy phone
  * CURSOR_BITS = 40  # of a cursor; above them is the number of the table             # <<<<<<<<<<<<<<
  * CURSOR_MASK = (1 << CURSOR_BITS) - 1
- * NAMES: Final = {table_ids.LOCATION: "usrloc-contact-repl"}  # OpenSIPS' capabilities
+ * 
 */
   __pyx_v_7workers_9clusterer_5store_CURSOR_BITS = 40;
 
-  /* "workers/clusterer/store.py":22
+  /* "workers/clusterer/store.py":20
  * ATTEMPTS = 64  # a peer's change should not lose to a busy phone
  * CURSOR_BITS = 40  # of a cursor; above them is the number of the table
  * CURSOR_MASK = (1 << CURSOR_BITS) - 1             # <<<<<<<<<<<<<<
- * NAMES: Final = {table_ids.LOCATION: "usrloc-contact-repl"}  # OpenSIPS' capabilities
+ * 
  * 
 */
   __pyx_v_7workers_9clusterer_5store_CURSOR_MASK = ((1 << __pyx_v_7workers_9clusterer_5store_CURSOR_BITS) - 1);
 
-  /* "workers/clusterer/store.py":23
- * CURSOR_BITS = 40  # of a cursor; above them is the number of the table
- * CURSOR_MASK = (1 << CURSOR_BITS) - 1
- * NAMES: Final = {table_ids.LOCATION: "usrloc-contact-repl"}  # OpenSIPS' capabilities             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  __pyx_t_2 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 23, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __Pyx_GetModuleGlobalName(__pyx_t_4, __pyx_mstate_global->__pyx_n_u_table_ids); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 23, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_5 = __Pyx_PyObject_GetAttrStr(__pyx_t_4, __pyx_mstate_global->__pyx_n_u_LOCATION); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 23, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_5);
-  __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-  if (PyDict_SetItem(__pyx_t_2, __pyx_t_5, __pyx_mstate_global->__pyx_kp_u_usrloc_contact_repl) < (0)) __PYX_ERR(0, 23, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_NAMES, __pyx_t_2) < (0)) __PYX_ERR(0, 23, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "workers/clusterer/store.py":118
+  /* "workers/clusterer/store.py":119
  * 
  * 
  * def open_store(child: Child, contents: Collection[str]) -> TableStore:             # <<<<<<<<<<<<<<
  *     """The store of those tables of this node that a cluster keeps equal."""
  *     tables = child.tables
 */
-  __pyx_t_2 = PyCFunction_NewEx(&__pyx_mdef_7workers_9clusterer_5store_1open_store, NULL, __pyx_mstate_global->__pyx_n_u_workers_clusterer_store); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 118, __pyx_L1_error)
+  __pyx_t_2 = PyCFunction_NewEx(&__pyx_mdef_7workers_9clusterer_5store_1open_store, NULL, __pyx_mstate_global->__pyx_n_u_workers_clusterer_store); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 119, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_open_store, __pyx_t_2) < (0)) __PYX_ERR(0, 118, __pyx_L1_error)
+  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_open_store, __pyx_t_2) < (0)) __PYX_ERR(0, 119, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
   /* "(tree fragment)":4
@@ -8691,7 +8550,7 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
  *     int __Pyx_UpdateUnpickledDict(object, object, Py_ssize_t) except -1
  * def __pyx_unpickle_TableStore(__pyx_type, long __pyx_checksum, tuple __pyx_state):             # <<<<<<<<<<<<<<
  *     cdef object __pyx_result
- *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x9a54fd5, 0x150088d, 0x99b0165, b'_own, _reader, adapters, forms, names, tables')
+ *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x98a8fd5, 0x4f4b21c, 0x2a34719, b'_own, _reader, adapters, forms, tables')
 */
   __pyx_t_2 = PyCFunction_NewEx(&__pyx_mdef_7workers_9clusterer_5store_3__pyx_unpickle_TableStore, NULL, __pyx_mstate_global->__pyx_n_u_workers_clusterer_store); if (unlikely(!__pyx_t_2)) __PYX_ERR(1, 4, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
@@ -8714,7 +8573,6 @@ __Pyx_RefNannySetupContext("PyInit_store", 0);
   __pyx_L1_error:;
   __Pyx_XDECREF(__pyx_t_2);
   __Pyx_XDECREF(__pyx_t_4);
-  __Pyx_XDECREF(__pyx_t_5);
   if (__pyx_m) {
     if (__pyx_mstate->__pyx_d && stringtab_initialized) {
       __Pyx_AddTraceback("init workers.clusterer.store", __pyx_clineno, __pyx_lineno, __pyx_filename);
@@ -8773,41 +8631,41 @@ static int __Pyx_InitConstants(__pyx_mstatetype *__pyx_mstate) {
   int __pyx_clineno = 0;
   CYTHON_UNUSED_VAR(__pyx_mstate);
   {
-    const struct { const unsigned int length: 8; } str_length_index[] = {{38},{1},{1},{179},{8},{7},{6},{2},{9},{14},{19},{7},{12},{10},{5},{10},{5},{4},{7},{8},{15},{11},{5},{6},{10},{20},{17},{8},{12},{8},{10},{8},{7},{12},{14},{11},{10},{25},{14},{12},{10},{17},{13},{12},{12},{19},{8},{8},{4},{7},{5},{18},{15},{8},{6},{4},{4},{7},{5},{6},{3},{5},{8},{3},{10},{3},{19},{12},{9},{23},{17},{10},{5},{8},{9},{6},{6},{6},{6},{13},{25},{26},{23}};
+    const struct { const unsigned int length: 8; } str_length_index[] = {{38},{1},{1},{179},{8},{7},{6},{2},{9},{14},{7},{12},{10},{5},{10},{7},{4},{7},{15},{11},{6},{10},{20},{8},{12},{8},{10},{8},{7},{12},{14},{11},{10},{25},{14},{12},{10},{17},{13},{12},{12},{19},{8},{8},{4},{7},{5},{18},{15},{8},{6},{4},{4},{7},{5},{6},{3},{5},{8},{3},{10},{3},{19},{12},{23},{17},{10},{5},{8},{6},{6},{6},{13},{25},{26},{23}};
     const struct { const unsigned int length: 9; } bytes_length_index[] = {{66},{50},{221},{255},{263},{222},{61}};
     #ifndef CYTHON_COMPRESS_STRINGS
       #define CYTHON_COMPRESS_STRINGS 90
     #endif
-    #if (CYTHON_COMPRESS_STRINGS) == 1 /* compression: zlib (1019 bytes) */
-static const char cstring[] = "x\332\215U\301n\3436\020\325\247\360\226\266\330\370\320\006Eo\205\"3\266`[\022$y\223\234\010\232\032\307\\\313\244*RI\274_\337!){\335$mJ\300\322p\310\231y\357\315\030\"\322\020\261\343\352I\252\047b\265&[n,\032\304\362=\020N:\200\376\312L\376\314\264\005bw\334\222\344hwZ\021\214k\240\225\033\350\271\205\366H\214\355\245\260\320\273K\212\024\264\270\276\371\343\206p\325\220\036\276\201\260\206\230a#Zn\014\030\242\267d3\310\326JE\354\261\0033!\351\226\034\365@\024@\343\252wx\3572\300\356@\021\003\326\031\344\212+\245-\267R+\206\341\210\374\2124\262\307\"\362\031\\\364\035o\rLx\3230\274\007\2154|\323\002(\367|\022\322\004\253q\2510H\367\215\3033\230\276\325\342Zhe\271\260\327=tm\334\360\016\031%N\036(\2017g\033K&;\3316\211n[WV\253;\251x{\247\373\303\\\367\362\273V\313<\211\3534\317\226Zx\240c.\334\356ky\000=\330,^\321\252\364\365k\207\247\262\272\007\306\212\343+\376\246\250%\313\340\325\226\260e\314\253\300\236\300J\013\007\206\253q\307\270\320eP\010p\366\201K\345\337\272\031Z\357Q\374\020\336\360\342^\035f\026\274\223g{\007bo\206C\330\215y\234\351Z\022\254AuR\3541\333%Bw\360l\235\303e\372k\340\355\251P\017\315 .-\341g\345\302\001\257n\203\215<\2033\027\024\316\366\2178\013\006\231\362\240\236\331\350\346\350\247\025\214p\372\213V*`\310\333\366\\\300\206\213\2758w\304L\370F\270v\202\262F\014\275\321\375\026\373\263\303>\356B\217\234\232\346\233\306\024\315\036\216\255<H\333\216\355R\372Ew\240P\025\244\334\351\256\353\365\353q\"\332\301 \214I\360z\027\364\275\356M\260\315\356p6&\001&\362vc\363\326\2153m\033\330\362\241\265^\310\240\246lNo\343\r\023\206{\350\032\324\344\231\267\003\230\027\335\357Q\207\211g\177\336\004X\010l\324\351\375\301\211\327\373\023\317\245xd\313<\233\371G$\225\215p\261\002\007\230f\te\253*b\371WZ\226\353\314y\253\212N#V\325eZ\320\210\335\307i\235f\263\367\031\222uY\345%[\305\325\"\212\353\232\256\212\272:9o\323\272\032\313\370e\344w`a;\240\377\267_\307M4(#\237\260?\344\037\371\331\355\272z\214X\262tX\020\334,\375J\031\342\361v\231\337G\014Oj|""\246\025\326\304\230d\341 \347\367\031-\3314u\266\203\215yh\225N\221DZ\215)\227i\206\333U\374\300\326Y\352b\213xF}\245t\345\302\356J\212\333\031\305D\376\357\035\261y\\\315#\226\321\207\332i\022\327\324\325\273\367\344.X\235\327\017z\316\372\375\306\237\377\013\313\263j!1\276\2239M\026\021\233\346\016\345]Z:\222s\032O\361j\304\026\324\021\240\331\254\236\237\210\270<\264\252\307\243\034-wq\225\227xVb\034-+\357\251\343\333%\272\034\347\360\014\356\361\n\2525\317\227\364\334\362$\317\260\345k\247G\261\276E\221\347~ \026iQ8c\244\377\021\3737\n|L\273\244c+o\313|A\263\221u\265^\271\312\353\014q\321\"O\220#}(\322\222\006\250s\017\325\213\360F\203\320\232\320\307\"~\\\346(\327\351FI\223\274\234\236\310&n\310\351t\334\025q:\2523\266\265\316\327\210$\034\217\323\021\244\362\320\2268\203ar\222y\234f^\206\217%\370T\200\317x\277\037\277\317\331\377\027\357wL\377\037\273\323\000\223\237\212c\276q\337x\362\313\027r\362~!h\220\361\333\262\227\035~\263L\307\255\330\375\034mu\333\374\r\206\231\313{";
-    PyObject *data = __Pyx_DecompressString(cstring, 1019, 1);
+    #if (CYTHON_COMPRESS_STRINGS) == 1 /* compression: zlib (983 bytes) */
+static const char cstring[] = "x\332\215UQo\3436\014\366O\321[\267\341.\017[1\354mp\03551\222\330\206\355\\\333\047A\261\231F\027G\362$\271m\356\327\037%9\271\\\333\2553\020\233\244D\362\373>\022\010\021\2064;.\037\205|$V)\262\345\306\242A,\337\003\341\244\007\320Wf\362w\246,\020\273\343\226$G\273S\222`^\013\235\330\200\346\026\272#1V\213\306\202v\227$)h\361\371\372\257k\302eK4|\205\306\032b\206M\323qc\300\020\265%\233AtVHb\217=\230\tI\267\344\250\006\"\001Z\327\275\307{\227\tv\007\222\030\260\316 W\\Je\271\025J2LG\344W\244\025\032\233\210\047p\331\267\27430\341m\313\360\036\264\302\360M\007 \335\373\261\021&X\255+\205IJ\267\016O\334\362\036\341\047N\013(\201\267g\033\353\047;\321\265\211\352:\327C\311d\320\032\244\275U\3720WZ|Sr\251\032\217g\254\202\356\276\026\007P\203-}\207\332u\254\254\322\300Xq|\301\337\024\325b\031\274\340\205-c\255\363\360y\004k\220\0318\373\300\205\364_\325\016\235\217H~\010_xv\237\036\0135\274\027g{\007\315\336\014\207\340\215u\234\3514\016\326 {\321\354\261\332% w\360d]\300U\372g\340\335\251\221\206vh.\255\306\017\377\"\000/\316\301\311\234\301\231\013\ng\373G\236\005\203Ly\320\311lT{\364\353\007\246q\0327\235\220\300\220\267\325\274\201\ro\366\315Yu3\341\233\246Q\322\242\364\246\031\264Qz\213\023\330\341\254va\n\302\302\301|UX\242\335\303\261\023\007a\273q0R=\253\036$\252\202\224{\325\367Z\275\034\047M7\030\2041\tQ\037\002\255\2256\3016\273\303$\240C\272n#^\207q7m\013[>t\326\353\027D\024\255\377\232\241o\221\373\023\357\0060\317J\357\221\357\304\263<;\241=\002\030\365x{p\302\377\366\304c.\036\3302\317f\376\025\ti#|X\021\327)\315\022\312VU\304\362/\264,\327\231\213V\025\235F\254\252\313\264\240\021\273\213\323:\315fo+$\353\262\312K\266\212\253E\024\3275]\025uu\n\336\244u5\266\361\217\021\337\200\005w\300\370\037\277\217N4H#\036q\016\344\247\372\354f]=D,Y:,\010n\226~\241\014\361x\273\314\357\"\206\0475\276\323\n{bN\262p\220\363\273\214\226l\232:\333\301\306:\264J\247H\"\255\306\222\3134Cw\025\337\263u\226\272\334\"\236Q\337)]\271\264\333\222\242;\243X\010\325\311Q\217y""\\\315#\226\321\373\332i\022\327\324\365\273\363\344.X\235\237\037\364\234\365\347\265?\377\027\226g\325Ba\374&s\232,\"6\315\035\312\333\264t$\3474\236\342\325\210-\250#@\263Y=?\021quhU\217G9Z\356\342*/\361\254\304<ZV>R\3077K\0149\316\341\035\302\343\025Tk\236/\351y\344I\236\341\310\327N\217b}\203\"\317\375B,\322\242p\306H\377=\366\257\024x\237vI\307Q\336\224\371\202f#\353j\275r\235\327\031\342\242E\236 Gz_\244%\rP\347\036\252\027\341\225\006a4a\216E\374\260\314Q\256\323\215\222&y9=\221M\334\222\323\351\350\025q:\2523\216\265\316\327\210$\034\217\333\021\244\362\320\226\270\203as\222y\234f^\206\367%\370P\200\217x\277]\277\217\331\377\027\3577L\377\037\273\323\002\223_\212c\276q\177\316\344\267O\344\024\375D\320 \343\177\310^\364\370\337dzn\233\335\257\321Vu\355w\047\214\260<";
+    PyObject *data = __Pyx_DecompressString(cstring, 983, 1);
     #define __Pyx_DecompressString_LZSS_UNUSED
     if (unlikely(!data)) __PYX_ERR(0, 1, __pyx_L1_error)
     const char* const bytes = __Pyx_PyBytes_AsString(data);
     #if !CYTHON_ASSUME_SAFE_MACROS
     if (likely(bytes)); else { Py_DECREF(data); __PYX_ERR(0, 1, __pyx_L1_error) }
     #endif
-    #elif (CYTHON_COMPRESS_STRINGS) > 0 && (CYTHON_COMPRESS_STRINGS) <= 90 /* compression: lzss (1407 bytes) */
-static const char cstring[] = "\377 is chan\377ging too\337 fast\006\000 t\377ake a pe\377er\047s.?No\377te that \277Cython4\001d\377eliberat\377ely stri\357cter!\001n P\377EP-484 a\377nd rejec\377ts subcl\377asses of\377 builtin\377 types. \377If you n\227eedz\001p%\000%\tt\277hen se\227\000h\377e \047annot?ation_<\000\267\000\337\047 dirb\000iv\376\242\000o False\337.add_%\000ed\377isableen^\002\001gcis\004\003dQ\000\336\231\000cord\214\001us\377rloc-con\377tact-rep_lAdap\317\000C\233!\177eReader\005\004\376\252 ChildCo\373lls\001onFin\377alFormHo\377rizonLOC\377ATIONLoc\370\244\002E\004\014\000kTime\377outNAMES\353Re|\001T\234\001Sto\177re__Pyx\001\000\375D\311 _NextR\357ef__\262\"_ge\377titem___#_d\033\001\006\000\020\000s\206 4\000\277__main\030\001m\357odul\r\002nam\326\002\003ew1\001pW\000ca\373pi\003\006hecks\301uN\000\026\001A\004!\001\217A__~+\001unpickK\000\314\226\tD\001vt\317!\207\001qu\373ala\005reduc\304\210\002\003\004c\247b\256\001\024\004ex\004\273\001\306@_\225\005\322@\272\006\003\006.\007\177test__a\204C\337sbody\251\204\002es\375c\374!cline_\376\365\000traceba\367ckc\211Fs.ab\375c\313Aentscu_rsorf\235@h\305@\271h\236C\312!sjo@\000d\377keylimit\375l\250Dnowope\367n_s\221Apopp\377roxy.clu\237ster.\020\003\016\002e\337rrors\031\003sh5m\000\006.\241\003_r\262b\007\r\377ssetdefagult\304\"\310#id\000\005\365s\332\"s\327\204\003upda\377tevalues\377workers.\000\371\002\004\006\221\003\226\000\241$\007\017\320\005!\017\376\335\002PY_LONG\376\000\002\000int\000\000\000\377\000_PATIEN\377CE_MS\000_O\277VERRUN\022\001S\377SED\000_STR\377IPE\000_WAI\357TING0\017CUR\377SOR_MASK\377\000ATTEMPT{S\000\016\004BITS`\004~g\001\000size_q\002\333\000u|\00032\006\004\000u\377nsigned \376\225\n_BUSY\000_\347CLA\211\000\232\000GIV\353E_\215\000E\010\001ROWk\000_\027\000T\003\000ISq\000\366\330\000CK\257\001OWNE\317R_DI\273\001\263\001\000_\337BESID\302\000IS\356L\004LIN\321\000MAXg_UN\241\000\201!GEe\002\273IM\362\001FRE\361\000G\371EF\000\332\206\002\000_HAS\277H\000_NEXm\000SwTAT\220 LOW\277\"`""\313\010\341\002\322!\325\007\345\00164\361\002\344\317\024\255&_T\002\203@CHE\277CK\000_DO\242\001F\367IRS\342\000HEAD\333_A\353\000KE\221 LE\307NGT\216\000\303\003\321AES\313T_\025\003O\007\000%\001MOuR\266@R5\000ERS6\002OTABL\311@\360\001\000\364\003xM\002\034\004\342@HOLE\352F\327CON\360@U\202aPU\337BLISH\214bKI\203PP\226a\370\004\352\021\363\014\307SR}E\304DBROKE\360`\356\361\002SUM\357@OUN\336\325@EPOC\362 EX\317PIRE\274\003\202!ERe\000\346\001_\366\013\225CPA\304A\237PAYLO\254 \236%R\237ECORD\376\003\010\001V\367ERE\307#REPA9I\227$\320DTOU\375 \346#t\227d\240b_\226\002LIV\263d\177CHAIN\000_\203`\000\355\023\370H\307\204\024\331\034\355o\334\037\334\031\331\016\374\270\200#\271\204\005 (PyOb\336\340\216\001 *, \317\204\005, \357int \301\213\003ski\377p_dispat\377ch)\000fold";
-    PyObject *data = __Pyx_DecompressString_LZSS(cstring, 1407, 2168);
+    #elif (CYTHON_COMPRESS_STRINGS) > 0 && (CYTHON_COMPRESS_STRINGS) <= 90 /* compression: lzss (1351 bytes) */
+static const char cstring[] = "\377 is chan\377ging too\337 fast\006\000 t\377ake a pe\377er\047s.?No\377te that \277Cython4\001d\377eliberat\377ely stri\357cter!\001n P\377EP-484 a\377nd rejec\377ts subcl\377asses of\377 builtin\377 types. \377If you n\227eedz\001p%\000%\tt\277hen se\227\000h\377e \047annot?ation_<\000\267\000\337\047 dirb\000iv\376\242\000o False\337.add_%\000ed\377isableen^\002\001gcis\004\003dQ\000\336\231\000cord\214\001Ad\353ap\274\000C\210!eRe\317ader\005\004\227 Ch\177ildColl`\001\377onCurren\377tFormHor\177izonLoc\213\002\374?\004\014\000kTimeo\257utRe^\001T~\001S\377tore__Py\365x\001\000D\253 _Nex\336\036\000f__d\n\001__\237_gets\327\000#\000_\337_main\020\000_m\357odul\r\002nam\326\002\003ew\025\001pF\000ca\373pi\003\006hecks\017um__\026\001A\004!\001\340!~\017\003unpickK\000\314\205\tD\001vt\240!k\001qu\373ala\005reduc\304\210\002\003\004c\370B\222\001\024\004ex\024\237\001\227@_\225\005s\270\010\003\006.\007\177test__a\350#\337sbody\372bes\375c\340!cline_\376\365\000traceba\367ckc\355&s.ab\337ccont\370 sc\277ursorf\377 h\372\251@h\200Citems\373jo@\000dkeyl\337imitl\222Dno\177wopen_s\200A\377popproxy\377.cluster\371.\020\003\016\002error\275s\031\003shm.\230\003_\371r\215b\007\rssetd?efault\273\"\277#\373id\310\"supda\377tevalues\377workers.\000\341\002\004\006y\003~\000\211$\007\017\270\005!\017\376\305\002PY_LONG\376\000\002\000int\000\000\000\377\000_PATIEN\377CE_MS\000_O\277VERRUN\022\001S\377SED\000_STR\377IPE\000_WAI\357TING0\017CUR\377SOR_MASK\377\000ATTEMPT{S\000\016\004BITS`\004~g\001\000size_q\002\333\000u|\00032\006\004\000u\377nsigned \376\225\n_BUSY\000_\347CLA\211\000\232\000GIV\353E_\215\000E\010\001ROWk\000_\027\000T\003\000ISq\000\366\330\000CK\257\001OWNE\317R_DI\273\001\263\001\000_\337BESID\302\000IS\356L\004LIN\321\000MAXg_UN\241\000\201!GEe\002\273IM\362\001FRE\361\000G\351EF\000\233 O\215 HAS\277H\000_NEXm\000SwTAT\220 LOW\277\"`\313\010\341\002\322!\325\007\345\00164\361\002\344\317\024\255&_T\002\203@CHE\277CK\000_DO\242\001F\367IRS\342\000HEA""D\333_A\353\000KE\221 LE\307NGT\216\000\303\003\321AES\313T_\025\003O\007\000%\001MOuR\266@R5\000ERS6\002OTABL\311@\360\001\000\364\003xM\002\034\004\342@HOLE\352F\327CON\360@U\202aPU\337BLISH\214bKI\203PP\226a\370\004\352\021\363\014\307SR}E\304DBROKE\360`\356\361\002SUM\357@OUN\336\325@EPOC\362 EX\317PIRE\274\003\202!ERe\000\346\001_\366\013\225CPA\304A\237PAYLO\254 \236%R\237ECORD\376\003\010\001V\367ERE\307#REPA9I\227$\320DTOU\375 \346#t\227d\240b_\226\002LIV\263d\177CHAIN\000_\203`\000\355\023\370H\307\204\024\331\034\355o\334\037\334\031\331\016\374\270\200#\271\204\005 (PyOb\336\231\216\001 *, \317\204\005, \357int \275\213\004kip\377_dispatc\177h)\000fold";
+    PyObject *data = __Pyx_DecompressString_LZSS(cstring, 1351, 2097);
     #define __Pyx_DecompressString_UNUSED
     if (unlikely(!data)) __PYX_ERR(0, 1, __pyx_L1_error)
     const char* const bytes = __Pyx_PyBytes_AsString(data);
     #if !CYTHON_ASSUME_SAFE_MACROS
     if (likely(bytes)); else { Py_DECREF(data); __PYX_ERR(0, 1, __pyx_L1_error) }
     #endif
-    #else /* compression: none (2168 bytes) */
-static const char bytes[] = " is changing too fast to take a peer\047s.?Note that Cython is deliberately stricter than PEP-484 and rejects subclasses of builtin types. If you need to pass subclasses then set the \047annotation_typing\047 directive to False.add_notedisableenablegcisenabledthe record of usrloc-contact-replAdapterChangeReaderChangeRingChildCollectionFinalFormHorizonLOCATIONLocationAdapterLockTimeoutNAMESRecordTableStore__Pyx_PyDict_NextRef__class_getitem____dict____getstate____main____module____name____new____pyx_capi____pyx_checksum__pyx_state__pyx_type__pyx_unpickle_TableStore__pyx_vtable____qualname____reduce____reduce_cython____reduce_ex____set_name____setstate____setstate_cython____test__adaptersbodychangeschildcline_in_tracebackcollections.abccontentscursorformheadhorizonitemsjoinedkeylimitlocationnowopen_storepopproxy.cluster.storeproxy.errorsproxy.shmproxy.shm.change_readerproxy.shm.changessetdefaulttabletable_idtable_idstablestypingupdatevaluesworkers.childworkers.clusterer.adapterworkers.clusterer.locationworkers.clusterer.storePY_LONG_LONG\000int\000\000\000\000_PATIENCE_MS\000_OVERRUN\000_PASSED\000_STRIPE\000_WAITINGPY_LONG_LONG\000int\000\000CURSOR_MASK\000ATTEMPTS\000CURSOR_BITSint\000\000\000\000\000\000\000\000\000size_t\000\000\000\000\000uint32_t\000\000\000\000\000\000unsigned PY_LONG_LONG\000_BUSY\000_CLASSES\000_GIVE_TRIES\000_GROW\000_LAST\000_LISTS\000_LOCKED\000_OWNER_DIED\000_WAIT\000_BESIDE\000_IS_BUSY\000_LINE\000_MAX_UNITS\000_PAGE\000_CLAIMED\000_FREE\000_GENERATION\000_HASH\000_NEXT\000_STATE\000_LOWint\000\000size_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000uint64_t\000\000\000unsigned PY_LONG_LONG\000_ATTEMPTS\000_STATES\000_CHECK\000_DONE\000_FIRST\000_HEAD_AT\000_KEY\000_LENGTH\000_LINE\000_LONGEST_KEY\000_LOST_AT\000_MORE\000_READERS_AT\000_TABLE\000_UNIT\000_UNITS_AT\000_READERS\000_WHOLE_STRIPE\000_CONTINUED\000_PUBLISHED\000_SKIPPED\000_LOWint\000size_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000""\000\000\000uint32_t\000\000unsigned PY_LONG_LONG\000_RETRIES\000_BROKEN\000_CHECKSUM\000_COUNT\000_EPOCH\000_EXPIRES_AT\000_HEADER\000_KEY_LENGTH\000_LINE\000_NEXT\000_PAGE\000_PAYLOAD_LENGTH\000_RECORDS_AT\000_RECOVERED_AT\000_REPAIRS_AT\000_STATE\000_TOUCHED_AT\000_UNITS\000_UNITS_SUM\000_LIVE\000_MAX_CHAIN\000_LOWsize_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000unsigned PY_LONG_LONG\000_BROKEN\000_CHECKSUM\000_COUNT\000_EPOCH\000_GENERATION\000_HASH\000_HEADER\000_KEY_LENGTH\000_LINE\000_NEXT\000_PAYLOAD_LENGTH\000_RECORDS_AT\000_REPAIRS_AT\000_STATE\000_UNITS\000_UNITS_SUM\000_LIVE\000_MAX_CHAIN\000_LOWuint64_t (PyObject *, uint64_t, int __pyx_skip_dispatch)\000fold";
+    #else /* compression: none (2097 bytes) */
+static const char bytes[] = " is changing too fast to take a peer\047s.?Note that Cython is deliberately stricter than PEP-484 and rejects subclasses of builtin types. If you need to pass subclasses then set the \047annotation_typing\047 directive to False.add_notedisableenablegcisenabledthe record of AdapterChangeReaderChangeRingChildCollectionCurrentFormHorizonLocationAdapterLockTimeoutRecordTableStore__Pyx_PyDict_NextRef__dict____getstate____main____module____name____new____pyx_capi____pyx_checksum__pyx_state__pyx_type__pyx_unpickle_TableStore__pyx_vtable____qualname____reduce____reduce_cython____reduce_ex____set_name____setstate____setstate_cython____test__adaptersbodychangeschildcline_in_tracebackcollections.abccontentscursorformheadhorizonitemsjoinedkeylimitlocationnowopen_storepopproxy.cluster.storeproxy.errorsproxy.shm.change_readerproxy.shm.changessetdefaulttabletable_idtablesupdatevaluesworkers.childworkers.clusterer.adapterworkers.clusterer.locationworkers.clusterer.storePY_LONG_LONG\000int\000\000\000\000_PATIENCE_MS\000_OVERRUN\000_PASSED\000_STRIPE\000_WAITINGPY_LONG_LONG\000int\000\000CURSOR_MASK\000ATTEMPTS\000CURSOR_BITSint\000\000\000\000\000\000\000\000\000size_t\000\000\000\000\000uint32_t\000\000\000\000\000\000unsigned PY_LONG_LONG\000_BUSY\000_CLASSES\000_GIVE_TRIES\000_GROW\000_LAST\000_LISTS\000_LOCKED\000_OWNER_DIED\000_WAIT\000_BESIDE\000_IS_BUSY\000_LINE\000_MAX_UNITS\000_PAGE\000_CLAIMED\000_FREE\000_GENERATION\000_HASH\000_NEXT\000_STATE\000_LOWint\000\000size_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000uint64_t\000\000\000unsigned PY_LONG_LONG\000_ATTEMPTS\000_STATES\000_CHECK\000_DONE\000_FIRST\000_HEAD_AT\000_KEY\000_LENGTH\000_LINE\000_LONGEST_KEY\000_LOST_AT\000_MORE\000_READERS_AT\000_TABLE\000_UNIT\000_UNITS_AT\000_READERS\000_WHOLE_STRIPE\000_CONTINUED\000_PUBLISHED\000_SKIPPED\000_LOWint\000size_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000unsigned PY_LONG_LONG\000_RETRIES\000_BROKEN""\000_CHECKSUM\000_COUNT\000_EPOCH\000_EXPIRES_AT\000_HEADER\000_KEY_LENGTH\000_LINE\000_NEXT\000_PAGE\000_PAYLOAD_LENGTH\000_RECORDS_AT\000_RECOVERED_AT\000_REPAIRS_AT\000_STATE\000_TOUCHED_AT\000_UNITS\000_UNITS_SUM\000_LIVE\000_MAX_CHAIN\000_LOWsize_t\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000uint32_t\000\000unsigned PY_LONG_LONG\000_BROKEN\000_CHECKSUM\000_COUNT\000_EPOCH\000_GENERATION\000_HASH\000_HEADER\000_KEY_LENGTH\000_LINE\000_NEXT\000_PAYLOAD_LENGTH\000_RECORDS_AT\000_REPAIRS_AT\000_STATE\000_UNITS\000_UNITS_SUM\000_LIVE\000_MAX_CHAIN\000_LOWuint64_t (PyObject *, uint64_t, int __pyx_skip_dispatch)\000fold";
     PyObject *data = NULL;
     #define __Pyx_DecompressString_UNUSED
     #define __Pyx_DecompressString_LZSS_UNUSED
     #endif
     PyObject **stringtab = __pyx_mstate->__pyx_string_tab;
     Py_ssize_t pos = 0;
-    for (int i = 0; i < 83; i++) {
+    for (int i = 0; i < 76; i++) {
       Py_ssize_t bytes_length = str_length_index[i].length;
       PyObject *string = PyUnicode_DecodeUTF8(bytes + pos, bytes_length, NULL);
-      if (likely(string) && i >= 11) PyUnicode_InternInPlace(&string);
+      if (likely(string) && i >= 10) PyUnicode_InternInPlace(&string);
       if (unlikely(!string)) {
         Py_XDECREF(data);
         __PYX_ERR(0, 1, __pyx_L1_error)
@@ -8815,8 +8673,8 @@ static const char bytes[] = " is changing too fast to take a peer\047s.?Note tha
       stringtab[i] = string;
       pos += bytes_length;
     }
-    for (int i = 83; i < 90; i++) {
-      Py_ssize_t bytes_length = bytes_length_index[i-83].length;
+    for (int i = 76; i < 83; i++) {
+      Py_ssize_t bytes_length = bytes_length_index[i-76].length;
       PyObject *string = PyBytes_FromStringAndSize(bytes + pos, bytes_length);
       stringtab[i] = string;
       pos += bytes_length;
@@ -8826,14 +8684,14 @@ static const char bytes[] = " is changing too fast to take a peer\047s.?Note tha
       }
     }
     Py_XDECREF(data);
-    for (Py_ssize_t i = 0; i < 90; i++) {
+    for (Py_ssize_t i = 0; i < 83; i++) {
       if (unlikely(PyObject_Hash(stringtab[i]) == -1)) {
         __PYX_ERR(0, 1, __pyx_L1_error)
       }
     }
     #if CYTHON_IMMORTAL_CONSTANTS
     {
-      PyObject **table = stringtab + 83;
+      PyObject **table = stringtab + 76;
       for (Py_ssize_t i=0; i<7; ++i) {
         #if PY_VERSION_HEX >= 0x030F0000
         PyUnstable_SetImmortal(table[i]);
@@ -8858,7 +8716,7 @@ static const char bytes[] = " is changing too fast to take a peer\047s.?Note tha
   {
     PyObject **numbertab = __pyx_mstate->__pyx_number_tab + 0;
     int8_t const cint_constants_1[] = {0};
-    int32_t const cint_constants_4[] = {161828821L};
+    int32_t const cint_constants_4[] = {160075733L};
     for (int i = 0; i < 2; i++) {
       numbertab[i] = PyLong_FromLong((i < 1 ? cint_constants_1[i - 0] : cint_constants_4[i - 1]));
       if (unlikely(!numbertab[i])) __PYX_ERR(0, 1, __pyx_L1_error)
@@ -10069,161 +9927,334 @@ static CYTHON_INLINE int __Pyx_PyErr_GivenExceptionMatches2(PyObject *err, PyObj
 }
 #endif
 
-/* PyErrExceptionMatches (used by PyObjectGetAttrStrNoError) */
-#if CYTHON_FAST_THREAD_STATE
-static int __Pyx_PyErr_ExceptionMatchesTuple(PyObject *exc_type, PyObject *tuple) {
-    Py_ssize_t i, n;
-    n = PyTuple_GET_SIZE(tuple);
-    for (i=0; i<n; i++) {
-        if (exc_type == PyTuple_GET_ITEM(tuple, i)) return 1;
+/* PyObjectCompare */
+#ifndef __Pyx_DEFINED_PyObject_CompareIntFloatEq
+#define __Pyx_DEFINED_PyObject_CompareIntFloatEq
+static PyObject* __Pyx_PyObject_CompareIntFloatEq(PyObject *op1, PyObject *op2) {
+    double float_op2 = __Pyx_PyFloat_AS_DOUBLE(op2);
+    #if !CYTHON_ASSUME_SAFE_MACROS
+    if (unlikely(float_op2 == -1. && PyErr_Occurred())) return NULL;
+    #endif
+    #if CYTHON_USE_PYLONG_INTERNALS
+    if (__Pyx_PyLong_IsCompact(op1)) {
+        Py_ssize_t iop1 = __Pyx_PyLong_CompactValue(op1);
+        if (((double)iop1) == float_op2) goto __pyx_return_true; else goto __pyx_return_false;
     }
-    for (i=0; i<n; i++) {
-        if (__Pyx_PyErr_GivenExceptionMatches(exc_type, PyTuple_GET_ITEM(tuple, i))) return 1;
+    if (unlikely(!__Pyx_isfinite(float_op2))) {
+        if (0.0 == float_op2) goto __pyx_return_true; else goto __pyx_return_false;
+    } else {
+        int sign1 = __Pyx_PyLong_Sign(op1);
+        if (float_op2 >= 0.) {
+            if (sign1 < 0) goto __pyx_return_false;
+            if (float_op2 < (double) (1L << PyLong_SHIFT)) goto __pyx_return_false;
+        } else {
+            if (sign1 > 0) goto __pyx_return_false;
+            if (float_op2 > -(double) (1L << PyLong_SHIFT)) goto __pyx_return_false;
+        }
+    }
+    #else
+    if (unlikely(!__Pyx_isfinite(float_op2))) {
+        if (0.0 == float_op2) goto __pyx_return_true; else goto __pyx_return_false;
+    } else {
+        int overflow1;
+        long iop1 = PyLong_AsLongAndOverflow(op1, &overflow1);
+        if (likely(!overflow1)) {
+            if ((long long) iop1 >= (1LL << 53)) {
+                overflow1 = 1;
+            } else if ((long long) iop1 <= - (1LL << 53)) {
+                overflow1 = -1;
+            } else {
+                if (((double) iop1) == float_op2) goto __pyx_return_true; else goto __pyx_return_false;
+            }
+        }
+        if (overflow1 < 0) {
+            if (float_op2 > ((double) (1LL << 53))) goto __pyx_return_false;
+        } else {
+            if (float_op2 < - ((double) (1LL << 53))) goto __pyx_return_false;
+        }
+    }
+    #endif
+    return PyObject_RichCompare(op1, op2, Py_EQ);
+__pyx_return_true:
+    Py_RETURN_TRUE;
+__pyx_return_false:
+    Py_RETURN_FALSE;
+}
+#endif
+#if CYTHON_USE_PYLONG_INTERNALS
+#ifndef __Pyx_DEFINED_PyObject_CompareIntIntBoolEq
+#define __Pyx_DEFINED_PyObject_CompareIntIntBoolEq
+static int __Pyx_PyObject_CompareIntIntBoolEq(PyObject *op1, PyObject *op2) {
+    Py_ssize_t cmp = __Pyx_PyLong_CompareSignAndSize(op1, op2);
+    if (cmp == 0) {
+        Py_ssize_t size = __Pyx_PyLong_DigitCount(op1);
+        if (size > 0) {
+            const digit* digits1 = __Pyx_PyLong_Digits(op1);
+            const digit* digits2 = __Pyx_PyLong_Digits(op2);
+            if (size == 1) {
+                cmp = (Py_ssize_t) digits1[0] - (Py_ssize_t) digits2[0];
+            } else if ((size == 2) && (8 * sizeof(Py_ssize_t) >= 2 * PyLong_SHIFT)) {
+                cmp = (Py_ssize_t) (((((size_t)digits1[1]) << PyLong_SHIFT) | (size_t)digits1[0])) - (Py_ssize_t) (((((size_t)digits2[1]) << PyLong_SHIFT) | (size_t)digits2[0]));
+            } else {
+                for (Py_ssize_t i=size-1; i >= 0 && !cmp; --i) {
+                    cmp = (Py_ssize_t) digits1[i] - (Py_ssize_t) digits2[i];
+                }
+            }
+        }
+        if (cmp == 0) return 1;
+        if (__Pyx_PyLong_IsNeg(op1)) cmp = -cmp;
     }
     return 0;
 }
-static CYTHON_INLINE int __Pyx_PyErr_ExceptionMatchesInState(PyThreadState* tstate, PyObject* err) {
-    int result;
-    PyObject *exc_type;
-#if PY_VERSION_HEX >= 0x030C00A6
-    PyObject *current_exception = tstate->current_exception;
-    if (unlikely(!current_exception)) return 0;
-    exc_type = (PyObject*) Py_TYPE(current_exception);
-    if (exc_type == err) return 1;
-#else
-    exc_type = tstate->curexc_type;
-    if (exc_type == err) return 1;
-    if (unlikely(!exc_type)) return 0;
 #endif
-    #if CYTHON_AVOID_BORROWED_REFS
-    Py_INCREF(exc_type);
-    #endif
-    if (unlikely(PyTuple_Check(err))) {
-        result = __Pyx_PyErr_ExceptionMatchesTuple(exc_type, err);
+#ifndef __Pyx_DEFINED_PyObject_CompareIntIntEq
+#define __Pyx_DEFINED_PyObject_CompareIntIntEq
+static CYTHON_INLINE PyObject* __Pyx_PyObject_CompareIntIntEq(PyObject *op1, PyObject *op2) {
+    int result = __Pyx_PyObject_CompareIntIntBoolEq(op1, op2);
+    if (unlikely(result == -1)) return NULL;
+    return __Pyx_NewRef(result ? Py_True : Py_False);
+}
+#endif
+#else
+#ifndef __Pyx_DEFINED_PyObject_CompareIntIntEq
+#define __Pyx_DEFINED_PyObject_CompareIntIntEq
+static PyObject* __Pyx_PyObject_CompareIntIntEq(PyObject *op1, PyObject *op2) {
+    int overflow1, overflow2;
+    long long iop1 = PyLong_AsLongLongAndOverflow(op1, &overflow1);
+    long long iop2 = PyLong_AsLongLongAndOverflow(op2, &overflow2);
+    if (likely(!(overflow1 | overflow2))) {
+        if (iop1 == iop2) goto __pyx_return_true; else goto __pyx_return_false;
+    } else if (overflow1 != overflow2) {
+        if (overflow1 == overflow2) goto __pyx_return_true; else goto __pyx_return_false;
     } else {
-        result = __Pyx_PyErr_GivenExceptionMatches(exc_type, err);
+        return PyObject_RichCompare(op1, op2, Py_EQ);
     }
-    #if CYTHON_AVOID_BORROWED_REFS
-    Py_DECREF(exc_type);
-    #endif
-    return result;
+__pyx_return_true:
+    Py_RETURN_TRUE;
+__pyx_return_false:
+    Py_RETURN_FALSE;
 }
 #endif
-
-/* PyObjectGetAttrStrNoError (used by GetBuiltinName) */
-#if __PYX_LIMITED_VERSION_HEX < 0x030d0000
-static void __Pyx_PyObject_GetAttrStr_ClearAttributeError(void) {
-    __Pyx_PyThreadState_declare
-    __Pyx_PyThreadState_assign
-    if (likely(__Pyx_PyErr_ExceptionMatches(PyExc_AttributeError)))
-        __Pyx_PyErr_Clear();
-}
 #endif
-static CYTHON_INLINE PyObject* __Pyx_PyObject_GetAttrStrNoError(PyObject* obj, PyObject* attr_name) {
-    PyObject *result;
-#if __PYX_LIMITED_VERSION_HEX >= 0x030d0000
-    (void) PyObject_GetOptionalAttr(obj, attr_name, &result);
-    return result;
-#else
-#if CYTHON_COMPILING_IN_CPYTHON && CYTHON_USE_TYPE_SLOTS
-    PyTypeObject* tp = Py_TYPE(obj);
-    if (likely(tp->tp_getattro == PyObject_GenericGetAttr)) {
-        return _PyObject_GenericGetAttrWithDict(obj, attr_name, NULL, 1);
+static CYTHON_INLINE PyObject* __Pyx_PyObject_CompareEq_int_object(PyObject *op1, PyObject *op2, int pyop) {
+    CYTHON_UNUSED_VAR(pyop);
+    if (unlikely(op1 == Py_None)) {
+        if (op2 == Py_None) goto __pyx_return_true; else goto __pyx_richcmp;
     }
-#endif
-    result = __Pyx_PyObject_GetAttrStr(obj, attr_name);
-    if (unlikely(!result)) {
-        __Pyx_PyObject_GetAttrStr_ClearAttributeError();
+    if (op1 == op2) goto __pyx_return_true;
+    if (likely(op1 != Py_None)) {
+        if (op1 == op2) goto __pyx_return_true;
+        if (likely(PyLong_CheckExact(op2))) {
+            return __Pyx_PyObject_CompareIntIntEq(op1, op2);
+        }
+        if (PyFloat_CheckExact(op2)) {
+            return __Pyx_PyObject_CompareIntFloatEq(op1, op2);
+        }
+        goto __pyx_richcmp;
     }
-    return result;
-#endif
+    if ((0)) goto __pyx_richcmp;
+    if ((0)) goto __pyx_return_true;
+    if ((0)) goto __pyx_return_false;
+__pyx_richcmp:
+    return PyObject_RichCompare(op1, op2, Py_EQ);
+__pyx_return_true:
+    Py_RETURN_TRUE;
+__pyx_return_false:
+    Py_RETURN_FALSE;
 }
 
-/* GetBuiltinName (used by GetModuleGlobalName) */
-static PyObject *__Pyx_GetBuiltinName(PyObject *name) {
-    PyObject* result = __Pyx_PyObject_GetAttrStrNoError(__pyx_mstate_global->__pyx_b, name);
-    if (unlikely(!result) && !PyErr_Occurred()) {
-        PyErr_Format(PyExc_NameError,
-            "name '%U' is not defined", name);
-    }
-    return result;
-}
-
-/* PyDictVersioning (used by GetModuleGlobalName) */
-#if CYTHON_USE_DICT_VERSIONS && CYTHON_USE_TYPE_SLOTS
-static CYTHON_INLINE PY_UINT64_T __Pyx_get_tp_dict_version(PyObject *obj) {
-    PyObject *dict = Py_TYPE(obj)->tp_dict;
-    return likely(dict) ? __PYX_GET_DICT_VERSION(dict) : 0;
-}
-static CYTHON_INLINE PY_UINT64_T __Pyx_get_object_dict_version(PyObject *obj) {
-    PyObject **dictptr = NULL;
-    Py_ssize_t offset = Py_TYPE(obj)->tp_dictoffset;
-    if (offset) {
-#if CYTHON_COMPILING_IN_CPYTHON
-        dictptr = (likely(offset > 0)) ? (PyObject **) ((char *)obj + offset) : _PyObject_GetDictPtr(obj);
-#else
-        dictptr = _PyObject_GetDictPtr(obj);
-#endif
-    }
-    return (dictptr && *dictptr) ? __PYX_GET_DICT_VERSION(*dictptr) : 0;
-}
-static CYTHON_INLINE int __Pyx_object_dict_version_matches(PyObject* obj, PY_UINT64_T tp_dict_version, PY_UINT64_T obj_dict_version) {
-    PyObject *dict = Py_TYPE(obj)->tp_dict;
-    if (unlikely(!dict) || unlikely(tp_dict_version != __PYX_GET_DICT_VERSION(dict)))
-        return 0;
-    return obj_dict_version == __Pyx_get_object_dict_version(obj);
-}
-#endif
-
-/* GetModuleGlobalName */
-#if CYTHON_USE_DICT_VERSIONS
-static PyObject *__Pyx__GetModuleGlobalName(PyObject *name, PY_UINT64_T *dict_version, PyObject **dict_cached_value)
-#else
-static CYTHON_INLINE PyObject *__Pyx__GetModuleGlobalName(PyObject *name)
-#endif
+/* FormatTypeName (used by RaiseErrorWithObjectTypes) */
+#if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030d0000
+static __Pyx_TypeName
+__Pyx_PyType_GetFullyQualifiedName(PyTypeObject* tp)
 {
-    PyObject *result;
-#if CYTHON_COMPILING_IN_LIMITED_API
-    if (unlikely(!__pyx_m)) {
-        if (!PyErr_Occurred())
-            PyErr_SetNone(PyExc_NameError);
+    PyObject *module = NULL, *name = NULL, *result = NULL;
+    #if __PYX_LIMITED_VERSION_HEX < 0x030b0000
+    name = __Pyx_PyObject_GetAttrStr((PyObject *)tp,
+                                               __pyx_mstate_global->__pyx_n_u_qualname);
+    #else
+    name = PyType_GetQualName(tp);
+    #endif
+    if (unlikely(name == NULL) || unlikely(!PyUnicode_Check(name))) goto bad;
+    module = __Pyx_PyObject_GetAttrStr((PyObject *)tp,
+                                               __pyx_mstate_global->__pyx_n_u_module);
+    if (unlikely(module == NULL) || unlikely(!PyUnicode_Check(module))) goto bad;
+    if (PyUnicode_CompareWithASCIIString(module, "builtins") == 0) {
+        result = name;
+        name = NULL;
+        goto done;
+    }
+    result = PyUnicode_FromFormat("%U.%U", module, name);
+    if (unlikely(result == NULL)) goto bad;
+  done:
+    Py_XDECREF(name);
+    Py_XDECREF(module);
+    return result;
+  bad:
+    PyErr_Clear();
+    if (name) {
+        result = name;
+        name = NULL;
+    } else {
+        result = __Pyx_NewRef(__pyx_mstate_global->__pyx_kp_u_);
+    }
+    goto done;
+}
+#endif
+
+/* RaiseErrorWithObjectTypes (used by ExtTypeTest) */
+static void __Pyx_RaiseErrorWithTypes1(PyObject* exc_type, const char *message, const char *arg, PyTypeObject *type_obj1, PyTypeObject *type_obj2) {
+    __Pyx_TypeName type_name1 = __Pyx_PyType_GetFullyQualifiedName(type_obj1);
+    #if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030d0000
+    if (unlikely(!type_name1)) return;
+    #endif
+    __Pyx_TypeName type_name2 = __Pyx_PyType_GetFullyQualifiedName(type_obj2);
+    #if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030d0000
+    if (unlikely(!type_name2)) goto type2_failed;
+    #endif
+    PyErr_Format(exc_type, message, arg, type_name1, type_name2);
+    __Pyx_DECREF_TypeName(type_name2);
+#if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030d0000
+type2_failed:
+#endif
+    __Pyx_DECREF_TypeName(type_name1);
+}
+
+/* ExtTypeTest */
+static CYTHON_INLINE int __Pyx_TypeTest(PyObject *obj, PyTypeObject *type) {
+    if (unlikely(!type)) {
+        PyErr_SetString(PyExc_SystemError, "Missing type object");
+        return 0;
+    }
+    if (likely(__Pyx_TypeCheck(obj, type)))
+        return 1;
+    __Pyx_RaiseTypeErrorWithTypes(
+        "Cannot convert " __Pyx_FMT_TYPENAME " to " __Pyx_FMT_TYPENAME,
+        Py_TYPE(obj), type);
+    return 0;
+}
+
+/* pyfrozenset_new (used by PySetContains) */
+static PyObject* __Pyx_PyFrozenSet_New(PyObject* it) {
+    PyObject* result;
+    if (PyFrozenSet_CheckExact(it)) {
+        Py_INCREF(it);
+        return it;
+    }
+    result = PyFrozenSet_New(it);
+    if (unlikely(!result)) {
         return NULL;
     }
-    result = PyObject_GetAttr(__pyx_m, name);
-    if (likely(result)) {
+    if ((__PYX_LIMITED_VERSION_HEX >= 0x030A0000)
+#if CYTHON_COMPILING_IN_LIMITED_API
+        || likely(__Pyx_get_runtime_version() >= 0x030A0000)
+#endif
+        )
         return result;
-    }
-    if (!__Pyx_IgnoreException(PyExc_Exception)) {
-        return NULL; // BaseException
-    }
-#elif CYTHON_AVOID_BORROWED_REFS || CYTHON_AVOID_THREAD_UNSAFE_BORROWED_REFS
-    if (unlikely(__Pyx_PyDict_GetItemRef(__pyx_mstate_global->__pyx_d, name, &result) == -1)) {
-        if (!__Pyx_IgnoreException(PyExc_Exception)) {
-            return NULL; // BaseException
-        }
-    }
-    __PYX_UPDATE_DICT_CACHE(__pyx_mstate_global->__pyx_d, result, *dict_cached_value, *dict_version)
-    if (likely(result)) {
+    Py_ssize_t size = __Pyx_PySet_GET_SIZE(result);
+    if (likely(size > 0))
         return result;
-    }
-#else
-    result = _PyDict_GetItem_KnownHash(__pyx_mstate_global->__pyx_d, name, ((PyASCIIObject *) name)->hash);
-    __PYX_UPDATE_DICT_CACHE(__pyx_mstate_global->__pyx_d, result, *dict_cached_value, *dict_version)
-    if (likely(result)) {
-        return __Pyx_NewRef(result);
-    }
-    PyObject *exc = PyErr_Occurred();
-    if (unlikely(exc) && !__Pyx_IgnoreGivenException(exc, PyExc_Exception)) {
-        return NULL; // BaseException
+#if !CYTHON_ASSUME_SAFE_SIZE
+    if (unlikely(size < 0)) {
+        Py_DECREF(result);
+        return NULL;
     }
 #endif
-    return __Pyx_GetBuiltinName(name);
+    Py_DECREF(result);
+    return PyFrozenSet_New(NULL);
 }
 
-/* PyFrozenDict (used by GetItemInt) */
+/* PySetContains */
+static int __Pyx_PySet_ContainsUnhashable(PyObject *set, PyObject *key) {
+    int result = -1;
+    if (PySet_Check(key) && PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyObject *tmpkey;
+        PyErr_Clear();
+        tmpkey = __Pyx_PyFrozenSet_New(key);
+        if (tmpkey != NULL) {
+            result = PySet_Contains(set, tmpkey);
+            Py_DECREF(tmpkey);
+        }
+    }
+    return result;
+}
+static CYTHON_INLINE int __Pyx_PySet_ContainsTF(PyObject* key, PyObject* set, int eq) {
+    int result = PySet_Contains(set, key);
+    if (unlikely(result < 0)) {
+        result = __Pyx_PySet_ContainsUnhashable(set, key);
+    }
+    return unlikely(result < 0) ? result : (result == (eq == Py_EQ));
+}
+
+/* py_set_discard_unhashable (used by py_set_discard) */
+static int __Pyx_PySet_DiscardUnhashable(PyObject *set, PyObject *key) {
+    PyObject *tmpkey;
+    int rv;
+    if (likely(!PySet_Check(key) || !PyErr_ExceptionMatches(PyExc_TypeError)))
+        return -1;
+    PyErr_Clear();
+    tmpkey = __Pyx_PyFrozenSet_New(key);
+    if (tmpkey == NULL)
+        return -1;
+    rv = PySet_Discard(set, tmpkey);
+    Py_DECREF(tmpkey);
+    return rv;
+}
+
+/* py_set_discard */
+static CYTHON_INLINE int __Pyx_PySet_Discard(PyObject *set, PyObject *key) {
+    int found = PySet_Discard(set, key);
+    if (unlikely(found < 0)) {
+        found = __Pyx_PySet_DiscardUnhashable(set, key);
+    }
+    return found;
+}
+
+/* ListAppendAndDecrefInternal (used by ListAppend) */
+#if CYTHON_USE_PYLIST_INTERNALS && CYTHON_ASSUME_SAFE_MACROS && CYTHON_ASSUME_SAFE_SIZE
+static CYTHON_INLINE void __Pyx__ListComp_AppendAndDecref(PyObject* list, Py_ssize_t len, PyObject* x) {
+    PyList_SET_ITEM(list, len, x);
+    Py_SET_SIZE(list, len + 1);
+}
+#endif
+
+/* ListAppend */
+#if CYTHON_USE_PYLIST_INTERNALS && CYTHON_ASSUME_SAFE_MACROS && CYTHON_ASSUME_SAFE_SIZE
+static CYTHON_INLINE int __Pyx_PyList_Append(PyObject* list, PyObject* x) {
+    PyListObject* L = (PyListObject*) list;
+    Py_ssize_t len = Py_SIZE(list);
+    if (likely(L->allocated > len) & likely(len > (L->allocated >> 1))) {
+        Py_INCREF(x);
+        __Pyx__ListComp_AppendAndDecref(list, len, x);
+        return 0;
+    }
+    return PyList_Append(list, x);
+}
+#endif
+
+/* PyFrozenDict (used by DictGetItem) */
 #if CYTHON_COMPILING_IN_LIMITED_API
 static CYTHON_INLINE PyObject* __Pyx__PyFrozenDict_New(PyObject* frozendict_type, PyObject* it) {
     return PyObject_CallFunctionObjArgs(frozendict_type, it, NULL);
+}
+#endif
+
+/* DictGetItem */
+#if !CYTHON_COMPILING_IN_PYPY
+static PyObject *__Pyx_PyDict_GetItem(PyObject *d, PyObject* key) {
+    PyObject *value;
+    if (unlikely(__Pyx_PyDict_GetItemRef(d, key, &value) == 0)) { // no value, no error
+        if (unlikely(PyTuple_Check(key))) {
+            PyObject* args = PyTuple_Pack(1, key);
+            if (likely(args)) {
+                PyErr_SetObject(PyExc_KeyError, args);
+                Py_DECREF(args);
+            }
+        } else {
+            PyErr_SetObject(PyExc_KeyError, key);
+        }
+    }
+    return value;
 }
 #endif
 
@@ -10388,392 +10419,6 @@ static CYTHON_INLINE PyObject *__Pyx_GetItemInt_Fast(PyObject *o, Py_ssize_t i,
     return __Pyx_GetItemInt_Generic_size(o, i);
 }
 
-/* FormatTypeName (used by RaiseErrorWithObjectType) */
-#if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030d0000
-static __Pyx_TypeName
-__Pyx_PyType_GetFullyQualifiedName(PyTypeObject* tp)
-{
-    PyObject *module = NULL, *name = NULL, *result = NULL;
-    #if __PYX_LIMITED_VERSION_HEX < 0x030b0000
-    name = __Pyx_PyObject_GetAttrStr((PyObject *)tp,
-                                               __pyx_mstate_global->__pyx_n_u_qualname);
-    #else
-    name = PyType_GetQualName(tp);
-    #endif
-    if (unlikely(name == NULL) || unlikely(!PyUnicode_Check(name))) goto bad;
-    module = __Pyx_PyObject_GetAttrStr((PyObject *)tp,
-                                               __pyx_mstate_global->__pyx_n_u_module);
-    if (unlikely(module == NULL) || unlikely(!PyUnicode_Check(module))) goto bad;
-    if (PyUnicode_CompareWithASCIIString(module, "builtins") == 0) {
-        result = name;
-        name = NULL;
-        goto done;
-    }
-    result = PyUnicode_FromFormat("%U.%U", module, name);
-    if (unlikely(result == NULL)) goto bad;
-  done:
-    Py_XDECREF(name);
-    Py_XDECREF(module);
-    return result;
-  bad:
-    PyErr_Clear();
-    if (name) {
-        result = name;
-        name = NULL;
-    } else {
-        result = __Pyx_NewRef(__pyx_mstate_global->__pyx_kp_u_);
-    }
-    goto done;
-}
-#endif
-
-/* RaiseErrorWithObjectType (used by ObjectGetItem) */
-static void __Pyx_RaiseErrorWithType(PyObject* exc_type, const char* message, PyTypeObject *type_obj) {
-    __Pyx_TypeName type_name = __Pyx_PyType_GetFullyQualifiedName(type_obj);
-    #if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030d0000
-    if (unlikely(!type_name)) return;
-    #endif
-    PyErr_Format(exc_type, message, type_name);
-    __Pyx_DECREF_TypeName(type_name);
-}
-
-/* ObjectGetItem */
-#if CYTHON_USE_TYPE_SLOTS
-static PyObject *__Pyx_PyObject_GetIndex(PyObject *obj, PyObject *index) {
-    PyObject *runerr = NULL;
-    Py_ssize_t key_value;
-    key_value = __Pyx_PyIndex_AsSsize_t(index);
-    if (likely(key_value != -1 || !(runerr = PyErr_Occurred()))) {
-        return __Pyx_GetItemInt_Fast(obj, key_value, 1, 1, 1);
-    }
-    if (PyErr_GivenExceptionMatches(runerr, PyExc_OverflowError)) {
-        PyErr_Clear();
-        __Pyx_RaiseErrorWithObjectType(
-            PyExc_IndexError,
-            "cannot fit '" __Pyx_FMT_TYPENAME "' into an index-sized integer",
-            index);
-    }
-    return NULL;
-}
-static PyObject *__Pyx_PyObject_GetItem_Slow(PyObject *obj, PyObject *key) {
-    if (likely(PyType_Check(obj))) {
-        if ((PyTypeObject*)obj == &PyType_Type) {
-            return Py_GenericAlias(obj, key);
-        }
-        PyObject *meth = __Pyx_PyObject_GetAttrStrNoError(obj, __pyx_mstate_global->__pyx_n_u_class_getitem);
-        if (!meth) {
-            if (PyErr_Occurred()) {
-                return NULL;
-            }
-        } else {
-            PyObject *result = __Pyx_PyObject_CallOneArg(meth, key);
-            Py_DECREF(meth);
-            return result;
-        }
-    }
-    __Pyx_RaiseTypeErrorWithObjectType(
-        "'" __Pyx_FMT_TYPENAME "' object is not subscriptable", obj);
-    return NULL;
-}
-static PyObject *__Pyx_PyObject_GetItem(PyObject *obj, PyObject *key) {
-    PyTypeObject *tp = Py_TYPE(obj);
-    PyMappingMethods *mm = tp->tp_as_mapping;
-    PySequenceMethods *sm = tp->tp_as_sequence;
-    if (likely(mm && mm->mp_subscript)) {
-        return mm->mp_subscript(obj, key);
-    }
-    if (likely(sm && sm->sq_item)) {
-        return __Pyx_PyObject_GetIndex(obj, key);
-    }
-    return __Pyx_PyObject_GetItem_Slow(obj, key);
-}
-#endif
-
-/* PyObjectCompare */
-#ifndef __Pyx_DEFINED_PyObject_CompareIntFloatEq
-#define __Pyx_DEFINED_PyObject_CompareIntFloatEq
-static PyObject* __Pyx_PyObject_CompareIntFloatEq(PyObject *op1, PyObject *op2) {
-    double float_op2 = __Pyx_PyFloat_AS_DOUBLE(op2);
-    #if !CYTHON_ASSUME_SAFE_MACROS
-    if (unlikely(float_op2 == -1. && PyErr_Occurred())) return NULL;
-    #endif
-    #if CYTHON_USE_PYLONG_INTERNALS
-    if (__Pyx_PyLong_IsCompact(op1)) {
-        Py_ssize_t iop1 = __Pyx_PyLong_CompactValue(op1);
-        if (((double)iop1) == float_op2) goto __pyx_return_true; else goto __pyx_return_false;
-    }
-    if (unlikely(!__Pyx_isfinite(float_op2))) {
-        if (0.0 == float_op2) goto __pyx_return_true; else goto __pyx_return_false;
-    } else {
-        int sign1 = __Pyx_PyLong_Sign(op1);
-        if (float_op2 >= 0.) {
-            if (sign1 < 0) goto __pyx_return_false;
-            if (float_op2 < (double) (1L << PyLong_SHIFT)) goto __pyx_return_false;
-        } else {
-            if (sign1 > 0) goto __pyx_return_false;
-            if (float_op2 > -(double) (1L << PyLong_SHIFT)) goto __pyx_return_false;
-        }
-    }
-    #else
-    if (unlikely(!__Pyx_isfinite(float_op2))) {
-        if (0.0 == float_op2) goto __pyx_return_true; else goto __pyx_return_false;
-    } else {
-        int overflow1;
-        long iop1 = PyLong_AsLongAndOverflow(op1, &overflow1);
-        if (likely(!overflow1)) {
-            if ((long long) iop1 >= (1LL << 53)) {
-                overflow1 = 1;
-            } else if ((long long) iop1 <= - (1LL << 53)) {
-                overflow1 = -1;
-            } else {
-                if (((double) iop1) == float_op2) goto __pyx_return_true; else goto __pyx_return_false;
-            }
-        }
-        if (overflow1 < 0) {
-            if (float_op2 > ((double) (1LL << 53))) goto __pyx_return_false;
-        } else {
-            if (float_op2 < - ((double) (1LL << 53))) goto __pyx_return_false;
-        }
-    }
-    #endif
-    return PyObject_RichCompare(op1, op2, Py_EQ);
-__pyx_return_true:
-    Py_RETURN_TRUE;
-__pyx_return_false:
-    Py_RETURN_FALSE;
-}
-#endif
-#if CYTHON_USE_PYLONG_INTERNALS
-#ifndef __Pyx_DEFINED_PyObject_CompareIntIntBoolEq
-#define __Pyx_DEFINED_PyObject_CompareIntIntBoolEq
-static int __Pyx_PyObject_CompareIntIntBoolEq(PyObject *op1, PyObject *op2) {
-    Py_ssize_t cmp = __Pyx_PyLong_CompareSignAndSize(op1, op2);
-    if (cmp == 0) {
-        Py_ssize_t size = __Pyx_PyLong_DigitCount(op1);
-        if (size > 0) {
-            const digit* digits1 = __Pyx_PyLong_Digits(op1);
-            const digit* digits2 = __Pyx_PyLong_Digits(op2);
-            if (size == 1) {
-                cmp = (Py_ssize_t) digits1[0] - (Py_ssize_t) digits2[0];
-            } else if ((size == 2) && (8 * sizeof(Py_ssize_t) >= 2 * PyLong_SHIFT)) {
-                cmp = (Py_ssize_t) (((((size_t)digits1[1]) << PyLong_SHIFT) | (size_t)digits1[0])) - (Py_ssize_t) (((((size_t)digits2[1]) << PyLong_SHIFT) | (size_t)digits2[0]));
-            } else {
-                for (Py_ssize_t i=size-1; i >= 0 && !cmp; --i) {
-                    cmp = (Py_ssize_t) digits1[i] - (Py_ssize_t) digits2[i];
-                }
-            }
-        }
-        if (cmp == 0) return 1;
-        if (__Pyx_PyLong_IsNeg(op1)) cmp = -cmp;
-    }
-    return 0;
-}
-#endif
-#ifndef __Pyx_DEFINED_PyObject_CompareIntIntEq
-#define __Pyx_DEFINED_PyObject_CompareIntIntEq
-static CYTHON_INLINE PyObject* __Pyx_PyObject_CompareIntIntEq(PyObject *op1, PyObject *op2) {
-    int result = __Pyx_PyObject_CompareIntIntBoolEq(op1, op2);
-    if (unlikely(result == -1)) return NULL;
-    return __Pyx_NewRef(result ? Py_True : Py_False);
-}
-#endif
-#else
-#ifndef __Pyx_DEFINED_PyObject_CompareIntIntEq
-#define __Pyx_DEFINED_PyObject_CompareIntIntEq
-static PyObject* __Pyx_PyObject_CompareIntIntEq(PyObject *op1, PyObject *op2) {
-    int overflow1, overflow2;
-    long long iop1 = PyLong_AsLongLongAndOverflow(op1, &overflow1);
-    long long iop2 = PyLong_AsLongLongAndOverflow(op2, &overflow2);
-    if (likely(!(overflow1 | overflow2))) {
-        if (iop1 == iop2) goto __pyx_return_true; else goto __pyx_return_false;
-    } else if (overflow1 != overflow2) {
-        if (overflow1 == overflow2) goto __pyx_return_true; else goto __pyx_return_false;
-    } else {
-        return PyObject_RichCompare(op1, op2, Py_EQ);
-    }
-__pyx_return_true:
-    Py_RETURN_TRUE;
-__pyx_return_false:
-    Py_RETURN_FALSE;
-}
-#endif
-#endif
-static CYTHON_INLINE PyObject* __Pyx_PyObject_CompareEq_int_object(PyObject *op1, PyObject *op2, int pyop) {
-    CYTHON_UNUSED_VAR(pyop);
-    if (unlikely(op1 == Py_None)) {
-        if (op2 == Py_None) goto __pyx_return_true; else goto __pyx_richcmp;
-    }
-    if (op1 == op2) goto __pyx_return_true;
-    if (likely(op1 != Py_None)) {
-        if (op1 == op2) goto __pyx_return_true;
-        if (likely(PyLong_CheckExact(op2))) {
-            return __Pyx_PyObject_CompareIntIntEq(op1, op2);
-        }
-        if (PyFloat_CheckExact(op2)) {
-            return __Pyx_PyObject_CompareIntFloatEq(op1, op2);
-        }
-        goto __pyx_richcmp;
-    }
-    if ((0)) goto __pyx_richcmp;
-    if ((0)) goto __pyx_return_true;
-    if ((0)) goto __pyx_return_false;
-__pyx_richcmp:
-    return PyObject_RichCompare(op1, op2, Py_EQ);
-__pyx_return_true:
-    Py_RETURN_TRUE;
-__pyx_return_false:
-    Py_RETURN_FALSE;
-}
-
-/* RaiseErrorWithObjectTypes (used by ExtTypeTest) */
-static void __Pyx_RaiseErrorWithTypes1(PyObject* exc_type, const char *message, const char *arg, PyTypeObject *type_obj1, PyTypeObject *type_obj2) {
-    __Pyx_TypeName type_name1 = __Pyx_PyType_GetFullyQualifiedName(type_obj1);
-    #if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030d0000
-    if (unlikely(!type_name1)) return;
-    #endif
-    __Pyx_TypeName type_name2 = __Pyx_PyType_GetFullyQualifiedName(type_obj2);
-    #if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030d0000
-    if (unlikely(!type_name2)) goto type2_failed;
-    #endif
-    PyErr_Format(exc_type, message, arg, type_name1, type_name2);
-    __Pyx_DECREF_TypeName(type_name2);
-#if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030d0000
-type2_failed:
-#endif
-    __Pyx_DECREF_TypeName(type_name1);
-}
-
-/* ExtTypeTest */
-static CYTHON_INLINE int __Pyx_TypeTest(PyObject *obj, PyTypeObject *type) {
-    if (unlikely(!type)) {
-        PyErr_SetString(PyExc_SystemError, "Missing type object");
-        return 0;
-    }
-    if (likely(__Pyx_TypeCheck(obj, type)))
-        return 1;
-    __Pyx_RaiseTypeErrorWithTypes(
-        "Cannot convert " __Pyx_FMT_TYPENAME " to " __Pyx_FMT_TYPENAME,
-        Py_TYPE(obj), type);
-    return 0;
-}
-
-/* pyfrozenset_new (used by PySetContains) */
-static PyObject* __Pyx_PyFrozenSet_New(PyObject* it) {
-    PyObject* result;
-    if (PyFrozenSet_CheckExact(it)) {
-        Py_INCREF(it);
-        return it;
-    }
-    result = PyFrozenSet_New(it);
-    if (unlikely(!result)) {
-        return NULL;
-    }
-    if ((__PYX_LIMITED_VERSION_HEX >= 0x030A0000)
-#if CYTHON_COMPILING_IN_LIMITED_API
-        || likely(__Pyx_get_runtime_version() >= 0x030A0000)
-#endif
-        )
-        return result;
-    Py_ssize_t size = __Pyx_PySet_GET_SIZE(result);
-    if (likely(size > 0))
-        return result;
-#if !CYTHON_ASSUME_SAFE_SIZE
-    if (unlikely(size < 0)) {
-        Py_DECREF(result);
-        return NULL;
-    }
-#endif
-    Py_DECREF(result);
-    return PyFrozenSet_New(NULL);
-}
-
-/* PySetContains */
-static int __Pyx_PySet_ContainsUnhashable(PyObject *set, PyObject *key) {
-    int result = -1;
-    if (PySet_Check(key) && PyErr_ExceptionMatches(PyExc_TypeError)) {
-        PyObject *tmpkey;
-        PyErr_Clear();
-        tmpkey = __Pyx_PyFrozenSet_New(key);
-        if (tmpkey != NULL) {
-            result = PySet_Contains(set, tmpkey);
-            Py_DECREF(tmpkey);
-        }
-    }
-    return result;
-}
-static CYTHON_INLINE int __Pyx_PySet_ContainsTF(PyObject* key, PyObject* set, int eq) {
-    int result = PySet_Contains(set, key);
-    if (unlikely(result < 0)) {
-        result = __Pyx_PySet_ContainsUnhashable(set, key);
-    }
-    return unlikely(result < 0) ? result : (result == (eq == Py_EQ));
-}
-
-/* py_set_discard_unhashable (used by py_set_discard) */
-static int __Pyx_PySet_DiscardUnhashable(PyObject *set, PyObject *key) {
-    PyObject *tmpkey;
-    int rv;
-    if (likely(!PySet_Check(key) || !PyErr_ExceptionMatches(PyExc_TypeError)))
-        return -1;
-    PyErr_Clear();
-    tmpkey = __Pyx_PyFrozenSet_New(key);
-    if (tmpkey == NULL)
-        return -1;
-    rv = PySet_Discard(set, tmpkey);
-    Py_DECREF(tmpkey);
-    return rv;
-}
-
-/* py_set_discard */
-static CYTHON_INLINE int __Pyx_PySet_Discard(PyObject *set, PyObject *key) {
-    int found = PySet_Discard(set, key);
-    if (unlikely(found < 0)) {
-        found = __Pyx_PySet_DiscardUnhashable(set, key);
-    }
-    return found;
-}
-
-/* ListAppendAndDecrefInternal (used by ListAppend) */
-#if CYTHON_USE_PYLIST_INTERNALS && CYTHON_ASSUME_SAFE_MACROS && CYTHON_ASSUME_SAFE_SIZE
-static CYTHON_INLINE void __Pyx__ListComp_AppendAndDecref(PyObject* list, Py_ssize_t len, PyObject* x) {
-    PyList_SET_ITEM(list, len, x);
-    Py_SET_SIZE(list, len + 1);
-}
-#endif
-
-/* ListAppend */
-#if CYTHON_USE_PYLIST_INTERNALS && CYTHON_ASSUME_SAFE_MACROS && CYTHON_ASSUME_SAFE_SIZE
-static CYTHON_INLINE int __Pyx_PyList_Append(PyObject* list, PyObject* x) {
-    PyListObject* L = (PyListObject*) list;
-    Py_ssize_t len = Py_SIZE(list);
-    if (likely(L->allocated > len) & likely(len > (L->allocated >> 1))) {
-        Py_INCREF(x);
-        __Pyx__ListComp_AppendAndDecref(list, len, x);
-        return 0;
-    }
-    return PyList_Append(list, x);
-}
-#endif
-
-/* DictGetItem */
-#if !CYTHON_COMPILING_IN_PYPY
-static PyObject *__Pyx_PyDict_GetItem(PyObject *d, PyObject* key) {
-    PyObject *value;
-    if (unlikely(__Pyx_PyDict_GetItemRef(d, key, &value) == 0)) { // no value, no error
-        if (unlikely(PyTuple_Check(key))) {
-            PyObject* args = PyTuple_Pack(1, key);
-            if (likely(args)) {
-                PyErr_SetObject(PyExc_KeyError, args);
-                Py_DECREF(args);
-            }
-        } else {
-            PyErr_SetObject(PyExc_KeyError, key);
-        }
-    }
-    return value;
-}
-#endif
-
 /* RaiseErrorWithObjectType1 (used by RaiseUnexpectedTypeError) */
 static void __Pyx_RaiseErrorWithType1(PyObject* exc_type, const char* message, const char *arg, PyTypeObject *type_obj) {
     __Pyx_TypeName type_name = __Pyx_PyType_GetFullyQualifiedName(type_obj);
@@ -10871,6 +10516,157 @@ static CYTHON_INLINE void __Pyx_RaiseNeedMoreValuesError(Py_ssize_t index) {
 /* RaiseNoneIterError */
 static CYTHON_INLINE void __Pyx_RaiseNoneNotIterableError(void) {
     PyErr_SetString(PyExc_TypeError, "'NoneType' object is not iterable");
+}
+
+/* PyErrExceptionMatches (used by PyObjectGetAttrStrNoError) */
+#if CYTHON_FAST_THREAD_STATE
+static int __Pyx_PyErr_ExceptionMatchesTuple(PyObject *exc_type, PyObject *tuple) {
+    Py_ssize_t i, n;
+    n = PyTuple_GET_SIZE(tuple);
+    for (i=0; i<n; i++) {
+        if (exc_type == PyTuple_GET_ITEM(tuple, i)) return 1;
+    }
+    for (i=0; i<n; i++) {
+        if (__Pyx_PyErr_GivenExceptionMatches(exc_type, PyTuple_GET_ITEM(tuple, i))) return 1;
+    }
+    return 0;
+}
+static CYTHON_INLINE int __Pyx_PyErr_ExceptionMatchesInState(PyThreadState* tstate, PyObject* err) {
+    int result;
+    PyObject *exc_type;
+#if PY_VERSION_HEX >= 0x030C00A6
+    PyObject *current_exception = tstate->current_exception;
+    if (unlikely(!current_exception)) return 0;
+    exc_type = (PyObject*) Py_TYPE(current_exception);
+    if (exc_type == err) return 1;
+#else
+    exc_type = tstate->curexc_type;
+    if (exc_type == err) return 1;
+    if (unlikely(!exc_type)) return 0;
+#endif
+    #if CYTHON_AVOID_BORROWED_REFS
+    Py_INCREF(exc_type);
+    #endif
+    if (unlikely(PyTuple_Check(err))) {
+        result = __Pyx_PyErr_ExceptionMatchesTuple(exc_type, err);
+    } else {
+        result = __Pyx_PyErr_GivenExceptionMatches(exc_type, err);
+    }
+    #if CYTHON_AVOID_BORROWED_REFS
+    Py_DECREF(exc_type);
+    #endif
+    return result;
+}
+#endif
+
+/* PyObjectGetAttrStrNoError (used by GetBuiltinName) */
+#if __PYX_LIMITED_VERSION_HEX < 0x030d0000
+static void __Pyx_PyObject_GetAttrStr_ClearAttributeError(void) {
+    __Pyx_PyThreadState_declare
+    __Pyx_PyThreadState_assign
+    if (likely(__Pyx_PyErr_ExceptionMatches(PyExc_AttributeError)))
+        __Pyx_PyErr_Clear();
+}
+#endif
+static CYTHON_INLINE PyObject* __Pyx_PyObject_GetAttrStrNoError(PyObject* obj, PyObject* attr_name) {
+    PyObject *result;
+#if __PYX_LIMITED_VERSION_HEX >= 0x030d0000
+    (void) PyObject_GetOptionalAttr(obj, attr_name, &result);
+    return result;
+#else
+#if CYTHON_COMPILING_IN_CPYTHON && CYTHON_USE_TYPE_SLOTS
+    PyTypeObject* tp = Py_TYPE(obj);
+    if (likely(tp->tp_getattro == PyObject_GenericGetAttr)) {
+        return _PyObject_GenericGetAttrWithDict(obj, attr_name, NULL, 1);
+    }
+#endif
+    result = __Pyx_PyObject_GetAttrStr(obj, attr_name);
+    if (unlikely(!result)) {
+        __Pyx_PyObject_GetAttrStr_ClearAttributeError();
+    }
+    return result;
+#endif
+}
+
+/* GetBuiltinName (used by GetModuleGlobalName) */
+static PyObject *__Pyx_GetBuiltinName(PyObject *name) {
+    PyObject* result = __Pyx_PyObject_GetAttrStrNoError(__pyx_mstate_global->__pyx_b, name);
+    if (unlikely(!result) && !PyErr_Occurred()) {
+        PyErr_Format(PyExc_NameError,
+            "name '%U' is not defined", name);
+    }
+    return result;
+}
+
+/* PyDictVersioning (used by GetModuleGlobalName) */
+#if CYTHON_USE_DICT_VERSIONS && CYTHON_USE_TYPE_SLOTS
+static CYTHON_INLINE PY_UINT64_T __Pyx_get_tp_dict_version(PyObject *obj) {
+    PyObject *dict = Py_TYPE(obj)->tp_dict;
+    return likely(dict) ? __PYX_GET_DICT_VERSION(dict) : 0;
+}
+static CYTHON_INLINE PY_UINT64_T __Pyx_get_object_dict_version(PyObject *obj) {
+    PyObject **dictptr = NULL;
+    Py_ssize_t offset = Py_TYPE(obj)->tp_dictoffset;
+    if (offset) {
+#if CYTHON_COMPILING_IN_CPYTHON
+        dictptr = (likely(offset > 0)) ? (PyObject **) ((char *)obj + offset) : _PyObject_GetDictPtr(obj);
+#else
+        dictptr = _PyObject_GetDictPtr(obj);
+#endif
+    }
+    return (dictptr && *dictptr) ? __PYX_GET_DICT_VERSION(*dictptr) : 0;
+}
+static CYTHON_INLINE int __Pyx_object_dict_version_matches(PyObject* obj, PY_UINT64_T tp_dict_version, PY_UINT64_T obj_dict_version) {
+    PyObject *dict = Py_TYPE(obj)->tp_dict;
+    if (unlikely(!dict) || unlikely(tp_dict_version != __PYX_GET_DICT_VERSION(dict)))
+        return 0;
+    return obj_dict_version == __Pyx_get_object_dict_version(obj);
+}
+#endif
+
+/* GetModuleGlobalName */
+#if CYTHON_USE_DICT_VERSIONS
+static PyObject *__Pyx__GetModuleGlobalName(PyObject *name, PY_UINT64_T *dict_version, PyObject **dict_cached_value)
+#else
+static CYTHON_INLINE PyObject *__Pyx__GetModuleGlobalName(PyObject *name)
+#endif
+{
+    PyObject *result;
+#if CYTHON_COMPILING_IN_LIMITED_API
+    if (unlikely(!__pyx_m)) {
+        if (!PyErr_Occurred())
+            PyErr_SetNone(PyExc_NameError);
+        return NULL;
+    }
+    result = PyObject_GetAttr(__pyx_m, name);
+    if (likely(result)) {
+        return result;
+    }
+    if (!__Pyx_IgnoreException(PyExc_Exception)) {
+        return NULL; // BaseException
+    }
+#elif CYTHON_AVOID_BORROWED_REFS || CYTHON_AVOID_THREAD_UNSAFE_BORROWED_REFS
+    if (unlikely(__Pyx_PyDict_GetItemRef(__pyx_mstate_global->__pyx_d, name, &result) == -1)) {
+        if (!__Pyx_IgnoreException(PyExc_Exception)) {
+            return NULL; // BaseException
+        }
+    }
+    __PYX_UPDATE_DICT_CACHE(__pyx_mstate_global->__pyx_d, result, *dict_cached_value, *dict_version)
+    if (likely(result)) {
+        return result;
+    }
+#else
+    result = _PyDict_GetItem_KnownHash(__pyx_mstate_global->__pyx_d, name, ((PyASCIIObject *) name)->hash);
+    __PYX_UPDATE_DICT_CACHE(__pyx_mstate_global->__pyx_d, result, *dict_cached_value, *dict_version)
+    if (likely(result)) {
+        return __Pyx_NewRef(result);
+    }
+    PyObject *exc = PyErr_Occurred();
+    if (unlikely(exc) && !__Pyx_IgnoreGivenException(exc, PyExc_Exception)) {
+        return NULL; // BaseException
+    }
+#endif
+    return __Pyx_GetBuiltinName(name);
 }
 
 /* PyObjectFormatAndDecref */
@@ -11297,6 +11093,16 @@ static PyObject * __Pyx_CallTpnewAsVectorcall(__Pyx_tpnewvectorcallfunc f, PyTyp
     return result;
 }
 #endif
+
+/* RaiseErrorWithObjectType (used by CallNewInitFromVectorcall) */
+static void __Pyx_RaiseErrorWithType(PyObject* exc_type, const char* message, PyTypeObject *type_obj) {
+    __Pyx_TypeName type_name = __Pyx_PyType_GetFullyQualifiedName(type_obj);
+    #if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030d0000
+    if (unlikely(!type_name)) return;
+    #endif
+    PyErr_Format(exc_type, message, type_name);
+    __Pyx_DECREF_TypeName(type_name);
+}
 
 /* CallNewInitFromVectorcall */
 #if CYTHON_VECTORCALL_TPNEW
