@@ -4,7 +4,7 @@ from proxy.cluster.digests cimport Digests
 from proxy.cluster.frames cimport encode_records
 from proxy.cluster.hlc cimport HybridClock
 
-cdef Py_ssize_t TAKEN_AT_ONCE, SCANNED_AT_ONCE
+cdef Py_ssize_t TAKEN_AT_ONCE, SCANNED_AT_ONCE, BATCH_RECORDS, BATCH_BYTES
 
 
 @cython.final
@@ -17,17 +17,20 @@ cdef class Replication:
     cdef readonly long long scanning, stable_ms
     cdef readonly bint is_drained
     cdef object _marks
-    cdef dict _bodies, _batches
+    cdef dict _batches
+    cdef list _fresh
+    cdef long long _fresh_from
     cdef long long _greetings
 
     @cython.locals(more=bint)
     cpdef bint pump(self, long long now, long long wall) except *
-    @cython.locals(states=list, bodies=dict, note=tuple)
+    @cython.locals(states=list, fresh=list, notes=list, state=tuple)
     cdef bint _take(self, long long now) except *
-    @cython.locals(records=dict, bodies=dict, size=Py_ssize_t, upto="long long", note=tuple,
-                   key=bytes, body=bytes, data=bytes)
+    @cython.locals(records=list, size=Py_ssize_t, upto="long long", key=bytes, body=bytes,
+                   data=bytes)
     cdef tuple _batch(self, long long after)
-    cdef bytes _body(self, tuple note)
+    @cython.locals(start=Py_ssize_t, bodies=dict, found=list, note=tuple)
+    cdef list _states(self, long long after)
     @cython.locals(forms=dict, body=bytes, table=int)
     cpdef check(self, list records)
     @cython.locals(forms=dict, applied=list, newest="unsigned long long", table=int, key=bytes,

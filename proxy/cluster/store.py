@@ -42,7 +42,7 @@ class Store(Protocol):
     forms: dict[int, Form]
 
     def take(self, limit: int, now: int) -> list[Current] | None:
-        """What changed next, each once, as it is now; about `limit` mean that there may be more.
+        """What changed next, as it is now; `limit` of them mean that there may be more.
 
         None when some changes were lost and all must be read again.
 

@@ -64,7 +64,7 @@ class MemoryStore:
             self.overrun = False
             self.notes.clear()
             return None
-        taken = dict.fromkeys(self.notes[:limit])
+        taken = self.notes[:limit]
         del self.notes[:limit]
         return [(*note, self.records.get(note)) for note in taken]
 

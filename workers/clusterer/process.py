@@ -11,7 +11,7 @@ import time
 from collections.abc import Container
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import zmq
 
@@ -19,10 +19,11 @@ from proxy.cluster.cluster import Cluster
 from proxy.cluster.hlc import HybridClock
 from proxy.shm.table_ids import READER_CLUSTER
 from workers.child import Child
-from workers.cluster_settings import Member, brain_settings, contents_of, read_secret_key
+from workers.cluster_settings import PACE, Member, brain_settings, contents_of, read_secret_key
 from workers.clusterer import memory
 from workers.clusterer.bus import Bus
 from workers.clusterer.capabilities import COUNTED, TABLES
+from workers.clusterer.counts import ClusterCounts
 from workers.clusterer.nodes import Node, configured, silence_ms
 from workers.clusterer.orders import Orders
 from workers.clusterer.provisioning import Provisioning
@@ -31,7 +32,11 @@ from workers.clusterer.store import TableStore, open_store
 from workers.clusterer.tag_watch import TagWatch
 from workers.setting_types import Endpoint
 
-TICK_MS: Final = 1  # between two looks at what changed, while changes come
+TICK_MS: Final = 1  # between two looks at what changed, while few changes come
+# While many come, it sleeps so long between two turns, whatever else arrives: what a turn costs by
+# itself is then shared by so many. A snapshot's frames are waited for by the other side.
+NAP_MS: Final = 5
+MANY: Final = 8  # records in a turn
 FRAMES: Final = 8  # taken before the clock is looked at again
 SLICE_MS: Final = 20  # of taking frames, before beats and the rest have their turn
 IDLE_MS: Final = 250
@@ -67,7 +72,12 @@ class ClustererProcess:
         self.provisioning = Provisioning(self)
         self.report = Report(self)
         self.tags = TagWatch(child, self.brains)
-        self.due = self.ticked_at = self.report_at = self.tags_at = 0
+        self.counts = ClusterCounts(child, self.brains)
+        self.due = self.ticked_at = self.report_at = self.tags_at = self.counts_at = 0
+        self.moved = 0  # records, told and taken
+        self.ends = zmq.Poller()  # what a nap is broken off for
+        for fd in (child.stop_fd, child.parent_fd):
+            self.ends.register(fd, zmq.POLLIN)
         for fd in (child.stop_fd, child.parent_fd, self.wake_fd, self.mailbox.eventfd):
             self.bus.poller.register(fd, zmq.POLLIN)
         if self.tags.fd >= 0:
@@ -149,13 +159,32 @@ class ClustererProcess:
         """Turn after turn until asked to stop; then the last changes are told."""
         child = self.child
         ended = {child.stop_fd, child.parent_fd}
+        self.report.turn(now_ms(), wall_ms())
         child.beat()
         self.turn(frozenset())
         while True:
-            ready = dict(self.bus.poller.poll(self.patience()))
+            ready = dict(self._sleep())
             if ended & ready.keys():
                 return self.finish()
             self.turn(ready.keys())
+
+    def _sleep(self) -> list[tuple[Any, int]]:
+        """Wait until something is to be done; what is ready."""
+        if self._is_busy():
+            self.due = 0
+            ended = self.ends.poll(NAP_MS)
+            return ended or self.bus.poller.poll(0)
+        return self.bus.poller.poll(self.patience())
+
+    def _is_busy(self) -> bool:
+        """Whether the last turn had so much to do that the next had better have more."""
+        before, self.moved = self.moved, 0
+        waited_for = False
+        for brain in self.brains.values():
+            comparison, tallies = brain.comparison, brain.wire.tallies
+            waited_for |= comparison.pull is not None or comparison.serving is not None
+            self.moved += tallies["records"] + tallies["applied"]
+        return self.moved - before >= MANY and not waited_for
 
     def patience(self) -> int:
         """How long the loop may sleep, milliseconds; wake-ups are asked for when it may."""
@@ -188,8 +217,8 @@ class ClustererProcess:
             self.follow_tags(now)
         for message in self.mailbox.take(MESSAGES):
             self.receive(message)
-        self.bus.admit()
-        if self.take_frames(now):
+        self.bus.admit(ready)
+        if self.take_frames(now, ready):
             self.due = min(self.due, self.ticked_at + TICK_MS)
             self.tags.publish()
         now = now_ms()
@@ -199,14 +228,15 @@ class ClustererProcess:
         if now >= self.report_at:
             self.report_at = now + REPORT_MS
             self.provisioning.turn(now)
+            self.bus.mend(now)
             self.report.turn(now, wall_ms())
 
-    def take_frames(self, now: int) -> bool:
+    def take_frames(self, now: int, ready: Container[object]) -> bool:
         """Hand the frames that came to the brains; whether there were any."""
         came = False
         until = now + SLICE_MS
         while True:
-            frames = self.bus.receive(FRAMES)
+            frames = self.bus.receive(FRAMES, ready)
             wall = wall_ms()
             for frame in frames:
                 brain = self.brains.get(frame[6] | frame[7] << 8)
@@ -223,6 +253,9 @@ class ClustererProcess:
         """The brains' turn: what changed here, and what is due."""
         self.ticked_at = now
         wall = wall_ms()
+        if now >= self.counts_at:  # before the brains, who tell them at about the same time
+            self.counts_at = now + PACE.counts
+            self.counts.turn(now, wall)
         self.due = min((b.tick(now, wall) for b in self.brains.values()), default=now + IDLE_MS)
         self.due = max(self.due, now + TICK_MS)
 

@@ -15,8 +15,8 @@ cdef class TableStore:
     cdef ChangeReader _reader
     cdef set _own
 
-    @cython.locals(reader=ChangeReader, found=list, seen=set, wanted=Py_ssize_t, changes=list,
-                   change=Change, note=tuple, body=bytes)
+    @cython.locals(reader=ChangeReader, found=list, wanted=Py_ssize_t, changes=list,
+                   change=Change, body=bytes)
     cpdef take(self, Py_ssize_t limit, long long now)
     cdef _resume(self)
     @cython.locals(adapter=Adapter, payload=bytes)

@@ -13,6 +13,7 @@ from proxy.shm.change_reader import ChangeReader
 from proxy.shm.changes import ChangeRing
 from workers.child import Child
 from workers.clusterer.adapter import Adapter
+from workers.clusterer.dialogs import dialog_adapter
 from workers.clusterer.location import LocationAdapter
 
 ATTEMPTS = 64  # a peer's change should not lose to a busy phone
@@ -47,7 +48,6 @@ class TableStore:
         """
         reader = self._reader
         found: list[Current] = []
-        seen: set[tuple[int, bytes]] = set()
         while len(found) < limit:
             wanted = limit - len(found)
             changes = reader.take(wanted, now)
@@ -60,11 +60,8 @@ class TableStore:
                 if self._own and change.ends in self._own:
                     self._own.discard(change.ends)
                     continue
-                note = (change.table, change.key)
-                if note not in seen:
-                    seen.add(note)
-                    body = self.fetch(change.table, change.key)
-                    found.append((change.table, change.key, body))
+                body = self.fetch(change.table, change.key)
+                found.append((change.table, change.key, body))
             if reader.overrun:
                 self._resume()
                 return None
@@ -122,4 +119,7 @@ def open_store(child: Child, contents: Collection[str]) -> TableStore:
     adapters: list[Adapter] = []
     if "location" in contents:
         adapters.append(LocationAdapter(tables.location))
+    dialogs = dialog_adapter(child) if "dialogs" in contents else None
+    if dialogs is not None:
+        adapters.append(dialogs)
     return TableStore(tables.changes, adapters)
