@@ -8,7 +8,7 @@ looks no further than its Call-ID: if another worker owns it, the bytes go to th
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, ECONNREFUSED, EINTR, errno
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, qsort
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp
 
 from proxy.shm.flood_guard cimport FloodGuard
@@ -17,6 +17,7 @@ from proxy.shm.shards cimport Shards
 from proxy.shm.slots cimport Counters
 from proxy.sip.address cimport Address
 from proxy.sip.scanner cimport call_id_hash, stands_alone
+from proxy.transaction.layer cimport Transaction
 
 import os
 
@@ -414,23 +415,38 @@ cdef order_window(list outbox, Py_ssize_t at, int count, list ordered):
     cdef int i, before
     cdef tuple entry
     cdef bytes data
+    cdef Transaction transaction
     for i in range(count):
         entry = <tuple>outbox[at + i]
         data = <bytes>entry[0]
-        calls[i] = call_id_hash(data)
+        transaction = <Transaction>entry[3]
+        calls[i] = 0 if transaction is None else transaction.call
+        if not calls[i]:
+            calls[i] = call_id_hash(data)
         rank = 0
         for before in range(i):
             rank += calls[before] == calls[i]
         destination = (<uint64_t><size_t><void *>entry[1] >> 4) & 0xFFFFFFFFu
         size = 0xFFFF - min(PyBytes_GET_SIZE(data), 0xFFFF)
         keys[i] = rank << 56 | destination << 24 | size << 8 | <uint64_t>i
-    qsort(keys, count, sizeof(uint64_t), by_key)
+    sort(keys, count)
     for i in range(count):
         ordered.append(outbox[at + (keys[i] & 0xFF)])
 
 
-cdef int by_key(const void *one, const void *other) noexcept nogil:
-    """Which of two keys of order_window comes first."""
-    cdef uint64_t left = (<const uint64_t *>one)[0]
-    cdef uint64_t right = (<const uint64_t *>other)[0]
-    return (left > right) - (left < right)
+cdef void sort(uint64_t *keys, int count) noexcept nogil:
+    """Shell's sort, for keys that are few and often in order."""
+    cdef int gap = 1
+    cdef int i, at
+    cdef uint64_t key
+    while gap < count // 3:
+        gap = 3 * gap + 1
+    while gap:
+        for i in range(gap, count):
+            key = keys[i]
+            at = i
+            while at >= gap and keys[at - gap] > key:
+                keys[at] = keys[at - gap]
+                at -= gap
+            keys[at] = key
+        gap //= 3

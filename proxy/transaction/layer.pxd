@@ -1,7 +1,8 @@
 cimport cython
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
-from proxy.transaction.timers cimport Timers
+from proxy.sip.scanner cimport hash_call_id
+from proxy.transaction.timers cimport Queue, Timers
 
 cdef int ABSORBED, NEW_REQUEST, STRAY_ACK, STRAY_RESPONSE
 cdef int COMPLETED, ACCEPTED, TERMINATED
@@ -30,7 +31,9 @@ cdef class TransactionUser:
 cdef class Transaction:
     cdef readonly TransactionLayer layer
     cdef readonly int machine
-    cdef readonly tuple key
+    cdef readonly str method
+    cdef readonly bytes key
+    cdef readonly unsigned int call
     cdef public TransactionUser user
     cdef readonly Address address
     cdef readonly int listener
@@ -38,6 +41,9 @@ cdef class Transaction:
     cdef public double interval
     cdef public bytes datagram
     cdef public Py_ssize_t places
+    cdef begin(
+        self, TransactionLayer layer, int machine, str method, bytes key, TransactionUser user,
+        Address address, int listener, unsigned int call)
     @cython.locals(driven=bint)
     cpdef fire(self, int timer, double now)
     @cython.locals(stimulus=int)
@@ -49,6 +55,7 @@ cdef class TransactionLayer:
     cdef readonly Py_ssize_t capacity
     cdef readonly Py_ssize_t taken
     cdef readonly Timers timers
+    cdef Queue after_t1, after_t4, after_patience
     cdef readonly dict servers
     cdef readonly dict clients
     cdef public list outbox
@@ -66,10 +73,20 @@ cdef class TransactionLayer:
     @cython.locals(client=Transaction, stimulus=int)
     cpdef int receive_response(self, Message response, double now) except -1
     cpdef Transaction invite_of(self, Message cancel)
-    @cython.locals(machine=int, key=tuple, server=Transaction)
+    @cython.locals(table=dict)
+    cdef Transaction server_of(self, Message request, str method)
+    @cython.locals(table=dict)
+    cpdef Transaction client_of(self, bytes branch, str method)
+    @cython.locals(table=dict)
+    cdef enter(self, dict tables, Transaction transaction)
+    @cython.locals(table=dict)
+    cdef leave(self, dict tables, Transaction transaction)
+    @cython.locals(machine=int, method=str, server=Transaction, call="unsigned int")
     cpdef Transaction serve(self, Message request, Address address, int listener, TransactionUser user)
     @cython.locals(machine=int, client=Transaction, action=int)
-    cpdef Transaction send_request(self, tuple key, bytes datagram, Address address, int listener, TransactionUser user, double now)
+    cpdef Transaction send_request(
+        self, bytes branch, str method, bytes datagram, Address address, int listener,
+        TransactionUser user, double now, unsigned int call=*)
     cpdef send(self, bytes datagram, Address address, int listener)
     @cython.locals(entry=tuple, actions=tuple, state=int, action=int)
     cpdef bint drive(self, Transaction transaction, int stimulus, Message message, double now) except *
@@ -85,10 +102,10 @@ cdef class TransactionLayer:
     @cython.locals(user=TransactionUser)
     cdef report(self, Transaction transaction, int action, double now)
     cpdef abandon(self, Transaction transaction)
-    @cython.locals(machine=int, table=dict)
+    @cython.locals(machine=int)
     cdef settle(self, Transaction transaction)
     @cython.locals(user=TransactionUser)
     cdef release(self, Transaction transaction)
 
 @cython.locals(branch=bytes)
-cpdef tuple server_key(Message request, str method)
+cdef bytes server_key(Message request)
