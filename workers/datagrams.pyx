@@ -63,8 +63,7 @@ cdef extern from "poll.h" nogil:
 
 cdef enum:
     BATCH = 64
-    ROOM = 2048  # what nearly every message fits into: the batch stays in the cache
-    MORE_ROOM = 65536 - 2048
+    ROOM = 65536 + 1088  # no power of two, or all messages would share a few lines of the cache
     RUN = 64  # UDP_MAX_SEGMENTS of every kernel that has the option
     RUN_BYTES = 60000
     SEGMENT = 1400  # a larger datagram may exceed the path's MTU, which segments must not
@@ -186,7 +185,6 @@ cdef class DatagramSocket:
     cdef iovec *pieces
     cdef sockaddr_storage *sources
     cdef char *buffers
-    cdef char *overflows
     cdef char *controls
     cdef bytes last_source
     cdef public FloodGuard guard
@@ -200,24 +198,20 @@ cdef class DatagramSocket:
         self.guard = None
         self.incoming = <mmsghdr *>calloc(BATCH, sizeof(mmsghdr))
         self.outgoing = <mmsghdr *>calloc(BATCH, sizeof(mmsghdr))
-        self.into = <iovec *>calloc(2 * BATCH, sizeof(iovec))
+        self.into = <iovec *>calloc(BATCH, sizeof(iovec))
         self.pieces = <iovec *>calloc(VECTORS, sizeof(iovec))
         self.sources = <sockaddr_storage *>calloc(BATCH, sizeof(sockaddr_storage))
         self.buffers = <char *>calloc(BATCH, ROOM)
-        self.overflows = <char *>calloc(BATCH, MORE_ROOM)
         self.controls = <char *>calloc(BATCH, CONTROL)
         if (not self.incoming or not self.outgoing or not self.into or not self.pieces
-                or not self.sources or not self.buffers or not self.overflows
-                or not self.controls):
+                or not self.sources or not self.buffers or not self.controls):
             raise MemoryError("no memory for the datagram buffers")
         cdef int i
         for i in range(BATCH):
-            self.into[2 * i].iov_base = self.buffers + i * ROOM
-            self.into[2 * i].iov_len = ROOM
-            self.into[2 * i + 1].iov_base = self.overflows + i * MORE_ROOM
-            self.into[2 * i + 1].iov_len = MORE_ROOM
-            self.incoming[i].msg_hdr.msg_iov = &self.into[2 * i]
-            self.incoming[i].msg_hdr.msg_iovlen = 2
+            self.into[i].iov_base = self.buffers + i * ROOM
+            self.into[i].iov_len = ROOM
+            self.incoming[i].msg_hdr.msg_iov = &self.into[i]
+            self.incoming[i].msg_hdr.msg_iovlen = 1
             self.incoming[i].msg_hdr.msg_name = &self.sources[i]
 
     def __dealloc__(self):
@@ -227,7 +221,6 @@ cdef class DatagramSocket:
         free(self.pieces)
         free(self.sources)
         free(self.buffers)
-        free(self.overflows)
         free(self.controls)
 
     def receive(self, Handoff handoff, uint64_t received_ns, list batch):
@@ -256,22 +249,13 @@ cdef class DatagramSocket:
             if guard is not None and is_stopped(guard, <const unsigned char *>&self.sources[i],
                                                 self.buffers + i * ROOM, self.incoming[i].msg_len):
                 continue
-            data = self.datagram(i)
+            data = PyBytes_FromStringAndSize(self.buffers + i * ROOM, self.incoming[i].msg_len)
             source = self.source_of(i)
             if not spread and stands_alone(data) or not handoff.pass_on(
                 self.listener, source, received_ns, data
             ):
                 batch.append((self.listener, source, received_ns, data))
         return count
-
-    cdef bytes datagram(self, int i):
-        """The bytes of one received datagram."""
-        cdef Py_ssize_t size = self.incoming[i].msg_len
-        cdef bytes head
-        if size <= ROOM:
-            return PyBytes_FromStringAndSize(self.buffers + i * ROOM, size)
-        head = PyBytes_FromStringAndSize(self.buffers + i * ROOM, ROOM)
-        return head + PyBytes_FromStringAndSize(self.overflows + i * MORE_ROOM, size - ROOM)
 
     cdef bytes source_of(self, int i):
         """The sender's raw sockaddr; a run of datagrams from one sender shares one object."""

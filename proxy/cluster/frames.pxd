@@ -1,6 +1,6 @@
 cimport cython
 
-from proxy.shm.words cimport get_u32
+from proxy.shm.packed cimport get_u32
 
 cdef int RECORD_HEAD
 cdef unsigned int MOST_RECORDS, LONGEST_KEY, LONGEST_BODY

@@ -9,9 +9,13 @@ from __future__ import annotations
 from struct import Struct
 from zlib import crc32
 
+import cython
+
 from proxy.errors import BadFrame
 from proxy.limits import bounds
-from proxy.shm.words import get_u32
+
+if not cython.compiled:
+    from proxy.shm.words import get_u32
 
 MAGIC = 0x5053  # "SP"
 VERSION = 1

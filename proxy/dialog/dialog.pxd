@@ -6,7 +6,7 @@ from proxy.dialog.steps cimport (
     after_bye, after_provisional, after_success, close, is_fresh, moved, watch,
 )
 from proxy.dialog.store cimport DialogStore, version_of
-from proxy.shm.words cimport get_u32, put_u16, put_u32
+from proxy.shm.packed cimport get_u32, put_u16, put_u32
 from proxy.sip.message cimport Message
 
 cdef bytes TABLE
@@ -19,7 +19,6 @@ cdef int EXPIRED_DIALOGS, FAILED_DIALOGS, PROFILE_REFUSALS, PROFILES_FULL
 
 
 @cython.final
-@cython.freelist(64)
 cdef class Dialog:
     cdef public DialogStore store
     cdef public bytes key, payload, did

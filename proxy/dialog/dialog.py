@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cython
+
 from proxy.dialog.decoded import DialogRecord, decode, encode, listed, pairs
 from proxy.dialog.layout import (
     AT_DUE,
@@ -43,8 +45,10 @@ from proxy.limits.counters import (
     PROFILE_REFUSALS,
     PROFILES_FULL,
 )
-from proxy.shm.words import get_u32, put_u16, put_u32
 from proxy.sip.message import Message
+
+if not cython.compiled:
+    from proxy.shm.words import get_u32, put_u16, put_u32
 
 TABLE = flatten()
 EARLY = int(State.EARLY)
@@ -58,6 +62,8 @@ BY_CANCEL = int(EndReason.CANCELLED)
 ATTEMPTS = 8  # commits lost in a row to other processes
 
 
+@cython.freelist(64)
+@cython.cclass
 class Dialog:
     """A record as it was read last; `leg` and `from_caller` say whose message it was found for."""
 

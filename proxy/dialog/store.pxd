@@ -6,7 +6,7 @@ from proxy.dialog.record cimport is_sound, units_of
 from proxy.dialog.rules cimport DialogRules
 from proxy.shm.dialog_table cimport DialogTable
 from proxy.shm.slots cimport Counters
-from proxy.shm.words cimport get_u32, get_u64, put_u16, put_u32, put_u64
+from proxy.shm.packed cimport get_u32, get_u64, put_u16, put_u32, put_u64
 
 cdef int AT_DUE, AT_STATE, AT_VERSION
 cdef int CORRUPT_RECORDS, DIALOG_COMMITS_REFUSED, LOCK_TIMEOUTS

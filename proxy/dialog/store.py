@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cython
+
 from proxy.cluster.hlc import HybridClock
 from proxy.dialog.layout import AT_DUE, AT_STATE, AT_VERSION, REFUSED
 from proxy.dialog.profiles import Profiles
@@ -17,7 +19,9 @@ from proxy.limits.counters import (
 )
 from proxy.shm.dialog_table import ID_BLOCK, DialogTable
 from proxy.shm.slots import Counters
-from proxy.shm.words import get_u32, get_u64, put_u16, put_u32, put_u64
+
+if not cython.compiled:
+    from proxy.shm.words import get_u32, get_u64, put_u16, put_u32, put_u64
 
 BLOCK = ID_BLOCK
 

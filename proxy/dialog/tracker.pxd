@@ -5,7 +5,7 @@ from proxy.dialog.record cimport begin, did_of, did_text, find_leg, is_sound, ke
 from proxy.dialog.route_set cimport routes_to_caller, target_of
 from proxy.dialog.rules cimport DialogRules
 from proxy.dialog.store cimport DialogStore
-from proxy.shm.words cimport get_u32, get_u64
+from proxy.shm.packed cimport get_u32, get_u64
 from proxy.sip.message cimport Message
 
 cdef int AT_ANSWERED, AT_BRANCH, AT_FLAGS, AT_INVITE_CSEQ, AT_STATE, CONFIRMED, DELETED

@@ -1,14 +1,13 @@
 cimport cython
 
 from proxy.shm.answer_table cimport AnswerTable
-from proxy.shm.words cimport get_u32
+from proxy.shm.packed cimport get_u32
 
 cdef int _FOUND, _ABSENT, _UNKNOWN, _HEAD
 cdef long long _ASK_AGAIN
 
 
 @cython.final
-@cython.freelist(16)
 cdef class Answer:
     cdef readonly int state
     cdef readonly long long fetched

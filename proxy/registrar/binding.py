@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cython
+
 from proxy.errors import CorruptRecord
 from proxy.registrar.layout import (
     AT_CSEQ,
@@ -31,7 +33,9 @@ from proxy.registrar.layout import (
     USER_AGENT,
 )
 from proxy.registrar.record import binding_count, string
-from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+
+if not cython.compiled:
+    from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
 
 MOST_BINDINGS = 255  # one byte of the record says how many
 LONGEST_STRING = 0xFFFF
@@ -47,6 +51,8 @@ class Faults:
         self.lock_timeouts = 0
 
 
+@cython.freelist(64)
+@cython.cclass
 class Binding:
     """One contact of an AoR with everything a registrar knows of it (design R8)."""
 

@@ -4,7 +4,7 @@ from proxy.shm.table cimport Table
 from proxy.cluster.hlc cimport HybridClock
 from proxy.registrar.binding cimport Binding, Faults, decode, earliest, encode
 from proxy.registrar.plan cimport Plan, make_plan
-from proxy.shm.words cimport get_u32
+from proxy.shm.packed cimport get_u32
 from proxy.registrar.record cimport (
     binding_count, contact_lines, earliest_expiry, find_contact, highest_version, is_live,
     live_count, patched, same_string,
@@ -20,7 +20,6 @@ cdef int AT_CSEQ, AT_REG_ID, CALL_ID, INSTANCE, PATH, RECEIVED, SOCKET, TAG, USE
 
 
 @cython.final
-@cython.freelist(16)
 cdef class RegisterResult:
     cdef readonly int status
     cdef readonly bytes reason, headers, aor

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cython
+
 from proxy.cluster.hlc import HybridClock
 from proxy.errors import BadMessage, LockTimeout, Refused, ShmError
 from proxy.registrar.binding import Binding, Faults, decode, earliest, encode
@@ -31,13 +33,17 @@ from proxy.registrar.record import (
 from proxy.registrar.registration import Registration, read_registration, reg_id_of
 from proxy.registrar.rules import RegistrarRules
 from proxy.shm.table import Table
-from proxy.shm.words import get_u32
 from proxy.sip.address import Address
 from proxy.sip.message import Message
+
+if not cython.compiled:
+    from proxy.shm.words import get_u32
 
 ATTEMPTS = 8  # commits lost in a row to other processes before the phone is told to come back
 
 
+@cython.freelist(16)
+@cython.cclass
 class RegisterResult:
     """The answer to a REGISTER: what the caller puts on the wire, and what it did."""
 

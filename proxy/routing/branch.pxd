@@ -56,5 +56,6 @@ cdef class Signer:
     ) except? 0
     @cython.locals(draft=Draft)
     cpdef bytes route_cookie(self, bytes call_id, bytes caller_tag, bytes did=*)
+    @cython.locals(draft=Draft)
     cpdef bytes own_tag(self, Message request)
     cpdef bytes own_branch(self, bytes request)

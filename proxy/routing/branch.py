@@ -180,8 +180,14 @@ class Signer:
 
     def own_tag(self, request: Message) -> bytes:
         """The To tag of an answer we gave without keeping state; its ACK brings it back."""
-        signed = b"\0".join((request.call_id, request.from_tag, request.branch))
-        return hex_digits(siphash(self.key0, self.key1, OWN_TAG, signed), 16)
+        draft = _draft
+        draft.begin()
+        draft.add(request.call_id)
+        draft.add(b"\0")
+        draft.add(request.from_tag)
+        draft.add(b"\0")
+        draft.add(request.branch)
+        return hex_digits(siphash(self.key0, self.key1, OWN_TAG, draft.take()), 16)
 
     def own_branch(self, request: bytes) -> bytes:
         """The branch of a request of our own, `request` being what makes it this one.

@@ -59,6 +59,9 @@ _BRANCH_IS = int.from_bytes(b";branch=", "little")
 _FOLD = re.compile(rb"[ \t]*\r\n[ \t]+")
 
 
+@cython.no_gc
+@cython.freelist(64)
+@cython.cclass
 class Message:
     """One request or response; every offset counts from the first byte of `data`."""
 

@@ -27,7 +27,6 @@ cdef class TransactionUser:
     cpdef released(self, Transaction transaction)
 
 @cython.final
-@cython.freelist(256)
 cdef class Transaction:
     cdef readonly TransactionLayer layer
     cdef readonly int machine
