@@ -193,7 +193,7 @@ class Rehearsal:
     def left(self) -> tuple[int, int, int]:
         """How many server and client transactions and timers there are."""
         layer = self.layer
-        return *layer.counts(), len(layer.timers)
+        return len(layer.servers), len(layer.clients), len(layer.timers)
 
     def count(self, name: str) -> int:
         """A statistic by its OpenSIPS name."""

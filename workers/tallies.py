@@ -65,7 +65,9 @@ class Tallies:
             if now != before:
                 counters.add(counter, now - before)
         self._taken = counted
-        counters.set(ids.TM_INUSE_TRANSACTIONS, sum(transactions.counts()))
+        counters.set(
+            ids.TM_INUSE_TRANSACTIONS, len(transactions.servers) + len(transactions.clients)
+        )
         # The kernel counts by socket, and sockets outlive workers as the row does.
         counters.set(ids.RECEIVE_DROPS, sum(each.drops() for each in self._sockets))
 

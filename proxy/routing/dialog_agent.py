@@ -69,7 +69,7 @@ class DialogAgent:
 
     def _cancel(self, key: bytes) -> None:
         """Cancel the INVITE that is setting up the dialogs, if it was received here."""
-        for server in self.node.layer.every_server("INVITE"):
+        for server in self.node.layer.servers.of("INVITE"):
             invite = server.user
             if isinstance(invite, Exchange) and sets_up(invite, key):
                 invite.cancel(self.node.now)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import cython
 
-from proxy.constants import BRANCH_COOKIE
 from proxy.errors import BadMessage
 from proxy.limits.bounds import PLACE_BYTES
 from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
 from proxy.sip.patching import ack_for
 from proxy.sip.scanner import hash_call_id
+from proxy.transaction.matching import Matching, server_key
 from proxy.transaction.states import FIRST, Action, Found, Machine, State, Stimulus, Tally, flatten
 from proxy.transaction.timers import TimerConfig, Timers
 
@@ -39,6 +39,9 @@ RETRANSMIT = int(Stimulus.RETRANSMIT)
 TIMEOUT = int(Stimulus.TIMEOUT)
 LINGER = int(Stimulus.LINGER)
 STIMULI = len(Stimulus)
+STATES = len(State)
+IGNORED = -1  # in the place of a state
+NOTHING = -1  # of an action
 SEND_RESPONSE = int(Action.SEND_RESPONSE)
 RESEND_RESPONSE = int(Action.RESEND_RESPONSE)
 SEND_REQUEST = int(Action.SEND_REQUEST)
@@ -56,7 +59,14 @@ CLIENT_INVITE = int(Machine.CLIENT_INVITE)
 CLIENT_NON_INVITE = int(Machine.CLIENT_NON_INVITE)
 SERVER_INVITE = int(Machine.SERVER_INVITE)
 SERVER_NON_INVITE = int(Machine.SERVER_NON_INVITE)
-TABLES = tuple(flatten(machine) for machine in Machine)
+MOST = 3  # actions of one step
+if not cython.compiled:
+    NEXT, ACTIONS = [0] * (4 * STATES * STIMULI), [0] * (4 * STATES * STIMULI * MOST)
+for row, entry in enumerate(step for machine in Machine for step in flatten(machine)):
+    NEXT[row] = IGNORED if entry is None else entry[0]
+    for column in range(MOST):
+        done = () if entry is None else entry[1]
+        ACTIONS[row * MOST + column] = done[column] if column < len(done) else NOTHING
 FIRST_STATES = tuple(int(FIRST[machine][0]) for machine in Machine)
 FIRST_ACTIONS = tuple(tuple(int(action) for action in FIRST[machine][1]) for machine in Machine)
 ENDED = int(Tally.ENDED)
@@ -134,7 +144,7 @@ class Transaction:
             stimulus = SEND_PROVISIONAL
         elif status < 300:
             stimulus = SEND_SUCCESS
-        if TABLES[self.machine][self.state * STIMULI + stimulus] is None:
+        if NEXT[(self.machine * STATES + self.state) * STIMULI + stimulus] == IGNORED:
             return False
         self.datagram = datagram
         self.layer.admit(self, len(datagram))
@@ -162,9 +172,8 @@ class TransactionLayer:
         self.after_t1 = self.timers.queue(self.t1)
         self.after_t4 = self.timers.queue(self.t4)
         self.after_patience = self.timers.queue(self.patience)
-        # by method, and only those that have any: most requests get by without their key
-        self.servers: dict[str, dict[bytes, Transaction]] = {}
-        self.clients: dict[str, dict[bytes, Transaction]] = {}
+        self.servers = Matching()
+        self.clients = Matching()
         self.outbox: list[tuple[bytes, Address, int, Transaction | None]] = []
         if not cython.compiled:
             self.tally = [0] * TALLIES
@@ -229,36 +238,15 @@ class TransactionLayer:
 
     def server_of(self, request: Message, method: str) -> Transaction | None:
         """The server transaction of `method` that a request has its key from."""
-        table = self.servers.get(method)
-        return None if table is None else table.get(server_key(request))
+        if not self.servers.has(method):
+            return None
+        found: Transaction | None = self.servers.find(method, server_key(request))
+        return found
 
     def client_of(self, branch: bytes, method: str) -> Transaction | None:
         """The client transaction that was made with this branch."""
-        table = self.clients.get(method)
-        return None if table is None else table.get(branch)
-
-    def enter(self, tables: dict[str, dict[bytes, Transaction]], transaction: Transaction) -> None:
-        """Make a transaction known by its method and key."""
-        table = tables.get(transaction.method)
-        if table is None:
-            table = tables[transaction.method] = {}
-        table[transaction.key] = transaction
-
-    def leave(self, tables: dict[str, dict[bytes, Transaction]], transaction: Transaction) -> None:
-        """Forget a transaction."""
-        table = tables.get(transaction.method)
-        if table is not None and table.get(transaction.key) is transaction:
-            del table[transaction.key]
-            if not table:
-                del tables[transaction.method]
-
-    def every_server(self, method: str) -> list[Transaction]:
-        """The server transactions of a method, as they are now."""
-        return list(self.servers.get(method, {}).values())
-
-    def counts(self) -> tuple[int, int]:
-        """How many server and client transactions there are."""
-        return sum(map(len, self.servers.values())), sum(map(len, self.clients.values()))
+        found: Transaction | None = self.clients.find(method, branch)
+        return found
 
     def serve(
         self, request: Message, address: Address, listener: int, user: TransactionUser
@@ -269,7 +257,7 @@ class TransactionLayer:
         call = hash_call_id(request.call_id)
         server = Transaction.__new__(Transaction)
         server.begin(self, machine, method, server_key(request), user, address, listener, call)
-        self.enter(self.servers, server)
+        self.servers.enter(method, server.key, server)
         self.admit(server, len(request.data))
         return server
 
@@ -289,7 +277,7 @@ class TransactionLayer:
         client = Transaction.__new__(Transaction)
         client.begin(self, machine, method, branch, user, address, listener, call)
         client.datagram = datagram
-        self.enter(self.clients, client)
+        self.clients.enter(method, branch, client)
         self.admit(client, len(datagram))
         for action in FIRST_ACTIONS[machine]:
             self.perform(client, action, None, now)
@@ -303,13 +291,15 @@ class TransactionLayer:
         self, transaction: Transaction, stimulus: int, message: Message | None, now: float
     ) -> bool:
         """Take one step of a machine; False if its table says IGNORE."""
-        entry = TABLES[transaction.machine][transaction.state * STIMULI + stimulus]
-        if entry is None:
+        row = (transaction.machine * STATES + transaction.state) * STIMULI + stimulus
+        state = NEXT[row]
+        if state == IGNORED:
             return False
-        state, actions = entry
         transaction.state = state
-        for action in actions:
-            self.perform(transaction, action, message, now)
+        for column in range(row * MOST, row * MOST + MOST):
+            if ACTIONS[column] == NOTHING:
+                break
+            self.perform(transaction, ACTIONS[column], message, now)
         if state >= COMPLETED:
             self.settle(transaction)
         return True
@@ -415,7 +405,8 @@ class TransactionLayer:
         """Let go of what a finished transaction no longer needs; forget a terminated one."""
         machine = transaction.machine
         if transaction.state == TERMINATED:
-            self.leave(self.clients if machine < SERVER_INVITE else self.servers, transaction)
+            matching = self.clients if machine < SERVER_INVITE else self.servers
+            matching.leave(transaction.method, transaction.key, transaction)
             self.taken -= transaction.places
             transaction.places = 0
             self.release(transaction)
@@ -435,18 +426,3 @@ class TransactionLayer:
         if user is not None:
             transaction.user = None
             user.released(transaction)
-
-
-def server_key(request: Message) -> bytes:
-    """What a retransmission, an ACK or a CANCEL has in common with its request (§17.2.3)."""
-    branch = request.branch
-    if len(branch) > 7 and branch.startswith(BRANCH_COOKIE):
-        return request.sent_by_and_branch()
-    # RFC 2543: no transaction id, so everything that would have gone into one
-    return b"%b\n%b\n%d\n%b\n%b" % (
-        request.call_id,
-        request.from_tag,
-        request.cseq,
-        request.request_uri,
-        request.via.raw,
-    )

@@ -106,7 +106,7 @@ def test_the_best_response_follows_the_order_of_classes(statuses: list[int]) -> 
 
 def test_the_messages_of_failures_are_not_kept_for_timer_c(tmp_path: Path) -> None:
     flow = ringing(tmp_path, ("1.0", "1.0", "1.0"))
-    servers = flow.world.layer.every_server("INVITE")
+    servers = flow.world.layer.servers.of("INVITE")
     request = servers[0].user
     context = request.context  # type: ignore[union-attr]
     for phone in PHONES:
