@@ -83,12 +83,15 @@ EXCEPTIONS = {
     ("proxy.storage.location_rows", "proxy.registrar.binding"): "rows are made of bindings",
     ("proxy.storage.location_rows", "proxy.registrar.contact_id"): "rows are made of bindings",
     ("proxy.storage.location_rows", "proxy.registrar.layout"): "rows are made of bindings",
+    ("proxy.storage.refreshes", "proxy.registrar.layout"): "and brought up to date from records",
+    ("proxy.storage.refreshes", "proxy.registrar.record"): "as proxy.registrar.layout",
     ("proxy.dialog.store", "proxy.cluster.hlc"): "as proxy.registrar.edit: a dialog has a version",
 }
 # Compiled modules that declare C functions of the system, and what for.
 EXTERN = {
     "proxy/shm/arena.pyx": "the one place that maps files and takes process-shared locks (R5, R7)",
     "workers/datagrams.pyx": "recvmmsg and sendmmsg (R5)",
+    "proxy/routing/policy_run.pxd": "PyIter_Send of Python itself, which ends without an exception",
 }
 
 FROM = re.compile(r"^\s*from\s+([\w.]+)\s+c?import\s+(?:\(([^)]*)\)|([^#\n]*))", re.MULTILINE)

@@ -24,7 +24,8 @@ cdef class Dialog:
     cdef public bytes key, payload, did
     cdef public unsigned long long stamp
     cdef public Py_ssize_t leg
-    cdef public bint from_caller, cancelled
+    cdef public bint from_caller, cancelled, refused
+    cdef public unsigned long long asked_ms
 
     @cython.locals(draft=bytearray, _=int)
     cpdef provisional(self, Message response, bytes socket, bytes destination,
@@ -34,7 +35,7 @@ cdef class Dialog:
     @cython.locals(draft=bytearray, _=int, leg=Py_ssize_t, p="const unsigned char *")
     cpdef acknowledged(self)
     @cython.locals(draft=bytearray, _=int, was_live=bint, ended=bint)
-    cpdef bint hung_up(self, Message bye, bint accepted=*) except *
+    cpdef bint hung_up(self, unsigned int cseq, int status) except *
     @cython.locals(draft=bytearray, _=int, leg=Py_ssize_t, at=Py_ssize_t)
     cpdef requested(self, Message request)
     @cython.locals(payload=bytes, _=int, leg=Py_ssize_t)

@@ -7,6 +7,7 @@ and the change made to that; what a change comes to is decided by the table in s
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import cython
 
@@ -75,6 +76,8 @@ class Dialog:
     leg: int  # where the header of the callee's leg is in the record, -1 when that is open
     from_caller: bool
     cancelled: bool  # a CANCEL came for its INVITE
+    asked_ms: int  # when the BYE came that this was found for; 0: nobody here has seen it
+    refused: bool  # the last change could not be committed
 
     # -- asking -------------------------------------------------------------------------------
 
@@ -141,7 +144,10 @@ class Dialog:
             if draft is None:
                 return
             if self._commit(draft):
-                if revived and self.payload[AT_STATE] != DELETED:
+                if self.refused:
+                    again = partial(self.answered, response, socket, destination, behind_nat)
+                    self.store.owe(again)
+                elif revived and self.payload[AT_STATE] != DELETED:
                     self._join_again()
                 return
 
@@ -160,10 +166,10 @@ class Dialog:
             if self._commit(draft):
                 return
 
-    def hung_up(self, bye: Message, accepted: bool = False) -> bool:
-        """A BYE goes on, from either side; whether that has ended the last of the dialogs.
+    def hung_up(self, cseq: int, status: int) -> bool:
+        """The BYE with this CSeq, from either side, has its final response, 408 if there is none.
 
-        `bye` may be the 2xx to it as well: it has been `accepted`.
+        True if that has ended the last of the dialogs.
         """
         for _ in range(ATTEMPTS):
             was_live = self.payload[AT_STATE] != DELETED
@@ -172,13 +178,16 @@ class Dialog:
                 self.store,
                 self.leg,
                 self.from_caller,
-                bye.cseq,
+                cseq,
+                status,
+                self.asked_ms or self.store.wall_ms,
                 self.cancelled,
-                accepted,
             )
             if draft is None:
                 return False
             if self._commit(draft):
+                if self.refused:
+                    self.store.owe(partial(self.hung_up, cseq, status))
                 ended = was_live and self.payload[AT_STATE] == DELETED
                 if ended:
                     self._leave_all()
@@ -247,8 +256,10 @@ class Dialog:
             if code:
                 put_u16(draft, AT_END_CODE, code)
             put_u32(draft, AT_FLAGS, get_u32(p, AT_FLAGS) | flags)
-            close(draft, self.store, reason, self.cancelled)
+            close(draft, self.store, reason, self.store.wall_ms, self.cancelled)
             if self._commit(draft):
+                if self.refused:
+                    self.store.owe(partial(self.end, event, reason, code, flags))
                 if self.payload[AT_STATE] != DELETED:
                     return False
                 self._count_end(event, state)
@@ -327,9 +338,10 @@ class Dialog:
     def _commit(self, draft: bytearray) -> bool:
         """Write a draft; False: the record was another one, which is now ours, so try again.
 
-        True also when nothing can be done: the record is gone, or the table refuses.
+        True also when nothing can be done now: the record is gone, or the table has `refused`.
         """
         store = self.store
+        self.refused = False
         payload = store.sealed(draft, version_of(self.payload))
         stamp = store.write(self.key, self.stamp, payload)
         if stamp > REFUSED:
@@ -339,6 +351,7 @@ class Dialog:
             self.stamp = stamp
             return True
         if stamp:
+            self.refused = True
             return True
         found, stamp = store.read(self.key)
         if found is None or did_of(found) != did_of(self.payload):
@@ -396,6 +409,8 @@ def make_dialog(store: DialogStore, key: bytes, payload: bytes, stamp: int) -> D
     made.leg = -1
     made.from_caller = True
     made.cancelled = False
+    made.asked_ms = 0
+    made.refused = False
     return made
 
 

@@ -31,7 +31,7 @@ class Event(IntEnum):
     SUCCESS = 1  # a 2xx went upstream
     SUCCESS_AFTER_BYE = 2  # the same, but somebody has hung up already
     ACK = 3
-    BYE = 4  # from either side, sent on
+    BYE = 4  # from either side, with an answer that ends a call (RFC 3261 §15)
     REQUEST = 5  # any other request inside the dialog
     CANCEL = 6
     FAILURE = 7  # a final response of 300 or more went upstream

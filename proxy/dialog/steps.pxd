@@ -17,7 +17,7 @@ cdef int LEG_ANSWERED, LEG_CALLER_CSEQ, LEG_CONTACT, LEG_CSEQ, LEG_END_REASON, L
 cdef int LEG_FLAGS, LEG_HAS_BYE, LEG_ROUTES, LEG_STATE
 cdef int LEG_BEHIND_NAT, LEG_DESTINATION, LEG_SOCKET, LEG_TAG
 cdef unsigned int RACE, CANCELLED, BYES_OPEN, END_WANTED, SEALED, WATCHED
-cdef int DIALOG_LEGS, SIGN_OF_LIFE_S, BYE_AGAIN_S
+cdef int DIALOG_LEGS, SIGN_OF_LIFE_S, BYE_AGAIN_S, NO_ANSWER, NO_DIALOG
 
 @cython.locals(rest="long long")
 cpdef bint is_fresh(bytes payload, DialogStore store) except *
@@ -35,12 +35,14 @@ cdef Py_ssize_t spare_leg(bytes payload) except -2
 @cython.locals(p="unsigned char *", until="long long")
 cdef open_up(bytearray draft, DialogStore store, int status, bint cancelled)
 @cython.locals(p="const unsigned char *", q="unsigned char *", at=Py_ssize_t, ends=bint,
-               draft=bytearray, reason=int, last="unsigned int")
+               draft=bytearray, reason=int, rises=bint, over=bint, ended_ms="unsigned long long")
 cpdef bytearray after_bye(bytes payload, DialogStore store, Py_ssize_t leg, bint from_caller,
-                          unsigned int cseq, bint cancelled, bint accepted)
+                          unsigned int cseq, int status, unsigned long long asked_ms,
+                          bint cancelled)
 cpdef watch(bytearray draft, DialogStore store)
 @cython.locals(p="unsigned char *", at=Py_ssize_t, unanswered="unsigned int")
-cpdef close(bytearray draft, DialogStore store, int reason, bint cancelled)
+cpdef close(bytearray draft, DialogStore store, int reason, unsigned long long ended_ms,
+            bint cancelled)
 cpdef bytes moved(bytes payload, Py_ssize_t leg, bint caller, bytes target)
 @cython.locals(p="const unsigned char *", at=Py_ssize_t, count=int)
 cdef int confirmed_legs(bytearray payload) except -1

@@ -73,6 +73,8 @@ SUCCESS_AFTER_BYE = int(Event.SUCCESS_AFTER_BYE)
 BYE = int(Event.BYE)
 UPSTREAM_BYE = int(EndReason.UPSTREAM_BYE)
 DOWNSTREAM_BYE = int(EndReason.DOWNSTREAM_BYE)
+NO_ANSWER = 408
+NO_DIALOG = 481
 SIGN_OF_LIFE_S = 60  # so often at most an early dialog's record is written only to keep it
 
 
@@ -221,51 +223,56 @@ def after_bye(
     leg: int,
     from_caller: bool,
     cseq: int,
+    status: int,
+    asked_ms: int,
     cancelled: bool,
-    accepted: bool,
 ) -> bytearray | None:
-    """A BYE goes on: the leg it was sent in ends, and with the last one all of it.
+    """A BYE that came at `asked_ms` has its final response, 408 if nobody gave one.
 
-    One whose CSeq does not rise will be refused by its receiver (RFC 3261 §12.2.2), and then the
-    call goes on: it ends nothing before it has been `accepted`.
+    RFC 3261 §15.1.1: the leg it was sent in has ended, and with the last one all of it, when it was
+    accepted, or nobody knows the dialog, or nobody is there. Any other refusal leaves the call up:
+    its sender may be asked for credentials, or have come with a CSeq that does not rise.
     """
     p = payload
     if leg < 0:
         return None
     at = leg + (LEG_CALLER_CSEQ if from_caller else LEG_CSEQ)
-    ends = TABLE[p[leg + LEG_STATE] * EVENTS + BYE] != 0
-    if not ends and p[leg + LEG_FLAGS] & LEG_HAS_BYE:
-        return None
-    last = get_u32(p, at)
-    if not accepted and last and cseq <= last:
+    rises = cseq > get_u32(p, at)
+    over = status < 300 or status in (NO_ANSWER, NO_DIALOG)
+    ends = over and TABLE[p[leg + LEG_STATE] * EVENTS + BYE] != 0
+    if not ends and not rises and (not over or p[leg + LEG_FLAGS] & LEG_HAS_BYE):
         return None
     draft = bytearray(payload)
     q = draft
-    if cseq > last:
+    if rises:
         put_u32(q, at, cseq)
-    draft[leg + LEG_FLAGS] |= LEG_HAS_BYE
+    if over:
+        draft[leg + LEG_FLAGS] |= LEG_HAS_BYE
     if ends:
         reason = DOWNSTREAM_BYE if from_caller else UPSTREAM_BYE
+        ended_ms = max(asked_ms, get_u64(p, leg + LEG_ANSWERED))
         draft[leg + LEG_STATE] = DELETED
-        put_u64(q, leg + LEG_ENDED, store.wall_ms)
+        put_u64(q, leg + LEG_ENDED, ended_ms)
         put_u16(q, leg + LEG_END_REASON, reason)
         if not confirmed_legs(draft):
-            close(draft, store, reason, cancelled)
+            close(draft, store, reason, ended_ms, cancelled)
     return draft
 
 
-def close(draft: bytearray, store: DialogStore, reason: int, cancelled: bool) -> None:
+def close(
+    draft: bytearray, store: DialogStore, reason: int, ended_ms: int, cancelled: bool
+) -> None:
     """All of it has ended, whoever still rings included; the record stays for late messages."""
     p = draft
     at = HEAD
     while at < HEAD + p[AT_LEGS] * LEG:
         if p[at + LEG_STATE] != DELETED:
             draft[at + LEG_STATE] = DELETED
-            put_u64(p, at + LEG_ENDED, store.wall_ms)
+            put_u64(p, at + LEG_ENDED, ended_ms)
             put_u16(p, at + LEG_END_REASON, reason)
         at += LEG
     draft[AT_STATE] = DELETED
-    put_u64(p, AT_ENDED, store.wall_ms)
+    put_u64(p, AT_ENDED, ended_ms)
     put_u16(p, AT_END_REASON, reason)
     unanswered = get_u32(p, AT_FLAGS) & BYES_OPEN
     put_u32(p, AT_DUE, store.wall + (BYE_AGAIN_S if unanswered else store.rules.delete_delay))

@@ -24,7 +24,6 @@ from proxy.registrar.layout import (
     HEAD,
     INSTANCE,
     LAST_VERSION,
-    NEVER,
     NO_Q,
     PATH,
     RECEIVED,
@@ -174,9 +173,3 @@ def _encode_one(head: bytearray, pieces: list[bytes], at: int, size: int, bindin
         field += 2
         size += length
     return size
-
-
-def earliest(bindings: list[Binding]) -> int:
-    """When the first of them runs out: the time commit() is told."""
-    times = [binding.expires for binding in bindings if binding.expires]
-    return min(times, default=NEVER)

@@ -389,10 +389,10 @@ class ResponseContext(Upstream):
         self.user = self.revision = None
         if not self.final_status:
             self.final_status = status
+            self.fall_through()
             self.forget_failures()
             self.waiting = None
             self.cancel_open(now)
-            self.fall_through()
 
     def time_out(self, silent: bool, now: float) -> None:
         """The user has waited long enough for an answer, or (`silent`) for any sign of life."""

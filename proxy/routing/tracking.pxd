@@ -23,7 +23,8 @@ cpdef bint may_be_tracked(Exchange exchange) except *
 
 @cython.locals(tracker=Tracker, message=Message, relay=Relay, socket=bytes, outer=Dialog,
                dialog=Dialog, address=Address, came_with=bytes)
-cpdef bint begin(Exchange exchange, unsigned int flags, unsigned int lifetime) except *
+cpdef bint begin(Exchange exchange, unsigned int flags, unsigned int lifetime,
+                 bytes tag=*) except *
 @cython.locals(tracker=Tracker, found=Dialog, did=bytes)
 cpdef Dialog dialog_of(Exchange exchange)
 @cython.locals(dialog=Dialog)
@@ -34,7 +35,7 @@ cpdef bint is_late(Exchange exchange) except *
 cpdef find_numbers(Exchange exchange)
 @cython.locals(dialog=Dialog)
 cpdef acknowledge(Exchange exchange)
-@cython.locals(tracker=Tracker, status=int, dialog=Dialog, refreshed=Dialog)
+@cython.locals(tracker=Tracker, status=int, dialog=Dialog, within=Dialog, method=str)
 cpdef pass_by(Node node, Message response, int listener)
 @cython.locals(dialog=Dialog)
 cpdef leave_off(Exchange exchange, int status)

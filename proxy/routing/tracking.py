@@ -55,7 +55,7 @@ def may_be_tracked(exchange: Exchange) -> bool:
     return False
 
 
-def begin(exchange: Exchange, flags: int, lifetime: int) -> bool:
+def begin(exchange: Exchange, flags: int, lifetime: int, tag: bytes = b"") -> bool:
     """Track what an initial INVITE will set up; False when there is no room."""
     tracker = exchange.node.dialogs
     message = exchange.message
@@ -72,7 +72,7 @@ def begin(exchange: Exchange, flags: int, lifetime: int) -> bool:
             return True
     if is_behind_nat(message, exchange.source):
         flags |= CALLER_BEHIND_NAT
-    dialog = tracker.create(message, socket, flags, lifetime, exchange.source.hostport)
+    dialog = tracker.create(message, socket, flags, lifetime, exchange.source.hostport, tag)
     if dialog is None:
         return False
     relay.did = dialog.did
@@ -110,7 +110,7 @@ def follow(exchange: Exchange) -> None:
     if dialog is None:
         return
     if exchange.method == "BYE":
-        dialog.hung_up(exchange.message)
+        dialog.asked_ms = dialog.store.wall_ms  # its answer decides what becomes of the call
     else:
         dialog.requested(exchange.message)
     if dialog.leg >= 0:
@@ -143,16 +143,21 @@ def acknowledge(exchange: Exchange) -> None:
 
 
 def pass_by(node: Node, response: Message, listener: int) -> None:
-    """A response to an INVITE or UPDATE is sent on without a transaction."""
+    """A response to an INVITE, UPDATE or BYE is sent on without a transaction."""
     tracker = node.dialogs
     status = response.status
-    if tracker is None or status == 100 or response.cseq_method not in ("INVITE", "UPDATE"):
+    method = response.cseq_method
+    if tracker is None or status == 100 or method not in ("INVITE", "UPDATE", "BYE"):
         return
-    dialog = set_up_by(tracker, response)
+    dialog = set_up_by(tracker, response) if method == "INVITE" else None
     if dialog is None:
-        refreshed = tracker.find(response)
-        if refreshed is not None and 200 <= status < 300:
-            refreshed.refreshed(None, response)
+        within = tracker.find(response)
+        if within is None or status < 200:
+            return
+        if method == "BYE":
+            within.hung_up(response.cseq, status)
+        elif status < 300:
+            within.refreshed(None, response)
         return
     if status < 200:
         dialog.provisional(response, node.identity.listeners[listener].hostport, b"")

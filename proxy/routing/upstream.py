@@ -95,8 +95,8 @@ class Upstream:
     def send_best(self, now: float) -> None:
         """Send the best of the failures upstream (§16.7 steps 6 to 9)."""
         self.send_failure(self.chosen(), now)
-        self.forget_failures()
         self.fall_through()
+        self.forget_failures()
 
     def tell_dialog(self, message: Message, attempt: Attempt, client: Transaction | None) -> None:
         """A response goes upstream that a tracked dialog, or one to come, learns from."""
@@ -104,7 +104,7 @@ class Upstream:
         if dialog is None or client is None:
             return
         if message.cseq_method == "BYE":
-            dialog.hung_up(message, True)
+            dialog.hung_up(message.cseq, message.status)
             return
         socket = self.node.identity.listeners[client.listener].hostport
         destination = client.address.hostport
@@ -133,10 +133,16 @@ class Upstream:
             dialog.keep()
 
     def fall_through(self) -> None:
-        """What the INVITE was to set up will not come about."""
+        """What the INVITE was to set up will not come about; or a BYE has failed."""
         dialog = self.dialog
-        if dialog is not None and dialog.leg < 0:
+        if dialog is None:
+            return
+        if dialog.leg < 0:
             dialog.failed(self.final_status)
+        elif self.relay.message.method == "BYE" and self.branches:
+            chosen = self.chosen()
+            unanswered = chosen.response is None
+            dialog.hung_up(self.relay.message.cseq, 408 if unanswered else chosen.status)
 
     def send_failure(self, chosen: Attempt, now: float) -> None:
         """Send the failure of one branch upstream, or what it becomes there."""

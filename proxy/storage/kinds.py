@@ -32,6 +32,7 @@ class Kind(enum.IntEnum):
     ALIASES = 12  # [] or [alias_username, alias_domain or NULL]
     DOMAINS = 13
     ADDRESSES = 14
+    NODES = 15  # the rows of the table clusterer
     REGISTER = 20  # sql-only: [datagram, source, listener]
     LOOKUP = 21  # sql-only: [AoR]
 

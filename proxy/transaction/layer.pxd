@@ -53,7 +53,7 @@ cdef class Transaction:
 @cython.final
 cdef class TransactionLayer:
     cdef readonly double t1, t2, t4, patience
-    cdef readonly Py_ssize_t capacity
+    cdef public Py_ssize_t capacity
     cdef readonly Py_ssize_t taken
     cdef readonly Timers timers
     cdef Queue after_t1, after_t4, after_patience

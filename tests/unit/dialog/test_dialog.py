@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -134,8 +135,76 @@ def test_exactly_one_ends_it(hands: Hands) -> None:
     assert not dialog.end(Event.TIMEOUT, EndReason.LIFETIME_TIMEOUT, 0)
     found = hands.one.find(within(b"BYE", 2))
     assert found is not None
-    assert not found.hung_up(within(b"BYE", 2))
+    assert not found.hung_up(2, 200)
     assert found.record().end_words == "MI Termination"
+
+
+@pytest.mark.parametrize("status", [200, 202, 408, 481])
+def test_a_call_ends_when_its_bye_is_answered_and_ended_when_it_came(
+    hands: Hands, status: int
+) -> None:
+    hands.confirmed()
+    found = hands.one.find(within(b"BYE", 2))
+    assert found is not None
+    found.asked_ms = WALL_MS + 1_000
+    hands.one.store.set_time(WALL_MS + 9_000)
+    assert found.hung_up(2, status)
+    record = found.record()
+    assert (record.ended_ms, record.callees[0].ended_ms) == (WALL_MS + 1_000, WALL_MS + 1_000)
+    delay = hands.one.store.rules.delete_delay
+    assert record.due == WALL_MS // 1_000 + 9 + delay, "late messages come after the answer"
+
+
+@pytest.mark.parametrize("status", [301, 401, 404, 407, 420, 483, 491, 500, 503, 603])
+def test_a_bye_that_is_refused_ends_nothing(hands: Hands, status: int) -> None:
+    hands.confirmed()
+    found = hands.one.find(within(b"BYE", 2))
+    assert found is not None
+    assert not found.hung_up(2, status)
+    assert found.state == State.CONFIRMED_NA
+    assert found.record().callees[0].caller_cseq == 2, "its number has been used all the same"
+    assert found.hung_up(3, 200)
+
+
+def test_a_call_cannot_end_before_it_was_answered(hands: Hands) -> None:
+    hands.confirmed()
+    found = hands.one.find(within(b"BYE", 2))
+    assert found is not None
+    found.asked_ms = WALL_MS - 500  # it came while it rang
+    assert found.hung_up(2, 200)
+    assert found.record().ended_ms == WALL_MS
+
+
+def test_what_a_busy_lock_keeps_from_being_written_is_written_later(hands: Hands) -> None:
+    dialog = hands.create()
+    store, table = hands.one.store, hands.table
+    stripe = table.hash_of(dialog.key) & table.stripe_mask
+
+    def blocked(change: Callable[[], object]) -> None:
+        table.acquire(stripe)
+        change()
+        store.pay(0.0)
+        table.arena.unlock(table.stripe_at(table.hash_of(dialog.key)))
+        store.pay(0.1)
+        assert len(store.owed) == 1, "not so soon again"
+        store.pay(0.3)
+        assert len(store.owed) == 0
+
+    blocked(lambda: dialog.answered(response(200), b"s:2", b"192.0.2.2:5060"))
+    assert State(dialog.state) == State.CONFIRMED_NA
+    assert dialog.join(b"all", b"", 0)
+    found = hands.one.find(within(b"BYE", 2))
+    assert found is not None
+    found.asked_ms = WALL_MS + 5
+    store.pay_at = 0.0
+    blocked(lambda: found.hung_up(2, 200))
+    assert (found.record().ended_ms, hands.members.size(b"all\0", 0)) == (WALL_MS + 5, 0)
+    other = hands.create(2)
+    stripe = table.hash_of(other.key) & table.stripe_mask
+    dialog = other
+    store.pay_at = 0.0
+    blocked(lambda: other.failed(486))
+    assert (other.state, hands.count("dialog:failed_dialogs")) == (State.DELETED, 1)
 
 
 def test_a_record_that_is_gone_takes_no_change(hands: Hands) -> None:
@@ -193,7 +262,7 @@ def test_more_callees_than_are_told_apart(hands: Hands) -> None:
     assert dialog.state == State.CONFIRMED_NA
     found = hands.other.find(within(b"BYE", 2, b"a", b"b99"))
     assert found is not None
-    assert found.hung_up(within(b"BYE", 2, b"a", b"b99"))
+    assert found.hung_up(2, 200)
     assert [leg.destination for leg in found.record().callees][-1] == b"192.0.2.9:5060"
 
 

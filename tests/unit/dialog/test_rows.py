@@ -28,9 +28,9 @@ from proxy.limits import bounds
 from proxy.storage.schema import dialog
 
 TEXT = st.binary(max_size=30)
-URI = st.text(st.characters(min_codepoint=32, exclude_characters="\x7f"), max_size=100).map(
-    lambda text: text.encode()
-)
+URI = st.text(
+    st.characters(codec="utf-8", min_codepoint=32, exclude_characters="\x7f"), max_size=100
+).map(lambda text: text.encode())
 
 
 def up(**more: Any) -> DialogRecord:
