@@ -19,7 +19,7 @@ from workers.clusterer.location import LocationAdapter
 
 ATTEMPTS = 64  # a peer's change should not lose to a busy phone
 CURSOR_BITS = 40  # of a cursor; above them is the number of the table
-CURSOR_MASK = (1 << CURSOR_BITS) - 1
+CURSOR_MASK = 0xFF_FFFF_FFFF  # 1 << 40 would be reckoned with as a C int
 
 
 class TableStore:
