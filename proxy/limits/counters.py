@@ -112,6 +112,7 @@ AUTH_UNAVAILABLE: Final = counter("sipherd:auth_unavailable")  # 503: not cached
 AUTH_NO_HASH: Final = counter("sipherd:auth_no_hash")  # the user's row lacks the algorithm's column
 AUTH_FETCHES: Final = counter("sipherd:auth_fetches")
 AUTH_FETCH_FAILURES: Final = counter("sipherd:auth_fetch_failures")
+AUTH_WAITS: Final = counter("sipherd:auth_waits")  # requests that waited for the database
 NONCES_EVICTED: Final = counter("sipherd:nonces_evicted")  # used, alive, and pushed out
 
 # sipherd: tables
