@@ -1,6 +1,6 @@
 cimport cython
 from proxy.shm.mixing cimport fnv1a, mix
-from proxy.shm.words cimport get_u64, put_u64
+from proxy.shm.packed cimport get_u64, put_u64
 
 cdef unsigned int _BUCKET_MASK
 cdef unsigned long long _ALL

@@ -12,9 +12,13 @@ from array import array
 from collections.abc import Mapping, Sequence
 from sys import byteorder
 
+import cython
+
 from proxy.cluster.store import Current, Form
 from proxy.shm.mixing import fnv1a, mix
-from proxy.shm.words import get_u64, put_u64
+
+if not cython.compiled:
+    from proxy.shm.words import get_u64, put_u64
 
 BUCKETS = 4096
 _BUCKET_MASK = BUCKETS - 1

@@ -6,7 +6,7 @@ from proxy.shm.packed cimport get_u16, get_u32, get_u64, put_u32
 
 cdef int AT_CSEQ, AT_EXPIRES, AT_FLAGS, AT_LENGTHS, AT_ORIGIN, AT_REG_ID, AT_STRINGS, BINDING
 cdef int CONTACT, FORMAT, HEAD, INSTANCE, STRINGS, REMOVED
-cdef int MOST_BINDINGS
+cdef int MOST_BINDINGS, MOST_BYTES
 cdef unsigned long long ALL
 
 @cython.locals(reg_id="unsigned int")

@@ -76,7 +76,7 @@ class DialogAgent:
 
     def _cancel(self, key: bytes) -> None:
         """Cancel the INVITE that is setting up the dialogs, if it was received here."""
-        for server in list(self.node.layer.servers.values()):
+        for server in self.node.layer.servers.of("INVITE"):
             invite = server.user
             if isinstance(invite, Exchange) and sets_up(invite, key):
                 invite.cancel(self.node.now)

@@ -111,7 +111,7 @@ class LocationMirror(Mirror):
         for row in rows:
             key, binding = self.reader.binding(row)
             if not binding.version:
-                binding.version = version_at(binding.modified)
+                binding.version = version_at(binding.modified) or 1
             binding.origin = binding.origin or self.origin
             self._remember(key, row, binding.version)
             found.setdefault(key, []).append(binding)
