@@ -5,6 +5,7 @@ from proxy.shm.change_reader cimport Change, ChangeReader
 from workers.clusterer.adapter cimport Adapter
 
 cdef int ATTEMPTS, CURSOR_BITS
+cdef Py_ssize_t NOTES
 cdef long long CURSOR_MASK
 
 

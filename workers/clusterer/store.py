@@ -18,6 +18,7 @@ from workers.clusterer.dialogs import dialog_adapter
 from workers.clusterer.location import LocationAdapter
 
 ATTEMPTS = 64  # a peer's change should not lose to a busy phone
+NOTES = 128  # read from the ring at a time
 CURSOR_BITS = 40  # of a cursor; above them is the number of the table
 CURSOR_MASK = 0xFF_FFFF_FFFF  # 1 << 40 would be reckoned with as a C int
 
@@ -50,7 +51,7 @@ class TableStore:
         reader = self._reader
         found: list[Current] = []
         while len(found) < limit:
-            wanted = limit - len(found)
+            wanted = min(limit - len(found), NOTES)
             changes = reader.take(wanted, now)
             for change in changes:
                 if change.table not in self.adapters:
