@@ -17,7 +17,7 @@ cdef class TableStore:
     cdef set _own
 
     @cython.locals(reader=ChangeReader, found=list, wanted=Py_ssize_t, changes=list,
-                   change=Change, body=bytes)
+                   change=Change, adapter=Adapter, payload=bytes, body=bytes)
     cpdef take(self, Py_ssize_t limit, long long now)
     cdef _resume(self)
     @cython.locals(adapter=Adapter, payload=bytes)
