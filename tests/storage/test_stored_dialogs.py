@@ -205,7 +205,7 @@ def test_an_opensips_database_brings_its_calls(
     assert node.count("storage:rows_refused") == 3
     insert(engine, opensips_row(8, node.port))
     assert node.ctl("dlg_db_sync") == "OK"
-    wait_for(lambda: sizes(node) == [2, 2])
+    assert sizes(node) == [2, 2], "OK says that they are there"
     assert node.ctl("dlg_restore_db") == "OK"
     assert {ends_with(row) for row in rows("SELECT * FROM dialog")} == {1, 7, 8}
 
