@@ -4,10 +4,11 @@ A record travels as it is stored (layout.py): nothing in it belongs to one node 
 ended for good is buried: its head stays, so that nobody takes the call for a live one or writes its
 call detail record again, until no node can be without that news.
 
-Of two records under one key that of the later INVITE wins; of one INVITE the one that says most for
-certain: that the call detail record has been written, that it is about to be, that somebody has
-answered. What is left is decided by version and node, as everywhere. So a node that was cut off
-while it rang cannot unmake the call that another one has connected.
+Of two records under one key that of the later INVITE wins; a did has one moment of creation. Of
+one INVITE that wins which says most for certain: that the call detail record has been written, that
+it is about to be, that somebody has answered. What is left is decided by version and node, as
+everywhere. So a node that was cut off while it rang cannot unmake the call that another one has
+connected.
 """
 
 from __future__ import annotations

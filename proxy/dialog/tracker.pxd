@@ -38,7 +38,7 @@ cdef class Tracker:
     @cython.locals(payload=bytes)
     cpdef bint is_live(self, bytes did, unsigned int hash32) except *
     @cython.locals(store=DialogStore, rules=DialogRules, floor="unsigned long long",
-                   created="long long")
+                   created="unsigned long long")
     cdef bytes _begun(self, Message invite, bytes did, bytes before, unsigned int branch,
                       bytes socket, unsigned int flags, unsigned int lifetime, bytes source,
                       bytes tag)

