@@ -18,6 +18,7 @@ async def on_request(request: Request) -> None:
         return
 
     # Later requests of a dialog go along its route, whose cookie says that we made it for them.
+    # With [dialog] those to a phone behind a NAT find it, whatever its Contact says.
     if request.in_dialog:
         if request.came_by_our_route:
             request.relay()

@@ -1,7 +1,6 @@
 cimport cython
 
 from proxy.dialog.record cimport did_of, did_text, string, with_string
-from proxy.dialog.route_set cimport target_of
 from proxy.dialog.steps cimport (
     after_bye, after_provisional, after_success, close, is_fresh, moved, watch,
 )
@@ -12,7 +11,9 @@ from proxy.sip.message cimport Message
 cdef bytes TABLE
 cdef int EVENTS, EARLY, CONFIRMED, DELETED, ACK, FAILURE, TIMEOUT, FAILED, BY_CANCEL, ATTEMPTS
 cdef int AT_DUE, AT_END_CODE, AT_FLAGS, AT_PROFILES, AT_STATE
+cdef int CONTACT, MANGLED_FROM, MANGLED_TO
 cdef int LEG_CALLER_CSEQ, LEG_CSEQ, LEG_STATE, PROFILES, VARIABLES
+cdef bytes NOTHING
 cdef unsigned long long REFUSED
 cdef int DIALOG_PROFILES, VARIABLE_ROOM
 cdef int EXPIRED_DIALOGS, FAILED_DIALOGS, PROFILE_REFUSALS, PROFILES_FULL
@@ -30,9 +31,10 @@ cdef class Dialog:
 
     @cython.locals(draft=bytearray, _=int)
     cpdef provisional(self, Message response, bytes socket, bytes destination,
-                      bint behind_nat=*)
+                      bytes contact=*, bytes reached=*)
     @cython.locals(draft=bytearray, _=int, revived=bint)
-    cpdef answered(self, Message response, bytes socket, bytes destination, bint behind_nat=*)
+    cpdef answered(self, Message response, bytes socket, bytes destination,
+                   bytes contact=*, bytes reached=*)
     @cython.locals(draft=bytearray, _=int, leg=Py_ssize_t, p="const unsigned char *")
     cpdef acknowledged(self)
     @cython.locals(draft=bytearray, _=int, was_live=bint, ended=bint)
@@ -40,7 +42,9 @@ cdef class Dialog:
     @cython.locals(draft=bytearray, _=int, leg=Py_ssize_t, at=Py_ssize_t)
     cpdef requested(self, Message request)
     @cython.locals(payload=bytes, _=int, leg=Py_ssize_t)
-    cpdef refreshed(self, Message request, Message response)
+    cpdef refreshed(self, bytes contact, bytes reached, bytes other_contact, bytes other_reached)
+    @cython.locals(payload=bytes, _=int, value=bytes)
+    cpdef sent_as(self, bytes contact, bytes from_uri, bytes to_uri)
     @cython.locals(reason=int)
     cpdef bint failed(self, int status) except *
     @cython.locals(draft=bytearray, _=int, p="const unsigned char *")

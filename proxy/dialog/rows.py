@@ -72,8 +72,8 @@ def dialog_row(record: DialogRecord) -> Row:
         "from_tag": _fitting("from_tag", record.caller.tag),
         "to_uri": _fitting("to_uri", record.to_uri),
         "to_tag": _fitting("to_tag", leg.tag),
-        "mangled_from_uri": None,
-        "mangled_to_uri": None,
+        "mangled_from_uri": _fitting("from_uri", record.mangled_from_uri) or None,
+        "mangled_to_uri": _fitting("to_uri", record.mangled_to_uri) or None,
         # of each side the last CSeq that was sent to it
         "caller_cseq": str(leg.cseq),
         "callee_cseq": str(leg.caller_cseq),
@@ -162,6 +162,8 @@ def _foreign(row: Mapping[str, Any]) -> DialogRecord:
         answered_ms=started,
         from_uri=_bytes(row["from_uri"])[: bounds.DIALOG_URI_BYTES],
         to_uri=_bytes(row["to_uri"])[: bounds.DIALOG_URI_BYTES],
+        mangled_from_uri=_bytes(row["mangled_from_uri"])[: bounds.DIALOG_URI_BYTES],
+        mangled_to_uri=_bytes(row["mangled_to_uri"])[: bounds.DIALOG_URI_BYTES],
         caller=Leg(tag=tag, socket=_socket(row["caller_sock"])),
     )
     leg = Leg(tag=to_tag, socket=_socket(row["callee_sock"]), answered_ms=started)
@@ -311,7 +313,8 @@ def _check(record: DialogRecord) -> None:
     if len(key) != 2 or not all(key) or len(record.callees) > bounds.DIALOG_LEGS:
         raise CorruptRecord("a row of dialog has no Call-ID or tag, or too many callees")
     texts: list[tuple[bytes, int]] = [(key[0], bounds.CALL_ID_BYTES)]
-    texts += [(uri, bounds.DIALOG_URI_BYTES) for uri in (record.from_uri, record.to_uri)]
+    uris = (record.from_uri, record.to_uri, record.mangled_from_uri, record.mangled_to_uri)
+    texts += [(uri, bounds.DIALOG_URI_BYTES) for uri in uris]
     texts += [(text, 64) for text in (record.source, record.sharing_tag)]
     for side in sides:
         texts += [
@@ -320,6 +323,7 @@ def _check(record: DialogRecord) -> None:
             (side.routes, bounds.DIALOG_ROUTES_BYTES),
             (side.socket, 64),
             (side.destination, 64),
+            (side.reached, 64),
         ]
     for text, most in texts:
         if len(text) > most or any(byte < 0x20 or byte == 0x7F for byte in text):

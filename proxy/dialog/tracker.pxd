@@ -24,7 +24,7 @@ cdef class Tracker:
                    stamp="unsigned long long", _=int, branch="unsigned int", did=bytes,
                    beside=bint, place=bytes)
     cpdef Dialog create(self, Message invite, bytes socket, unsigned int flags=*,
-                        unsigned int lifetime=*, bytes source=*)
+                        unsigned int lifetime=*, bytes source=*, bytes reached=*)
     @cython.locals(found=Dialog)
     cpdef Dialog find(self, Message message, bytes did=*)
     @cython.locals(key=bytes, payload=bytes, stamp="unsigned long long")
@@ -38,7 +38,7 @@ cdef class Tracker:
     cpdef bint is_live(self, bytes did, unsigned int hash32) except *
     @cython.locals(store=DialogStore, rules=DialogRules)
     cdef bytes _begun(self, Message invite, bytes did, unsigned int branch, bytes socket,
-                      unsigned int flags, unsigned int lifetime, bytes source)
+                      unsigned int flags, unsigned int lifetime, bytes source, bytes reached)
     @cython.locals(key=bytes, payload=bytes, stamp="unsigned long long", leg=Py_ssize_t,
                    found=Dialog)
     cdef Dialog _leg_of(self, Message message, bytes caller_tag, bytes callee_tag, bint from_caller,

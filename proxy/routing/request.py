@@ -16,7 +16,7 @@ from proxy.dialog.layout import LETTERS
 from proxy.dialog.validation import Validity
 from proxy.errors import BadMessage, HandedOver
 from proxy.limits.counters import REGISTRAR_ACCEPTED_REGS, REGISTRAR_REJECTED_REGS
-from proxy.registrar.lookup import Target, lookup, target_for
+from proxy.registrar.lookup import Target, lookup
 from proxy.registrar.save import save
 from proxy.routing.address_groups import Entry
 from proxy.routing.authentication import User, authorize, behind_alias
@@ -32,6 +32,7 @@ from proxy.routing.tracking import (
     judge,
     may_be_tracked,
     repair_route,
+    target_within,
     tracker_of,
 )
 from proxy.routing.web import DISABLED, HttpLookup, check_question, failed
@@ -337,7 +338,7 @@ class Request(PolicyRun):
         if timeout is not None or silence is not None:
             outcome.bound(context, timeout, silence, self.node.now)
         if targets is None:
-            context.start_one(target_for(self.relaying.request_uri), self.node.now)
+            context.start_one(target_within(self), self.node.now)
         elif len(targets) == 1:
             context.start_one(targets[0], self.node.now)
         elif targets:
