@@ -17,8 +17,7 @@ async def on_request(request: Request) -> None:
         request.reply(483, "Too Many Hops")
         return
 
-    # Later requests of a dialog go along its route, whose cookie says that we made it for them.
-    # With [dialog] those to a phone behind a NAT find it, whatever its Contact says.
+    # Later requests of a dialog go along its route, whose cookie is ours; through NATs, by [dialog].
     if request.in_dialog:
         if request.came_by_our_route:
             request.relay()

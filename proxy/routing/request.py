@@ -26,6 +26,7 @@ from proxy.routing.pending import Pending
 from proxy.routing.policy_run import Outcome, PolicyRun, Sleep
 from proxy.routing.reply import Revision
 from proxy.routing.response_context import ResponseContext
+from proxy.routing.sql import Value
 from proxy.routing.tracking import (
     begin,
     dialog_of,
@@ -375,6 +376,16 @@ class Request(PolicyRun):
         lookup = HttpLookup()
         lookup.finish(failed(DISABLED))
         return lookup
+
+    def sql_query(self, statement: str, *, timeout: float = 1.0, **values: Value) -> Pending:
+        """Read from the databases of [storage]; await it for a SqlAnswer, which may be a failure.
+
+        Each `:name` in the statement is the value given as name=.
+        """
+        if self.node.database is None:
+            raise RuntimeError("this node has no databases")
+        self.take_turn()
+        return self.node.database.query(statement, values, timeout)
 
     def _rename(
         self, header: int, address: NameAddr, display: bytes | None, uri: bytes | None

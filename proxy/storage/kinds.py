@@ -32,6 +32,7 @@ class Kind(enum.IntEnum):
     ALIASES = 12  # [] or [alias_username, alias_domain or NULL]
     DOMAINS = 13
     ADDRESSES = 14
+    QUERY = 15  # of a policy: [milliseconds, statement, name, value, …] (proxy/routing/sql.py)
     REGISTER = 20  # sql-only: [datagram, source, listener]
     LOOKUP = 21  # sql-only: [AoR]
 
@@ -42,6 +43,8 @@ class Status(enum.IntEnum):
     ANSWERED = 0
     UNAVAILABLE = 1  # no database, too many questions, or no answer in time
     FAILED = 2  # the statement was refused; the log says why
+    TOO_LARGE = 3
+    TOO_MANY = 4
 
 
 class Question(NamedTuple):
