@@ -83,6 +83,8 @@ EXCEPTIONS = {
     ("proxy.storage.location_rows", "proxy.registrar.binding"): "rows are made of bindings",
     ("proxy.storage.location_rows", "proxy.registrar.contact_id"): "rows are made of bindings",
     ("proxy.storage.location_rows", "proxy.registrar.layout"): "rows are made of bindings",
+    ("proxy.storage.refreshes", "proxy.registrar.layout"): "and brought up to date from records",
+    ("proxy.storage.refreshes", "proxy.registrar.record"): "as proxy.registrar.layout",
     ("proxy.dialog.store", "proxy.cluster.hlc"): "as proxy.registrar.edit: a dialog has a version",
 }
 # Compiled modules that declare C functions of the system, and what for.

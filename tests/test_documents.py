@@ -21,7 +21,8 @@ from workers.child import ExitCode
 from workers.policy import load_policy
 from workers.policy_kit import PolicyKit
 from workers.rehearsal import Sent
-from workers.settings import Config, Section
+from workers.setting_types import Section
+from workers.settings import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

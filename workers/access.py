@@ -58,6 +58,13 @@ class Lists:
             if self.page.generation(number) != self.seen[number]:
                 self.take_over(number)
 
+    def begin_anew(self) -> None:
+        """Take over what was published, by objects that are new, and have it read once more."""
+        self.seen = dict.fromkeys(LIST_KINDS, 0)
+        if self.child.index == 0:
+            self.load_at = dict.fromkeys(LIST_KINDS, self.node.now)
+        self.refresh()
+
     def load(self, number: int) -> None:
         """Ask the database for a list; again after a while, until it answers."""
         self.load_at[number] = self.node.now + RETRY_SECONDS
@@ -111,12 +118,7 @@ def access_of(child: Child, node: Node, ask: AskStorage) -> Lists | None:
     if tables is None:
         return None
     settings = child.config.auth
-    answers = Answers(
-        tables.answers,
-        ttl=settings.cache_ttl,
-        negative_ttl=settings.negative_ttl,
-        stale_seconds=settings.stale_seconds,
-    )
+    answers = answers_of(child.config.auth, tables)
 
     def ask_kind(kind: bytes, fields: list[Field], pending: Pending) -> None:
         ask(KINDS[kind], fields, pending)
@@ -130,6 +132,31 @@ def access_of(child: Child, node: Node, ask: AskStorage) -> Lists | None:
     node.errands[int(Errand.RELOAD_LIST)] = lambda data: lists.load(data[0])
     lists.refresh()
     return lists
+
+
+def answers_of(settings: Auth, tables: AccessTables) -> Answers:
+    """What is kept of the database's answers, for as long as is configured."""
+    return Answers(
+        tables.answers,
+        ttl=settings.cache_ttl,
+        negative_ttl=settings.negative_ttl,
+        stale_seconds=settings.stale_seconds,
+    )
+
+
+def use_rules(child: Child, node: Node) -> None:
+    """Let a worker's node authenticate by the settings of another edition."""
+    tables, settings = child.tables.access, child.config.auth
+    if tables is None:
+        return
+    node.inquiries.answers = answers_of(settings, tables)
+    if node.authentication is None:
+        return
+    nonces = node.authentication.nonces
+    nonces.lifetime_ms, nonces.binds_source = settings.nonce_lifetime * 1_000, settings.bind_source
+    node.authentication = Authentication(
+        rules_of(child, settings), nonces, node.authentication.used, node.inquiries
+    )
 
 
 def nonces_of(child: Child, settings: Auth) -> Nonces:

@@ -14,8 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from workers.edition import Taker, nothing_to_prepare
+
 if TYPE_CHECKING:
     from proxy.sip.address import Address
+    from workers.edition import Area, Prepare
     from workers.logs import Log
     from workers.mailbox import Mailbox
     from workers.settings import Config
@@ -53,6 +56,9 @@ class Child:
     __slots__ = (
         "_beat",
         "_ready",
+        "_taker",
+        "area",
+        "clusterer",
         "config",
         "count",
         "inbox_eventfds",
@@ -62,8 +68,10 @@ class Child:
         "lookups",
         "page",
         "parent_fd",
+        "prepare",
         "reader_eventfds",
         "role",
+        "script",
         "secret",
         "slot",
         "sockets",
@@ -85,14 +93,20 @@ class Child:
     parent_fd: int  # end of file: the supervisor is gone
     secret: bytes
     log: Log
+    clusterer: Mailbox | None  # of the process that tells other nodes
     lookups: Mailbox | None  # of the process that asks web servers
     page: SharedPage  # log levels
+    area: Area  # of editions: what a reload offers
+    script: bytes  # the policy, compiled
+    prepare: Prepare  # for another edition: its run() may put its own here
 
     def __init__(self, ready: Callable[[], object], **values: object) -> None:
         for name, value in values.items():
             setattr(self, name, value)
         self._ready: Callable[[], object] | None = ready
         self._beat = self.tables.slots.beat
+        self._taker = Taker(self.area, self.slot)
+        self.prepare = nothing_to_prepare
 
     def beat(self) -> None:
         """Say that this process is alive; the first time, that it is up."""
@@ -100,6 +114,7 @@ class Child:
         if self._ready is not None:
             self._ready()
             self._ready = None
+        self._taker.look(self)
 
     @property
     def up(self) -> bool:

@@ -1,4 +1,4 @@
-"""The command line: `sipherd run`, `check`, `ctl`, `db`, `table check`."""
+"""The command line: `sipherd run`, `check`, `ctl`, `keygen`, `db`, `table check`."""
 
 from __future__ import annotations
 
@@ -65,6 +65,26 @@ def check(config: ConfigFile = DEFAULT_FILE) -> None:
 
     load_policy(settings.routing.script)
     print(f"{config}: no mistakes.")
+
+
+@app.command()
+def keygen(
+    file: Annotated[Path, typer.Argument(help="Where the secret key goes.")] = Path("cluster.key"),
+    node: Annotated[str, typer.Option(help="This node's id, for the line to paste.")] = "ID",
+) -> None:
+    """Make a pair of keys for [cluster]; of a key that is there, print the public one again."""
+    from workers.cluster_settings import read_secret_key
+    from workers.clusterer import keys
+
+    if file.exists():
+        public = keys.public_key(read_secret_key(file))
+        print(f"{file} is there already and stays.")
+    else:
+        public = keys.generate(file)
+        print(f"{file} holds the secret key: it stays on this node, as [cluster] key_file.")
+    print(f"The public key is {public}")
+    print("On every other node, in [cluster]:")
+    print(f'peer_keys = {{ {node} = "{public}" }}')
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

@@ -16,7 +16,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from proxy.errors import ConfigError
-from workers.settings import Config, Section
+from workers import cluster_settings
+from workers.setting_types import Section
+from workers.settings import Config
 from workers.toml_lines import find_lines, line_of
 
 
@@ -59,6 +61,9 @@ def _validated(path: Path, text: str, data: dict[str, Any]) -> Config:
         for error in failure.errors():
             where = tuple(str(part) for part in error["loc"])
             mistakes.append((_line(text, lines, where, error), _sentence(error)))
+    else:
+        found = cluster_settings.mistakes(config)
+        mistakes += [(line_of(lines, where) or 1, words) for where, words in found]
     if mistakes:
         raise ConfigError([f"{path}:{line}: {words}." for line, words in sorted(mistakes)])
     return config
@@ -77,6 +82,7 @@ def _line(
     return line
 
 
+_INTERNAL = ("function", "[key]")  # pydantic's own steps on the way to a value
 _WORDS = {
     "int_type": "must be a whole number",
     "float_type": "must be a number",
@@ -116,7 +122,7 @@ def _sentence(error: ErrorDetails) -> str:
 
 
 def _name(loc: tuple[int | str, ...]) -> str:
-    names = [str(part) for part in loc if isinstance(part, str) and not part.startswith("function")]
+    names = [part for part in loc if isinstance(part, str) and not part.startswith(_INTERNAL)]
     section, *rest = names or ["the file"]
     return f"[{section}] {'.'.join(rest)}" if rest else f"[{section}]"
 

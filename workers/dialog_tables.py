@@ -101,12 +101,12 @@ def join_profiles(
     hash32: int,
     now: int,
 ) -> int:
-    """Enter one dialog into what it says it is in; how many profiles that were."""
+    """Enter one dialog into what it says it is in, if it is not; how many profiles that are."""
     joined = 0
     for name, value in record.profiles if record.state != State.DELETED else ():
         if declared.names.get(name) == (len(value) > 0):
             try:
-                profiles.join(name + b"\0" + value, did, hash32, 0, now)
+                profiles.join(name + b"\0" + value, did, hash32, 0, now, True)
             except TableFull:
                 continue
             joined += 1

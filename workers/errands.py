@@ -15,6 +15,7 @@ from proxy.sip.scanner import hash_call_id
 from workers.child import Child
 from workers.mailbox import Mailbox
 
+CLUSTERER: Final = 0xFFFF  # in a worker's place
 KEPT: Final = 10_000
 KEPT_SECONDS: Final = 2.0  # by then nobody waits for it
 
@@ -27,12 +28,18 @@ class Errand(enum.IntEnum):
     ANSWER = 2  # a part of what the storage process was asked for (proxy/storage/kinds.py)
     CREDENTIALS = 3  # what the database has said: a state and the key of the question
     RELOAD_LIST = 4  # read a list of the database anew: its number
+    ORDER = 6  # of an operator to the clusterer: JSON
     DIALOG = 5  # look at the dialog of this key: something is due in it
 
 
 def send_errand(child: Child, worker: int, errand: int, data: bytes) -> bool:
-    """Tell worker number `worker`; False when its inbox is full."""
-    mailbox = Mailbox(child.tables.inboxes[worker], child.inbox_eventfds[worker])
+    """Tell worker number `worker`, or the CLUSTERER; False when its inbox is full."""
+    if worker == CLUSTERER:
+        mailbox = child.clusterer
+        if mailbox is None:
+            return False
+    else:
+        mailbox = Mailbox(child.tables.inboxes[worker], child.inbox_eventfds[worker])
     return mailbox.put(errand.to_bytes(1, "little") + data)
 
 

@@ -22,15 +22,26 @@ from proxy.shm.changes import READERS
 from proxy.sip.address import Address
 from workers import priority, signals
 from workers.child import Child, Slot
+from workers.edition import Area, Edition
 from workers.logs import Log, LogPipe, LogSink, LogStyle
 from workers.mailbox import Mailbox
+from workers.policy import compile_script
 from workers.settings import Config
-from workers.shared_page import SharedPage
-from workers.sockets import Group, open_group
-from workers.tables import Tables, lock_folder, node_secret, open_tables, prepare_folder
+from workers.shared_page import LEVELS, SharedPage
+from workers.sockets import Group, kept_name, open_group
+from workers.systemd import ServiceManager, let_go
+from workers.tables import (
+    Tables,
+    declare_pipes,
+    lock_folder,
+    node_secret,
+    open_tables,
+    prepare_folder,
+)
 
 SUPERVISOR: Final = "supervisor"
 LOOKUPS_BYTES: Final = 1 << 20  # of questions that are on their way to the web servers
+ORDERS_BYTES: Final = 1 << 18  # of what operators want of the clusterer, and rows of its table
 _PID: Final = struct.Struct("=i")
 
 
@@ -83,20 +94,27 @@ class Holdings:
     listeners: list[Address]
     inbox_eventfds: list[int]
     lookups: Mailbox | None
+    clusterer: Mailbox | None
     reader_eventfds: list[int]
     tables: Tables
     secret: bytes
     life: tuple[int, int]  # a pipe nobody writes to: its end of file is the supervisor's end
     nice: int  # what children run with once they are up
     ready: tuple[int, int]  # a pipe into which a child that is up writes its process number
+    script: bytes  # the policy, compiled
+    area: Area  # of editions: what a reload offers
+    manager: ServiceManager
 
     @classmethod
-    def open(cls, config: Config, journal: Journal) -> Holdings:
+    def open(
+        cls, config: Config, journal: Journal, manager: ServiceManager, kept: dict[str, list[int]]
+    ) -> Holdings:
         """Take the folder, the addresses and the files; an error is a sentence."""
         log = journal.supervisor_log()
+        script = compile_script(config.routing.script)
         prepare_folder(config.node.runtime_dir)
         lock_fd = lock_folder(config.node.runtime_dir)
-        groups = _open_groups(config, log)
+        groups = _open_groups(config, log, kept)
         tables = open_tables(config, log)
         tables.slots.claim(0, os.getpid(), SUPERVISOR, int(time.time()))
         return cls(
@@ -108,12 +126,16 @@ class Holdings:
             listeners=[Address.parse(e.host.encode(), e.port) for e in config.listen.udp],
             inbox_eventfds=[_eventfd() for _ in range(config.workers.udp)],
             lookups=Mailbox.open(LOOKUPS_BYTES) if config.lookups.enabled else None,
+            clusterer=Mailbox.open(ORDERS_BYTES) if config.cluster.is_used else None,
             reader_eventfds=[_eventfd() for _ in range(READERS)],
             tables=tables,
             secret=node_secret(config),
             life=os.pipe2(os.O_CLOEXEC),
             nice=priority.usual(),
             ready=os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC),
+            script=script,
+            area=Area(),
+            manager=manager,
         )
 
     def open_slot(self, slot: Slot) -> None:
@@ -155,6 +177,7 @@ class Holdings:
             listeners=self.listeners,
             inbox_eventfds=self.inbox_eventfds,
             lookups=self.lookups,
+            clusterer=self.clusterer,
             reader_eventfds=self.reader_eventfds,
             tables=self.tables,
             stop_fd=slot.stop_fd,
@@ -162,7 +185,29 @@ class Holdings:
             secret=self.secret,
             log=self.journal.child_log(slot, partial(own.add, counters.LOG_LINES_DROPPED)),
             page=self.journal.page,
+            area=self.area,
+            script=self.script,
         )
+
+    def take_over(self, edition: Edition) -> None:
+        """What the supervisor itself does by a new edition; children forked from now on have it."""
+        old, new = self.config, edition.config
+        self.config, self.script = new, edition.script
+        if new.log.level != old.log.level:
+            self.journal.page.set_level(LEVELS[new.log.level])
+        declare_pipes(self.tables.pipes, new)
+
+    def wake_workers(self) -> None:
+        """Let the UDP workers look at once what is offered to them."""
+        for eventfd in self.inbox_eventfds:
+            os.eventfd_write(eventfd, 1)
+
+    def keep_sockets(self) -> None:
+        """Have the service manager keep the sockets, for a supervisor that comes after a kill."""
+        for group in self.groups:
+            name = kept_name(group.endpoint)
+            self.manager.forget(name)  # what it may hold from before
+            self.manager.keep(name, group.fds)
 
     def _child_is_up(self) -> None:
         """Called in a child, once."""
@@ -182,9 +227,13 @@ class Holdings:
         return own
 
 
-def _open_groups(config: Config, log: Log) -> list[Group]:
+def _open_groups(config: Config, log: Log, kept: dict[str, list[int]]) -> list[Group]:
     wanted = config.listen.receive_buffer
-    groups = [open_group(each, config.workers.udp, wanted) for each in config.listen.udp]
+    groups = [
+        open_group(each, config.workers.udp, wanted, kept.pop(kept_name(each), []))
+        for each in config.listen.udp
+    ]
+    let_go(kept)
     granted = min(group.receive_buffer for group in groups)
     if granted < wanted:
         log.warning(

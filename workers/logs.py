@@ -213,6 +213,7 @@ class LogSink:
         self._socket: socket.socket | None = None
         self._backlog = bytearray()
         self.dropped = 0
+        self._file = file
         self._fd = _open_stderr() if file is None else _open_file(file)
         if stat.S_ISSOCK(os.fstat(self._fd).st_mode):
             self._socket = socket.socket(fileno=os.dup(self._fd))
@@ -221,6 +222,18 @@ class LogSink:
     def waiting(self) -> bool:
         """Whether lines wait for a slow reader."""
         return bool(self._backlog)
+
+    def reopen(self) -> str:
+        """Go on in the file that is now called so; why not, if that cannot be."""
+        if self._file is None:
+            return ""
+        try:
+            fd = _open_file(self._file)
+        except OSError as error:
+            return f"{self._file}: {error.strerror}"
+        os.dup2(fd, self._fd, inheritable=False)
+        os.close(fd)
+        return ""
 
     def write(self, lines: bytes) -> bool:
         """Append `lines`; False when the reader is so slow that they were dropped."""

@@ -21,6 +21,7 @@ from proxy.routing.identity import Identity
 from proxy.routing.locate import Located
 from proxy.routing.node import Node
 from proxy.routing.ratelimit import Declared, Ratelimit
+from proxy.shm.cluster_page import ClusterPage
 from proxy.shm.dialog_table import DialogTable
 from proxy.shm.location_table import LocationTable
 from proxy.shm.pipe_layout import Timing
@@ -63,8 +64,8 @@ class KeptLog:
 class Rehearsal:
     """One node without sockets: `deliver` puts a datagram in and gives what comes out.
 
-    `names` is what the DNS says, `dialogs` how calls are tracked if they are; other keywords are
-    rules of the registrar.
+    `names` is what the DNS says, `dialogs` how calls are tracked if they are, `cluster` what the
+    clusterer says if there is one; other keywords are rules of the registrar.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Rehearsal:
         capacity: int = 1000,
         names: dict[bytes, tuple[Address, ...]] | None = None,
         dialogs: Dialog | None = None,
+        cluster: ClusterPage | None = None,
         **rules: Any,
     ) -> None:
         self.location = LocationTable.create(str(folder / "location.table"), 1000)
@@ -83,6 +85,7 @@ class Rehearsal:
         self.counters = self.slots.counters(3)
         self.pipes = Pipes.create(None, 64, Timing())
         self.dialogs = dialogs
+        self.cluster = cluster
         if dialogs is not None:
             self.dialog_table = DialogTable.create(str(folder / "dialogs.table"), dialogs.capacity)
             self.dialog_table.begin_epoch(1)
@@ -135,7 +138,10 @@ class Rehearsal:
         """What tracks dialogs, by `[dialog]`."""
         profiles = Profiles(self.members, settings.profiles, settings.profiles_no_value)
         rules = rules_from(settings, node=1, timer_c=181)
-        return Tracker(DialogStore(self.dialog_table, profiles, rules, node.clock, self.counters))
+        store = DialogStore(
+            self.dialog_table, profiles, rules, node.clock, self.counters, self.cluster
+        )
+        return Tracker(store)
 
     def tell_time(self) -> None:
         """Set the node's clocks to `now`."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from workers import control, lookups, storage, timekeeper, udp_worker
+from workers import clusterer, control, lookups, storage, timekeeper, udp_worker
 from workers.child import ChildSpec
 from workers.settings import Config
 
 STORAGE_GRACE_S = 10.0  # the last changes have to be written
+
+CLUSTERER_GRACE_S = 4.0  # other nodes have to hear of the last changes
 
 
 def child_specs(config: Config) -> list[ChildSpec]:
@@ -17,6 +19,8 @@ def child_specs(config: Config) -> list[ChildSpec]:
         optional.append(ChildSpec("lookups", lookups.run, grace_s=grace_s))
     if config.uses_storage:
         optional.append(ChildSpec("storage", storage.run, grace_s=grace_s + STORAGE_GRACE_S))
+    if config.cluster.is_used:
+        optional.append(ChildSpec("clusterer", clusterer.run, grace_s=grace_s + CLUSTERER_GRACE_S))
     return [
         *optional,
         ChildSpec("timekeeper", timekeeper.run, grace_s=grace_s),

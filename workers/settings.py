@@ -1,137 +1,35 @@
-"""The settings: one frozen model per section of the configuration file, and what a value may be."""
+"""The settings: one frozen model per section of the configuration file."""
 
 from __future__ import annotations
 
-import ipaddress
-import os
 import re
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictInt,
-    StrictStr,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, StrictBool, StrictStr, model_validator
 
 from proxy.limits import bounds
-from proxy.limits.source import Network
 from proxy.storage.modes import NO_DB, NONE, SQL_ONLY, DialogMode, Mode, Policy
-from workers.database_url import read_url
+from workers.cluster_settings import Cluster, contents_of
+from workers.setting_types import (
+    SIP_PORT,
+    DatabaseUrl,
+    Domain,
+    Endpoint,
+    FilePath,
+    Fraction,
+    ListenAddress,
+    NameServer,
+    NetworkAddress,
+    ProfileName,
+    Section,
+    Whole,
+    possible_folder,
+    readable_file,
+)
 
-SIP_PORT = 5060
-DNS_PORT = 53
-BROADCAST = ipaddress.ip_address("255.255.255.255")
-_DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)*\.?")
-_PROFILE = re.compile(r"[A-Za-z0-9_.-]{1,31}")
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """An address to listen on; `host` is a literal without brackets."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def parse_endpoint(value: object, default_port: int = SIP_PORT) -> Endpoint:
-    """An Endpoint of "192.0.2.1:5060" or "[2001:db8::1]:5060"; the port may be left out."""
-    if isinstance(value, Endpoint):
-        return value
-    if not isinstance(value, str):
-        raise ValueError('must be text such as "192.0.2.1:5060"')
-    host, port = _split_endpoint(value, default_port)
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        raise ValueError(
-            f'is no address: write "192.0.2.1:{default_port}" or "[2001:db8::1]:{default_port}", '
-            "not a name"
-        ) from None
-    if address.is_unspecified and default_port == SIP_PORT:
-        raise ValueError("stands for any address, but Via needs one to name: list the addresses")
-    if address.is_multicast or address == BROADCAST or "%" in host:
-        raise ValueError("must be a unicast address without a zone")
-    return Endpoint(str(address), port)
-
-
-def _split_endpoint(value: str, default_port: int) -> tuple[str, int]:
-    bracketed = re.fullmatch(r"\[([^\[\]]*)\](?::(\d+))?", value)
-    plain = bracketed or re.fullmatch(r"([^:\[\]]*)(?::(\d+))?", value)
-    if plain is None:
-        raise ValueError('is no address: write "192.0.2.1:5060" or "[2001:db8::1]:5060"')
-    port = int(plain[2] or default_port)
-    if not 0 < port < 65_536:
-        raise ValueError("has a port outside 1 to 65535")
-    return plain[1], port
-
-
-def _name_server(value: object) -> Endpoint:
-    return parse_endpoint(value, DNS_PORT)
-
-
-def _network(value: object) -> Network:
-    if isinstance(value, (ipaddress.IPv4Network, ipaddress.IPv6Network)):
-        return value
-    try:
-        return ipaddress.ip_network(value if isinstance(value, str) else "")
-    except ValueError:
-        raise ValueError('is no network: write "10.0.0.0/8" or "2001:db8::/32"') from None
-
-
-def _domain(value: str) -> str:
-    if not _DOMAIN.fullmatch(value.lower()):
-        raise ValueError("is not a domain name")
-    return value.lower().rstrip(".")
-
-
-def _profile_name(value: str) -> str:
-    if not _PROFILE.fullmatch(value):
-        raise ValueError("is no name of a profile: 1 to 31 letters, digits, and _ . -")
-    return value
-
-
-def _path(value: object, info: ValidationInfo) -> Path:
-    if isinstance(value, Path):
-        return value
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError("must be the name of a file or folder")
-    folder: Path = info.context["folder"] if info.context else Path.cwd()
-    return Path(os.path.normpath(folder.joinpath(value).absolute()))
-
-
-def _database_url(value: object, info: ValidationInfo) -> object:
-    folder: Path = info.context["folder"] if info.context else Path.cwd()
-    return read_url(value, folder) if isinstance(value, str) else value
-
-
-def _readable_file(value: Path) -> Path:
-    try:
-        value.open("rb").close()
-    except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
-    return value
-
-
-def _folder(value: Path) -> Path:
-    try:
-        if value.exists() and not value.is_dir():
-            raise ValueError("is not a folder")
-    except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
-    return value
+PipeAlgorithm = Literal["TAILDROP", "RED", "SBT", "HISTORY", "NETWORK", "FEEDBACK"]
 
 
 def default_script(package: Path) -> Path:
@@ -141,22 +39,6 @@ def default_script(package: Path) -> Path:
 
 
 DEFAULT_SCRIPT = default_script(Path(__file__).resolve().parent)
-FilePath = Annotated[Path, BeforeValidator(_path)]
-Domain = Annotated[StrictStr, AfterValidator(_domain)]
-ListenAddress = Annotated[Endpoint, BeforeValidator(parse_endpoint)]
-DatabaseUrl = Annotated[StrictStr, BeforeValidator(_database_url)]
-NameServer = Annotated[Endpoint, BeforeValidator(_name_server)]
-NetworkAddress = Annotated[Network, BeforeValidator(_network)]
-PipeAlgorithm = Literal["TAILDROP", "RED", "SBT", "HISTORY", "NETWORK", "FEEDBACK"]
-ProfileName = Annotated[StrictStr, AfterValidator(_profile_name)]
-Whole = StrictInt
-Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-
-
-class Section(BaseModel):
-    """A table of the file: frozen, unknown keys are mistakes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Node(Section):
@@ -165,7 +47,7 @@ class Node(Section):
     id: Annotated[Whole, Field(ge=1, le=65_535)] = 1
     domains: tuple[Domain, ...] = ()
     secret: Annotated[StrictStr, Field(min_length=16)] | None = None
-    runtime_dir: Annotated[FilePath, AfterValidator(_folder)] = Path("var")
+    runtime_dir: Annotated[FilePath, AfterValidator(possible_folder)] = Path("var")
 
 
 class Listen(Section):
@@ -199,6 +81,7 @@ class Location(Section):
     """The table of registered phones."""
 
     capacity: Annotated[Whole, Field(ge=16, le=100_000_000)] = 100_000
+    sharing_tag: StrictStr = ""
 
 
 class Registrar(Section):
@@ -266,7 +149,7 @@ class Auth(Section):
 class Routing(Section):
     """The policy."""
 
-    script: Annotated[FilePath, AfterValidator(_readable_file)] = DEFAULT_SCRIPT
+    script: Annotated[FilePath, AfterValidator(readable_file)] = DEFAULT_SCRIPT
 
 
 class Resolver(Section):
@@ -381,6 +264,7 @@ class Dialog(Section):
     default_timeout: Annotated[Whole, Field(ge=1, le=31_536_000)] = 43_200
     delete_delay: Annotated[Whole, Field(ge=0, le=3_600)] = 5
     late_requests: Literal["refuse", "relay"] = "refuse"
+    sharing_tag: StrictStr = ""
     options_ping_interval: Annotated[Whole, Field(ge=1, le=86_400)] = 30
     reinvite_ping_interval: Annotated[Whole, Field(ge=1, le=86_400)] = 300
     race_condition_timeout: Annotated[Whole, Field(ge=1, le=3_600)] = 5
@@ -429,6 +313,7 @@ class Config(Section):
     flood: Flood = Field(default_factory=Flood)
     storage: Storage = Field(default_factory=Storage)
     dialog: Dialog = Field(default_factory=Dialog)
+    cluster: Cluster = Field(default_factory=Cluster)
     log: LogSettings = Field(default_factory=LogSettings)
     path: Path = Field(default=Path("sipherd.toml"), exclude=True)
 
@@ -436,8 +321,12 @@ class Config(Section):
     def uses_storage(self) -> bool:
         """Whether a storage process is needed: a database is named, or something asks for one."""
         named = "urls" in self.storage.model_fields_set
-        asked = self.auth.enabled or self.dialog.is_stored
+        asked = self.auth.enabled or self.dialog.is_stored or self.cluster.from_database
         return named or asked or self.storage.mode != NO_DB
+
+    def replicates(self, content: str) -> bool:
+        """Whether any cluster of this node keeps a table equal on several nodes."""
+        return any(content in contents_of(self, each) for each in self.cluster.clusters)
 
     @property
     def folder(self) -> Path:

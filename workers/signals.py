@@ -17,13 +17,14 @@ from typing import Final
 
 STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 QUIT: Final = frozenset({signal.SIGQUIT})
-NOT_YET: Final = frozenset(
-    {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU}
-)
-WAITED_FOR: Final = STOP | QUIT | NOT_YET | {signal.SIGCHLD}
+RELOAD: Final = frozenset({signal.SIGHUP})
+REOPEN: Final = frozenset({signal.SIGUSR1})
+NOT_YET: Final = frozenset({signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU})
+COMMANDS: Final = STOP | QUIT | RELOAD | REOPEN | NOT_YET
+WAITED_FOR: Final = COMMANDS | {signal.SIGCHLD}
 # A child is told to stop by its stop_fd alone: what a terminal or an init system sends to the
 # whole group must not end a worker that the supervisor wants to end gracefully.
-IGNORED_BY_CHILDREN: Final = STOP | QUIT | NOT_YET
+IGNORED_BY_CHILDREN: Final = COMMANDS
 
 # Makes a child write where it is, and go on: no timer of ours uses it.
 TRACE: Final = signal.SIGVTALRM

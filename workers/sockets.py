@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.errors import SipherdError
-from workers.settings import Endpoint
+from workers.setting_types import Endpoint
 
 # Not named by Python 3.11's socket module.
 SO_RCVBUFFORCE: Final = 33
@@ -34,12 +34,17 @@ class Group:
     receive_buffer: int
 
 
-def open_group(endpoint: Endpoint, count: int, receive_buffer: int) -> Group:
-    """Bind `count` sockets to `endpoint`."""
+def open_group(endpoint: Endpoint, count: int, receive_buffer: int, kept: list[int]) -> Group:
+    """Bind `count` sockets to `endpoint`; first those that were kept, with what waits in them."""
     opened: list[socket.socket] = []
     try:
-        _refuse_if_taken(endpoint)
-        for _ in range(count):
+        for fd in kept:
+            opened.append(_taken_over(fd, endpoint))
+        while len(opened) > count:
+            opened.pop().close()
+        if not opened:
+            _refuse_if_taken(endpoint)
+        while len(opened) < count:
             opened.append(_open(endpoint, receive_buffer))
         granted = opened[0].getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
     except OSError as error:
@@ -47,6 +52,26 @@ def open_group(endpoint: Endpoint, count: int, receive_buffer: int) -> Group:
             each.close()
         raise SocketError(_sentence(endpoint, error)) from None
     return Group(endpoint, [each.detach() for each in opened], granted)
+
+
+def _taken_over(fd: int, endpoint: Endpoint) -> socket.socket:
+    """A socket that was handed down, if it is what its name says."""
+    member = socket.socket(fileno=fd)
+    if member.type == socket.SOCK_DGRAM and member.getsockname()[:2] == tuple_of(endpoint):
+        member.setblocking(False)
+        return member
+    member.detach()
+    raise SocketError(f"descriptor {fd}, which was kept for udp {endpoint}, is something else.")
+
+
+def tuple_of(endpoint: Endpoint) -> tuple[str, int]:
+    """An address as sockets tell theirs."""
+    return endpoint.host, endpoint.port
+
+
+def kept_name(endpoint: Endpoint) -> str:
+    """What a group is called where it is kept: a service manager's names have no colons."""
+    return f"udp-{endpoint.host.replace(':', '.')}-{endpoint.port}"
 
 
 def _refuse_if_taken(endpoint: Endpoint) -> None:

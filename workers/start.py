@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 from setproctitle import setproctitle
@@ -15,6 +16,7 @@ from workers.holdings import Holdings, Journal
 from workers.settings import Config
 from workers.signals import Waiter
 from workers.supervisor import RealSystem, Supervisor
+from workers.systemd import ServiceManager, handed_down
 
 
 def start(config: Config) -> int:
@@ -31,7 +33,8 @@ def serve(config: Config, specs: list[ChildSpec]) -> int:
     signals.block()
     try:
         journal = Journal.open(config)
-        holdings = Holdings.open(config, journal)
+        manager = ServiceManager.from_environment(os.environ)
+        holdings = Holdings.open(config, journal, manager, handed_down(os.environ))
     except OSError as error:
         what = error.filename or config.node.runtime_dir
         raise SipherdError(f"{what} cannot be used: {error.strerror}.") from None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
+import orjson
+
 from proxy.limits import counters
 from workers.child import Child
 
@@ -51,11 +53,12 @@ class Statistics:
 
     def _derived(self) -> dict[str, int]:
         location, registrar = self._child.tables.location, self._child.config.registrar
+        users, contacts = location.gauges()
         return {
             "core:timestamp": int(time.time()) - self._slots.row(0).started_at,
-            "usrloc:registered_users": location.count,
-            "usrloc:location-users": location.count,
-            "usrloc:location-contacts": location.units,
+            "usrloc:registered_users": users,
+            "usrloc:location-users": users,
+            "usrloc:location-contacts": contacts,
             "registrar:max_expires": registrar.max_expires,
             "registrar:max_contacts": registrar.max_contacts,
             "registrar:default_expire": registrar.default_expires,
@@ -65,6 +68,7 @@ class Statistics:
             "load:processes_number": len(self._slots.live()),
             "sipherd:location_capacity": location.capacity,
             **self._dialogs(),
+            **self._nodes(),
             "sipherd:inbox_used_bytes": sum(each.used_bytes for each in self._child.tables.inboxes),
         }
 
@@ -78,6 +82,20 @@ class Statistics:
             "dialog:active_dialogs": active,
             "dialog:early_dialogs": early,
             "sipherd:dialog_capacity": table.capacity,
+        }
+
+    def _nodes(self) -> dict[str, int]:
+        """How many other nodes there are, over all clusters."""
+        page = self._child.tables.cluster_status
+        if page is None:
+            return {}
+        known = orjson.loads(page.read() or b'{"clusters": []}')
+        nodes = [node for each in known["clusters"] for node in each["list"]["Nodes"]]
+        up = sum(node["link_state"] == "Up" for node in nodes)
+        return {
+            "clusterer:clusterer_nodes": len(nodes),
+            "clusterer:clusterer_nodes_up": up,
+            "clusterer:clusterer_nodes_down": len(nodes) - up,
         }
 
 

@@ -32,6 +32,7 @@ from workers.child import (
     note_failure,
 )
 from workers.holdings import Holdings
+from workers.reload import Reload
 from workers.signals import Waiter
 
 ABORT_GRACE_S: Final = 1.0  # for writing the traces of a process that hangs
@@ -115,9 +116,10 @@ class Supervisor:
         self.log = holdings.log
         self.life = Life()
         self.slots = _slots(specs)
+        self._reload = Reload(holdings, system)
         self._system = system
         self._pid = os.getpid()
-        self._watched_at = system.now()
+        self._watched_at = self._fed_at = system.now()
 
     def run(self) -> int:
         """Live until stopped; the exit status."""
@@ -132,6 +134,8 @@ class Supervisor:
                 self._on_exit(exit, now)
             self._watch(now)
             self._respawn(now)
+            if self.life.stage is Stage.RUNNING:
+                self._reload.turn(self.slots, now)
             self._advance(now)
             self.holdings.journal.sink.flush()
         return self.life.exit_status
@@ -144,6 +148,9 @@ class Supervisor:
         due += [slot.respawn_at for slot in self.slots if slot.respawn_at is not None]
         if self.life.deadline is not None:
             due.append(self.life.deadline)
+        reload_at = self._reload.due(now)
+        if reload_at is not None and self.life.stage is Stage.RUNNING:
+            due.append(reload_at)
         if self.holdings.journal.sink.waiting:
             due.append(now + FLUSH_S)
         return max(0.0, min(due) - now)
@@ -156,6 +163,10 @@ class Supervisor:
         elif number in signals.QUIT:
             self.log.notice("quitting at once", signal=signal.Signals(number).name)
             self._enter_stopping(0.0)
+        elif number in signals.RELOAD:
+            self._reload.ask()
+        elif number in signals.REOPEN:
+            self._reopen_log()
         elif number in signals.NOT_YET:
             self.log.notice("signal has no meaning yet", signal=signal.Signals(number).name)
 
@@ -171,6 +182,7 @@ class Supervisor:
 
     def _enter_stopping(self, grace_s: float) -> None:
         self.life.stage = Stage.STOPPING
+        self.holdings.manager.stopping()
         self.life.deadline = self._system.now() + grace_s
         for slot in self.slots:
             slot.respawn_at = None
@@ -179,10 +191,18 @@ class Supervisor:
                 if slot.spec.stop_signal is not None:
                     self._system.kill(slot.pid, slot.spec.stop_signal)
 
+    def _reopen_log(self) -> None:
+        if failure := self.holdings.journal.sink.reopen():
+            self.log.error("log not reopened", reason=failure)
+        else:
+            self.log.notice("log reopened")
+
     # Ends and beginnings of children
 
     def _on_exit(self, exit: Exit, now: float) -> None:
         slot = next((each for each in self.slots if each.pid == exit.pid), None)
+        if self._reload.is_trial(exit):
+            self._reload.trial_ended(exit, now)
         if slot is None:  # somebody else's child that we inherited
             return
         stopping = self.life.stage is Stage.STOPPING
@@ -259,13 +279,15 @@ class Supervisor:
         if self.life.stage is Stage.STARTING and all(slot.up_at for slot in self.slots):
             self.life.stage = Stage.RUNNING
             self.log.notice("running", **self._summary())
+            self.holdings.keep_sockets()
+            self.holdings.manager.ready("running")
 
     def _summary(self) -> dict[str, object]:
         config = self.holdings.config
         return {
             "udp": ",".join(str(each) for each in config.listen.udp),
             "workers": config.workers.udp,
-            "registered": self.holdings.tables.location.count,
+            "registered": self.holdings.tables.location.gauges()[0],
             "capacity": self.holdings.tables.location.capacity,
         }
 
@@ -285,6 +307,15 @@ class Supervisor:
                 slot.heartbeat, slot.heartbeat_at = beat, now
                 slot.found_slow = False
             self._judge(slot, now, hang_s if slot.up_at is not None else BOOT_DEADLINE_S)
+        self._feed_watchdog(now)
+
+    def _feed_watchdog(self, now: float) -> None:
+        """Tell the service manager that we live, if every process has given a sign of life."""
+        if now - self._fed_at < self.holdings.manager.watchdog_s:
+            return
+        if all(slot.heartbeat_at > self._fed_at or slot.respawn_at for slot in self.slots):
+            self._fed_at = now
+            self.holdings.manager.alive()
 
     def _judge(self, slot: Slot, now: float, patience_s: float) -> None:
         if slot.aborted_at is not None:

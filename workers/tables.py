@@ -23,6 +23,7 @@ from proxy.limits.algorithms import number_of
 from proxy.limits.feedback import Gains
 from proxy.shm import pipe_view, table_ids
 from proxy.shm.changes import ChangeRing
+from proxy.shm.cluster_page import ClusterPage
 from proxy.shm.dialog_table import DialogTable
 from proxy.shm.inbox import Inbox
 from proxy.shm.location_table import LocationTable
@@ -34,6 +35,7 @@ from proxy.shm.shards import Shards
 from proxy.shm.slots import ProcessSlots
 from proxy.shm.sources import Sources
 from workers.access_tables import AccessTables, open_access
+from workers.cluster_settings import PACE
 from workers.dialog_tables import open_dialogs
 from workers.lasting import Lasting
 from workers.logs import Log
@@ -48,9 +50,22 @@ SOURCES: Final = "sources.table"
 CHANGES: Final = "changes.ring"
 QUESTIONS: Final = "questions.ring"
 STORAGE: Final = "storage.state"
-MADE_ANEW: Final = (PROCESSES, SHARDS, LIMITS, SOURCES, CHANGES, QUESTIONS, STORAGE)
+CLUSTER: Final = "cluster.state"
+CLUSTER_STATUS: Final = "cluster.status"
+MADE_ANEW: Final = (
+    PROCESSES,
+    SHARDS,
+    LIMITS,
+    SOURCES,
+    CHANGES,
+    QUESTIONS,
+    STORAGE,
+    CLUSTER,
+    CLUSTER_STATUS,
+)
 CHANGE_UNITS: Final = 65_536
 QUESTION_BYTES: Final = 4 << 20
+STATUS_BYTES: Final = 1 << 20  # of all peers of all clusters; what is not used costs nothing
 LOCK: Final = "sipherd.lock"
 SECRET: Final = "secret"
 CONTROL_SOCKET: Final = "control.sock"
@@ -71,9 +86,11 @@ class Tables:
     changes: ChangeRing
     questions: Inbox  # what others want of the storage process
     storage: Page  # what the storage process says of itself
+    cluster_status: Page | None  # what the clusterer says of itself; None: no [cluster]
     dialogs: DialogTable | None  # None: calls are not tracked
     profiles: ProfileTable | None
     access: AccessTables | None = None  # None: no database is used
+    cluster: ClusterPage | None = None  # for whom this node acts; None: it is alone
 
     def close(self, clean: bool) -> None:
         """Let go of the tables; `clean` when no process was killed inside one."""
@@ -111,9 +128,15 @@ def open_tables(config: Config, log: Log) -> Tables:
         changes=changes,
         questions=Inbox.create(str(folder / QUESTIONS), QUESTION_BYTES),
         storage=Page.create(str(folder / STORAGE)),
+        cluster_status=_cluster_status(folder / CLUSTER_STATUS, config),
         dialogs=dialogs,
         profiles=profiles,
+        cluster=create_cluster_page(folder / CLUSTER, config),
     )
+
+
+def _cluster_status(path: Path, config: Config) -> Page | None:
+    return Page.create(str(path), STATUS_BYTES) if config.cluster.is_used else None
 
 
 def create_pipes(path: Path, config: Config) -> Pipes:
@@ -128,10 +151,28 @@ def create_pipes(path: Path, config: Config) -> Pipes:
     )
     pipes = Pipes.create(str(path), settings.capacity, timing, seed=secrets.randbits(63))
     pipe_view.set_gains(pipes, Gains())
+    declare_pipes(pipes, config)
+    return pipes
+
+
+def declare_pipes(pipes: Pipes, config: Config) -> None:
+    """Make the pipes that the configuration names, with its limits."""
+    settings = config.ratelimit
     for pipe in settings.pipes:
         algorithm = number_of(pipe.algorithm or settings.default_algorithm)
         pipe_view.declare(pipes, pipe.name.encode(), pipe.limit, algorithm, 0)
-    return pipes
+
+
+def create_cluster_page(path: Path, config: Config) -> ClusterPage | None:
+    """What the clusterer will say; until then nothing is acted for that has a tag."""
+    cluster = config.cluster
+    if not cluster.is_used:
+        return None
+    # Until the clocks have been compared they may differ by as much as is ever allowed.
+    grace_s = PACE.grace_s + 2 * cluster.max_clock_lead_seconds
+    return ClusterPage.create(
+        str(path), config.node.id, cluster.tag_names, cluster.numbers, grace_s
+    )
 
 
 def create_sources(path: Path, config: Config) -> Sources | None:
@@ -240,7 +281,7 @@ def private_location(config: Config, name: str) -> LocationTable:
 
 
 def bindings_in(payload: bytes) -> int:
-    """How many bindings a stored record holds."""
-    from proxy.registrar.binding import decode
+    """What a stored record counts for in its table."""
+    from proxy.registrar.record import binding_count, units_of
 
-    return len(decode(payload))
+    return units_of(payload, binding_count(payload))

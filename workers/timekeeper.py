@@ -14,7 +14,7 @@ from typing import Final
 
 from proxy.errors import LockTimeout
 from proxy.limits import counters
-from proxy.registrar.expire import expire
+from proxy.registrar.expire import Horizon, alone, expire
 from proxy.shm.answer_table import AnswerTable
 from proxy.shm.location_table import LocationTable
 from proxy.shm.repair import scavenge
@@ -59,6 +59,7 @@ class Sweeper:
         self._child = child
         self._table: LocationTable = child.tables.location
         self._counters = child.tables.slots.counters(child.slot)
+        self._replicated = child.config.replicates("location")
         self._next_at = 0.0
         self._alarms = Alarms(child)
 
@@ -105,19 +106,28 @@ class Sweeper:
     def sweep(self, now_wall: int) -> int:
         """Expire everything that is due; how many contacts ran out."""
         cursor = expired = 0
+        horizon = self._horizon(now_wall)
         while True:
             keys, cursor = self._table.due(now_wall, cursor, SWEEP_BATCH)
             for key in keys:
-                expired += self._expire(key, now_wall)
+                expired += self._expire(key, horizon)
             self._child.beat()
             if cursor == 0:
                 break
         self._counters.add(counters.USRLOC_LOCATION_EXPIRES, expired)
         return expired
 
-    def _expire(self, key: bytes, now_wall: int) -> int:
+    def _horizon(self, now_wall: int) -> Horizon:
+        """What may go: without other nodes, all that ran out by our clock."""
+        node, page = self._child.config.node.id, self._child.tables.cluster
+        if page is None or not self._replicated:
+            return alone(node, now_wall)
+        node, grace, before = page.horizon()
+        return Horizon(node, now_wall, grace, before)
+
+    def _expire(self, key: bytes, horizon: Horizon) -> int:
         try:
-            return expire(self._table, key, now_wall)
+            return expire(self._table, key, horizon)
         except LockTimeout:  # the next sweep finds it again
             self._counters.add(counters.LOCK_TIMEOUTS)
             return 0

@@ -17,6 +17,7 @@ from proxy.routing.node import Node
 from proxy.shm.repair import scavenge
 from workers.cdr_file import CdrFile
 from workers.child import Child
+from workers.edition import Commit
 from workers.errands import Errand
 from workers.lifetimes import Lifetimes
 from workers.logs import Log
@@ -25,6 +26,7 @@ from workers.settings import Dialog
 RECORDS_PER_SECOND: Final = 20_000  # of the sweep: a large table is swept less often than a small
 LONGEST_PERIOD_S: Final = 5.0
 SCAVENGE_SLOTS: Final = 1_000
+HANDOVER_S: Final = 1.0  # until then what the last node that acted had begun is told everywhere
 SETUP_MARGIN_S: Final = 120  # beyond timer C: the patience after a CANCEL, and time to spare
 
 
@@ -34,10 +36,16 @@ def tracker_of(child: Child, clock: HybridClock) -> Tracker | None:
     if table is None or members is None:
         return None
     settings = child.config.dialog
-    rules = rules_from(settings, child.config.node.id, child.config.limits.timer_c_seconds)
+    rules = dialog_rules_of(child)
     profiles = Profiles(members, settings.profiles, settings.profiles_no_value)
     counters = child.tables.slots.counters(child.slot)
-    return Tracker(DialogStore(table, profiles, rules, clock, counters))
+    return Tracker(DialogStore(table, profiles, rules, clock, counters, child.tables.cluster))
+
+
+def dialog_rules_of(child: Child) -> DialogRules:
+    """What this child's configuration says about dialogs."""
+    config = child.config
+    return rules_from(config.dialog, config.node.id, config.limits.timer_c_seconds)
 
 
 def rules_from(settings: Dialog, node: int, timer_c: int) -> DialogRules:
@@ -55,6 +63,7 @@ def rules_from(settings: Dialog, node: int, timer_c: int) -> DialogRules:
         ),
         refuse_late=settings.late_requests == "refuse",
         setup_seconds=timer_c + SETUP_MARGIN_S,
+        tag=settings.sharing_tag.encode(),
     )
 
 
@@ -104,6 +113,19 @@ class DialogKeeper:
             variables = child.config.dialog.cdr_variables
             self._lifetimes = Lifetimes(child, self._tracker, file, variables)
         self._next_at = 0.0
+        self._cluster = child.tables.cluster
+        self._tag_changes = 0
+        child.prepare = self.prepare
+
+    def prepare(self, child: Child) -> Commit:
+        """Make the rules of another edition; the Commit lets them hold."""
+        rules = dialog_rules_of(child)
+
+        def commit() -> None:
+            if self._tracker is not None:
+                self._tracker.store.rules = rules
+
+        return commit
 
     def turn(self, now: float, wall_ms: int) -> None:
         """One second's work."""
@@ -114,6 +136,7 @@ class DialogKeeper:
         recovered = scavenge(store.table, SCAVENGE_SLOTS)
         if recovered:
             store.counters.add(SLOTS_SCAVENGED, recovered)
+        self._notice_tags(now)
         if now >= self._next_at:
             period_s = min(LONGEST_PERIOD_S, store.table.count / RECORDS_PER_SECOND)
             self._next_at = now + period_s
@@ -121,3 +144,9 @@ class DialogKeeper:
         removed = self._lifetimes.sweep_profiles()
         if removed:
             self._child.log.debug("members of profiles removed", members=removed)
+
+    def _notice_tags(self, now: float) -> None:
+        """Look at everything soon when this node may have become active for it."""
+        if self._cluster is not None and self._cluster.tag_changes() != self._tag_changes:
+            self._tag_changes = self._cluster.tag_changes()
+            self._next_at = now + HANDOVER_S

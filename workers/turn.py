@@ -80,7 +80,7 @@ class Turn:
         self.wake_fd = wake_fd
         self.readers = readers
         self.resolver = resolver
-        self.guard = guard
+        self.use_guard(guard)
         self.waits: list[Callable[[float], None]] = []  # told the time: what may be over
         self.each_second: list[Callable[[], None]] = []
         self.second_at = 0.0
@@ -114,6 +114,12 @@ class Turn:
             self.counters.add(RECEIVED_DATAGRAMS, count)
             self.counters.add(TURNS, 1)
         return more
+
+    def use_guard(self, guard: FloodGuard | None) -> None:
+        """Let another guard watch the sockets: whom it trusts has changed."""
+        self.guard = guard
+        for sock in self.sockets:
+            sock.guard = guard
 
     def tell_time(self) -> int:
         """Tell everybody what time it is; the wall clock in nanoseconds."""

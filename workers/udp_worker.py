@@ -30,20 +30,21 @@ from proxy.storage.modes import SQL_ONLY, WRITE_THROUGH
 from proxy.transaction.layer import TransactionLayer
 from proxy.transaction.timers import TimerConfig
 from workers import memory
-from workers.access import access_of
+from workers.access import access_of, use_rules
 from workers.bans import flood_guard_of
 from workers.child import Child
 from workers.datagrams import DatagramSocket, Handoff
+from workers.edition import Commit
 from workers.errands import Errand
 from workers.mailbox import Mailbox
 from workers.memory import Ebb
-from workers.policy import load_policy
+from workers.policy import Script, run_script
 from workers.questions import Questions
 from workers.registrar_rules import domains_of, rules_of
 from workers.resolver import Resolver, SocketWatcher
 from workers.tables import private_location
 from workers.tallies import Tallies
-from workers.tracking import track_calls
+from workers.tracking import dialog_rules_of, track_calls
 from workers.turn import IDLE_SECONDS, Readers, Turn
 
 
@@ -86,29 +87,28 @@ class UdpWorker:
         self.node.pipes = pipes_of(child)
         self.state_log = track_calls(child, self.node)
         self.node.hand_over = handoff.hand_over
-        guard = flood_guard_of(child)
-        for sock in sockets:
-            sock.guard = guard
         if child.lookups is not None:
             self.node.lookups = lookups_of(child, child.lookups, self.node)
-        script = load_policy(config.routing.script)
-        self.node.on_reply = script.on_reply
+        self.script = run_script(child.script, config.routing.script)
+        self.node.on_reply = self.script.on_reply
+        self.old_scripts: list[Script] = []
         self.turn = Turn(
-            ProxyCore(self.node, script.on_request),
+            ProxyCore(self.node, self.script.on_request),
             sockets,
             handoff,
             child.tables.inboxes[child.index],
             child.inbox_eventfds[child.index],
             Readers(child.tables.changes, child.reader_eventfds),
             self.resolver,
-            guard,
+            flood_guard_of(child),
         )
         self.tallies = Tallies(counters, self.layer, self.resolver, self.node.faults, sockets)
-        self.turn.each_second.append(self.tallies.take)
+        chores = [self.tallies.take, self.watch_memory, self.let_scripts_go]
+        self.turn.each_second.extend(chores)
         self.follow_calls()
         self.questions = Questions(child, self.node)
         self.use_storage()
-        self.turn.each_second.append(self.watch_memory)
+        child.prepare = self.prepare
 
     def use_storage(self) -> None:
         """What asks the database, or waits for it, if the configuration wants that."""
@@ -117,12 +117,44 @@ class UdpWorker:
         remote = remote_of(child, node, self.questions)
         if remote is not None:
             turn.waits.append(remote.expire)
-        access = access_of(child, node, self.questions.ask)
-        if access is not None:
-            turn.each_second.append(access.turn)
+        self.access = access_of(child, node, self.questions.ask)
+        if self.access is not None:
+            turn.each_second.append(self.access.turn)
         parking = parking_of(child, node)
         if parking is not None:
             turn.waits.append(parking.expire)
+
+    def prepare(self, child: Child) -> Commit:
+        """Make everything that another edition changes; the Commit puts it in its place.
+
+        Whatever is under way goes on by what it began with, and its policy with it.
+        """
+        node, turn = self.node, self.turn
+        config = child.config
+        script = run_script(child.script, config.routing.script)
+        identity = Identity(child.listeners, domains_of(child))
+        rules, pipes, guard = rules_of(child), pipes_of(child), flood_guard_of(child)
+
+        def commit() -> None:
+            self.old_scripts.append(self.script)
+            self.script = script
+            turn.core.policy, node.on_reply = script.on_request, script.on_reply
+            node.identity, node.rules, node.pipes = identity, rules, pipes
+            node.timer_c = float(config.limits.timer_c_seconds)
+            node.layer.capacity = config.limits.transactions
+            turn.use_guard(guard)
+            if node.dialogs is not None:
+                node.dialogs.store.rules = dialog_rules_of(child)
+            use_rules(child, node)
+            if self.access is not None:
+                self.access.begin_anew()
+
+        return commit
+
+    def let_scripts_go(self) -> None:
+        """Free the policies that were replaced and that no call runs by any more."""
+        if self.old_scripts:
+            self.old_scripts = [each for each in self.old_scripts if not each.let_go()]
 
     def serve(self) -> int:
         """Turn after turn until asked to stop; 0."""

@@ -264,6 +264,30 @@ class Cluster:
         told = CountsTold.decode(frame.body)
         self.counts.hear(link.peer, frame.epoch, frame.sequence, list(told.counts), now)
 
+    def set_peers(self, peers: tuple[int, ...], priorities: dict[int, int]) -> None:
+        """Who belongs to the cluster now (clusterer_reload, clusterer_remove_node)."""
+        for peer in [each for each in self.links if each not in peers]:
+            self.comparison.forget(peer)
+            self.counts.drop(peer)
+            del self.links[peer]
+            self.wire.note("node removed", f"node {peer}")
+        self.membership.set_peers(peers, priorities)
+        for peer in peers:
+            if peer not in self.links:
+                self.links[peer] = Link(peer, self.settings.pace, self.settings.window)
+        self._look_at = self._beat_at = -1
+
+    def compare_now(self, now: int) -> bool:
+        """Compare with every node in reach (ul_cluster_sync); False when there is none."""
+        reached = False
+        for link in self.links.values():
+            if link.following.takes_changes:
+                link.following.handle(Event.MISSED)
+                link.following.compare_at = now
+                reached = True
+        self._look_at = -1
+        return reached
+
     def set_enabled(self, enabled: bool) -> None:
         """Take this node out of the cluster, or back (clusterer_set_status)."""
         self.enabled = enabled

@@ -88,7 +88,7 @@ class Comparison:
     def _consider_seeding(self, now: int) -> None:
         if self.baseline or self.pull is not None:
             return
-        if not self.settings.peers:
+        if not self.links:
             self.declare("the only node")
         elif self._synced_peers():
             self.reason = "waiting for a donor"
@@ -332,3 +332,9 @@ class Comparison:
         if self.pull is not None and self.pull.donor == peer:
             self.pull = None
             self.reason = f"node {peer} began anew while it was the donor"
+
+    def forget(self, peer: int) -> None:
+        """The peer is no node of this cluster any more."""
+        self.drop(peer)
+        self.waiting.pop(peer, None)
+        self._later.pop(peer, None)

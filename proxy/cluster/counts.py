@@ -31,6 +31,7 @@ class Counts:
         self.expire_ms = expire_ms
         self.own: dict[Name, int] = {}
         self.refused = 0
+        self.disabled: set[int] = set()  # kinds an operator took out
         self._changed: dict[Name, int] = {}
         self._slots: dict[int, _Slot] = {}
 
@@ -38,6 +39,8 @@ class Counts:
         """Our own count is this now."""
         if count < 0:
             raise ValueError("a count is never below zero")
+        if kind in self.disabled:
+            count = 0
         if self.own.get((kind, name), 0) == count:
             return
         if count:
@@ -68,6 +71,8 @@ class Counts:
             slot.epoch = epoch
             slot.counts.clear()
         for kind, name, count in told:
+            if kind in self.disabled:
+                continue
             old = slot.counts.get((kind, name))
             if old is not None and old[1] >= stamp:
                 continue
@@ -75,6 +80,17 @@ class Counts:
                 self.refused += 1
                 continue
             slot.counts[kind, name] = (count, stamp, now)
+
+    def set_enabled(self, kind: int, enabled: bool) -> None:
+        """Neither tell nor take counts of a kind, or do so again (clusterer_set_cap_status)."""
+        if enabled:
+            self.disabled.discard(kind)
+            return
+        self.disabled.add(kind)
+        for known, name in list(self.own):
+            self.put(known, name, self.own[known, name])
+        for slot in self._slots.values():
+            slot.counts = {known: told for known, told in slot.counts.items() if known[0] != kind}
 
     def drop(self, node: int) -> None:
         """A node has left, or another acts for its calls: its counts end at once."""

@@ -12,6 +12,7 @@ from proxy.cluster.messages import Beat
 
 UNREACHABLE = 0
 NEVER = -(10**12)
+PRIORITY = 50  # of a node of which nothing else is said, as in OpenSIPS' table
 
 
 @dataclass(slots=True)
@@ -32,7 +33,14 @@ class Membership:
         self.node = node
         self.silence_ms = silence_ms
         self.rerouting = rerouting
-        self.peers = {peer: Peer(peer) for peer in sorted(peers)}
+        self.peers: dict[int, Peer] = {}
+        self.set_peers(peers, {})
+
+    def set_peers(self, peers: tuple[int, ...], priorities: dict[int, int]) -> None:
+        """Who belongs to the cluster; of equal ways the one over the lower priority is taken."""
+        known = self.peers
+        order = sorted(peers, key=lambda peer: (priorities.get(peer, PRIORITY), peer))
+        self.peers = {peer: known.get(peer) or Peer(peer) for peer in order}
 
     def hear(self, node: int, epoch: int, beat: Beat, now: int, wall: int) -> None:
         """A beat of a peer, from it directly."""

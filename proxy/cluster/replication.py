@@ -19,7 +19,7 @@ from proxy.cluster.messages import DATA_HEAD, Ack, Hello, Kind, Welcome, unpack
 from proxy.cluster.settings import Settings
 from proxy.cluster.store import Horizon, Record, Store
 from proxy.cluster.wire import Wire
-from proxy.errors import BadFrame, TableFull
+from proxy.errors import BadFrame, LockTimeout, TableFull
 from proxy.limits import bounds
 
 TAKEN_AT_ONCE = 4_096
@@ -106,7 +106,7 @@ class Replication:
             # What ran out is told to nobody: each node's own clock sees to that.
             if self._learn(note[0], note[1], body) and body is not None:
                 self.backlog.append(note)
-        return len(notes) == TAKEN_AT_ONCE
+        return len(notes) >= TAKEN_AT_ONCE
 
     def _send(self, link: Link, now: int) -> bool:
         """What the peer may get; whether something is left over for the next turn."""
@@ -154,6 +154,7 @@ class Replication:
                 size += len(note[1]) + len(body)
                 if size >= bounds.BATCH_BYTES:
                     break
+        self.wire.tallies["records"] += len(records)
         data = encode_records(DATA_HEAD.pack(after), list(records.values()))
         made = self._batches[after] = (upto, data, crc32(data))
         return made
@@ -281,9 +282,9 @@ class Replication:
                 continue
             try:
                 stored = self.store.apply(table, key, body, horizon)
-            except TableFull as full:
+            except (TableFull, LockTimeout) as reason:
                 self.wire.tallies["refused"] += 1
-                link.trouble = str(full)
+                link.trouble = str(reason)
                 return 0
             if stored is not None:
                 self._learn(table, key, stored)
@@ -348,8 +349,16 @@ class Replication:
         moments = [0]
         if pace.longest_life_s:
             moments.append(wall - 1000 * (pace.longest_life_s + pace.grace_s) - 2 * lead)
+        settled = self.settled_before() >> 16
+        moments.append(min(settled, wall - 1000 * pace.tombstone_least_s))
+        return max(moments) << 16
+
+    def settled_before(self) -> int:
+        """Lower versions are at every node, as all have told, with time to spare for their clocks.
+
+        What may be forgotten as soon as nobody can send anything older: ended dialogs.
+        """
         stable = self.stable_ms
         for peer in self.membership.peers.values():
             stable = min(stable, peer.beat.stable_ms if peer.beat is not None else 0)
-        moments.append(min(stable - lead, wall - 1000 * pace.tombstone_least_s))
-        return max(moments) << 16
+        return max(stable - self.settings.max_lead_ms, 0) << 16

@@ -41,7 +41,10 @@ class Store(Protocol):
     forms: dict[int, Form]
 
     def take(self, limit: int, now: int) -> list[tuple[int, bytes]] | None:
-        """The next changes, (table, key); None when some were lost and all must be read again."""
+        """The next changes, (table, key); None when some were lost and all must be read again.
+
+        Those that apply() has made may be left out: the brain knows what it has applied.
+        """
 
     def fetch(self, table: int, key: bytes) -> bytes | None:
         """The body of a record as it is now."""
@@ -49,7 +52,7 @@ class Store(Protocol):
     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:
         """Commit what `joined` makes of the record here and of `body`; what is here then.
 
-        None when nothing was new. TableFull leaves everything as it was.
+        None when nothing was new. TableFull and LockTimeout leave everything as it was.
         """
 
     def scan(self, cursor: int, limit: int) -> tuple[list[Record], int]:

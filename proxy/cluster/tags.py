@@ -54,6 +54,14 @@ class Tags:
         """Make this node active, under a new epoch."""
         return self._claim(name, wall, self.node)
 
+    def restore(self, name: str, epoch: int, holder: int) -> None:
+        """Go on with what was known before the clusterer died.
+
+        No new epoch: whoever was activated meanwhile keeps the tag.
+        """
+        if name in self._tags and self.is_newer(epoch, self._tags[name].epoch):
+            self._tags[name] = Tag(epoch, holder)
+
     def step_down(self, name: str, wall: int) -> int:
         """This node has lost what made it active, its virtual IP: nobody acts until one is told to.
 

@@ -2,7 +2,7 @@ cimport cython
 
 from proxy.dialog.record cimport did_of, did_text, string, with_string
 from proxy.dialog.steps cimport (
-    after_bye, after_provisional, after_success, close, is_fresh, moved, watch,
+    after_bye, after_provisional, after_success, as_sent, close, is_fresh, moved, watch,
 )
 from proxy.dialog.store cimport DialogStore, version_of
 from proxy.shm.words cimport get_u32, put_u16, put_u32
@@ -11,7 +11,6 @@ from proxy.sip.message cimport Message
 cdef bytes TABLE
 cdef int EVENTS, EARLY, CONFIRMED, DELETED, ACK, FAILURE, TIMEOUT, FAILED, BY_CANCEL, ATTEMPTS
 cdef int AT_DUE, AT_END_CODE, AT_FLAGS, AT_PROFILES, AT_STATE
-cdef int CONTACT, MANGLED_FROM, MANGLED_TO
 cdef int LEG_CALLER_CSEQ, LEG_CSEQ, LEG_STATE, PROFILES, VARIABLES
 cdef bytes NOTHING
 cdef unsigned long long REFUSED
@@ -20,7 +19,6 @@ cdef int EXPIRED_DIALOGS, FAILED_DIALOGS, PROFILE_REFUSALS, PROFILES_FULL
 
 
 @cython.final
-@cython.freelist(64)
 cdef class Dialog:
     cdef public DialogStore store
     cdef public bytes key, payload, did
@@ -43,7 +41,7 @@ cdef class Dialog:
     cpdef requested(self, Message request)
     @cython.locals(payload=bytes, _=int, leg=Py_ssize_t)
     cpdef refreshed(self, bytes contact, bytes reached, bytes other_contact, bytes other_reached)
-    @cython.locals(payload=bytes, _=int, value=bytes)
+    @cython.locals(payload=bytes, _=int)
     cpdef sent_as(self, bytes contact, bytes from_uri, bytes to_uri)
     @cython.locals(reason=int)
     cpdef bint failed(self, int status) except *

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import cython
+
 from proxy.dialog.decoded import DialogRecord, decode, encode, listed, pairs
 from proxy.dialog.layout import (
     AT_DUE,
@@ -16,12 +18,9 @@ from proxy.dialog.layout import (
     AT_FLAGS,
     AT_PROFILES,
     AT_STATE,
-    CONTACT,
     LEG_CALLER_CSEQ,
     LEG_CSEQ,
     LEG_STATE,
-    MANGLED_FROM,
-    MANGLED_TO,
     PROFILES,
     REFUSED,
     VARIABLES,
@@ -32,6 +31,7 @@ from proxy.dialog.steps import (
     after_bye,
     after_provisional,
     after_success,
+    as_sent,
     close,
     is_fresh,
     moved,
@@ -62,6 +62,8 @@ NOTHING = b""
 ATTEMPTS = 8  # commits lost in a row to other processes
 
 
+@cython.freelist(64)
+@cython.cclass
 class Dialog:
     """A record as it was read last; `leg` and `from_caller` say whose message it was found for."""
 
@@ -244,14 +246,7 @@ class Dialog:
     def sent_as(self, contact: bytes, from_uri: bytes, to_uri: bytes) -> None:
         """What the INVITE went on with that is not as it came; empty: that is."""
         for _ in range(ATTEMPTS):
-            payload = self.payload
-            for field, value in (
-                (CONTACT, contact),
-                (MANGLED_FROM, from_uri),
-                (MANGLED_TO, to_uri),
-            ):
-                if value and string(payload, field) != value:
-                    payload = with_string(payload, field, value)
+            payload = as_sent(self.payload, contact, from_uri, to_uri)
             if payload is self.payload or self._commit(bytearray(payload)):
                 return
 

@@ -14,6 +14,7 @@ from proxy.dialog.states import EndReason, State
 
 BYE_PATIENCE_S = 40  # an ended dialog waits so long for answers to BYEs: 64*T1 and a little
 BYE_AGAIN_S = 3  # after so long somebody looks whether the BYEs are still under way
+ADOPTION_S = 600  # what has been due for so long its own node will not see to any more
 OPTIONS_PING = at.PING_CALLER | at.PING_CALLEE
 REINVITE_PING = at.REINVITE_PING_CALLER | at.REINVITE_PING_CALLEE
 # What makes somebody look at a call before its lifetime is over.

@@ -16,7 +16,8 @@ seconds since 1970; 0 stands for "not yet".
             variables, profiles, source address, caller's SDP, the address at which the caller is
             reached if not at its contact, From and To URI as they were sent on if not as they came
     114 u16 zero
-    116 u32 hash of the branch of the INVITE, which tells it from others under the same names
+    116 u32 hash of the branch of the INVITE, which tells it from others under the same names;
+        the same on every node
     120 80 bytes per callee leg:
         0   u8 state        1   u8 flags            2   u16 end code        4   u16 end reason
         6   u16 zero        8   u32 its last CSeq   12  u32 the caller's last CSeq towards it
@@ -129,6 +130,7 @@ CANCELLED: Final = 1024
 END_WANTED: Final = 2048  # somebody wants it ended, for the end reason that is set
 BYES_OPEN: Final = 4096  # it has ended by us, and a BYE of ours may not have arrived yet
 SEALED: Final = 8192  # its call detail record is being written: it has ended for good
+WRITTEN: Final = 32768  # and has been: only that it has ended is still remembered, for peers
 
 # Flags of a leg.
 LEG_HAS_BYE: Final = 1  # somebody has hung up, perhaps before there was an answer
@@ -138,5 +140,7 @@ BYE_TO_CALLER: Final = 4
 # What a record counts for in the table's sum of units: early in the low half, active in the high.
 UNITS_EARLY: Final = 1
 UNITS_ACTIVE: Final = 1 << 16
+
+NEVER: Final = 0xFFFF_FFFF  # as a moment: nobody has to look at it
 
 REFUSED: Final = 1  # in the place of a stamp: the table could not be written to

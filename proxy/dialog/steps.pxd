@@ -17,6 +17,7 @@ cdef int LEG_ANSWERED, LEG_CALLER_CSEQ, LEG_CONTACT, LEG_CSEQ, LEG_END_REASON, L
 cdef int LEG_FLAGS, LEG_HAS_BYE, LEG_ROUTES, LEG_STATE
 cdef int LEG_REACHED, REACHED, LEG_DESTINATION, LEG_SOCKET, LEG_TAG
 cdef unsigned int RACE, CANCELLED, BYES_OPEN, END_WANTED, SEALED, WATCHED
+cdef int MANGLED_FROM, MANGLED_TO, DIALOG_URI_BYTES
 cdef int DIALOG_LEGS, SIGN_OF_LIFE_S, BYE_AGAIN_S, NO_ANSWER, NO_DIALOG
 
 @cython.locals(rest="long long")
@@ -45,5 +46,7 @@ cpdef watch(bytearray draft, DialogStore store)
 cpdef close(bytearray draft, DialogStore store, int reason, unsigned long long ended_ms,
             bint cancelled)
 cpdef bytes moved(bytes payload, Py_ssize_t leg, bint caller, bytes contact, bytes reached)
+@cython.locals(field=int, value=bytes)
+cpdef bytes as_sent(bytes payload, bytes contact, bytes from_uri, bytes to_uri)
 @cython.locals(p="const unsigned char *", at=Py_ssize_t, count=int)
 cdef int confirmed_legs(bytearray payload) except -1

@@ -39,6 +39,8 @@ from proxy.dialog.layout import (
     LEG_SOCKET,
     LEG_STATE,
     LEG_TAG,
+    MANGLED_FROM,
+    MANGLED_TO,
     RACE,
     REACHED,
     SEALED,
@@ -55,7 +57,7 @@ from proxy.dialog.record import (
 from proxy.dialog.route_set import routes_to_callee, target_of
 from proxy.dialog.states import EVENTS, EndReason, Event, State, flatten
 from proxy.dialog.store import DialogStore
-from proxy.limits.bounds import DIALOG_LEGS
+from proxy.limits.bounds import DIALOG_LEGS, DIALOG_URI_BYTES
 from proxy.shm.words import get_u32, get_u64, put_u16, put_u32, put_u64
 from proxy.sip.message import Message
 
@@ -296,6 +298,14 @@ def moved(payload: bytes, leg: int, caller: bool, contact: bytes, reached: bytes
         payload = with_leg_string(payload, leg, LEG_CONTACT, contact)
     if leg_string(payload, leg, LEG_REACHED) != reached:
         payload = with_leg_string(payload, leg, LEG_REACHED, reached)
+    return payload
+
+
+def as_sent(payload: bytes, contact: bytes, from_uri: bytes, to_uri: bytes) -> bytes:
+    """The record with what the INVITE went on with that is not as it came; empty: that is."""
+    for field, value in ((CONTACT, contact), (MANGLED_FROM, from_uri), (MANGLED_TO, to_uri)):
+        if value and len(value) <= DIALOG_URI_BYTES and string(payload, field) != value:
+            payload = with_string(payload, field, value)
     return payload
 
 

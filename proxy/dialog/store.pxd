@@ -2,13 +2,16 @@ cimport cython
 
 from proxy.cluster.hlc cimport HybridClock
 from proxy.dialog.profiles cimport Profiles
-from proxy.dialog.record cimport is_sound, units_of
+from proxy.dialog.record cimport is_sound, string, units_of
 from proxy.dialog.rules cimport DialogRules
+from proxy.shm.cluster_page cimport ClusterPage
 from proxy.shm.dialog_table cimport DialogTable
 from proxy.shm.slots cimport Counters
-from proxy.shm.words cimport get_u32, get_u64, put_u16, put_u32, put_u64
+from proxy.shm.words cimport get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
 
-cdef int AT_DUE, AT_STATE, AT_VERSION
+cdef int AT_DUE, AT_FLAGS, AT_OWNER, AT_STATE, AT_TIMEOUT, AT_VERSION, END_WANTED, SHARING_TAG
+cdef int CONFIRMED_NA, CONFIRMED
+cdef long long PATIENCE_S
 cdef int CORRUPT_RECORDS, DIALOG_COMMITS_REFUSED, LOCK_TIMEOUTS
 cdef unsigned long long BLOCK, REFUSED
 
@@ -17,9 +20,10 @@ cdef unsigned long long BLOCK, REFUSED
 cdef class DialogStore:
     cdef readonly DialogTable table
     cdef readonly Profiles profiles
-    cdef readonly DialogRules rules
+    cdef public DialogRules rules
     cdef readonly HybridClock clock
     cdef readonly Counters counters
+    cdef readonly ClusterPage cluster
     cdef public object watcher
     cdef readonly long long wall, wall_ms
     cdef unsigned long long next_id, ids_end
@@ -31,6 +35,9 @@ cdef class DialogStore:
     cpdef bytes new_did(self)
     @cython.locals(payload=bytes)
     cpdef tuple read(self, bytes key)
+    @cython.locals(tag=bytes)
+    cpdef bint acts(self, bytes payload) except *
+    cpdef unsigned long long acting_since(self, bytes payload) except? 0
     @cython.locals(p="unsigned char *")
     cpdef bytes sealed(self, bytearray draft, unsigned long long floor)
     @cython.locals(p="const unsigned char *")
@@ -42,4 +49,6 @@ cdef class DialogStore:
     cpdef count(self, object error)
 
 
+@cython.locals(p="const unsigned char *", due="long long", answered=bint)
+cpdef bint is_abandoned(bytes payload, long long wall) except *
 cpdef unsigned long long version_of(bytes payload) except? 0

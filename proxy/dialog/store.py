@@ -6,23 +6,39 @@ from collections import deque
 from collections.abc import Callable
 
 from proxy.cluster.hlc import HybridClock
-from proxy.dialog.layout import AT_DUE, AT_STATE, AT_VERSION, REFUSED
+from proxy.dialog.due import ADOPTION_S
+from proxy.dialog.layout import (
+    AT_DUE,
+    AT_FLAGS,
+    AT_OWNER,
+    AT_STATE,
+    AT_TIMEOUT,
+    AT_VERSION,
+    END_WANTED,
+    REFUSED,
+    SHARING_TAG,
+)
 from proxy.dialog.profiles import Profiles
-from proxy.dialog.record import is_sound, units_of
+from proxy.dialog.record import is_sound, string, units_of
 from proxy.dialog.rules import DialogRules
+from proxy.dialog.states import State
 from proxy.errors import LockTimeout, ShmError
 from proxy.limits.counters import (
     CORRUPT_RECORDS,
     DIALOG_COMMITS_REFUSED,
     LOCK_TIMEOUTS,
 )
+from proxy.shm.cluster_page import ClusterPage
 from proxy.shm.dialog_table import ID_BLOCK, DialogTable
 from proxy.shm.slots import Counters
-from proxy.shm.words import get_u32, get_u64, put_u16, put_u32, put_u64
+from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
 
 BLOCK = ID_BLOCK
 PAY_AGAIN_S = 0.25
 OWED = 10_000  # changes that one process keeps in mind; the oldest are given up for more
+CONFIRMED_NA = int(State.CONFIRMED_NA)
+CONFIRMED = int(State.CONFIRMED)
+PATIENCE_S = ADOPTION_S
 
 
 class DialogStore:
@@ -35,12 +51,14 @@ class DialogStore:
         rules: DialogRules,
         clock: HybridClock,
         counters: Counters,
+        cluster: ClusterPage | None = None,
     ) -> None:
         self.table = table
         self.profiles = profiles
         self.rules = rules
         self.clock = clock
         self.counters = counters
+        self.cluster = cluster  # who acts for what; None: this node for everything
         # told of each change of a state: the key, the state before, the record after
         self.watcher: Callable[[bytes, int, bytes], None] | None = None
         self.wall = 0
@@ -76,9 +94,27 @@ class DialogStore:
             return None, 0
         return payload, stamp
 
+    def acts(self, payload: bytes) -> bool:
+        """Whether this node may do anything unasked about a record: ping, end, write, remove.
+
+        It may when it is active for the record's sharing tag; of what has none, for what it has
+        changed last itself, and for what the node that did has not seen to for ten minutes.
+        """
+        if self.cluster is None:
+            return True
+        tag = string(payload, SHARING_TAG)
+        if self.cluster.acts_for(tag, get_u16(payload, AT_OWNER)):
+            return True
+        return is_abandoned(payload, self.wall) and not self.cluster.has_tag(tag)
+
+    def acting_since(self, payload: bytes) -> int:
+        """The epoch of a record's tag: as long as it is the same, nobody else has acted."""
+        return 0 if self.cluster is None else self.cluster.epoch(string(payload, SHARING_TAG))
+
     def sealed(self, draft: bytearray, floor: int) -> bytes:
-        """The draft of a record with its version."""
+        """The draft of a record with its version, and with us as who has changed it last."""
         p = draft
+        put_u16(p, AT_OWNER, self.rules.node)
         put_u64(p, AT_VERSION, self.clock.tick(self.wall_ms, floor))
         return bytes(draft)
 
@@ -127,3 +163,13 @@ class DialogStore:
 def version_of(payload: bytes) -> int:
     """The version of a record."""
     return get_u64(payload, AT_VERSION)
+
+
+def is_abandoned(payload: bytes, wall: int) -> bool:
+    """Whether its end should long have come, been written or been given up. Pings do not count."""
+    p = payload
+    due = get_u32(p, AT_DUE)
+    answered = p[AT_STATE] == CONFIRMED or p[AT_STATE] == CONFIRMED_NA
+    if answered and not get_u32(p, AT_FLAGS) & END_WANTED:
+        due = get_u32(p, AT_TIMEOUT)
+    return 0 < due <= wall - PATIENCE_S

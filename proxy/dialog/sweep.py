@@ -32,6 +32,10 @@ class Sweep:
         self.member_cursor = 0
         self.group_cursor = 0
 
+    def acts(self, dialog: Dialog) -> bool:
+        """Whether a dialog is this node's to see to."""
+        return self.tracker.store.acts(dialog.payload)
+
     def due_live(self, dialog: Dialog) -> None:
         """A dialog that has not ended is due."""
         dialog.end(Event.TIMEOUT, EndReason.LIFETIME_TIMEOUT, 0)
@@ -61,6 +65,8 @@ class Sweep:
         dialog = self.tracker.open(key)
         if dialog is None:
             self.tracker.discard(key)
+        elif not self.acts(dialog):
+            return  # whoever does will move its time on
         elif dialog.state <= State.EARLY and not is_wanted_ended(dialog):
             dialog.end(Event.GONE, EndReason.SETUP_TIMEOUT, REQUEST_TIMEOUT)
         elif dialog.is_live:

@@ -10,18 +10,21 @@ from proxy.dialog.dialog import Dialog, make_dialog
 from proxy.dialog.layout import (
     AT_ANSWERED,
     AT_BRANCH,
+    AT_CREATED,
     AT_FLAGS,
     AT_INVITE_CSEQ,
     AT_STATE,
     REFUSED,
     SEALED,
+    WRITTEN,
 )
 from proxy.dialog.record import begin, did_of, did_text, find_leg, is_sound, key_of
 from proxy.dialog.route_set import routes_to_caller, target_of
 from proxy.dialog.states import State
-from proxy.dialog.store import DialogStore
+from proxy.dialog.store import DialogStore, version_of
 from proxy.limits.bounds import DIALOG_URI_BYTES
 from proxy.limits.counters import DIALOGS_UNTRACKED, PROCESSED_DIALOGS
+from proxy.shm.mixing import fnv1a, mix
 from proxy.shm.words import get_u32, get_u64
 from proxy.sip.message import Message
 
@@ -30,6 +33,7 @@ DELETED = int(State.DELETED)
 URI_BYTES = DIALOG_URI_BYTES
 NOTHING = b""
 COOKIE = b"z9hG4bK"
+LOW = 0xFFFFFFFF  # a literal as large would be a Python number when compiled
 ATTEMPTS = 8
 
 
@@ -47,6 +51,7 @@ class Tracker:
         lifetime: int = 0,
         source: bytes = NOTHING,
         reached: bytes = NOTHING,
+        tag: bytes = NOTHING,
     ) -> Dialog | None:
         """The dialogs that an initial INVITE is about to set up; None when the table is full.
 
@@ -70,11 +75,15 @@ class Tracker:
                 elif payload[AT_STATE] != DELETED:
                     beside = True  # nobody may take the place of a call that goes on
                     stamp = 0
+                elif get_u32(payload, AT_FLAGS) & WRITTEN:
+                    pass  # nothing of it is needed any more
                 elif self._put_aside(key, payload, stamp):
                     stamp = 0
                 else:
                     break
-            made = self._begun(invite, did, branch, socket, flags, lifetime, source, reached)
+            made = self._begun(
+                invite, did, payload, branch, socket, flags, lifetime, source, reached, tag
+            )
             place = key + b"\0" + did_text(made) if beside else key
             stamp = store.write(place, stamp, made)
             if stamp > REFUSED:
@@ -116,11 +125,12 @@ class Tracker:
     def branch_hash(self, branch: bytes, request_uri: bytes) -> int:
         """What tells an INVITE from others under the same Call-ID and tag.
 
-        Telephones of RFC 2543 do not number their branches, but then they do not fork either.
+        The same on every node, so that another one knows the INVITE again. Telephones of RFC 2543
+        do not number their branches, but then they do not fork either.
         """
         if not branch.startswith(COOKIE):
             branch = request_uri
-        return self.store.table.hash_of(branch)
+        return mix(fnv1a(branch, 0)) & LOW
 
     def open(self, key: bytes) -> Dialog | None:
         """The dialogs under a key."""
@@ -145,20 +155,27 @@ class Tracker:
         self,
         invite: Message,
         did: bytes,
+        before: bytes | None,
         branch: int,
         socket: bytes,
         flags: int,
         lifetime: int,
         source: bytes,
         reached: bytes,
+        tag: bytes,
     ) -> bytes:
+        """The record of an INVITE, on every node newer than `before`, whose place it takes."""
         store = self.store
         rules = store.rules
+        floor = created = 0
+        if before is not None:
+            floor = version_of(before)
+            created = get_u64(before, AT_CREATED) + 1
         return begin(
             did,
-            store.clock.tick(store.wall_ms, 0),
+            store.clock.tick(store.wall_ms, floor),
             rules.node,
-            store.wall_ms,
+            max(store.wall_ms, created),
             store.wall + rules.setup_seconds,
             lifetime or rules.default_timeout,
             flags,
@@ -170,7 +187,7 @@ class Tracker:
                 target_of(invite),
                 routes_to_caller(invite),
                 socket,
-                rules.tag,
+                tag or rules.tag,
                 NOTHING,
                 NOTHING,
                 source,

@@ -139,6 +139,8 @@ STORAGE_PARKED_REFUSED: Final = counter("storage:parked_refused")  # too many of
 
 # sipherd: processes
 RESTARTS: Final = counter("sipherd:restarts")
+RELOADS: Final = counter("sipherd:reloads")
+RELOADS_REFUSED: Final = counter("sipherd:reloads_refused")
 SLOW_TURNS: Final = counter("sipherd:slow_turns")  # of a worker, so long that it was traced
 HANGS: Final = counter("sipherd:hangs")
 LOG_LINES_DROPPED: Final = counter("sipherd:log_lines_dropped")
@@ -171,6 +173,31 @@ DIALOG_PINGS: Final = counter("sipherd:dialog_pings")
 CDR_WRITTEN: Final = counter("sipherd:cdr_written")
 # the file could not be written: the dialogs wait
 CDR_FAILURES: Final = counter("sipherd:cdr_failures")
+
+# sipherd: other nodes
+CLUSTER_FRAMES_SENT: Final = counter("sipherd:cluster_frames_sent")
+CLUSTER_BYTES_SENT: Final = counter("sipherd:cluster_bytes_sent")
+CLUSTER_FRAMES_RECEIVED: Final = counter("sipherd:cluster_frames_received")
+CLUSTER_BYTES_RECEIVED: Final = counter("sipherd:cluster_bytes_received")
+CLUSTER_FRAMES_DROPPED: Final = counter("sipherd:cluster_frames_dropped")  # the peer takes no more
+CLUSTER_BEATS_DROPPED: Final = counter("sipherd:cluster_beats_dropped")
+CLUSTER_FRAMES_RELAYED: Final = counter("sipherd:cluster_frames_relayed")
+CLUSTER_RECORDS_SENT: Final = counter("sipherd:cluster_records_sent")  # each once for all peers
+CLUSTER_RECORDS_APPLIED: Final = counter("sipherd:cluster_records_applied")
+CLUSTER_RECORDS_REFUSED: Final = counter("sipherd:cluster_records_refused")  # the table was full
+CLUSTER_RECORDS_REPAIRED: Final = counter("sipherd:cluster_records_repaired")  # by comparing
+CLUSTER_RESENDS: Final = counter("sipherd:cluster_resends")
+CLUSTER_GAPS: Final = counter("sipherd:cluster_gaps")  # batches that came with one missing before
+CLUSTER_OVERRUNS: Final = counter("sipherd:cluster_overruns")  # of the change ring
+CLUSTER_SNAPSHOTS: Final = counter("sipherd:cluster_snapshots")  # that came whole
+CLUSTER_SNAPSHOTS_FAILED: Final = counter("sipherd:cluster_snapshots_failed")
+CLUSTER_CLOCK_LEADS: Final = counter("sipherd:cluster_clock_leads")  # frames of a clock far ahead
+# hostile, or of another program
+CLUSTER_BAD_FRAMES: Final = counter("sipherd:cluster_bad_frames")
+CLUSTER_STALE_FRAMES: Final = counter("sipherd:cluster_stale_frames")  # of an earlier incarnation
+CLUSTER_UNKNOWN_FRAMES: Final = counter("sipherd:cluster_unknown_frames")  # of a kind nobody knows
+CLUSTER_IMPOSTORS: Final = counter("sipherd:cluster_impostors")  # in another node's name
+CLUSTER_CONNECTIONS_REFUSED: Final = counter("sipherd:cluster_connections_refused")
 
 NAMES: Final = tuple(_names)
 COUNT: Final = len(NAMES)

@@ -8,7 +8,6 @@ cdef long long _ASK_AGAIN
 
 
 @cython.final
-@cython.freelist(16)
 cdef class Answer:
     cdef readonly int state
     cdef readonly long long fetched

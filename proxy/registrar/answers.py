@@ -10,6 +10,8 @@ first writes `asked`; of several only one succeeds, so that each question is ask
 
 from __future__ import annotations
 
+import cython
+
 from proxy.errors import LockTimeout, ShmError, TableFull
 from proxy.shm.answer_table import AnswerTable
 from proxy.shm.words import get_u32
@@ -27,6 +29,8 @@ NEGATIVE_SHARE = 4  # one in so many records may say that there is nothing
 ATTEMPTS = 5
 
 
+@cython.freelist(16)
+@cython.cclass
 class Answer:
     """One answer as it stood in the table."""
 

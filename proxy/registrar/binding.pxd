@@ -5,7 +5,7 @@ from proxy.shm.words cimport get_u16, get_u32, get_u64, put_u16, put_u32, put_u6
 
 cdef int AT_CSEQ, AT_EXPIRES, AT_FLAGS, AT_LENGTHS, AT_METHODS, AT_MODIFIED, AT_ORIGIN, AT_Q, AT_REG_ID, AT_STRINGS, AT_VERSION, BINDING, FORMAT, HEAD
 cdef int CALL_ID, CONTACT, INSTANCE, PATH, RECEIVED, SOCKET, TAG, USER_AGENT
-cdef unsigned int NEVER, NO_Q
+cdef unsigned int NO_Q
 cdef unsigned long long LAST_VERSION
 
 cdef int MOST_BINDINGS, LONGEST_STRING
@@ -20,7 +20,6 @@ cdef class Faults:
 
 
 @cython.final
-@cython.freelist(64)
 cdef class Binding:
     cdef public bytes contact, call_id, received, path, socket, instance, user_agent, tag
     cdef public unsigned long long version
@@ -41,5 +40,3 @@ cpdef bytes encode(list bindings)
 @cython.locals(p="unsigned char *", field=Py_ssize_t, length=Py_ssize_t, text=bytes)
 cdef Py_ssize_t _encode_one(bytearray head, list pieces, Py_ssize_t at, Py_ssize_t size,
                             Binding binding) except -1
-@cython.locals(binding=Binding)
-cpdef unsigned int earliest(list bindings) except? 0

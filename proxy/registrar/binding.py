@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cython
+
 from proxy.errors import CorruptRecord
 from proxy.registrar.layout import (
     AT_CSEQ,
@@ -22,7 +24,6 @@ from proxy.registrar.layout import (
     HEAD,
     INSTANCE,
     LAST_VERSION,
-    NEVER,
     NO_Q,
     PATH,
     RECEIVED,
@@ -47,6 +48,8 @@ class Faults:
         self.lock_timeouts = 0
 
 
+@cython.freelist(64)
+@cython.cclass
 class Binding:
     """One contact of an AoR with everything a registrar knows of it (design R8)."""
 
@@ -168,9 +171,3 @@ def _encode_one(head: bytearray, pieces: list[bytes], at: int, size: int, bindin
         field += 2
         size += length
     return size
-
-
-def earliest(bindings: list[Binding]) -> int:
-    """When the first of them runs out: the time commit() is told."""
-    times = [binding.expires for binding in bindings if binding.expires]
-    return min(times, default=NEVER)

@@ -12,7 +12,6 @@ cdef int DEFAULT_Q
 
 
 @cython.final
-@cython.freelist(64)
 cdef class Target:
     cdef readonly bytes uri, received, path, socket
     cdef readonly int q

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cython
+
 from proxy.registrar.binding import Faults
 from proxy.registrar.layout import (
     AT_FLAGS,
@@ -27,6 +29,8 @@ from proxy.shm.words import get_u16, get_u32
 DEFAULT_Q = 1000  # RFC 3261 §20.10 leaves it open; §16.6 wants a place in the order
 
 
+@cython.freelist(64)
+@cython.cclass
 class Target:
     """Where one live contact can be reached, by what way, and how much it is wanted."""
 

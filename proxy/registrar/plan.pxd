@@ -11,7 +11,7 @@ cdef int BEHIND_NAT
 
 @cython.final
 cdef class Plan:
-    cdef readonly list bindings, changed
+    cdef readonly list bindings, changed, missed
     cdef readonly int repeats, removed, added
 
     cpdef bint touched(self, Binding binding)
@@ -21,6 +21,8 @@ cdef class Plan:
 cpdef Plan make_plan(list live, Registration wanted)
 @cython.locals(uri=Uri, seconds="long long", binding=Binding)
 cdef _apply(Plan plan, ContactValue contact, Registration wanted)
+@cython.locals(binding=Binding)
+cdef Binding _named(ContactValue contact)
 cdef int _remove(Plan plan, Binding binding) except -1
 cdef bint _is_repeat(Binding binding, ContactValue contact, long long seconds,
                      Registration wanted) except -1

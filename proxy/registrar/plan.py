@@ -20,10 +20,16 @@ class Plan:
         self.repeats = 0  # contacts this very request has bound before
         self.removed = 0
         self.added = 0
+        self.missed: list[Binding] = []  # to be removed, and not there
 
     @property
     def written(self) -> bool:
-        """Whether the record changes."""
+        """Whether the record changes. A repeated request has written its tombstones already."""
+        return self.changes or (len(self.missed) > 0 and not self.repeats)
+
+    @property
+    def changes(self) -> bool:
+        """Whether a binding does."""
         return bool(self.changed) or self.removed > 0
 
     def touched(self, binding: Binding) -> bool:
@@ -46,7 +52,7 @@ def make_plan(live: list[Binding], wanted: Registration) -> Plan:
         return plan
     for contact in wanted.contacts:
         _apply(plan, contact, wanted)
-    if plan.repeats and plan.written:
+    if plan.repeats and plan.changes:
         # Part of it is known under this CSeq and part is not: no retransmission, so out of order.
         raise _out_of_order()
     if plan.added and len(plan.bindings) > wanted.rules.max_contacts:
@@ -69,6 +75,8 @@ def _apply(plan: Plan, contact: ContactValue, wanted: Registration) -> None:
         # To remove what is not there is to have removed it.
         if binding is not None:
             _remove(plan, binding)
+        elif wanted.rules.replicated:
+            plan.missed.append(_named(contact))
         return
     if binding is None:
         binding = Binding(contact.uri)
@@ -77,6 +85,14 @@ def _apply(plan: Plan, contact: ContactValue, wanted: Registration) -> None:
     if not plan.touched(binding):
         plan.changed.append(binding)
     _fill(binding, contact, wanted)
+
+
+def _named(contact: ContactValue) -> Binding:
+    """A binding that says which one is meant."""
+    binding = Binding(contact.uri)
+    binding.instance = contact.instance
+    binding.reg_id = reg_id_of(contact)
+    return binding
 
 
 def _remove(plan: Plan, binding: Binding) -> None:

@@ -3,8 +3,8 @@ cimport cython
 from proxy.shm.words cimport get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
 from proxy.sip.grammar cimport word_at
 
-cdef int AT_CSEQ, AT_EXPIRES, AT_LENGTHS, AT_METHODS, AT_MODIFIED, AT_ORIGIN, AT_Q, AT_REG_ID, AT_STRINGS, AT_VERSION, BINDING, CONTACT, FORMAT, HEAD, INSTANCE, STRINGS
-cdef unsigned int NEVER, NO_Q
+cdef int AT_CSEQ, AT_EXPIRES, AT_FLAGS, AT_LENGTHS, AT_METHODS, AT_MODIFIED, AT_ORIGIN, AT_Q, AT_REG_ID, AT_STRINGS, AT_VERSION, BINDING, CONTACT, FORMAT, HEAD, INSTANCE, STRINGS
+cdef unsigned int NEVER, NO_Q, NOBODY, REMOVED, REMOVED_S
 cdef unsigned long long LAST_VERSION
 
 @cython.locals(p="const unsigned char *", size=Py_ssize_t, count=Py_ssize_t, strings=Py_ssize_t,
@@ -20,8 +20,11 @@ cpdef bint is_live(const unsigned char *payload, Py_ssize_t at, unsigned int now
 @cython.locals(at=Py_ssize_t, _=Py_ssize_t)
 cpdef Py_ssize_t find_contact(bytes payload, Py_ssize_t count, bytes contact) except -2
 @cython.locals(p="const unsigned char *", at=Py_ssize_t, earliest="unsigned int",
-               expires="unsigned int", _=Py_ssize_t)
-cpdef unsigned int earliest_expiry(bytes payload, Py_ssize_t count) except? 0
+               expires="unsigned int", removed="unsigned long long", _=Py_ssize_t)
+cpdef unsigned int due_at(bytes payload, Py_ssize_t count) except? 0
+cpdef bint is_removed(const unsigned char *payload, Py_ssize_t at) noexcept
+@cython.locals(p="const unsigned char *", units="unsigned int", at=Py_ssize_t, _=Py_ssize_t)
+cpdef unsigned int units_of(bytes payload, Py_ssize_t count) except? 0
 @cython.locals(p="unsigned char *", buffer=bytearray)
 cpdef bytes patched(bytes payload, Py_ssize_t at, unsigned long long version, unsigned int expires,
                     unsigned int cseq, unsigned int modified, unsigned int methods, int q,

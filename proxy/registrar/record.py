@@ -7,6 +7,7 @@ import cython
 from proxy.registrar.layout import (
     AT_CSEQ,
     AT_EXPIRES,
+    AT_FLAGS,
     AT_LENGTHS,
     AT_METHODS,
     AT_MODIFIED,
@@ -23,8 +24,11 @@ from proxy.registrar.layout import (
     LAST_VERSION,
     NEVER,
     NO_Q,
+    REMOVED,
+    REMOVED_S,
     STRINGS,
 )
+from proxy.shm.layout import NOBODY
 from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
 
 if not cython.compiled:
@@ -100,17 +104,38 @@ def find_contact(payload: bytes, count: int, contact: bytes) -> int:
     return -1
 
 
-def earliest_expiry(payload: bytes, count: int) -> int:
-    """When the first binding of the record runs out, NEVER when none does."""
+def due_at(payload: bytes, count: int) -> int:
+    """When to look at the record again: its first binding runs out, or a tombstone may go.
+
+    NEVER when nothing in it does.
+    """
     p = payload
     earliest = NEVER
-    at = HEAD + AT_EXPIRES
+    at = HEAD
     for _ in range(count):
-        expires = get_u32(p, at)
+        expires = get_u32(p, at + AT_EXPIRES)
+        if get_u16(p, at + AT_FLAGS) & REMOVED:
+            removed = (get_u64(p, at + AT_VERSION) >> 16) // 1000 + REMOVED_S
+            expires = removed if removed < NEVER else NEVER
         if expires != 0 and expires < earliest:
             earliest = expires
         at += BINDING
     return earliest
+
+
+def is_removed(payload: bytes, at: int) -> bool:
+    """Whether the binding at `at` is a tombstone."""
+    return get_u16(payload, at + AT_FLAGS) & REMOVED != 0
+
+
+def units_of(payload: bytes, count: int) -> int:
+    """What the record counts for in the table: its bindings, or NOBODY if all are tombstones."""
+    units = 0
+    at = HEAD
+    for _ in range(count):
+        units += not is_removed(payload, at)
+        at += BINDING
+    return units if units else NOBODY
 
 
 def patched(

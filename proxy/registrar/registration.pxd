@@ -18,7 +18,6 @@ cdef unsigned int ALL_METHODS
 
 
 @cython.final
-@cython.freelist(16)
 cdef class Registration:
     cdef readonly bytes call_id, received, socket, aor, path, user_agent
     cdef readonly Address source

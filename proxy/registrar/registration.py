@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cython
+
 from proxy.constants import SIP_PORT
 from proxy.errors import BadMessage, Refused
 from proxy.limits.bounds import (
@@ -27,6 +29,8 @@ LAST_SECOND = 0xFFFF_FFFF  # as far as a record's expiry reaches
 TO_URI = 2  # the slot of Message.to_at, as proxy/sip/values.py numbers them
 
 
+@cython.freelist(16)
+@cython.cclass
 class Registration:
     """One REGISTER's wishes; nothing in it depends on what the table holds."""
 

@@ -12,7 +12,7 @@ cdef class RegistrarRules:
     cdef readonly double expires_jitter
     cdef readonly object uniform
     cdef readonly long long max_contacts, cseq_delay, node
-    cdef readonly bint replace_when_full, refuse_brief, match_call_id
+    cdef readonly bint replace_when_full, refuse_brief, match_call_id, replicated
     cdef readonly bint takes_path, echoes_path, demands_path
     cdef readonly bytes retry_after, tag
     cdef dict _masks

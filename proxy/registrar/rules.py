@@ -37,6 +37,7 @@ class RegistrarRules:
         cseq_delay: int = 20,
         path_mode: str = "lazy",
         match_call_id: bool = False,
+        replicated: bool = False,
         node: int = 1,
         tag: bytes = b"",
     ) -> None:
@@ -55,6 +56,7 @@ class RegistrarRules:
         self.echoes_path = path_mode in ("lazy", "strict")
         self.demands_path = path_mode == "strict"
         self.match_call_id = match_call_id
+        self.replicated = replicated  # what is removed leaves a tombstone
         self.node = node
         self.tag = tag
         self._masks: dict[bytes, int] = {}

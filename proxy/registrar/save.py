@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import cython
+
 from proxy.cluster.hlc import HybridClock
 from proxy.errors import BadMessage, LockTimeout, Refused, ShmError
-from proxy.registrar.binding import Binding, Faults, decode, earliest, encode
+from proxy.registrar.binding import Binding, Faults, decode, encode
+from proxy.registrar.commit import commit_record
 from proxy.registrar.layout import (
     AT_CSEQ,
     AT_REG_ID,
@@ -12,6 +15,7 @@ from proxy.registrar.layout import (
     INSTANCE,
     PATH,
     RECEIVED,
+    REMOVED,
     SOCKET,
     TAG,
     USER_AGENT,
@@ -20,16 +24,18 @@ from proxy.registrar.plan import make_plan
 from proxy.registrar.record import (
     binding_count,
     contact_lines,
-    earliest_expiry,
+    due_at,
     find_contact,
     highest_version,
     is_live,
     live_count,
     patched,
     same_string,
+    units_of,
 )
 from proxy.registrar.registration import Registration, read_registration, reg_id_of
 from proxy.registrar.rules import RegistrarRules
+from proxy.registrar.tombstones import buried, tombstones_of
 from proxy.shm.table import Table
 from proxy.shm.words import get_u32
 from proxy.sip.address import Address
@@ -38,6 +44,8 @@ from proxy.sip.message import Message
 ATTEMPTS = 8  # commits lost in a row to other processes before the phone is told to come back
 
 
+@cython.freelist(16)
+@cython.cclass
 class RegisterResult:
     """The answer to a REGISTER: what the caller puts on the wire, and what it did."""
 
@@ -170,7 +178,8 @@ def _refresh(
         contact.q,
         wanted.rules.node,
     )
-    if not table.commit(wanted.aor, stamp, record, earliest_expiry(record, count), count):
+    due, units = due_at(record, count), units_of(record, count)
+    if not table.commit(wanted.aor, stamp, record, due, units):
         return None
     result = _answer(wanted, record, count)
     result.changed = True
@@ -188,27 +197,37 @@ def _replace(
     """The general case: decode, apply all of the request, encode."""
     stored = decode(payload) if count and payload is not None else []
     live = [binding for binding in stored if binding.is_live(wanted.now)]
-    expired = len(stored) - len(live)
+    rules = wanted.rules
+    # The plan changes the bindings themselves, so the names they had are taken before.
+    gone = tombstones_of(live, wanted.now, rules.node) if rules.replicated else []
     plan = make_plan(live, wanted)
     if not plan.written:
         return _answer(wanted, payload, count)
-    record = None
-    if plan.bindings:
-        version = clock.tick(wanted.now_ms, _floor(stored))
-        for binding in plan.changed:
-            binding.version = version
-        record = encode(plan.bindings)
-    units = len(plan.bindings)
-    if not table.commit(wanted.aor, stamp, record, earliest(plan.bindings), units):
+    version = clock.tick(wanted.now_ms, _floor(stored))
+    for binding in plan.changed:
+        binding.version = version
+    kept = plan.bindings
+    if rules.replicated:
+        gone += tombstones_of(plan.missed, wanted.now, rules.node)
+        kept = buried(kept, stored, gone, version)
+    record = encode(kept) if kept else None
+    if not commit_record(table, wanted.aor, stamp, record):
         return None
-    result = _answer(wanted, record, units)
+    result = _answer(wanted, record, len(kept))
     result.changed = True
-    result.expired = expired
+    result.expired = _expired(stored, wanted.now)
     return result
 
 
 def _floor(stored: list[Binding]) -> int:
     return max([binding.version for binding in stored], default=0)
+
+
+def _expired(stored: list[Binding], now: int) -> int:
+    expired = 0
+    for binding in stored:
+        expired += not binding.flags & REMOVED and not binding.is_live(now)
+    return expired
 
 
 def _answer(wanted: Registration, record: bytes | None, count: int) -> RegisterResult:

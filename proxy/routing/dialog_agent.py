@@ -40,7 +40,7 @@ class DialogAgent:
 
     def look(self, key: bytes) -> None:
         """Do what is due in the dialogs under `key`: another process says that something is."""
-        dialog = self.tracker.open(key)
+        dialog = self._open(key)
         if dialog is None:
             return
         record = dialog.record()
@@ -53,6 +53,13 @@ class DialogAgent:
             self.end(dialog, reason)
         elif record.due <= self.node.wall:
             self._ping(dialog, pings_due(record, self.node.wall, self.intervals))
+
+    def _open(self, key: bytes) -> Dialog | None:
+        """The dialogs under a key if it is for this node to do anything about them."""
+        dialog = self.tracker.open(key)
+        if dialog is None or not self.tracker.store.acts(dialog.payload):
+            return None
+        return dialog
 
     # -- the end ------------------------------------------------------------------------------
 
@@ -86,7 +93,7 @@ class DialogAgent:
 
     def _bye_answered(self, key: bytes, tag: bytes, bit: int, status: int) -> None:
         """A BYE is over; one that found no way is tried again when the dialog is next due."""
-        dialog = self.tracker.open(key) if status != UNREACHABLE else None
+        dialog = self._open(key) if status != UNREACHABLE else None
         if dialog is not None and not dialog.is_live:
             now, intervals = self.node.wall, self.intervals
             dialog.change(partial(settle_bye, tag=tag, bit=bit, now=now, intervals=intervals))
@@ -111,12 +118,15 @@ class DialogAgent:
         if not dialog.change(take):
             return
         record = dialog.record()
+        since = self.tracker.store.acting_since(dialog.payload)
         for ping, tag, number in taken:
             leg = record.callee(tag)
             if leg is not None:
-                self._send_ping(record, leg, ping, number)
+                self._send_ping(record, leg, ping, number, since)
 
-    def _send_ping(self, record: DialogRecord, leg: Leg, ping: Ping, number: int) -> None:
+    def _send_ping(
+        self, record: DialogRecord, leg: Leg, ping: Ping, number: int, since: int
+    ) -> None:
         method, content = ping.method, Content()
         if method == "INVITE":
             sdp = leg.sdp if ping.to_caller else record.caller.sdp
@@ -125,15 +135,20 @@ class DialogAgent:
             else:  # a re-INVITE without an offer would ask for one that nobody wants
                 method = "OPTIONS"
         self.node.counters.add(DIALOG_PINGS, 1)
-        report = partial(self._pinged, record.key, PING_ENDS[ping.method])
+        report = partial(self._pinged, record.key, PING_ENDS[ping.method], since)
         self._send(record, leg, ping.to_caller, method, number, report, content)
 
-    def _pinged(self, key: bytes, reason: EndReason, status: int) -> None:
-        """A ping was answered, or not at all."""
-        if status in DEAD:
-            dialog = self.tracker.open(key)
-            if dialog is not None and dialog.is_live:
-                self.end(dialog, reason)
+    def _pinged(self, key: bytes, reason: EndReason, since: int, status: int) -> None:
+        """A ping was answered, or not at all.
+
+        If the tag, and with it the address, was elsewhere meanwhile, the answer went there, and
+        silence says nothing.
+        """
+        dialog = self._open(key) if status in DEAD else None
+        if dialog is None or not dialog.is_live:
+            return
+        if self.tracker.store.acting_since(dialog.payload) == since:
+            self.end(dialog, reason)
 
     # -- sending ------------------------------------------------------------------------------
 

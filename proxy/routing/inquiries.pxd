@@ -16,7 +16,7 @@ cdef class Inquiry:
 @cython.final
 cdef class Inquiries:
     cdef readonly Node node
-    cdef readonly Answers answers
+    cdef public Answers answers
     cdef readonly object ask
     cdef readonly object tell
     cdef readonly dict waiting

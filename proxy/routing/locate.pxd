@@ -7,7 +7,6 @@ cdef int SIP_PORT
 
 
 @cython.final
-@cython.freelist(16)
 cdef class NextHop:
     cdef readonly bytes host, transport
     cdef readonly int port

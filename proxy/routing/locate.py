@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple, TypeAlias, cast
 
+import cython
+
 from proxy.constants import SIP_PORT
 from proxy.errors import LocateError
 from proxy.limits.bounds import DNS_NAME_BYTES, DNS_RECORDS, LOCATED_TARGETS
@@ -22,6 +24,8 @@ _NAME_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_.")
 _KINDS = {4: "A", 6: "AAAA"}
 
 
+@cython.freelist(16)
+@cython.cclass
 class NextHop:
     """Who to send to: a host name or literal without brackets, a port or 0, b"udp" or b""."""
 

@@ -14,13 +14,13 @@ from proxy.transaction.layer cimport TransactionLayer
 cdef class Node:
     cdef readonly TransactionLayer layer
     cdef readonly Signer signer
-    cdef readonly Identity identity
+    cdef public Identity identity
     cdef readonly LocationTable location
-    cdef readonly RegistrarRules rules
+    cdef public RegistrarRules rules
     cdef readonly Counters counters
     cdef readonly object log
     cdef public object resolve
-    cdef readonly double timer_c
+    cdef public double timer_c
     cdef readonly Pendings pendings
     cdef readonly object mistakes
     cdef public object on_reply

@@ -11,8 +11,8 @@ cdef class Nonces:
     cdef readonly unsigned long long key0
     cdef readonly unsigned long long key1
     cdef readonly unsigned long long origin
-    cdef readonly long long lifetime_ms
-    cdef readonly bint binds_source
+    cdef public long long lifetime_ms
+    cdef public bint binds_source
     cdef unsigned long long _count
 
     @cython.locals(name=bytes, head=bytes)

@@ -20,7 +20,6 @@ cdef int BRANCH_BYTES
 cdef int MAX_BREADTH, ROUTE, VIA
 
 @cython.final
-@cython.freelist(64)
 cdef class Relay:
     cdef readonly Node node
     cdef readonly Message message

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cython
+
 from proxy.constants import BRANCH_BYTES
 from proxy.errors import BadMessage
 from proxy.limits import bounds
@@ -25,6 +27,8 @@ NO_ORIGINALS: dict[int, bytes] = {}
 FULL_BREADTH = b"Max-Breadth: %d\r\n" % DEFAULT_BREADTH
 
 
+@cython.freelist(64)
+@cython.cclass
 class Relay:
     """One request to be forwarded; `build` makes the datagram of a branch.
 

@@ -14,7 +14,8 @@ from typing import Any
 from proxy.constants import reason_phrase
 from proxy.errors import BadMessage, ShmError
 from proxy.limits.counters import STORAGE_PARKED_LATE
-from proxy.registrar.record import binding_count, earliest_expiry
+from proxy.registrar.commit import commit_record
+from proxy.registrar.record import binding_count
 from proxy.routing.node import Node
 from proxy.routing.pending import Pending
 from proxy.sip.uri import aor_key, parse_uri
@@ -107,13 +108,12 @@ class Remote:
         """Have the record where lookup finds it, or have none there."""
         table = self.node.location
         count = binding_count(payload) if payload is not None else 0
-        if count <= 0 or payload is None:
-            payload, due = None, 0
+        if count <= 0:
+            payload = None
         else:
-            due = earliest_expiry(payload, count)
             self.kept.append((self.node.now + KEPT_SECONDS, key))
         try:
-            table.commit(key, table.snapshot(key)[1], payload, due, max(count, 0))
+            commit_record(table, key, table.snapshot(key)[1], payload)
         except ShmError:
             self.node.faults.full += 1
 

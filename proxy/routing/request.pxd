@@ -23,7 +23,7 @@ cdef class Request(PolicyRun):
     cdef dict _values
     cpdef list lookup(self, bytes uri=*)
     cpdef bint pipe(self, str name, object limit=*, str algorithm=*) except *
-    cpdef bint create_dialog(self, str flags=*, int timeout=*) except *
+    cpdef bint create_dialog(self, str flags=*, int timeout=*, str tag=*) except *
     @cython.locals(dialog=Dialog)
     cpdef bint join_profile(self, str name, str value=*, object limit=*) except *
     @cython.locals(dialog=Dialog)

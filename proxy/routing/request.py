@@ -161,16 +161,19 @@ class Request(PolicyRun):
         """Stay in the path of the dialog's later requests (§16.6 step 4)."""
         self.relaying.record_route = True
 
-    def create_dialog(self, flags: str = "", timeout: int = 0) -> bool:
+    def create_dialog(self, flags: str = "", timeout: int = 0, tag: str = "") -> bool:
         """Track the calls that this INVITE sets up, with OpenSIPS' flags; False: there is no room.
 
-        `timeout` is how long they may last, in seconds, instead of `[dialog] default_timeout`.
+        `timeout` is how long they may last, in seconds, instead of `[dialog] default_timeout`, and
+        `tag` says which node acts for them, instead of `[dialog] sharing_tag`.
         """
         if self.method != "INVITE" or self.in_dialog:
             raise ValueError("only an INVITE outside a dialog sets one up")
-        tracker_of(self)
+        cluster = tracker_of(self).store.cluster
+        if tag and cluster is not None and not cluster.has_tag(tag.encode()):
+            raise ValueError(f"[cluster] tags has no {tag}")
         self.record_route()
-        return begin(self, flag_bits(flags), timeout)
+        return begin(self, flag_bits(flags), timeout, tag.encode())
 
     def join_profile(self, name: str, value: str = "", limit: int | None = None) -> bool:
         """Put the dialog into a profile, unless `limit` dialogs are in it already.

@@ -33,8 +33,9 @@ cpdef Tracker tracker_of(Exchange exchange)
 cpdef bint may_be_tracked(Exchange exchange) except *
 
 @cython.locals(tracker=Tracker, message=Message, relay=Relay, socket=bytes, outer=Dialog,
-               dialog=Dialog, source=Address, came_with=bytes)
-cpdef bint begin(Exchange exchange, unsigned int flags, unsigned int lifetime) except *
+               dialog=Dialog, source=Address, came_with=bytes, reached=bytes)
+cpdef bint begin(Exchange exchange, unsigned int flags, unsigned int lifetime,
+                 bytes tag=*) except *
 @cython.locals(tracker=Tracker, found=Dialog, did=bytes)
 cpdef Dialog dialog_of(Exchange exchange)
 @cython.locals(dialog=Dialog)

@@ -62,7 +62,7 @@ def may_be_tracked(exchange: Exchange) -> bool:
     return False
 
 
-def begin(exchange: Exchange, flags: int, lifetime: int) -> bool:
+def begin(exchange: Exchange, flags: int, lifetime: int, tag: bytes = b"") -> bool:
     """Track what an initial INVITE will set up; False when there is no room."""
     tracker = exchange.node.dialogs
     message = exchange.message
@@ -78,9 +78,8 @@ def begin(exchange: Exchange, flags: int, lifetime: int) -> bool:
             relay.did = outer.did
             return True
     source = exchange.source
-    dialog = tracker.create(
-        message, socket, flags, lifetime, source.hostport, caller_reached_at(message, source)
-    )
+    reached = caller_reached_at(message, source)
+    dialog = tracker.create(message, socket, flags, lifetime, source.hostport, reached, tag)
     if dialog is None:
         return False
     relay.did = dialog.did

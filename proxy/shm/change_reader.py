@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from proxy.shm.changes import OVERRUN, PASSED, STRIPE, WAITING, ChangeRing
 
 PATIENCE_MS = 20  # how long a claimed note may be unpublished: a writer that is not running
+_OVERRUN = OVERRUN
+_PASSED = PASSED
+_STRIPE = STRIPE
+_WAITING = WAITING
+_PATIENCE_MS = PATIENCE_MS
 
 
-class Change(NamedTuple):
+class Change:
     """A record that was committed; with `stripe` >= 0 and no key, any record of that stripe."""
+
+    __slots__ = ("ends", "key", "stripe", "table")
 
     table: int
     key: bytes
-    stripe: int = -1
+    stripe: int
+    ends: int  # the position behind the note
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Change):
+            return NotImplemented
+        return (self.table, self.key, self.stripe) == (other.table, other.key, other.stripe)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<Change of {self.key or self.stripe!r} in table {self.table}>"
+
+
+def change_of(table: int, key: bytes, stripe: int = -1, ends: int = 0) -> Change:
+    """A change, made without a constructor: there is one for every REGISTER."""
+    change = Change.__new__(Change)
+    change.table = table
+    change.key = key
+    change.stripe = stripe
+    change.ends = ends
+    return change
 
 
 class ChangeReader:
@@ -41,22 +67,23 @@ class ChangeReader:
             self.overrun = True
         while len(found) < limit and not self.overrun:
             state, table, key, following = self.ring.read(self.position)
-            if state == OVERRUN:
+            if state == _OVERRUN:
                 self.overrun = True
-            elif state == WAITING:
+            elif state == _WAITING:
                 if self.position == self.ring.head or not self._lost_patience(now_ms):
                     break
                 self.ring.skip(self.position)  # and read it again: it is passed, or published
             else:
                 self.position = following
-                if state == STRIPE:
-                    found.append(Change(table, b"", int.from_bytes(key, "little")))
-                elif state != PASSED:
-                    found.append(Change(table, key))
+                if state == _STRIPE:
+                    stripe = int.from_bytes(key, "little")
+                    found.append(change_of(table, b"", stripe, following))
+                elif state != _PASSED:
+                    found.append(change_of(table, key, -1, following))
                 self._waits_since = -1
         return found
 
     def _lost_patience(self, now_ms: int) -> bool:
         if self._waits_since < 0:
             self._waits_since = now_ms
-        return now_ms - self._waits_since >= PATIENCE_MS
+        return now_ms - self._waits_since >= _PATIENCE_MS

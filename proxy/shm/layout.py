@@ -51,6 +51,8 @@ FREE: Final = 0  # zero, so that a fresh page is free as it comes
 CLAIMED: Final = 0x434C4149
 LIVE: Final = 0x4C495645
 
+NOBODY: Final = 1 << 24  # the units of a location record in which nothing is live
+
 REF_SHIFT: Final = 5  # a reference is a file offset in units of 32 bytes
 PAGE_BYTES: Final = 65_536
 LISTS: Final = 4  # free lists per size class

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from proxy.shm import attach as files
+from proxy.shm import layout
 from proxy.shm.table import Table
+
+_LINE = layout.LINE
+_UNITS_SUM = layout.BESIDE_LOCK + 8
+_NOBODY = layout.NOBODY
 
 
 class LocationTable(Table):
-    """A table whose keys are AoRs, whose units are bindings, and which expires in wall seconds."""
+    """A table whose keys are AoRs and which expires in wall seconds.
+
+    A record's units are its live bindings; NOBODY where there are only tombstones.
+    """
 
     KIND = b"location"
 
@@ -36,3 +44,13 @@ class LocationTable(Table):
     def attach(path: str, *, boot_id: bytes = b"") -> LocationTable:
         """Come back to a file after a stop or a crash; ShmError when it cannot be trusted."""
         return files.attach(LocationTable, path, boot_id)
+
+    def gauges(self) -> tuple[int, int]:
+        """How many AoRs have a live binding, and how many live bindings there are."""
+        users = self.count
+        contacts = 0
+        for line in range(self.stripes_at, self.stripes_at + (self.stripe_mask + 1) * _LINE, _LINE):
+            units = self.arena.u64(line + _UNITS_SUM)
+            users -= units // _NOBODY
+            contacts += units % _NOBODY
+        return users, contacts

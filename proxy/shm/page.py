@@ -14,7 +14,6 @@ SIZE: Final = 65_536
 
 _TURN: Final = layout.HEADER_BYTES
 _HALVES: Final = 2 * layout.HEADER_BYTES
-_HALF: Final = (SIZE - _HALVES) // 2
 _TRIES: Final = 10
 
 
@@ -23,20 +22,21 @@ class Page:
 
     def __init__(self, arena: Arena) -> None:
         self.arena = arena
+        self.half = (arena.size - _HALVES) // 2
 
     @staticmethod
-    def create(path: str | None = None) -> Page:
-        """An empty page; without a path it lives in the family."""
-        arena = Arena.anonymous(SIZE) if path is None else Arena.create(path, SIZE)
-        layout.write(arena, KIND, LAYOUT, (SIZE,))
+    def create(path: str | None = None, size: int = SIZE) -> Page:
+        """An empty page for a text of less than half its size; without a path in the family."""
+        arena = Arena.anonymous(size) if path is None else Arena.create(path, size)
+        layout.write(arena, KIND, LAYOUT, (size,))
         return Page(arena)
 
     def write(self, text: bytes) -> None:
         """Replace the text; its one writer's alone."""
-        if len(text) > _HALF - 16:
-            raise ShmError(f"a page holds at most {_HALF - 16} bytes, not {len(text)}")
+        if len(text) > self.half - 16:
+            raise ShmError(f"a page holds at most {self.half - 16} bytes, not {len(text)}")
         turn = (self.arena.u32(_TURN) + 1) & 0xFFFFFFFF
-        at = _HALVES + (turn & 1) * _HALF
+        at = _HALVES + (turn & 1) * self.half
         self.arena.put_u32(at, len(text))
         self.arena.put_u64(at + 8, fold(text, turn))
         self.arena.put(at + 16, text)
@@ -46,9 +46,9 @@ class Page:
         """The text; empty before the first write."""
         for _ in range(_TRIES):
             turn = self.arena.u32(_TURN)
-            at = _HALVES + (turn & 1) * _HALF
+            at = _HALVES + (turn & 1) * self.half
             length = self.arena.u32(at)
-            if turn and length <= _HALF - 16:
+            if turn and length <= self.half - 16:
                 text = self.arena.copy(at + 16, length)
                 if self.arena.u64(at + 8) == fold(text, turn):
                     return text

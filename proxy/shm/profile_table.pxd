@@ -23,7 +23,7 @@ cdef class ProfileTable:
     @cython.locals(hash32=uint32_t, stripe_at=size_t, group=int64_t, group_at=size_t,
                    count=uint32_t, member=int64_t, member_at=size_t)
     cpdef bint join(self, bytes key, bytes did, uint32_t dialog_hash, uint32_t limit,
-                    uint64_t now) except -1
+                    uint64_t now, bint may_be_in=*) except -1
     @cython.locals(hash32=uint32_t, stripe_at=size_t, group=int64_t, member=int64_t)
     cpdef bint leave(self, bytes key, bytes did, uint64_t now) except -1
     @cython.locals(hash32=uint32_t, stripe_at=size_t, group=int64_t, at=size_t)

@@ -74,11 +74,19 @@ class ProfileTable:
 
     # -- one step each ------------------------------------------------------------------------
 
-    def join(self, key: bytes, did: bytes, dialog_hash: int, limit: int, now: int) -> bool:
+    def join(
+        self,
+        key: bytes,
+        did: bytes,
+        dialog_hash: int,
+        limit: int,
+        now: int,
+        may_be_in: bool = False,
+    ) -> bool:
         """Make a dialog a member unless the group has `limit` members (0: no limit) already.
 
-        Once only for each dialog: who asks knows what it has joined. TableFull and LockTimeout
-        leave everything as it was.
+        Once only for each dialog: who asks knows what it has joined, or says that it `may_be_in`,
+        and then a member stays one. TableFull and LockTimeout leave everything as it was.
         """
         hash32 = self.hash_of(key)
         stripe_at = self._acquire(hash32)
@@ -86,6 +94,8 @@ class ProfileTable:
             group = self._find(key, hash32)
             if group < 0:
                 group = self._found(key, hash32)
+            elif may_be_in and self._member(group, did) >= 0:
+                return True
             group_at = self.groups_at + group * _GROUP
             count = self.arena.u32(group_at + _COUNT)
             if 0 < limit <= count + self._remote(group_at, now):

@@ -4,6 +4,7 @@ from typing import Final
 
 LOCATION: Final = 1
 DIALOGS: Final = 2
+DESTINATIONS: Final = 3
 
 READER_STORAGE: Final = 0
 READER_CLUSTER: Final = 1

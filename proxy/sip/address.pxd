@@ -4,7 +4,6 @@ cimport cython
 
 
 @cython.final
-@cython.no_gc
 cdef class Address:
     cdef readonly bytes host
     cdef readonly int port

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
+import cython
+
 _FAMILY_V4 = 2  # Linux AF_INET, AF_INET6
 _FAMILY_V6 = 10
 _INTERNED = 65_536  # addresses kept; the whole cache is dropped when full, so no flood can grow it
@@ -13,6 +15,8 @@ _by_text: dict[tuple[bytes, int], Address] = {}
 _by_sockaddr: dict[bytes, Address] = {}
 
 
+@cython.no_gc
+@cython.cclass
 class Address:
     """An immutable value: host text, port, the raw sockaddr and `host:port`."""
 

@@ -14,8 +14,6 @@ cdef dict _QOPS
 
 
 @cython.final
-@cython.no_gc
-@cython.freelist(16)
 cdef class Credentials:
     cdef readonly bytes username
     cdef readonly bytes realm

@@ -33,6 +33,9 @@ _WORDS = (
 )
 
 
+@cython.no_gc
+@cython.freelist(16)
+@cython.cclass
 class Credentials:
     """One Digest credential; texts without their quotes, `response` in lower case."""
 

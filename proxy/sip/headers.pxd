@@ -20,8 +20,6 @@ cdef int _MAX_ROUTES
 
 
 @cython.final
-@cython.no_gc
-@cython.freelist(64)
 cdef class Via:
     cdef readonly bytes raw
     cdef readonly bytes protocol
@@ -39,8 +37,6 @@ cdef class Via:
     cpdef param(self, bytes name)
 
 
-@cython.no_gc
-@cython.freelist(64)
 cdef class NameAddr:
     cdef readonly bytes raw
     cdef readonly bytes uri
@@ -53,7 +49,6 @@ cdef class NameAddr:
 
 
 @cython.final
-@cython.no_gc
 cdef class ContactValue(NameAddr):
     cdef readonly bint star
     cdef readonly int q

@@ -63,6 +63,9 @@ def quoted(text: bytes) -> bytes:
     return b'"' + text.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
+@cython.no_gc
+@cython.freelist(64)
+@cython.cclass
 class Via:
     """One Via value (§20.42, RFC 3581)."""
 
@@ -165,6 +168,9 @@ def _address_text(text: bytes) -> bytes:
     return text.lower().replace(b":::", b"::")
 
 
+@cython.no_gc
+@cython.freelist(64)
+@cython.cclass
 class NameAddr:
     """One From, To, Route ... value (§20.10): display name, URI as written, parameters."""
 
@@ -198,6 +204,8 @@ def renamed(addr: NameAddr, display: bytes | None, uri: bytes | None) -> bytes:
     return value + b";" + addr.params if addr.params else value
 
 
+@cython.no_gc
+@cython.cclass
 class ContactValue(NameAddr):
     """One Contact value: `*`, or an address with what a registrar reads of it (§20.10)."""
 

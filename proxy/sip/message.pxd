@@ -44,8 +44,6 @@ cdef int VIA
 
 
 @cython.final
-@cython.no_gc
-@cython.freelist(64)
 cdef class Message:
     cdef readonly bytes data
     cdef readonly bint is_request

@@ -57,6 +57,9 @@ _METHOD_BYTES = 64
 _FOLD = re.compile(rb"[ \t]*\r\n[ \t]+")
 
 
+@cython.no_gc
+@cython.freelist(64)
+@cython.cclass
 class Message:
     """One request or response; every offset counts from the first byte of `data`."""
 

@@ -22,8 +22,6 @@ cdef dict _DEFAULT_PORTS
 
 
 @cython.final
-@cython.no_gc
-@cython.freelist(64)
 cdef class Uri:
     cdef readonly bytes raw
     cdef readonly bytes scheme

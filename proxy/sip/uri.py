@@ -35,6 +35,9 @@ _PLAIN = frozenset(
 _MATCHED_PARAMS = (b"user", b"ttl", b"method", b"maddr", b"transport")
 
 
+@cython.no_gc
+@cython.freelist(64)
+@cython.cclass
 class Uri:
     """One URI. `params` and `headers` are the raw text after the first ';' and the first '?'."""
 

@@ -10,10 +10,14 @@ from proxy.storage.location_rows import AsTime, Row, identities, location_row
 
 
 class Known(NamedTuple):
-    """What a database holds of one AoR: the highest version, and its rows' contact_ids."""
+    """What a database holds of one AoR: the highest version, and its rows' contact_ids.
+
+    `rest`: a digest of what else its one row says (refreshes.rest_of); 0 when that is not known.
+    """
 
     version: int
     identities: tuple[int, ...]
+    rest: int = 0
 
 
 class Difference(NamedTuple):

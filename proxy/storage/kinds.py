@@ -32,7 +32,8 @@ class Kind(enum.IntEnum):
     ALIASES = 12  # [] or [alias_username, alias_domain or NULL]
     DOMAINS = 13
     ADDRESSES = 14
-    QUERY = 15  # of a policy: [milliseconds, statement, name, value, …] (proxy/routing/sql.py)
+    NODES = 15  # the rows of the table clusterer
+    QUERY = 16  # of a policy: [milliseconds, statement, name, value, …] (proxy/routing/sql.py)
     REGISTER = 20  # sql-only: [datagram, source, listener]
     LOOKUP = 21  # sql-only: [AoR]
 

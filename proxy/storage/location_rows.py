@@ -98,7 +98,10 @@ def key_values(version: int, more: Mapping[str, str]) -> str:
     """The kv_store of a row: JSON, the version at its fixed place."""
     if not more:
         return f'{OURS}{version:016x}"}}'
-    return f'{OURS}{version:016x}",{json.dumps(more, separators=(",", ":"))[1:]}'
+    texts = orjson.dumps(more).decode()
+    if not texts.isascii():  # a column may have no other letters
+        texts = json.dumps(more, separators=(",", ":"))
+    return f'{OURS}{version:016x}",{texts[1:]}'
 
 
 def fitting(column: str, value: bytes, more: dict[str, str]) -> str:

@@ -26,7 +26,6 @@ cdef class TransactionUser:
     cpdef released(self, Transaction transaction)
 
 @cython.final
-@cython.freelist(256)
 cdef class Transaction:
     cdef readonly TransactionLayer layer
     cdef readonly int machine
@@ -46,7 +45,7 @@ cdef class Transaction:
 @cython.final
 cdef class TransactionLayer:
     cdef readonly double t1, t2, t4, patience
-    cdef readonly Py_ssize_t capacity
+    cdef public Py_ssize_t capacity
     cdef readonly Py_ssize_t taken
     cdef readonly Timers timers
     cdef readonly dict servers

@@ -85,6 +85,8 @@ class TransactionUser:
         """The transaction will report no more; time to let go of it (nothing collects cycles)."""
 
 
+@cython.freelist(256)
+@cython.cclass
 class Transaction:
     """One server or client transaction; `machine` says which of the four.
 

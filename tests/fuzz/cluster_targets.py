@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
 from proxy.cluster import frames
 from proxy.cluster.cluster import Cluster
 from proxy.cluster.hlc import HybridClock
 from proxy.cluster.messages import Kind
 from proxy.cluster.settings import Settings
-from proxy.errors import BadFrame
+from proxy.dialog.call_detail import call_detail
+from proxy.dialog.decoded import decode, encode
+from proxy.dialog.due import Intervals, end_due, next_due, pings_due
+from proxy.dialog.replica import DialogForm
+from proxy.dialog.states import EndReason
+from proxy.dialog.within import request_within
+from proxy.errors import BadFrame, BadMessage
 from proxy.registrar.replica import BindingsForm
+from proxy.routing.dialog_agent import plan_byes, way_within
 from tests.fuzz.frames import BODIES, WALL, sealed
 from tests.simulation.store import MemoryStore
 
@@ -39,6 +48,31 @@ def location_records(data: bytes) -> None:
     assert form.merge(data, bytes(bytearray(data))) is data
     pruned = form.prune(data, 1, 10**9, 5, 10**18)
     assert pruned is None or form.sound(pruned)
+
+
+def dialog_records(data: bytes) -> None:
+    """Bytes are no record, or one that everything can be done with that is done with calls."""
+    form = DialogForm()
+    if not form.sound(data):
+        return
+    assert form.merge(data, bytes(bytearray(data))) is data
+    assert form.prune(data, 1, 10**9, 5, 2**64 - 1) in (None, data)
+    record = decode(b"call\0tag", data)
+    json.dumps(call_detail(record, record.variables))
+    for now in (0, record.due, 2**32 - 1):
+        end_due(record, now, Intervals())
+        pings_due(record, now, Intervals())
+        record.due = min(next_due(record, now, Intervals()), 2**32 - 1)
+    plan_byes(record, EndReason.LIFETIME_TIMEOUT, 0)
+    assert decode(record.key, encode(record)) == record
+    for leg in record.callees:
+        for to_caller in (False, True):
+            try:
+                way = way_within(record, leg, to_caller)
+            except BadMessage:
+                continue
+            bye = request_within(record, leg, to_caller, "BYE", leg.cseq, way, b"Via: x\r\n")
+            assert bye.count(b"\n") == bye.count(b"\r\n") == 9 + bool(way.routes), bye
 
 
 def node() -> Cluster:
@@ -79,4 +113,9 @@ def check(brain: Cluster) -> None:
     assert set(brain.links) == {2}
 
 
-TARGETS = {"frame": frame, "location": location_records, "peer": peer}
+TARGETS = {
+    "frame": frame,
+    "location": location_records,
+    "dialogs": dialog_records,
+    "peer": peer,
+}

@@ -20,6 +20,10 @@ from proxy.cluster.messages import (
     SyncAsk,
     Welcome,
 )
+from proxy.dialog.decoded import DialogRecord, Leg
+from proxy.dialog.decoded import encode as encode_dialog
+from proxy.dialog.layout import END_WANTED, PING_CALLEE, REINVITE_PING_CALLER
+from proxy.dialog.states import EndReason, State
 from proxy.registrar.binding import Binding
 from proxy.registrar.binding import encode as encode_bindings
 from proxy.registrar.layout import REMOVED
@@ -33,6 +37,31 @@ def location() -> bytes:
     live.version, live.origin, live.instance, live.reg_id = WALL << 16, 1, b"<urn:uuid:1>", 1
     gone.version, gone.origin, gone.flags, gone.expires = WALL << 16 | 1, 1, REMOVED, 1
     return encode_bindings([live, gone])
+
+
+def dialog() -> bytes:
+    """The record of a call that is up, with another callee that had rung."""
+    return encode_dialog(
+        DialogRecord(
+            b"call\0tag",
+            node=1,
+            state=State.CONFIRMED,
+            version=WALL << 16,
+            owner=1,
+            created_ms=WALL,
+            answered_ms=WALL + 1,
+            timeout_at=WALL // 1000 + 99,
+            flags=REINVITE_PING_CALLER | PING_CALLEE | END_WANTED,
+            end_reason=EndReason.MI_TERMINATION,
+            variables={b"account": b"4711"},
+            profiles=[(b"caller", b"alice")],
+            caller=Leg(b"tag", b"sip:a@192.0.2.1", b"<sip:p;lr>", b"192.0.2.9:5060", sdp=b"v=0"),
+            callees=[
+                Leg(b"x", b"sip:x@192.0.2.2", b"", b"192.0.2.9:5060", State.DELETED),
+                Leg(b"to", b"sip:b@192.0.2.2", b"<sip:q;lr>", b"192.0.2.9:5060", State.CONFIRMED),
+            ],
+        )
+    )
 
 
 RECORDS = [

@@ -44,7 +44,7 @@ def main(name: str, arguments: list[str]) -> None:
         sys.meta_path.insert(0, PureSources())
         from tests.fuzz import cluster_targets, targets
 
-        packages = ("proxy.sip.", "proxy.cluster.", "proxy.registrar.replica")
+        packages = ("proxy.sip.", "proxy.cluster.", "proxy.registrar.replica", "proxy.dialog.")
         _instrument([module for key, module in sys.modules.items() if key.startswith(packages)])
         target = {**targets.TARGETS, **cluster_targets.TARGETS}[name]
     from tests.fuzz import frames
@@ -53,7 +53,7 @@ def main(name: str, arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         seeds, words = Path(folder, "seeds"), Path(folder, "words")
         seeds.mkdir()
-        for number, data in enumerate([*SEEDS, *frames.SEEDS, frames.location()]):
+        for number, data in enumerate([*SEEDS, *frames.SEEDS, frames.location(), frames.dialog()]):
             Path(seeds, f"{number:03}").write_bytes(data)
         words.write_text(
             "".join('"' + "".join(f"\\x{byte:02x}" for byte in piece) + '"\n' for piece in PIECES)

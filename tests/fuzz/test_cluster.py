@@ -36,6 +36,15 @@ def test_location_records(places: list[tuple[int, int]]) -> None:
     cluster_targets.location_records(bytes(data))
 
 
+@ENOUGH
+@given(places=st.lists(st.tuples(st.integers(0, 700), st.integers(0, 255)), max_size=4))
+def test_dialog_records(places: list[tuple[int, int]]) -> None:
+    data = bytearray(frames.dialog())
+    for at, value in places:
+        data[at % len(data)] = value
+    cluster_targets.dialog_records(bytes(data))
+
+
 @pytest.mark.parametrize("data", frames.SEEDS)
 def test_good_frames(data: bytes) -> None:
     cluster_targets.frame(data)

@@ -15,7 +15,7 @@ world [key=value …]   the proxy of this scenario, when it is not the usual one
     names=H:A+B,…     what the DNS says; dns=waits: only on the command `dns`
     capacity=N        transactions of the worker; RULE=N: a rule of the registrar
     dialogs=N         room for so many tracked calls; profiles=A,B no_value=C automatic=no
-                      when_full=refuse: the other settings of [dialog]
+                      when_full=refuse sharing_tag=T: the other settings of [dialog]
 phone NAME ADDRESS [user=] [to=ADDRESS]  a telephone; its AoR is sip:USER@example.com, and it
                                          speaks to the proxy's listener `to`
 registered NAME ADDRESS [user= to= q=]   a telephone that has registered
@@ -61,6 +61,7 @@ from proxy.dialog.states import State
 from proxy.dialog.sweep import Sweep
 from proxy.dialog.tracker import Tracker
 from proxy.routing.dialog_agent import DialogAgent
+from proxy.shm.cluster_page import ClusterPage
 from proxy.sip.address import Address
 from proxy.sip.header_ids import RECORD_ROUTE, VIA
 from proxy.sip.message import Message
@@ -101,6 +102,7 @@ class Flow:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._world: World | None = None
+        self.page: ClusterPage | None = None
         self.phones: dict[str, Telephone] = {}
         self.listener_of: dict[str, int] = {}
         self.shown: list[bytes] = []
@@ -132,6 +134,7 @@ class Flow:
             "left": self.left,
             "calls": self.calls,
             "profile": self.profile,
+            "tag": self.tag,
             "sweep": self.sweep,
             "end": self.end,
         }
@@ -233,6 +236,8 @@ class Flow:
                 names[host.encode()] = tuple(address(one) for one in addresses.split("+"))
         capacity = int(options.pop("capacity", "1000"))
         dialogs = dialog_settings(options)
+        if dialogs is not None and dialogs.sharing_tag:
+            self.page = ClusterPage.create(None, 1, (dialogs.sharing_tag,))
         waits = options.pop("dns", "") == "waits"
         rules = {name: int(value) for name, value in options.items()}
         self._world = World(
@@ -242,6 +247,7 @@ class Flow:
             capacity=capacity,
             names=names,
             dialogs=dialogs,
+            cluster=self.page,
             **rules,
         )
         self._world.dns_waits = waits
@@ -316,6 +322,12 @@ class Flow:
         assert tracker is not None
         size = tracker.store.profiles.size(name.encode(), value.encode(), tracker.store.wall)
         return [f"{name} {value}".rstrip() + f": {size}"]
+
+    def tag(self, name: str, state: str) -> list[str]:
+        """What the clusterer says of a sharing tag."""
+        assert self.page is not None
+        self.page.set_tag(name.encode(), self.page.epoch(name.encode()) + 1, state == "active")
+        return []
 
     def sweep(self) -> list[str]:
         """What the timekeeper does each second."""
@@ -395,12 +407,13 @@ class Flow:
 
 
 def dialog_settings(options: dict[str, str]) -> settings.Dialog | None:
-    """`[dialog]` of a world: dialogs=CAPACITY, profiles=, no_value=, automatic=, when_full=."""
+    """`[dialog]` of a world: dialogs=CAPACITY, and its other settings by their names."""
     capacity = options.pop("dialogs", "")
     profiles = tuple(filter(None, options.pop("profiles", "").split(",")))
     no_value = tuple(filter(None, options.pop("no_value", "").split(",")))
     automatic = options.pop("automatic", "yes") == "yes"
     when_full = options.pop("when_full", "relay")
+    sharing_tag = options.pop("sharing_tag", "")
     if not capacity:
         return None
     return settings.Dialog(
@@ -410,6 +423,7 @@ def dialog_settings(options: dict[str, str]) -> settings.Dialog | None:
         profiles_no_value=no_value,
         automatic=automatic,
         when_full="refuse" if when_full == "refuse" else "relay",
+        sharing_tag=sharing_tag,
     )
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shm_family import family, killed_at, run, spawn
 
 from proxy.errors import ShmError
-from proxy.shm.change_reader import PATIENCE_MS, Change, ChangeReader
+from proxy.shm.change_reader import PATIENCE_MS, Change, ChangeReader, change_of
 from proxy.shm.changes import LONGEST_KEY, OVERRUN, WAITING, ChangeRing
 from proxy.shm.location_table import LocationTable
 from proxy.shm.repair import scavenge
@@ -36,7 +36,7 @@ def test_each_commit_is_noted_with_its_place(make_table: Make, ring: ChangeRing)
     inserted_at = table.changed_at
     table.commit(b"alice", table.snapshot(b"alice")[1], b"newer", 0, 1)
     table.commit(b"alice", table.snapshot(b"alice")[1], None, 0, 0)
-    assert everything(reader) == [Change(TABLE, b"alice")] * 3
+    assert everything(reader) == [change_of(TABLE, b"alice")] * 3
     assert inserted_at < table.changed_at == reader.position == ring.head
 
 
@@ -66,7 +66,7 @@ def test_a_reader_goes_round_the_ring_as_often_as_it_likes(ring: ChangeRing) -> 
     for number in range(1_000):
         key = b"%d" % number * (1 + number % 40)
         ring.note(TABLE, key)
-        assert everything(reader) == [Change(TABLE, key)]
+        assert everything(reader) == [change_of(TABLE, key)]
 
 
 def test_a_limit_leaves_the_rest_for_later(ring: ChangeRing) -> None:
@@ -85,7 +85,7 @@ def test_who_falls_off_the_end_is_told_and_goes_on(ring: ChangeRing) -> None:
     assert reader.overrun
     reader.resume()
     ring.note(TABLE, b"next")
-    assert everything(reader) == [Change(TABLE, b"next")]
+    assert everything(reader) == [change_of(TABLE, b"next")]
 
 
 def test_a_key_too_long_for_a_note_makes_readers_compare_everything(ring: ChangeRing) -> None:
@@ -112,7 +112,7 @@ def test_an_unpublished_claim_is_waited_for_then_skipped(ring: ChangeRing) -> No
     ring.note(TABLE, b"after")
     assert everything(reader, 0) == []
     assert everything(reader, PATIENCE_MS - 1) == []
-    assert everything(reader, PATIENCE_MS) == [Change(TABLE, b"after")]
+    assert everything(reader, PATIENCE_MS) == [change_of(TABLE, b"after")]
     assert not reader.overrun
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from workers.child import Child
 from workers.commands.auth import Access
+from workers.commands.cluster import Clusters
 from workers.commands.command import (
     METHOD_NOT_FOUND,
     NOT_FOUND,
@@ -24,7 +25,15 @@ from workers.commands.limits import Limits
 from workers.commands.location import Phones
 from workers.commands.storage import Databases
 
-GROUPS: Final[tuple[type[Group], ...]] = (Core, Access, Databases, Dialogs, Limits, Phones)
+GROUPS: Final[tuple[type[Group], ...]] = (
+    Core,
+    Access,
+    Clusters,
+    Databases,
+    Dialogs,
+    Limits,
+    Phones,
+)
 
 
 class Commands(Group):

@@ -55,6 +55,7 @@ class Core(Group):
                     "Type": row.role,
                     "Started": row.started_at,
                     "Starts": row.starts,
+                    "Edition": self._child.area.active(row.row),
                 }
                 for row in self._slots.live()
             ]

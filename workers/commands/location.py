@@ -10,10 +10,10 @@ from typing import Any, Final
 from proxy.cluster.hlc import HybridClock
 from proxy.errors import BadMessage, CorruptRecord
 from proxy.limits import bounds
-from proxy.registrar import edit
 from proxy.registrar.binding import Binding, decode
 from proxy.registrar.contact_id import contact_id
-from proxy.registrar.layout import BEHIND_NAT
+from proxy.registrar.edit import Editor
+from proxy.registrar.layout import BEHIND_NAT, REMOVED
 from proxy.sip.headers import parse_contacts
 from proxy.sip.uri import aor_key, parse_uri
 from workers.child import Child
@@ -26,6 +26,7 @@ from workers.commands.command import (
     text,
 )
 from workers.commands.core import program_version
+from workers.registrar_rules import rules_of
 
 TABLE: Final = "location"
 SCAN_BATCH: Final = 500
@@ -43,22 +44,22 @@ class Phones(Group):
     def __init__(self, child: Child) -> None:
         super().__init__(child)
         self._table = child.tables.location
-        self._clock = HybridClock()
+        self._editor = Editor(self._table, rules_of(child), HybridClock())
 
     @command
     def ul_dump(self, brief: bool = False, index: int = 0, counter: int = 0) -> dict[str, Any]:
         """List the registered phones: all, or `counter` of them from number `index` on."""
         now, phones = int(time.time()), []
-        for number, (key, payload) in enumerate(self._records()):
+        for number, (key, bindings) in enumerate(self._records()):
             if counter and number >= index + counter:
                 break
             if number >= index:
                 entry: dict[str, Any] = {"AOR": text(key)}
                 if not brief:
-                    entry["Contacts"] = self._contacts(key, payload, now)
+                    entry["Contacts"] = [contact_shape(key, each, now) for each in bindings]
                 phones.append(entry)
         domain = {"name": TABLE, "hash_size": self._table.capacity, "AORs": phones}
-        paged = {"count": self._table.count} if index or counter else {}
+        paged = {"count": self._table.gauges()[0]} if index or counter else {}
         return {**paged, "Domains": [domain]}
 
     @command
@@ -66,9 +67,11 @@ class Phones(Group):
         """Show the contacts of one phone."""
         key = self._key(table_name, aor)
         payload, _ = self._table.snapshot(key)
-        if payload is None:
+        bindings = None if payload is None else _bindings(payload)
+        if bindings is None:
             raise CommandError(NOT_FOUND, "AOR not found")
-        return {"AOR": text(key), "Contacts": self._contacts(key, payload, int(time.time()))}
+        now = int(time.time())
+        return {"AOR": text(key), "Contacts": [contact_shape(key, each, now) for each in bindings]}
 
     @command
     def ul_add(
@@ -92,13 +95,13 @@ class Phones(Group):
         added.user_agent = f"sipherd ctl {program_version()}".encode()
         added.origin = self._child.config.node.id
         added.flags = _flags(flags, cflags)
-        edit.add(self._table, key, added, now, time.time_ns() // 1_000_000, self._clock)
+        self._editor.add(key, added, now, _now_ms())
         return "OK"
 
     @command
     def ul_rm(self, table_name: str, aor: str) -> str:
         """Remove a phone with all its contacts."""
-        if not edit.remove(self._table, self._key(table_name, aor)):
+        if not self._editor.remove(self._key(table_name, aor), _now_ms()):
             raise CommandError(NOT_FOUND, "AOR not found")
         return "OK"
 
@@ -107,16 +110,19 @@ class Phones(Group):
         """Remove one contact of a phone."""
         key = self._key(table_name, aor)
         uri = _contact_uri(contact)
-        if not edit.remove_contact(self._table, key, uri, int(time.time())):
+        if not self._editor.remove_contact(key, uri, int(time.time()), _now_ms()):
             raise CommandError(NOT_FOUND, "Contact not found")
         return "OK"
 
-    def _records(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every record; this process goes on giving signs of life meanwhile."""
+    def _records(self) -> Iterator[tuple[bytes, list[Binding]]]:
+        """Every phone; this process goes on giving signs of life meanwhile."""
         cursor = 0
         while True:
             records, cursor = self._table.scan(cursor, SCAN_BATCH)
-            yield from records
+            for key, payload in records:
+                bindings = _bindings(payload)
+                if bindings is not None:
+                    yield key, bindings
             self._child.beat()
             if cursor == 0:
                 return
@@ -138,11 +144,17 @@ class Phones(Group):
         first = config.listen.udp[0].host
         return next(iter(config.node.domains), f"[{first}]" if ":" in first else first)
 
-    def _contacts(self, key: bytes, payload: bytes, now: int) -> list[dict[str, Any]]:
-        try:
-            return [contact_shape(key, binding, now) for binding in decode(payload)]
-        except CorruptRecord:
-            return []
+
+def _bindings(payload: bytes) -> list[Binding] | None:
+    """The bindings of a record; none of one that is unreadable, None of one of the removed."""
+    try:
+        return [each for each in decode(payload) if not each.flags & REMOVED] or None
+    except CorruptRecord:
+        return []
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def contact_shape(key: bytes, binding: Binding, now: int) -> dict[str, Any]:

@@ -73,6 +73,10 @@ def _addresses(_fields: Fields) -> Executable:
     )
 
 
+def _nodes(_fields: Fields) -> Executable:
+    return select(*schema.clusterer.c)
+
+
 QUERIES: Final[dict[int, tuple[int, Callable[[Fields], Executable]]]] = {
     # kind: how many fields it needs at least, its query
     Kind.SUBSCRIBER: (2, _subscribers),
@@ -80,6 +84,7 @@ QUERIES: Final[dict[int, tuple[int, Callable[[Fields], Executable]]]] = {
     Kind.ALIASES: (0, _alias_rows),
     Kind.DOMAINS: (0, _domains),
     Kind.ADDRESSES: (0, _addresses),
+    Kind.NODES: (0, _nodes),
 }
 
 

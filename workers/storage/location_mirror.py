@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any, Final
 
+from sqlalchemy import Connection
+
 from proxy.errors import CorruptRecord, ShmError
-from proxy.registrar.binding import Binding, decode, earliest, encode
+from proxy.registrar.binding import Binding, decode
+from proxy.registrar.commit import commit_bindings
+from proxy.registrar.layout import REMOVED
+from proxy.registrar.tombstones import name_of
 from proxy.shm.table_ids import LOCATION
 from proxy.storage import statements
 from proxy.storage.differences import Difference, Known, difference, merge_loaded
 from proxy.storage.location_rows import Row, RowReader, plain_row, version_of
+from proxy.storage.refreshes import rest_of, sort_out
 from workers.child import Child
 from workers.storage.database import Database, as_seconds
-from workers.storage.mirror import Mirror, default_domain, version_at
-from workers.storage.row_writer import as_time
+from workers.storage.mirror import Group, Mirror, NotAsKnown, default_domain, version_at
+from workers.storage.row_writer import Refresher, as_time
 
+DISTRUST_S: Final = 15.0  # somebody else writes to these rows
 CLOCK_LEAD_S: Final = 86_400  # a row from further in the future has a wrong clock
 
 
@@ -28,15 +36,51 @@ class LocationMirror(Mirror):
     def __init__(self, child: Child, database: Database) -> None:
         super().__init__(child, database, LOCATION, child.tables.location)
         self.by_call_id = child.config.registrar.match_call_id
+        self.node = child.config.node.id
         self.reader = RowReader(default_domain(child), as_seconds)
+        replicated = child.config.replicates("location")
+        # What other nodes hold has an origin, and a version that beats no later one of theirs.
+        self.origin = child.config.node.id if replicated else 0
+        self.clock_lead_s = 0 if replicated else CLOCK_LEAD_S
+        self.refresh_at = 0.0  # until then rows are written whole
+        self._refresher = Refresher(database.engine.dialect)
 
     def difference(self, key: bytes, payload: bytes | None) -> Difference | None:
-        """One row for each binding."""
+        """One row for each binding; a tombstone is none."""
         try:
-            bindings = [] if payload is None else decode(payload)
+            stored = [] if payload is None else decode(payload)
         except CorruptRecord:
             return None
-        return difference(key, self.known.get(key), bindings, as_time, self.by_call_id)
+        bindings = [binding for binding in stored if not binding.flags & REMOVED]
+        found = difference(key, self.known.get(key), bindings, as_time, self.by_call_id)
+        if found is None or found.known is None or payload is None:
+            return found
+        return found._replace(known=found.known._replace(rest=rest_of(payload)))
+
+    def group_of(self, keys: list[bytes]) -> Group:
+        """Plain refreshes apart from what needs whole rows."""
+        if time.monotonic() < self.refresh_at:
+            return super().group_of(keys)
+        refreshed, known, others = sort_out(keys, self.table, self.known, self.node, as_time)
+        group = Group()
+        group.refreshed = refreshed
+        group.known.update(known)
+        for key, payload in others:
+            self.add_to(group, key, payload)
+        return group
+
+    def execute(self, connection: Connection, group: Group) -> None:
+        """Refreshes first: most groups have nothing else."""
+        if group.refreshed and not self._refresher.write(connection, group.refreshed):
+            self.refresh_at = time.monotonic() + DISTRUST_S
+            raise NotAsKnown
+        super().execute(connection, group)
+
+    def _write(self, keys: list[bytes]) -> None:
+        with suppress(NotAsKnown):
+            super()._write(keys)
+            return
+        super()._write(keys)
 
     def plain_row(self, row: Row) -> Row:
         """The row in ASCII."""
@@ -65,13 +109,14 @@ class LocationMirror(Mirror):
             key, binding = self.reader.binding(row)
             if not binding.version:
                 binding.version = version_at(binding.modified)
+            binding.origin = binding.origin or self.origin
             self._remember(key, row, binding.version)
             found.setdefault(key, []).append(binding)
         return self._merge(found, trusted_until)
 
     def _merge(self, found: dict[bytes, list[Binding]], trusted_until: int) -> int:
         now, changed = int(time.time()), 0
-        highest = version_at(now + CLOCK_LEAD_S)
+        highest = version_at(now + self.clock_lead_s)
         for key, loaded in found.items():
             for binding in loaded:
                 binding.version = min(binding.version, highest)
@@ -88,10 +133,10 @@ class LocationMirror(Mirror):
             merged = merge_loaded(stored, loaded, trusted_until, now, self._same)
             if merged is None:
                 return False
-            if self.table.commit(key, stamp, encode(merged), earliest(merged), len(merged)):
+            if commit_bindings(self.table, key, stamp, merged):
                 return True
 
     def _same(self, one: Binding, other: Binding) -> bool:
         if self.by_call_id and one.call_id != other.call_id:
             return False
-        return one.contact == other.contact
+        return name_of(one) == name_of(other)

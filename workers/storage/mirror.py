@@ -12,6 +12,7 @@ from proxy.limits import counters as ids
 from proxy.shm.table import Table
 from proxy.storage.differences import Difference, Known, uncertain
 from proxy.storage.location_rows import Row
+from proxy.storage.refreshes import Refresh
 from proxy.storage.statements import Versioned, delete_known, page
 from workers.child import Child
 from workers.storage.database import BadSchema, BadStatement, Database, Unavailable
@@ -20,6 +21,20 @@ from workers.storage.row_writer import RowWriter
 BATCH: Final = 2_000  # records of one transaction
 SPARE_NOTES: Final = 20_000  # beyond those that can matter, before the others are forgotten
 COUNTER_BITS: Final = 16
+
+
+class NotAsKnown(Exception):
+    """A row is not as this node has left it: the transaction was rolled back."""
+
+
+class Group:
+    """What one transaction writes, and what is known of each record after it."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.refreshed: list[Refresh] = []
+        self.deleted: list[dict[str, Any]] = []
+        self.known: dict[bytes, Known | None] = {}  # None: nothing is left of it
 
 
 class Mirror:
@@ -111,68 +126,80 @@ class Mirror:
             self.child.beat()
 
     def _write(self, keys: list[bytes]) -> None:
-        differences = {}
-        for key in keys:
-            found = self.difference(key, self.table.snapshot(key)[0])
-            if found is not None:
-                differences[key] = found
-        if not differences:
+        group = self.group_of(keys)
+        if not group.known:
             return
         try:
-            self._commit(differences)
+            self._commit(group)
         except BadStatement:
-            self._write_one_by_one(differences)
+            self._write_one_by_one(keys)
 
-    def _commit(self, differences: dict[bytes, Difference]) -> None:
+    def group_of(self, keys: list[bytes]) -> Group:
+        """What one transaction has to write so that the database says what the table says."""
+        group = Group()
+        for key in keys:
+            self.add_to(group, key, self.table.snapshot(key)[0])
+        return group
+
+    def add_to(self, group: Group, key: bytes, payload: bytes | None) -> None:
+        """What has to be written of one record."""
+        found = self.difference(key, payload)
+        if found is not None:
+            group.rows += found.rows
+            group.known[key] = found.known
+            for identity in found.deleted:
+                known = self._digits(self.known[key].version)
+                group.deleted.append({"identity": identity, "known": known})
+
+    def _commit(self, group: Group) -> None:
         """One transaction; the rows in order of their keys, so that two nodes cannot deadlock."""
-        rows = [row for each in differences.values() for row in each.rows]
-        rows.sort(key=itemgetter(self._identity))
-        deleted: list[dict[str, Any]] = [
-            {"identity": identity, "known": self._digits(self.known[key].version)}
-            for key, each in differences.items()
-            for identity in each.deleted
-        ]
-        deleted.sort(key=itemgetter("identity"))
-
-        def work(connection: Connection) -> None:
-            if rows:
-                self._writer.write(connection, rows)
-            if deleted:
-                connection.execute(self._delete, deleted)
-
+        group.rows.sort(key=itemgetter(self._identity))
+        group.refreshed.sort()
+        group.deleted.sort(key=itemgetter("identity"))
         try:
-            self.database.transaction(work)
+            self.database.transaction(lambda connection: self.execute(connection, group))
         except BaseException as error:
-            self.counters.add(ids.STORAGE_FAILURES)
-            for key, each in differences.items():
-                self.known[key] = uncertain(self.known.get(key), each.known)
+            if not isinstance(error, NotAsKnown):
+                self.counters.add(ids.STORAGE_FAILURES)
+            for key, known in group.known.items():
+                self.known[key] = uncertain(self.known.get(key), known)
             if isinstance(error, BadSchema):
                 raise self.unusable(error) from None
             raise
-        for key, each in differences.items():
-            if each.known is None:
+        for key, known in group.known.items():
+            if known is None:
                 self.known.pop(key, None)
             else:
-                self.known[key] = each.known
+                self.known[key] = known
         self.counters.add(ids.STORAGE_TRANSACTIONS)
-        self.counters.add(ids.STORAGE_ROWS_WRITTEN, len(rows))
-        self.counters.add(ids.STORAGE_ROWS_DELETED, len(deleted))
+        self.counters.add(ids.STORAGE_ROWS_WRITTEN, len(group.rows) + len(group.refreshed))
+        self.counters.add(ids.STORAGE_ROWS_DELETED, len(group.deleted))
+
+    def execute(self, connection: Connection, group: Group) -> None:
+        """The statements of a transaction."""
+        if group.rows:
+            self._writer.write(connection, group.rows)
+        if group.deleted:
+            connection.execute(self._delete, group.deleted)
 
     def _digits(self, version: int) -> str | bytes:
         digits = f"{version:016x}"
         return digits.encode() if self._as_bytes else digits
 
-    def _write_one_by_one(self, differences: dict[bytes, Difference]) -> None:
+    def _write_one_by_one(self, keys: list[bytes]) -> None:
         """The database is well and refuses something: find out what, and write all else."""
-        for key, each in differences.items():
-            for rows in (each.rows, [self.plain_row(row) for row in each.rows]):
+        for key in keys:
+            group = self.group_of([key])
+            if not group.known:
+                continue
+            try:
+                self._commit(group)
+            except BadStatement:
+                group.rows = [self.plain_row(row) for row in group.rows]
                 try:
-                    self._commit({key: each._replace(rows=rows)})
-                    break
+                    self._commit(group)
                 except BadStatement as error:
-                    reason = error
-            else:
-                self.refuse("row refused", key, reason)
+                    self.refuse("row refused", key, error)
 
     def refuse(self, event: str, key: bytes, reason: Exception) -> None:
         """Count and log what cannot be written, or not be read."""

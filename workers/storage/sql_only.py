@@ -13,7 +13,8 @@ from sqlalchemy import Connection, delete
 
 from proxy.cluster.hlc import HybridClock
 from proxy.errors import BadMessage, CorruptRecord
-from proxy.registrar.binding import Binding, decode, earliest, encode
+from proxy.registrar.binding import Binding, decode, encode
+from proxy.registrar.commit import commit_bindings
 from proxy.registrar.save import RegisterResult, save
 from proxy.shm.location_table import LocationTable
 from proxy.sip.address import address_from
@@ -118,10 +119,7 @@ class SqlOnly:
         return bindings, known
 
     def _put(self, aor: bytes, bindings: list[Binding]) -> None:
-        table = self.table
-        payload = encode(bindings) if bindings else None
-        due = earliest(bindings) if bindings else 0
-        table.commit(aor, table.snapshot(aor)[1], payload, due, len(bindings))
+        commit_bindings(self.table, aor, self.table.snapshot(aor)[1], bindings)
 
     def _write(
         self, connection: Connection, aor: bytes, known: Known, bindings: list[Binding]

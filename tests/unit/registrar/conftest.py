@@ -10,6 +10,7 @@ import pytest
 
 from proxy.cluster.hlc import HybridClock
 from proxy.registrar.binding import Binding, Faults, decode
+from proxy.registrar.edit import Editor
 from proxy.registrar.rules import RegistrarRules
 from proxy.registrar.save import RegisterResult, save
 from proxy.shm.attach import create
@@ -67,6 +68,10 @@ class Registrar:
 
     def use(self, **settings: Any) -> None:
         self.rules = RegistrarRules([b"example.com"], **settings)
+
+    @property
+    def editor(self) -> Editor:
+        return Editor(self.table, self.rules, self.clock)
 
     def send(self, request: Message, now: int = NOW) -> RegisterResult:
         return save(

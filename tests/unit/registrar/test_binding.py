@@ -9,21 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import CorruptRecord
-from proxy.registrar.binding import Binding, Faults, decode, earliest, encode
+from proxy.registrar.binding import Binding, Faults, decode, encode
+from proxy.registrar.layout import NEVER, REMOVED, REMOVED_S
 from proxy.registrar.lookup import lookup
 from proxy.registrar.record import (
     binding_count,
     contact_lines,
-    earliest_expiry,
+    due_at,
     find_contact,
     highest_version,
     live_count,
     patched,
     q_text,
+    units_of,
 )
+from proxy.shm.layout import NOBODY
 from proxy.shm.location_table import LocationTable
 
-NEVER = 2**32 - 1
 HOSTILE = [
     b"",
     b"'; DROP TABLE location; --",
@@ -97,7 +99,8 @@ def test_round_trip(stored: list[Binding]) -> None:
     assert encode(read) == payload
     assert binding_count(payload) == len(stored)
     assert highest_version(payload, len(stored)) == max(b.version for b in stored)
-    assert earliest_expiry(payload, len(stored)) == earliest(stored)
+    assert due_at(payload, len(stored)) == min(map(due, stored))
+    assert units_of(payload, len(stored)) == sum(not b.flags & REMOVED for b in stored) or NOBODY
     assert live_count(payload, len(stored), 77) == sum(b.is_live(77) for b in stored)
 
 
@@ -126,12 +129,26 @@ def test_a_contact_is_found_by_its_bytes() -> None:
     assert find_contact(payload, 2, b"sip:nobody@example.com") == -1
 
 
-def test_earliest() -> None:
+def due(binding: Binding) -> int:
+    if binding.flags & REMOVED:
+        return min((binding.version >> 16) // 1_000 + REMOVED_S, NEVER)
+    return binding.expires or NEVER
+
+
+def test_when_a_record_is_due() -> None:
     one, two = phone(), phone()
-    assert earliest([]) == NEVER
     one.expires = 0
-    assert earliest([one]) == NEVER == earliest_expiry(encode([one]), 1)
-    assert earliest([one, two]) == 2_000
+    assert due_at(encode([one]), 1) == NEVER
+    assert due_at(encode([one, two]), 2) == 2_000
+    two.flags, two.expires, two.version = REMOVED, 1, 5_000_000 << 16
+    assert due_at(encode([one, two]), 2) == 5_600
+
+
+def test_tombstones_count_for_nobody() -> None:
+    one, two = phone(), phone()
+    two.flags = REMOVED
+    assert units_of(encode([one, two]), 2) == 1
+    assert units_of(encode([two]), 1) == NOBODY
 
 
 @given(st.data())

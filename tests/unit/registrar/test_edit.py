@@ -6,7 +6,6 @@ import pytest
 
 from proxy.errors import LockTimeout
 from proxy.registrar.binding import Binding
-from proxy.registrar.edit import add, remove, remove_contact
 from proxy.registrar.lookup import lookup
 from tests.unit.registrar.conftest import AOR, NOW, Registrar
 
@@ -16,7 +15,7 @@ STATIC = b"sip:gateway@192.0.2.50"
 def put(registrar: Registrar, contact: bytes = STATIC, expires: int = 0) -> None:
     binding = Binding(contact)
     binding.expires = expires
-    add(registrar.table, AOR, binding, NOW, NOW * 1000, registrar.clock)
+    registrar.editor.add(AOR, binding, NOW, NOW * 1000)
 
 
 def test_a_permanent_contact(registrar: Registrar) -> None:
@@ -44,24 +43,24 @@ def test_a_refresh_beside_a_hand_made_nonsense_contact(registrar: Registrar) -> 
 
 def test_removing_one(registrar: Registrar) -> None:
     registrar.register(b"Contact: <sip:a@h1>, <sip:b@h2>")
-    assert remove_contact(registrar.table, AOR, b"sip:a@h1", NOW)
-    assert not remove_contact(registrar.table, AOR, b"sip:a@h1", NOW)
+    assert registrar.editor.remove_contact(AOR, b"sip:a@h1", NOW, NOW * 1000)
+    assert not registrar.editor.remove_contact(AOR, b"sip:a@h1", NOW, NOW * 1000)
     assert registrar.contacts() == [b"sip:b@h2"]
-    assert remove_contact(registrar.table, AOR, b"sip:b@h2", NOW)
-    assert not remove_contact(registrar.table, AOR, b"sip:b@h2", NOW)
+    assert registrar.editor.remove_contact(AOR, b"sip:b@h2", NOW, NOW * 1000)
+    assert not registrar.editor.remove_contact(AOR, b"sip:b@h2", NOW, NOW * 1000)
     assert registrar.table.count == 0
 
 
 def test_removing_all(registrar: Registrar) -> None:
-    assert not remove(registrar.table, AOR)
+    assert not registrar.editor.remove(AOR, NOW * 1000)
     registrar.register(b"Contact: <sip:a@h1>, <sip:b@h2>")
-    assert remove(registrar.table, AOR)
+    assert registrar.editor.remove(AOR, NOW * 1000)
     assert registrar.table.count == 0
 
 
 def test_unreadable_is_overwritten(registrar: Registrar) -> None:
     registrar.table.commit(AOR, 0, b"garbage", NOW, 1)
-    assert not remove_contact(registrar.table, AOR, STATIC, NOW)
+    assert not registrar.editor.remove_contact(AOR, STATIC, NOW, NOW * 1000)
     put(registrar)
     assert registrar.contacts() == [STATIC]
 
@@ -74,8 +73,8 @@ def test_overtaken_for_ever(registrar: Registrar) -> None:
     with pytest.raises(LockTimeout):
         put(registrar)
     with pytest.raises(LockTimeout):
-        remove_contact(registrar.table, AOR, b"sip:a@h1", NOW)
+        registrar.editor.remove_contact(AOR, b"sip:a@h1", NOW, NOW * 1000)
     with pytest.raises(LockTimeout):
-        remove(registrar.table, AOR)
+        registrar.editor.remove(AOR, NOW * 1000)
     registrar.table.times = 3
-    assert remove(registrar.table, AOR)
+    assert registrar.editor.remove(AOR, NOW * 1000)

@@ -8,7 +8,6 @@ import pytest
 
 from proxy.errors import BadMessage
 from proxy.registrar.binding import Binding
-from proxy.registrar.edit import add
 from proxy.registrar.lookup import lookup
 from proxy.sip.address import Address
 from proxy.sip.message import parse
@@ -501,7 +500,7 @@ def test_a_corrupt_record_is_overwritten_and_counted(registrar: Registrar) -> No
 def test_versions_rise_over_what_other_workers_gave(registrar: Registrar) -> None:
     theirs = Binding(b"sip:theirs@198.51.100.20")
     registrar.clock.observe(NOW * 1000 + 50_000 << 16, NOW * 1000)
-    add(registrar.table, AOR, theirs, NOW, NOW * 1000, registrar.clock)
+    registrar.editor.add(AOR, theirs, NOW, NOW * 1000)
     fresh = Registrar(registrar.table)
     fresh.register(C1)
     fresh.register(C1, cseq=2)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from workers.child import Child
+from workers.edition import Area
 from workers.logs import Log, LogStyle
 from workers.settings import Config, Node
 from workers.shared_page import SharedPage
@@ -61,5 +62,7 @@ def child(config: Config, log: Log) -> Iterator[Child]:
         secret=b"s" * 32,
         log=log,
         page=page,
+        area=Area(),
+        script=b"",
     )
     tables.close(clean=True)

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from proxy.errors import ConfigError
 from workers.config import load
-from workers.settings import Config, Endpoint, parse_endpoint
+from workers.setting_types import Endpoint, parse_endpoint
+from workers.settings import Config
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -17,6 +17,7 @@ from proxy.dialog.states import EndReason, Event, State
 from workers.child import Child
 from workers.commands import Commands
 from workers.commands.command import CommandError
+from workers.edition import Area
 from workers.errands import Errand
 from workers.logs import Log
 from workers.settings import Config, Node
@@ -60,6 +61,8 @@ def child(tmp_path: Path, log: Log) -> Iterator[Child]:
         secret=b"s" * 32,
         log=log,
         page=SharedPage(),
+        area=Area(),
+        script=b"",
     )
     for fd in eventfds:
         os.close(fd)

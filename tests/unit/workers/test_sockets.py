@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from workers import sockets
-from workers.settings import Endpoint
+from workers.setting_types import Endpoint
 from workers.sockets import Group, SocketError, open_group
 
 
@@ -22,7 +22,7 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 @pytest.fixture
 def group() -> Iterator[Group]:
-    made = open_group(Endpoint("127.0.0.1", free_port()), 3, 262_144)
+    made = open_group(Endpoint("127.0.0.1", free_port()), 3, 262_144, [])
     yield made
     for fd in made.fds:
         os.close(fd)
@@ -63,7 +63,7 @@ def test_the_buffer_is_what_the_kernel_grants(group: Group) -> None:
 
 
 def test_an_address_we_do_not_hold_can_be_bound() -> None:
-    made = open_group(Endpoint("192.0.2.77", free_port()), 1, 65_536)
+    made = open_group(Endpoint("192.0.2.77", free_port()), 1, 65_536, [])
     os.close(made.fds[0])
 
 
@@ -72,7 +72,7 @@ def test_ipv6_is_ipv6_only() -> None:
         port = free_port("::1")
     except OSError:
         pytest.skip("no IPv6 here")
-    made = open_group(Endpoint("::1", port), 1, 65_536)
+    made = open_group(Endpoint("::1", port), 1, 65_536, [])
     with socket.socket(fileno=made.fds[0]) as member:
         assert member.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
 
@@ -80,7 +80,7 @@ def test_ipv6_is_ipv6_only() -> None:
 def test_a_taken_port_is_a_sentence(group: Group) -> None:
     endpoint = group.endpoint
     with pytest.raises(SocketError, match=rf"^udp {endpoint} is taken: another program"):
-        open_group(endpoint, 1, 65_536)
+        open_group(endpoint, 1, 65_536, [])
 
 
 def test_another_option_does_not_join_by_mistake() -> None:
@@ -88,4 +88,4 @@ def test_another_option_does_not_join_by_mistake() -> None:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         other.bind(("127.0.0.1", 0))
         with pytest.raises(SocketError, match="is taken"):
-            open_group(Endpoint("127.0.0.1", other.getsockname()[1]), 2, 65_536)
+            open_group(Endpoint("127.0.0.1", other.getsockname()[1]), 2, 65_536, [])

@@ -15,6 +15,7 @@ from proxy.limits import counters
 from workers import signals
 from workers.child import BOOT_DEADLINE_S, ChildSpec, Exit, ExitCode
 from workers.supervisor import ABORT_GRACE_S, Stage, Supervisor
+from workers.systemd import ServiceManager
 
 
 class Machine:
@@ -110,6 +111,7 @@ class Property:
             location=SimpleNamespace(count=0, capacity=10),
             close=lambda clean: self.closed.append(clean),
         )
+        self.manager = ServiceManager()
         sink = SimpleNamespace(waiting=False, flush=lambda: None)
         self.journal = SimpleNamespace(sink=sink, pass_on=lambda: None)
 
@@ -119,6 +121,9 @@ class Property:
     def open_slot(self, slot: Any) -> None:
         slot.stop_fd = os.eventfd(0, os.EFD_NONBLOCK)
         self.stop_fds.append(slot.stop_fd)
+
+    def keep_sockets(self) -> None:
+        pass
 
     def newly_up(self) -> set[int]:
         up, self.up = self.up, set()
@@ -329,7 +334,7 @@ def test_a_death_while_stopping_is_not_replaced(world: World) -> None:
     assert world.property.closed == [False]
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN])
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTTOU, signal.SIGTTIN])
 def test_signals_of_later_days_do_nothing(world: World, number: int) -> None:
     def send() -> None:
         world.machine.signals = [number] * 100

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from proxy.limits import counters
 from proxy.registrar.binding import Binding, encode
+from proxy.registrar.commit import commit_bindings
+from proxy.registrar.tombstones import tombstone_of
+from proxy.shm.cluster_page import ClusterPage
 from workers.child import Child
+from workers.settings import Config
 from workers.timekeeper import Alarms, Sweeper
 
 NOW = 1_000_000
@@ -102,3 +108,26 @@ def test_a_full_table_of_pipes_is_said(child: Child, lines: list[str]) -> None:
     child.tables.slots.counters(3).add(counters.PIPES_FULL, 4)
     alarms.turn(10.0)
     assert "pipe table full refused=4" in lines[-1]
+
+
+def test_others_phones_and_tombstones_stay_as_long_as_the_clusterer_says(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Config, "replicates", lambda self, content: True)
+    page = ClusterPage.create(None, 7, [], [1], 5)
+    child.tables.cluster = page
+    for name, origin in ((b"ours@x", 7), (b"theirs@x", 8)):
+        binding = Binding(b"sip:a@192.0.2.1")
+        binding.expires, binding.origin, binding.version = NOW, origin, 1
+        commit_bindings(child.tables.location, name, 0, [binding])
+    gone = tombstone_of(Binding(b"sip:a@192.0.2.1"), NOW, 7)
+    gone.version = (NOW - 900) * 1_000 << 16
+    commit_bindings(child.tables.location, b"gone@x", 0, [gone])
+    sweeper = Sweeper(child)
+    assert sweeper.sweep(NOW + 4) == 1
+    assert child.tables.location.count == 2
+    assert sweeper.sweep(NOW + 5) == 1
+    assert (child.tables.location.count, child.tables.location.gauges()) == (1, (0, 0))
+    page.set_horizon(gone.version + 1, 0, 5)
+    assert sweeper.sweep(NOW + 6) == 0
+    assert child.tables.location.count == 0

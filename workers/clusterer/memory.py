@@ -1,0 +1,79 @@
+"""What the clusterer knows of its earlier lives: one small file in the runtime folder.
+
+The epoch rises at every start, also when the file was lost or the clock set back (one of the two).
+It is written before the first frame leaves.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from workers.child import Child
+
+FILE: Final = "cluster.json"
+
+Rows = list[list[str | None]]
+
+
+@dataclass(slots=True)
+class Memory:
+    """The epoch of this life; what the tables were when which clusters were synced; the nodes."""
+
+    file: Path
+    epoch: int
+    tables: list[int] = field(default_factory=list)
+    synced: list[int] = field(default_factory=list)
+    nodes: Rows | None = None  # of the database, as it was last read
+
+    def write(self) -> None:
+        """Replace the file, whole or not at all."""
+        beside = self.file.with_suffix(".new")
+        data = {
+            "epoch": self.epoch,
+            "tables": self.tables,
+            "synced": self.synced,
+            "nodes": self.nodes,
+        }
+        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        with os.fdopen(fd, "wb") as out:
+            out.write(orjson.dumps(data))
+            out.flush()
+            os.fsync(fd)
+        beside.rename(self.file)
+
+
+def recall(child: Child, wall: int) -> Memory:
+    """Begin a new life: a higher epoch, and what may still be believed."""
+    file = child.config.node.runtime_dir / FILE
+    before = _read(file)
+    epoch = before.get("epoch")
+    memory = Memory(file, max(epoch + 1 if isinstance(epoch, int) else 1, wall))
+    memory.tables = tables_of(child)
+    # Tables that were begun anew since hold nothing, whatever was synced before.
+    if before.get("tables") == memory.tables:
+        synced = before.get("synced")
+        memory.synced = [each for each in synced if isinstance(each, int)] if synced else []
+    nodes = before.get("nodes")
+    if isinstance(nodes, list) and all(isinstance(row, list) for row in nodes):
+        memory.nodes = nodes
+    memory.write()
+    return memory
+
+
+def tables_of(child: Child) -> list[int]:
+    """What tells the tables from others of the same name: each is made with a seed of its own."""
+    dialogs = child.tables.dialogs
+    return [child.tables.location.seed, 0 if dialogs is None else dialogs.seed]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = orjson.loads(file.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,27 @@
+cimport cython
+from libc.stdint cimport uint64_t
+
+from proxy.shm.change_reader cimport Change, ChangeReader
+from workers.clusterer.adapter cimport Adapter
+
+cdef int ATTEMPTS, CURSOR_BITS
+cdef long long CURSOR_MASK
+
+
+@cython.final
+cdef class TableStore:
+    cdef readonly dict adapters, forms, names
+    cdef readonly tuple tables
+    cdef ChangeReader _reader
+    cdef set _own
+
+    @cython.locals(reader=ChangeReader, found=list, wanted=Py_ssize_t, changes=list, change=Change)
+    cpdef take(self, Py_ssize_t limit, long long now)
+    cdef _resume(self)
+    @cython.locals(adapter=Adapter, payload=bytes)
+    cpdef bytes fetch(self, int table, bytes key)
+    @cython.locals(adapter=Adapter, payload=bytes, stamp=uint64_t, ours=bytes, merged=bytes, _=int)
+    cpdef bytes apply(self, int table, bytes key, bytes body, horizon)
+    @cython.locals(adapter=Adapter, number="long long", following="long long", key=bytes,
+                   payload=bytes, body=bytes, found=list)
+    cpdef tuple scan(self, long long cursor, Py_ssize_t limit)

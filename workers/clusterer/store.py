@@ -1,0 +1,124 @@
+"""The shared tables of one node as a cluster's brain wants them (proxy/cluster/store.py).
+
+A change that this store has made itself is not told to the brain again: that one knows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from proxy.cluster.store import Form, Horizon, Record, joined
+from proxy.errors import LockTimeout
+from proxy.shm import table_ids
+from proxy.shm.change_reader import ChangeReader
+from proxy.shm.changes import ChangeRing
+from workers.child import Child
+from workers.clusterer.adapter import Adapter
+from workers.clusterer.location import LocationAdapter
+
+ATTEMPTS = 64  # a peer's change should not lose to a busy phone
+CURSOR_BITS = 40  # of a cursor; above them is the number of the table
+CURSOR_MASK = (1 << CURSOR_BITS) - 1
+NAMES: Final = {table_ids.LOCATION: "usrloc-contact-repl"}  # OpenSIPS' capabilities
+
+
+class TableStore:
+    """Implements Store; one for each cluster, with a cursor of its own."""
+
+    def __init__(self, changes: ChangeRing, adapters: list[Adapter]) -> None:
+        self.adapters = {adapter.table_id: adapter for adapter in adapters}
+        self.forms: dict[int, Form] = {each.table_id: each.form for each in adapters}
+        self.tables = tuple(sorted(self.adapters))
+        self.names = {number: NAMES[number] for number in self.tables}
+        self._reader = ChangeReader(changes)
+        self._own: set[int] = set()  # where the notes of our own changes end
+
+    @property
+    def position(self) -> int:
+        """How far the change ring has been read."""
+        return self._reader.position
+
+    @property
+    def at_end(self) -> bool:
+        """Whether there is no note to read."""
+        return self._reader.position == self._reader.ring.head
+
+    def take(self, limit: int, now: int) -> list[tuple[int, bytes]] | None:
+        """The next changes that others have made; None when all must be read again.
+
+        So it must when a writer has died: what it may have removed has no note.
+        """
+        reader = self._reader
+        found: list[tuple[int, bytes]] = []
+        while len(found) < limit:
+            wanted = limit - len(found)
+            changes = reader.take(wanted, now)
+            for change in changes:
+                if change.table not in self.adapters:
+                    continue
+                if change.stripe >= 0:
+                    self._resume()
+                    return None
+                if self._own and change.ends in self._own:
+                    self._own.discard(change.ends)
+                else:
+                    found.append((change.table, change.key))
+            if reader.overrun:
+                self._resume()
+                return None
+            if len(changes) < wanted:
+                break
+        return found
+
+    def _resume(self) -> None:
+        self._reader.resume()
+        self._own.clear()
+
+    def fetch(self, table: int, key: bytes) -> bytes | None:
+        """The body of a record as it is now."""
+        adapter = self.adapters[table]
+        payload = adapter.table.snapshot(key)[0]
+        return None if payload is None else adapter.body(key, payload)
+
+    def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:
+        """Commit what the record here and `body` make together; None when that is nothing new."""
+        adapter = self.adapters[table]
+        for _ in range(ATTEMPTS):
+            payload, stamp = adapter.table.snapshot(key)
+            ours = None if payload is None else adapter.body(key, payload)
+            merged = joined(adapter.form, ours, body, horizon)
+            if merged is None:
+                return None
+            if adapter.commit(key, stamp, payload, merged):
+                self._own.add(adapter.table.changed_at)
+                return merged
+        raise LockTimeout(f"the record of {key!r} is changing too fast to take a peer's")
+
+    def scan(self, cursor: int, limit: int) -> tuple[list[Record], int]:
+        """About `limit` records from `cursor` on, and the next cursor; 0 is the begin and the end.
+
+        What stands above CURSOR_BITS in a cursor is which table.
+        """
+        if not self.tables:
+            return [], 0
+        number = cursor >> CURSOR_BITS
+        adapter = self.adapters[self.tables[number]]
+        rows, following = adapter.table.scan(cursor & CURSOR_MASK, limit)
+        found: list[Record] = []
+        for key, payload in rows:
+            body = adapter.body(key, payload)
+            if body is not None:
+                found.append((adapter.table_id, key, body))
+        if following == 0:
+            number = (number + 1) % len(self.tables)
+        return found, number << CURSOR_BITS | following
+
+
+def open_store(child: Child, contents: Collection[str]) -> TableStore:
+    """The store of those tables of this node that a cluster keeps equal."""
+    tables = child.tables
+    adapters: list[Adapter] = []
+    if "location" in contents:
+        adapters.append(LocationAdapter(tables.location))
+    return TableStore(tables.changes, adapters)

@@ -1,0 +1,83 @@
+"""Which settings a running server takes over, and which take a restart."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from workers.setting_types import Section
+from workers.settings import Config
+
+# Everything else is fixed while the server runs: it shapes files, sockets or processes.
+LIVE: Final[dict[str, frozenset[str]]] = {
+    "node": frozenset({"domains"}),
+    "workers": frozenset({"slow_seconds", "hang_seconds"}),
+    "registrar": frozenset(
+        {
+            "default_expires",
+            "min_expires",
+            "max_expires",
+            "max_contacts",
+            "expires_jitter",
+            "when_full",
+            "retry_after",
+            "short_expires",
+            "path_mode",
+            "cseq_delay",
+        }
+    ),
+    "auth": frozenset(
+        {
+            "realm",
+            "algorithms",
+            "qop",
+            "allow_rfc2069",
+            "check_uri",
+            "nonce_lifetime",
+            "bind_source",
+            "cache_ttl",
+            "negative_ttl",
+            "stale_seconds",
+        }
+    ),
+    "routing": frozenset({"script"}),
+    "limits": frozenset({"transactions", "timer_c_seconds"}),
+    "ratelimit": frozenset({"default_algorithm", "pipes"}),
+    "flood": frozenset({"remove_latency", "trusted"}),
+    "dialog": frozenset(
+        {
+            "automatic",
+            "when_full",
+            "default_timeout",
+            "delete_delay",
+            "late_requests",
+            "options_ping_interval",
+            "reinvite_ping_interval",
+            "race_condition_timeout",
+        }
+    ),
+    "log": frozenset({"level"}),
+}
+
+
+def changes(old: Config, new: Config) -> list[tuple[str, str]]:
+    """(section, setting) of everything in which two configurations differ."""
+    found = []
+    for section in type(old).model_fields:
+        ours, theirs = getattr(old, section), getattr(new, section)
+        if isinstance(ours, Section):
+            found += [
+                (section, name)
+                for name in type(ours).model_fields
+                if getattr(ours, name) != getattr(theirs, name)
+            ]
+    return found
+
+
+def mistakes(old: Config, new: Config) -> list[str]:
+    """A sentence for each change that a running server cannot take over."""
+    return [
+        f"[{section}] {name} cannot change while the server runs: restart it, or put the old value "
+        "back"
+        for section, name in changes(old, new)
+        if name not in LIVE.get(section, ())
+    ]
