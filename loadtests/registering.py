@@ -46,7 +46,7 @@ def register(
 ) -> bytes:
     return (
         f"REGISTER sip:example.com SIP/2.0\r\n"
-        f"Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{user}{cseq};rport\r\n"
+        f"Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{user}-{cseq};rport\r\n"
         f"From: <sip:{user}@example.com>;tag=a\r\nTo: <sip:{user}@example.com>\r\n"
         f"Call-ID: call-{user}\r\nCSeq: {cseq} REGISTER\r\nMax-Forwards: 70\r\n"
         f"User-Agent: {agent}\r\nContact: <sip:{user}@127.0.0.1:{port}>\r\n"

@@ -55,13 +55,13 @@ class Line(asyncio.DatagramProtocol):
         self.sent = 0
 
     @classmethod
-    async def open(cls, server: tuple[str, int]) -> Line:
+    async def open(cls, server: tuple[str, int], host: str = "127.0.0.1") -> Line:
         line = cls(server)
         port = free_port()
         await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: line, local_addr=("127.0.0.1", port)
+            lambda: line, local_addr=(host, port)
         )
-        line.address = f"127.0.0.1:{port}"
+        line.address = f"{host}:{port}"
         return line
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

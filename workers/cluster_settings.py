@@ -188,6 +188,15 @@ def contents_of(config: Config, member: Member) -> frozenset[str]:
     return frozenset(chosen)
 
 
+def hearing_profiles(config: Config) -> list[int]:
+    """The clusters whose nodes tell each other how many calls are in a profile.
+
+    Not where they have the calls themselves: there they count them.
+    """
+    contents = {each.id: contents_of(config, each) for each in config.cluster.clusters}
+    return [n for n, each in contents.items() if PROFILES in each and DIALOGS not in each]
+
+
 def longest_life_s(config: Config, contents: frozenset[str]) -> int:
     """How long a record may live without a new version: so long it could come back."""
     lives = [config.registrar.max_expires]

@@ -19,6 +19,7 @@ from proxy.errors import CorruptRecord, TableFull
 from proxy.limits.bounds import DIALOG_PROFILES
 from proxy.shm.dialog_table import DialogTable
 from proxy.shm.profile_table import ProfileTable
+from workers.cluster_settings import hearing_profiles
 from workers.lasting import Lasting
 from workers.logs import Log
 from workers.settings import Config
@@ -64,6 +65,8 @@ def make_profiles(path: Path, config: Config, table: DialogTable, log: Log) -> P
     settings = config.dialog
     capacity = max(settings.capacity, table.capacity)
     values = min(len(settings.profiles), DIALOG_PROFILES)
+    if hearing_profiles(config):  # values that only other nodes have calls in need room as well
+        values *= 2
     both = min(len(settings.profiles) + len(settings.profiles_no_value), DIALOG_PROFILES)
     profiles = ProfileTable.create(
         str(path), values * capacity * 3 // 2, both * capacity * 2, seed=secrets.randbits(63)

@@ -15,6 +15,7 @@ from proxy.dialog.call_detail import call_detail
 from proxy.dialog.decoded import DialogRecord
 from proxy.dialog.dialog import Dialog
 from proxy.dialog.due import may_be_removed
+from proxy.dialog.store import version_of
 from proxy.dialog.sweep import Sweep
 from proxy.dialog.tracker import Tracker
 from proxy.limits import counters
@@ -49,7 +50,7 @@ class Lifetimes(Sweep):
         """An ended dialog is due: to be removed, or because BYEs of ours have no answer."""
         flags = get_u32(dialog.payload, at.AT_FLAGS)
         if self._file is None and not flags & at.BYES_OPEN and not self._log.enabled("debug"):
-            self._store.remove(dialog.key, dialog.stamp)
+            self._store.let_go(dialog.key, dialog.stamp, dialog.payload)
             return
         record = dialog.record()
         if may_be_removed(record, self._store.wall, self._store.rules.intervals):
@@ -71,7 +72,7 @@ class Lifetimes(Sweep):
         if self._file is not None and not self._write(self._file, [each for _, each in sealed]):
             return False
         for dialog, record in sealed:
-            self._store.remove(dialog.key, dialog.stamp)
+            self._store.let_go(dialog.key, dialog.stamp, dialog.payload)
             if self._log.enabled("debug"):
                 self._log.debug("call ended", **call_detail(record, self._variables))
         return True
@@ -99,8 +100,9 @@ class Lifetimes(Sweep):
             return True
         draft = bytearray(dialog.payload)
         put_u32(draft, at.AT_FLAGS, flags | at.SEALED)
-        stamp = self._store.write(dialog.key, dialog.stamp, bytes(draft))
+        sealed = self._store.sealed(draft, version_of(dialog.payload))
+        stamp = self._store.write(dialog.key, dialog.stamp, sealed)
         if stamp <= at.REFUSED:
             return False
-        dialog.payload, dialog.stamp = bytes(draft), stamp
+        dialog.payload, dialog.stamp = sealed, stamp
         return True

@@ -30,6 +30,7 @@ def rules_of(child: Child) -> RegistrarRules:
         path_mode=registrar.path_mode,
         cseq_delay=registrar.cseq_delay,
         match_call_id=registrar.match_call_id,
+        tag=child.config.location.sharing_tag.encode(),
         replicated=child.config.replicates("location"),
         node=child.config.node.id,
     )

@@ -122,7 +122,7 @@ class Sweeper:
         node, page = self._child.config.node.id, self._child.tables.cluster
         if page is None or not self._replicated:
             return alone(node, now_wall)
-        node, grace, before = page.horizon()
+        node, grace, before = page.horizon(self._child.config.location.sharing_tag.encode())
         return Horizon(node, now_wall, grace, before)
 
     def _expire(self, key: bytes, horizon: Horizon) -> int:

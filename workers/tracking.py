@@ -45,10 +45,11 @@ def tracker_of(child: Child, clock: HybridClock) -> Tracker | None:
 def dialog_rules_of(child: Child) -> DialogRules:
     """What this child's configuration says about dialogs."""
     config = child.config
-    return rules_from(config.dialog, config.node.id, config.limits.timer_c_seconds)
+    replicated = config.replicates("dialogs")
+    return rules_from(config.dialog, config.node.id, config.limits.timer_c_seconds, replicated)
 
 
-def rules_from(settings: Dialog, node: int, timer_c: int) -> DialogRules:
+def rules_from(settings: Dialog, node: int, timer_c: int, replicated: bool = False) -> DialogRules:
     """What the configuration says about dialogs."""
     return DialogRules(
         node=node,
@@ -63,6 +64,7 @@ def rules_from(settings: Dialog, node: int, timer_c: int) -> DialogRules:
         ),
         refuse_late=settings.late_requests == "refuse",
         setup_seconds=timer_c + SETUP_MARGIN_S,
+        replicated=replicated,
         tag=settings.sharing_tag.encode(),
     )
 
@@ -141,6 +143,9 @@ class DialogKeeper:
             period_s = min(LONGEST_PERIOD_S, store.table.count / RECORDS_PER_SECOND)
             self._next_at = now + period_s
             self._lifetimes.sweep()
+        if self._cluster is not None and store.rules.replicated:
+            before = max(self._cluster.settled(), self._cluster.horizon()[2])
+            self._lifetimes.sweep_graves(before)
         removed = self._lifetimes.sweep_profiles()
         if removed:
             self._child.log.debug("members of profiles removed", members=removed)

@@ -14,19 +14,15 @@ class Backlog:
         self.tail = 0  # the oldest position that can still be followed from
         self._notes: list[Note] = []  # position p lies at p % most
 
-    def append(self, note: Note) -> None:
-        """One more; the oldest is forgotten when there are too many."""
-        if len(self._notes) < self.most:
-            self._notes.append(note)
-        else:
-            self._notes[self.head % self.most] = note
-        self.head += 1
-        if self.head - self.tail > self.most:
-            self.tail += 1
+    def extend(self, notes: list[Note]) -> None:
+        """Some more; the oldest are forgotten when there are too many."""
+        _lay_down(self._notes, notes, self.head, self.most)
+        self.head += len(notes)
+        self.tail = max(self.tail, self.head - self.most)
 
     def skip(self) -> None:
         """Some were never seen: nobody can follow from before this moment."""
-        self.append((0, b""))
+        self.extend([(0, b"")])
         self.tail = self.head
 
     def since(self, position: int, limit: int) -> list[Note]:
@@ -37,3 +33,12 @@ class Backlog:
         start = position % self.most
         upto = start + end - position
         return self._notes[start:upto] + self._notes[: max(0, upto - self.most)]
+
+
+def _lay_down(kept: list[Note], notes: list[Note], head: int, most: int) -> None:
+    for note in notes:
+        if len(kept) < most:
+            kept.append(note)
+        else:
+            kept[head % most] = note
+        head += 1

@@ -134,6 +134,7 @@ class Cluster:
         link.sending.stop()
         link.owes_ack = link.gap = False
         self.comparison.drop(link.peer)
+        self._counts_at = self._refresh_at = -1  # it has lost what we have told
 
     def ready(self) -> list[tuple[int, int, bytes]]:
         """(next hop, channel, frame) of everything that has to leave now."""
@@ -172,11 +173,13 @@ class Cluster:
         hop = self.membership.next_hop(link.peer, now) if takes_part else 0
         if hop != link.next_hop:
             self.wire.note("next hop", f"node {link.peer} is reached over {hop or 'nobody'}")
+            link.waits_since = now
         link.next_hop = hop
         following = link.following
         if hop and following.state == State.DOWN:
             following.handle(Event.UP)
             following.ask_at = 0
+            self._counts_at = self._refresh_at = -1  # it has not heard of our counts
             self.wire.note("node up", f"node {link.peer}")
         elif not hop and following.state != State.DOWN:
             following.handle(Event.LOST)
@@ -185,6 +188,7 @@ class Cluster:
             self.wire.note("node down", f"node {link.peer}")
         if hop:
             self.replication.greet(link, now, wall)
+            self.replication.remind(link, now)
 
     # -- beats -------------------------------------------------------------------------------------
 
@@ -247,13 +251,13 @@ class Cluster:
         if now >= self._sweep_at:
             self._sweep_at = now + SWEEP_MS
             self.counts.sweep(now)
-        if not self.enabled:
-            return
         if now >= self._refresh_at:
             self._refresh_at = now + pace.counts_refresh
             told = self.counts.all_own()
         else:
             told = self.counts.changed()
+        if not self.enabled:
+            return
         self._counts_told += 1
         for start in range(0, len(told), bounds.COUNTS_PER_FRAME):
             body = CountsTold(tuple(told[start : start + bounds.COUNTS_PER_FRAME])).encode()
@@ -298,6 +302,7 @@ class Cluster:
         disabled = self.replication.disabled
         if enabled and table in disabled:
             disabled.discard(table)
+            self.replication.backlog.skip()  # what was left out: peers have to compare as well
             for link in self.links.values():
                 link.following.handle(Event.MISSED)
                 link.following.compare_at = now

@@ -8,12 +8,16 @@ ten seconds is no longer counted (OpenSIPS' repl_prof_timeout); a new incarnatio
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 
 from proxy.limits import bounds
 
 Name = tuple[int, bytes]  # kind, name
 PROFILE = 1
 PIPE = 2
+
+
+Told = tuple[int, int, bytes]  # node, kind, name
 
 
 @dataclass(slots=True)
@@ -33,7 +37,11 @@ class Counts:
         self.refused = 0
         self.disabled: set[int] = set()  # kinds an operator took out
         self._changed: dict[Name, int] = {}
+        self._gone: set[Name] = set()  # not ours any more; told once more, as a frame may get lost
         self._slots: dict[int, _Slot] = {}
+        # What peers have said since anybody asked, in order: new counts, and old ones once more.
+        self._news: dict[Told, None] = {}
+        self._repeats: dict[Told, None] = {}
 
     def put(self, kind: int, name: bytes, count: int) -> None:
         """Our own count is this now."""
@@ -47,6 +55,7 @@ class Counts:
             self.own[kind, name] = count
         else:
             self.own.pop((kind, name), None)
+            self._gone.add((kind, name))
         self._changed[kind, name] = count
 
     def changed(self) -> list[tuple[int, bytes, int]]:
@@ -56,9 +65,11 @@ class Counts:
         return found
 
     def all_own(self) -> list[tuple[int, bytes, int]]:
-        """Everything of ours."""
+        """Everything of ours, and what has gone since this was asked last."""
+        told = {**dict.fromkeys(self._gone, 0), **self.own}
         self._changed.clear()
-        return [(kind, name, count) for (kind, name), count in self.own.items()]
+        self._gone.clear()
+        return [(kind, name, count) for (kind, name), count in told.items()]
 
     def hear(
         self, node: int, epoch: int, stamp: int, told: list[tuple[int, bytes, int]], now: int
@@ -69,7 +80,7 @@ class Counts:
             return
         if epoch > slot.epoch:
             slot.epoch = epoch
-            slot.counts.clear()
+            self.drop(node)
         for kind, name, count in told:
             if kind in self.disabled:
                 continue
@@ -80,6 +91,8 @@ class Counts:
                 self.refused += 1
                 continue
             slot.counts[kind, name] = (count, stamp, now)
+            same = old is not None and old[0] == count
+            (self._repeats if same else self._news)[node, kind, name] = None
 
     def set_enabled(self, kind: int, enabled: bool) -> None:
         """Neither tell nor take counts of a kind, or do so again (clusterer_set_cap_status)."""
@@ -89,20 +102,34 @@ class Counts:
         self.disabled.add(kind)
         for known, name in list(self.own):
             self.put(known, name, self.own[known, name])
-        for slot in self._slots.values():
-            slot.counts = {known: told for known, told in slot.counts.items() if known[0] != kind}
+        for node, slot in self._slots.items():
+            self._forget(node, [told for told in slot.counts if told[0] == kind])
 
     def drop(self, node: int) -> None:
         """A node has left, or another acts for its calls: its counts end at once."""
         if node in self._slots:
-            self._slots[node].counts.clear()
+            self._forget(node, list(self._slots[node].counts))
 
     def sweep(self, now: int) -> None:
         """Forget what was not repeated in time."""
-        for slot in self._slots.values():
+        for node, slot in self._slots.items():
             over = [n for n, told in slot.counts.items() if now - told[2] >= self.expire_ms]
-            for name in over:
-                del slot.counts[name]
+            self._forget(node, over)
+
+    def _forget(self, node: int, names: list[Name]) -> None:
+        counts = self._slots[node].counts
+        for kind, name in names:
+            del counts[kind, name]
+            self._news[node, kind, name] = None
+
+    def take_news(self, limit: int, now: int) -> list[tuple[int, int, bytes, int]]:
+        """(node, kind, name, count) of what peers have said, at most `limit`, what is new first."""
+        found: list[tuple[int, int, bytes, int]] = []
+        for news in (self._news, self._repeats):
+            for told in list(islice(news, limit - len(found))):
+                del news[told]
+                found.append((*told, self.of(*told, now)))
+        return found
 
     def of(self, node: int, kind: int, name: bytes, now: int) -> int:
         """A peer's count, 0 when it is not known or too old."""

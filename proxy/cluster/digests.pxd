@@ -1,5 +1,6 @@
 cimport cython
 from proxy.shm.mixing cimport fnv1a, mix
+from proxy.shm.words cimport get_u64, put_u64
 
 cdef unsigned int _BUCKET_MASK
 cdef unsigned long long _ALL
@@ -16,14 +17,18 @@ cpdef unsigned long long record_sum(
 
 @cython.final
 cdef class Digests:
-    cdef readonly object sums
+    cdef bytearray _sums
     cdef readonly unsigned long long root
     cdef dict _live
     cdef dict _dead
 
     @cython.locals(name="unsigned long long", old_live="unsigned long long",
-                   old_dead="unsigned long long", change="unsigned long long", bucket=int)
+                   old_dead="unsigned long long", change="unsigned long long", at=Py_ssize_t,
+                   p="unsigned char *")
     cpdef bint note(
         self, unsigned int table, bytes key, unsigned long long live, unsigned long long dead
     ) except *
+    @cython.locals(news=list, state=tuple, table=int, key=bytes, body=bytes,
+                   live="unsigned long long", dead="unsigned long long")
+    cpdef list learn(self, dict forms, list states)
     cpdef clear(self)

@@ -9,8 +9,12 @@ at slightly different times, and then send them to each other in vain for a mome
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping, Sequence
+from sys import byteorder
 
+from proxy.cluster.store import Current, Form
 from proxy.shm.mixing import fnv1a, mix
+from proxy.shm.words import get_u64, put_u64
 
 BUCKETS = 4096
 _BUCKET_MASK = BUCKETS - 1
@@ -40,11 +44,19 @@ def record_sum(key_hash: int, live: int, dead: int) -> int:
     return mix(key_hash ^ live ^ mix(dead)) if live or dead else 0
 
 
+def little(sums: array[int]) -> array[int]:
+    """Numbers as little-endian bytes have them, or the way back."""
+    if byteorder == "big":
+        sums = array("Q", sums)
+        sums.byteswap()
+    return sums
+
+
 class Digests:
     """The sums of one node's records, with what is known of each."""
 
     def __init__(self) -> None:
-        self.sums = array("Q", bytes(8 * BUCKETS))
+        self._sums = bytearray(8 * BUCKETS)  # little-endian
         self.root = 0
         self._live: dict[int, int] = {}
         self._dead: dict[int, int] = {}  # only of records with tombstones
@@ -65,10 +77,28 @@ class Digests:
         elif old_dead:
             del self._dead[name]
         change = (record_sum(name, live, dead) - record_sum(name, old_live, old_dead)) & _ALL
-        bucket = name & _BUCKET_MASK
-        self.sums[bucket] = (self.sums[bucket] + change) & _ALL
+        at = 8 * (name & _BUCKET_MASK)
+        p = self._sums
+        put_u64(p, at, (get_u64(p, at) + change) & _ALL)
         self.root = (self.root + change) & _ALL
         return True
+
+    def learn(self, forms: Mapping[int, Form], states: Sequence[Current]) -> list[Current]:
+        """Take in what records are now; those that are news."""
+        news: list[Current] = []
+        for state in states:
+            table, key, body = state
+            live = dead = 0
+            if body is not None:
+                live, dead = forms[table].stamps(body)
+            if self.note(table, key, live, dead):
+                news.append(state)
+        return news
+
+    @property
+    def sums(self) -> array[int]:
+        """The sums of all buckets."""
+        return little(array("Q", bytes(self._sums)))
 
     @property
     def count(self) -> int:
@@ -86,7 +116,7 @@ class Digests:
 
     def clear(self) -> None:
         """Forget everything, before all is read again."""
-        self.sums = array("Q", bytes(8 * BUCKETS))
+        self._sums = bytearray(8 * BUCKETS)
         self.root = 0
         self._live.clear()
         self._dead.clear()

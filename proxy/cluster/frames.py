@@ -9,9 +9,13 @@ from __future__ import annotations
 from struct import Struct
 from zlib import crc32
 
+import cython
+
 from proxy.errors import BadFrame
 from proxy.limits import bounds
-from proxy.shm.words import get_u32
+
+if not cython.compiled:
+    from proxy.shm.words import get_u32, put_u16, put_u32
 
 MAGIC = 0x5053  # "SP"
 VERSION = 1
@@ -101,26 +105,32 @@ def decode(data: bytes) -> Frame:
 
 def encode_records(head: bytes, records: list[tuple[int, bytes, bytes]]) -> bytes:
     """A body: `head`, how many records, and each (table, key, body)."""
-    pieces = [head, len(records).to_bytes(4, "little")]
+    size = len(head) + 4
+    for _, key, body in records:
+        size += RECORD_HEAD + len(key) + len(body)
+    buffer = bytearray(size)
+    p = buffer
+    at = _put(p, 0, head)
+    put_u32(p, at, len(records))
+    at += 4
     for table, key, body in records:
         key_size = len(key)
         body_size = len(body)
-        size = RECORD_HEAD + key_size + body_size
-        start = bytearray(RECORD_HEAD)
-        p = start
-        p[0] = size & 0xFF
-        p[1] = size >> 8 & 0xFF
-        p[2] = size >> 16 & 0xFF
-        p[4] = table
-        p[6] = key_size & 0xFF
-        p[7] = key_size >> 8 & 0xFF
-        p[8] = body_size & 0xFF
-        p[9] = body_size >> 8 & 0xFF
-        p[10] = body_size >> 16 & 0xFF
-        pieces.append(bytes(start))
-        pieces.append(key)
-        pieces.append(body)
-    return b"".join(pieces)
+        put_u32(p, at, RECORD_HEAD + key_size + body_size)
+        p[at + 4] = table
+        put_u16(p, at + 6, key_size)
+        put_u32(p, at + 8, body_size)
+        at = _put(p, at + RECORD_HEAD, key)
+        at = _put(p, at, body)
+    return bytes(buffer)
+
+
+def _put(to: bytearray, at: int, data: bytes) -> int:
+    """Copy some bytes; where they end."""
+    p = data
+    for index in range(len(data)):
+        to[at + index] = p[index]
+    return at + len(data)
 
 
 def decode_records(data: bytes, at: int) -> list[tuple[int, bytes, bytes]]:

@@ -170,6 +170,7 @@ class Link:
         self.following = Following()
         self.sending = Sending(pace, window)
         self.next_hop = 0
+        self.waits_since = 0  # for the peer to ask for our changes
         self.owes_ack = False
         self.gap = False  # and the acknowledgement asks to go back
         self.trouble = ""  # a sentence: why it does not get on

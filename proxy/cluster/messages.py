@@ -8,10 +8,9 @@ from __future__ import annotations
 from array import array
 from enum import IntEnum
 from struct import Struct, error
-from sys import byteorder
 from typing import NamedTuple
 
-from proxy.cluster.digests import BUCKETS
+from proxy.cluster.digests import BUCKETS, little
 from proxy.errors import BadFrame
 from proxy.limits import bounds
 
@@ -118,7 +117,7 @@ class SyncAsk(NamedTuple):
 
     def encode(self) -> bytes:
         """The body."""
-        return _SYNC_ASK.pack(self.question, BUCKETS) + _little(self.sums).tobytes()
+        return _SYNC_ASK.pack(self.question, BUCKETS) + little(self.sums).tobytes()
 
     @classmethod
     def decode(cls, body: bytes) -> SyncAsk:
@@ -127,14 +126,7 @@ class SyncAsk(NamedTuple):
         if buckets != BUCKETS:
             raise BadFrame(f"sums of {buckets} buckets and not of {BUCKETS}")
         sums = array("Q", cut(body, _SYNC_ASK.size, 8 * BUCKETS))
-        return cls(question, _little(sums))
-
-
-def _little(sums: array[int]) -> array[int]:
-    if byteorder == "big":
-        sums = array("Q", sums)
-        sums.byteswap()
-    return sums
+        return cls(question, little(sums))
 
 
 class SnapshotEnd(NamedTuple):

@@ -17,7 +17,7 @@ from proxy.cluster.link import Event, Link, State
 from proxy.cluster.membership import Membership
 from proxy.cluster.messages import DATA_HEAD, Ack, Hello, Kind, Welcome, unpack
 from proxy.cluster.settings import Settings
-from proxy.cluster.store import Horizon, Record, Store
+from proxy.cluster.store import Current, Horizon, Record, Store
 from proxy.cluster.wire import Wire
 from proxy.errors import BadFrame, LockTimeout, TableFull
 from proxy.limits import bounds
@@ -25,6 +25,9 @@ from proxy.limits import bounds
 TAKEN_AT_ONCE = 4_096
 SCANNED_AT_ONCE = 1_024
 MARKS = 4_096
+# Compiled, these are C numbers.
+BATCH_RECORDS = bounds.BATCH_RECORDS
+BATCH_BYTES = bounds.BATCH_BYTES
 
 
 class Replication:
@@ -52,7 +55,8 @@ class Replication:
         self.is_drained = False  # whether every change here is in the sums
         self.stable_ms = 0
         self._marks: deque[tuple[int, int]] = deque(maxlen=MARKS)  # position, moment
-        self._bodies: dict[tuple[int, bytes], bytes | None] = {}
+        self._fresh: list[Current] = []  # what was taken last, and where in the backlog it begins
+        self._fresh_from = 0
         self._batches: dict[int, tuple[int, bytes, int]] = {}
         self._greetings = 0
 
@@ -67,8 +71,9 @@ class Replication:
         """Take what changed and send it; whether there is more to do at once."""
         if self.scanning >= 0:
             self._scan()
-        self._bodies.clear()
         self._batches.clear()
+        self._fresh = []
+        self._fresh_from = self.backlog.head
         more = self._take(now)
         self.is_drained = not more and self.is_scanned
         self._mark(wall)
@@ -79,34 +84,29 @@ class Replication:
     def _scan(self) -> None:
         """Learn what is here: at the start, and when changes were lost on the way to us."""
         records, cursor = self.store.scan(self.scanning, SCANNED_AT_ONCE)
-        for table, key, body in records:
-            self._learn(table, key, body)
+        self.digests.learn(self.store.forms, records)
         self.scanning = cursor if cursor else -1
 
-    def _learn(self, table: int, key: bytes, body: bytes | None) -> bool:
-        if body is None:
-            return self.digests.note(table, key, 0, 0)
-        live, dead = self.store.forms[table].stamps(body)
-        return self.digests.note(table, key, live, dead)
-
     def _take(self, now: int) -> bool:
-        notes = self.store.take(TAKEN_AT_ONCE, now)
-        if notes is None:
+        states = self.store.take(TAKEN_AT_ONCE, now)
+        if states is None:
             self.wire.note("changes lost", "the change ring was overrun: comparing everything")
             self.wire.tallies["overruns"] += 1
             self.digests.clear()
             self.scanning = 0
             self.backlog.skip()
+            self._fresh_from = self.backlog.head
             return True
-        bodies = self._bodies
-        for note in notes:
-            if note in bodies or note[0] not in self.store.forms:
-                continue
-            body = bodies[note] = self.store.fetch(note[0], note[1])
+        fresh = self._fresh
+        notes: list[tuple[int, bytes]] = []
+        for state in self.digests.learn(self.store.forms, states):
+            table, key, body = state
             # What ran out is told to nobody: each node's own clock sees to that.
-            if self._learn(note[0], note[1], body) and body is not None:
-                self.backlog.append(note)
-        return len(notes) >= TAKEN_AT_ONCE
+            if body is not None:
+                fresh.append(state)
+                notes.append((table, key))
+        self.backlog.extend(notes)
+        return len(states) >= TAKEN_AT_ONCE
 
     def _send(self, link: Link, now: int) -> bool:
         """What the peer may get; whether something is left over for the next turn."""
@@ -141,28 +141,33 @@ class Replication:
         known = self._batches.get(after)
         if known is not None:
             return known
-        records: dict[tuple[int, bytes], Record] = {}
+        records: list[Record] = []
         upto = after
         size = 0
-        for note in self.backlog.since(after, bounds.BATCH_RECORDS):
+        for table, key, body in self._states(after):
             upto += 1
-            if note in records or note[0] in self.disabled:
-                continue
-            body = self._body(note)
-            if body is not None:
-                records[note] = (note[0], note[1], body)
-                size += len(note[1]) + len(body)
-                if size >= bounds.BATCH_BYTES:
+            if body is not None and table not in self.disabled:
+                records.append((table, key, body))
+                size += len(key) + len(body)
+                if size >= BATCH_BYTES:
                     break
         self.wire.tallies["records"] += len(records)
-        data = encode_records(DATA_HEAD.pack(after), list(records.values()))
+        data = encode_records(DATA_HEAD.pack(after), records)
         made = self._batches[after] = (upto, data, crc32(data))
         return made
 
-    def _body(self, note: tuple[int, bytes]) -> bytes | None:
-        if note not in self._bodies:
-            self._bodies[note] = self.store.fetch(note[0], note[1])
-        return self._bodies[note]
+    def _states(self, after: int) -> list[Current]:
+        """What changed after a position, as it is now, one for each; None for what comes again."""
+        if after >= self._fresh_from:
+            start = after - self._fresh_from
+            return self._fresh[start : start + BATCH_RECORDS]
+        bodies: dict[tuple[int, bytes], None] = {}
+        found: list[Current] = []
+        for note in self.backlog.since(after, BATCH_RECORDS):
+            table, key = note
+            found.append((table, key, None if note in bodies else self.store.fetch(table, key)))
+            bodies[note] = None
+        return found
 
     def _mark(self, wall: int) -> None:
         """Up to which moment every peer has what changed here."""
@@ -197,9 +202,17 @@ class Replication:
         )
         self.wire.send(link, Kind.HELLO, 0, hello.encode())
 
+    def remind(self, link: Link, now: int) -> None:
+        """A peer that does not ask has not noticed that we lost it for a moment, or forgot it."""
+        if not link.sending.started and now - link.waits_since >= 2 * self.settings.pace.hello:
+            link.waits_since = now
+            self._skip_ahead(link, now)
+            self.wire.tallies["reminders"] += 1
+
     def on_hello(self, link: Link, frame: Frame, now: int, wall: int) -> None:
         """A peer asks for ours: from where it is, or from now on."""
         hello = Hello.decode(frame.body)
+        link.waits_since = now
         tables = tuple(sorted(self.settings.tables))
         if hello.tables != tables:
             link.trouble = f"it keeps the tables {hello.tables} and we {tables}"
@@ -223,6 +236,8 @@ class Replication:
                 following.compare_at = now
                 following.handle(Event.MISSED)
                 self.wire.tallies["skipped"] += 1
+            elif following.takes_changes and welcome.position == following.position:
+                link.owes_ack = True  # nothing is missing
             return
         if following.state != State.GREETING or welcome.greeting != following.greeting:
             return
@@ -276,7 +291,8 @@ class Replication:
                 return 0
         link.following.quarantine = 0
         horizon = self.horizon(wall)
-        done = 1
+        applied: list[Current] = []
+        refused = False
         for table, key, body in records:
             if table in self.disabled:
                 continue
@@ -285,12 +301,15 @@ class Replication:
             except (TableFull, LockTimeout) as reason:
                 self.wire.tallies["refused"] += 1
                 link.trouble = str(reason)
-                return 0
+                refused = True
+                break
             if stored is not None:
-                self._learn(table, key, stored)
-                done += 1
+                applied.append((table, key, stored))
+        self.digests.learn(forms, applied)
+        if refused:
+            return 0
         self.wire.tallies["applied"] += len(records)
-        return done
+        return 1 + len(applied)
 
     def _quarantine(self, link: Link, version: int, wall: int) -> None:
         lead = (version >> 16) - wall

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 Record = tuple[int, bytes, bytes]  # table, key, body
+Current = tuple[int, bytes, bytes | None]  # the same; without a body there is none any more
 
 
 class Horizon(NamedTuple):
@@ -40,8 +41,10 @@ class Store(Protocol):
 
     forms: dict[int, Form]
 
-    def take(self, limit: int, now: int) -> list[tuple[int, bytes]] | None:
-        """The next changes, (table, key); None when some were lost and all must be read again.
+    def take(self, limit: int, now: int) -> list[Current] | None:
+        """What changed next, as it is now; `limit` of them mean that there may be more.
+
+        None when some changes were lost and all must be read again.
 
         Those that apply() has made may be left out: the brain knows what it has applied.
         """

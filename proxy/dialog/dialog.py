@@ -46,8 +46,10 @@ from proxy.limits.counters import (
     PROFILE_REFUSALS,
     PROFILES_FULL,
 )
-from proxy.shm.words import get_u32, put_u16, put_u32
 from proxy.sip.message import Message
+
+if not cython.compiled:
+    from proxy.shm.words import get_u32, put_u16, put_u32
 
 TABLE = flatten()
 EARLY = int(State.EARLY)

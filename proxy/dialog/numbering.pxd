@@ -1,6 +1,6 @@
 cimport cython
 
-from proxy.shm.words cimport get_u32
+from proxy.shm.packed cimport get_u32
 
 cdef int LEG_BEFORE, LEG_CALLER_BEFORE, LEG_CALLER_GENERATED, LEG_CALLER_SINCE, LEG_GENERATED
 cdef int LEG_SINCE

@@ -13,6 +13,8 @@ so that any worker shifts the same request the same way, and again the same when
 
 from __future__ import annotations
 
+import cython
+
 from proxy.dialog.decoded import Leg
 from proxy.dialog.layout import (
     LEG_BEFORE,
@@ -23,7 +25,9 @@ from proxy.dialog.layout import (
     LEG_SINCE,
 )
 from proxy.limits.bounds import CSEQ
-from proxy.shm.words import get_u32
+
+if not cython.compiled:
+    from proxy.shm.words import get_u32
 
 
 def sent_as(payload: bytes, leg: int, to_caller: bool, number: int) -> int:

@@ -53,27 +53,6 @@ class Profiles:
         """The ids, 16 bytes each, of the dialogs of this node that are in it."""
         return self.table.list_members(self.key(name, value))
 
-    def counts(self, now: int) -> list[tuple[bytes, bytes, int]]:
-        """Profile, value and own members, absolute: what a peer is told."""
-        found = []
-        for key, own, _ in self.table.counts(b"", now):
-            name, _, value = key.partition(b"\0")
-            found.append((name, value, own))
-        return found
-
-    def accept(
-        self,
-        name: bytes,
-        value: bytes,
-        node: int,
-        incarnation: int,
-        count: int,
-        expires_at: int,
-        now: int,
-    ) -> bool:
-        """What another node says it has; it holds until `expires_at` or until it says otherwise."""
-        return self.table.accept(self.key(name, value), node, incarnation, count, expires_at, now)
-
 
 def did_words(did: bytes) -> str:
     """The text of an id that is stored as 16 bytes."""

@@ -1,6 +1,6 @@
 cimport cython
 
-from proxy.shm.words cimport get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+from proxy.shm.packed cimport get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
 
 cdef int AT_BRANCH
 cdef int AT_CREATED, AT_DID, AT_DUE, AT_EPOCH, AT_FLAGS, AT_INVITE_CSEQ, AT_LEGS, AT_LENGTH

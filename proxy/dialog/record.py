@@ -37,7 +37,9 @@ from proxy.dialog.layout import (
 )
 from proxy.dialog.states import State
 from proxy.errors import CorruptRecord
-from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+
+if not cython.compiled:
+    from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
 
 EARLY = int(State.EARLY)
 CONFIRMED_NA = int(State.CONFIRMED_NA)

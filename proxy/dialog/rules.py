@@ -23,6 +23,7 @@ class DialogRules:
         refuse_late: bool = True,
         setup_seconds: int = 301,
         tag: bytes = b"",
+        replicated: bool = False,
     ) -> None:
         self.node = node
         self.automatic = automatic
@@ -33,3 +34,4 @@ class DialogRules:
         self.delete_delay = self.intervals.delete_delay
         self.setup_seconds = setup_seconds
         self.tag = tag
+        self.replicated = replicated  # other nodes have to know that a dialog has ended

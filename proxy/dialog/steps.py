@@ -5,6 +5,8 @@ Each step gives a draft, or None where nothing changes; who commits it stands in
 
 from __future__ import annotations
 
+import cython
+
 from proxy.dialog.decoded import decode
 from proxy.dialog.due import BYE_AGAIN_S, WATCHED, next_due
 from proxy.dialog.layout import (
@@ -58,8 +60,10 @@ from proxy.dialog.route_set import routes_to_callee, target_of
 from proxy.dialog.states import EVENTS, EndReason, Event, State, flatten
 from proxy.dialog.store import DialogStore
 from proxy.limits.bounds import DIALOG_LEGS, DIALOG_URI_BYTES
-from proxy.shm.words import get_u32, get_u64, put_u16, put_u32, put_u64
 from proxy.sip.message import Message
+
+if not cython.compiled:
+    from proxy.shm.words import get_u32, get_u64, put_u16, put_u32, put_u64
 
 TABLE = flatten()
 EARLY = int(State.EARLY)

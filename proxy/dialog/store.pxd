@@ -3,11 +3,12 @@ cimport cython
 from proxy.cluster.hlc cimport HybridClock
 from proxy.dialog.profiles cimport Profiles
 from proxy.dialog.record cimport is_sound, string, units_of
+from proxy.dialog.replica cimport buried
 from proxy.dialog.rules cimport DialogRules
 from proxy.shm.cluster_page cimport ClusterPage
 from proxy.shm.dialog_table cimport DialogTable
 from proxy.shm.slots cimport Counters
-from proxy.shm.words cimport get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+from proxy.shm.packed cimport get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
 
 cdef int AT_DUE, AT_FLAGS, AT_OWNER, AT_STATE, AT_TIMEOUT, AT_VERSION, END_WANTED, SHARING_TAG
 cdef int CONFIRMED_NA, CONFIRMED
@@ -43,6 +44,7 @@ cdef class DialogStore:
     @cython.locals(p="const unsigned char *")
     cpdef unsigned long long write(self, bytes key, unsigned long long stamp,
                                    bytes payload) except? 2
+    cpdef bint let_go(self, bytes key, unsigned long long stamp, bytes payload) except *
     cpdef bint remove(self, bytes key, unsigned long long stamp) except *
     cpdef owe(self, object change)
     cpdef pay(self, double now)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+import cython
+
 from proxy.cluster.hlc import HybridClock
 from proxy.dialog.due import ADOPTION_S
 from proxy.dialog.layout import (
@@ -20,6 +22,7 @@ from proxy.dialog.layout import (
 )
 from proxy.dialog.profiles import Profiles
 from proxy.dialog.record import is_sound, string, units_of
+from proxy.dialog.replica import buried
 from proxy.dialog.rules import DialogRules
 from proxy.dialog.states import State
 from proxy.errors import LockTimeout, ShmError
@@ -31,7 +34,9 @@ from proxy.limits.counters import (
 from proxy.shm.cluster_page import ClusterPage
 from proxy.shm.dialog_table import ID_BLOCK, DialogTable
 from proxy.shm.slots import Counters
-from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+
+if not cython.compiled:
+    from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
 
 BLOCK = ID_BLOCK
 PAY_AGAIN_S = 0.25
@@ -130,6 +135,12 @@ class DialogStore:
             self.count(error)
             return REFUSED
         return self.table.committed
+
+    def let_go(self, key: bytes, stamp: int, payload: bytes) -> bool:
+        """Nothing is left to do for an ended dialog; False if it has changed meanwhile."""
+        if not self.rules.replicated:
+            return self.remove(key, stamp)
+        return self.write(key, stamp, self.sealed(buried(payload), version_of(payload))) > REFUSED
 
     def owe(self, change: Callable[[], object]) -> None:
         """A change could not be committed, but must not get lost: it is made again later."""

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from proxy.dialog.dialog import Dialog
 from proxy.dialog.layout import AT_FLAGS, END_WANTED
+from proxy.dialog.record import is_sound
+from proxy.dialog.replica import is_buried
 from proxy.dialog.states import EndReason, Event, State
+from proxy.dialog.store import version_of
 from proxy.dialog.tracker import Tracker
 from proxy.errors import LockTimeout
 from proxy.limits.counters import LOCK_TIMEOUTS, PROFILE_MEMBERS_SWEPT
@@ -16,6 +19,10 @@ from proxy.shm.words import get_u32
 KEYS_AT_A_TIME = 200
 MEMBERS_AT_A_TIME = 2_000
 GROUPS_AT_A_TIME = 50_000
+GRAVES_AT_A_TIME = 2_000
+CROWDED = 4  # of so many parts of the table one has to be free
+CROWDED_S = 10  # so long it takes at least to tell who is there
+VERSIONS_PER_SECOND = 1000 << 16
 SETTLING_S = 5  # who joined later than this is let be: the dialog's record may be on its way
 REQUEST_TIMEOUT = 408
 
@@ -30,6 +37,7 @@ class Sweep:
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker
         self.member_cursor = 0
+        self.grave_cursor = 0
         self.group_cursor = 0
 
     def acts(self, dialog: Dialog) -> bool:
@@ -42,7 +50,7 @@ class Sweep:
 
     def due_ended(self, dialog: Dialog) -> None:
         """An ended dialog has been kept long enough."""
-        self.tracker.store.remove(dialog.key, dialog.stamp)
+        self.tracker.store.let_go(dialog.key, dialog.stamp, dialog.payload)
 
     def take_breath(self) -> None:
         """Some have been seen to."""
@@ -73,6 +81,26 @@ class Sweep:
             self.due_live(dialog)
         else:
             self.due_ended(dialog)
+
+    def sweep_graves(self, before: int) -> int:
+        """Forget a part of the dialogs of which every node knows that they have ended.
+
+        Those have versions below `before`. When they leave too little room for calls, more are
+        forgotten: a node that was away then takes such a call for a live one until its lifetime is
+        over.
+        """
+        store = self.tracker.store
+        table = store.table
+        if CROWDED * table.count > (CROWDED - 1) * table.capacity:
+            before = max(before, (store.wall - CROWDED_S) * VERSIONS_PER_SECOND)
+        rows, self.grave_cursor = table.scan(self.grave_cursor, GRAVES_AT_A_TIME)
+        removed = 0
+        for key, seen in rows:
+            if is_sound(seen) and is_buried(seen) and version_of(seen) < before:
+                payload, stamp = store.read(key)
+                if payload == seen:
+                    removed += store.remove(key, stamp)
+        return removed
 
     def sweep_profiles(self) -> int:
         """Remove members whose dialog has ended without saying so; how many there were."""

@@ -6,6 +6,8 @@ came by Record-Route says whether it is really that one. (OpenSIPS: DID_FALLBACK
 
 from __future__ import annotations
 
+import cython
+
 from proxy.dialog.dialog import Dialog, make_dialog
 from proxy.dialog.layout import (
     AT_ANSWERED,
@@ -25,8 +27,10 @@ from proxy.dialog.store import DialogStore, version_of
 from proxy.limits.bounds import DIALOG_URI_BYTES
 from proxy.limits.counters import DIALOGS_UNTRACKED, PROCESSED_DIALOGS
 from proxy.shm.mixing import fnv1a, mix
-from proxy.shm.words import get_u32, get_u64
 from proxy.sip.message import Message
+
+if not cython.compiled:
+    from proxy.shm.words import get_u32, get_u64
 
 CONFIRMED = int(State.CONFIRMED)
 DELETED = int(State.DELETED)

@@ -196,6 +196,7 @@ CLUSTER_CLOCK_LEADS: Final = counter("sipherd:cluster_clock_leads")  # frames of
 CLUSTER_BAD_FRAMES: Final = counter("sipherd:cluster_bad_frames")
 CLUSTER_STALE_FRAMES: Final = counter("sipherd:cluster_stale_frames")  # of an earlier incarnation
 CLUSTER_UNKNOWN_FRAMES: Final = counter("sipherd:cluster_unknown_frames")  # of a kind nobody knows
+CLUSTER_COUNTS_REFUSED: Final = counter("sipherd:cluster_counts_refused")  # no room for them
 CLUSTER_IMPOSTORS: Final = counter("sipherd:cluster_impostors")  # in another node's name
 CLUSTER_CONNECTIONS_REFUSED: Final = counter("sipherd:cluster_connections_refused")
 

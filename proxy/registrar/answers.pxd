@@ -1,7 +1,7 @@
 cimport cython
 
 from proxy.shm.answer_table cimport AnswerTable
-from proxy.shm.words cimport get_u32
+from proxy.shm.packed cimport get_u32
 
 cdef int _FOUND, _ABSENT, _UNKNOWN, _HEAD
 cdef long long _ASK_AGAIN

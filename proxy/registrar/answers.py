@@ -14,7 +14,9 @@ import cython
 
 from proxy.errors import LockTimeout, ShmError, TableFull
 from proxy.shm.answer_table import AnswerTable
-from proxy.shm.words import get_u32
+
+if not cython.compiled:
+    from proxy.shm.words import get_u32
 
 FOUND = 1
 ABSENT = 2

@@ -1,7 +1,7 @@
 cimport cython
 
 from proxy.registrar.record cimport binding_count, string
-from proxy.shm.words cimport get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+from proxy.shm.packed cimport get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
 
 cdef int AT_CSEQ, AT_EXPIRES, AT_FLAGS, AT_LENGTHS, AT_METHODS, AT_MODIFIED, AT_ORIGIN, AT_Q, AT_REG_ID, AT_STRINGS, AT_VERSION, BINDING, FORMAT, HEAD
 cdef int CALL_ID, CONTACT, INSTANCE, PATH, RECEIVED, SOCKET, TAG, USER_AGENT

@@ -32,7 +32,9 @@ from proxy.registrar.layout import (
     USER_AGENT,
 )
 from proxy.registrar.record import binding_count, string
-from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+
+if not cython.compiled:
+    from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
 
 MOST_BINDINGS = 255  # one byte of the record says how many
 LONGEST_STRING = 0xFFFF

@@ -2,7 +2,7 @@ cimport cython
 
 from proxy.shm.table cimport Table
 from proxy.registrar.binding cimport Faults
-from proxy.shm.words cimport get_u16, get_u32
+from proxy.shm.packed cimport get_u16, get_u32
 from proxy.registrar.record cimport binding_count, is_live, string
 
 cdef int AT_FLAGS, AT_METHODS, AT_Q, BINDING, CONTACT, HEAD, PATH, RECEIVED, SOCKET

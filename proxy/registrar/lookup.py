@@ -24,7 +24,9 @@ from proxy.registrar.record import (
     string,
 )
 from proxy.shm.table import Table
-from proxy.shm.words import get_u16, get_u32
+
+if not cython.compiled:
+    from proxy.shm.words import get_u16, get_u32
 
 DEFAULT_Q = 1000  # RFC 3261 §20.10 leaves it open; §16.6 wants a place in the order
 

@@ -29,10 +29,13 @@ from proxy.registrar.layout import (
     STRINGS,
 )
 from proxy.shm.layout import NOBODY
-from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+from proxy.sip.draft import Draft
 
 if not cython.compiled:
-    from proxy.sip.grammar import word_at
+    from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+    from proxy.sip.grammar import same_text
+
+_draft = Draft()
 
 
 def binding_count(payload: bytes) -> int:
@@ -57,35 +60,38 @@ def binding_count(payload: bytes) -> int:
     return count
 
 
-def string(payload: bytes, at: int, field: int) -> bytes:
-    """String number `field` of the binding whose header is at `at`, in a sound record."""
-    p = payload
+def string_at(p: bytes, at: int, field: int) -> int:
+    """Where string number `field` of the binding at `at` starts."""
     start = get_u32(p, at + AT_STRINGS)
     for before in range(field):
         start += get_u16(p, at + AT_LENGTHS + 2 * before)
+    return start
+
+
+def string(payload: bytes, at: int, field: int) -> bytes:
+    """String number `field` of the binding whose header is at `at`, in a sound record."""
+    p = payload
+    start = string_at(p, at, field)
     return p[start : start + get_u16(p, at + AT_LENGTHS + 2 * field)]
+
+
+def add_string(draft: Draft, payload: bytes, at: int, field: int) -> None:
+    """Write that string."""
+    p = payload
+    start = string_at(p, at, field)
+    draft.add_part(payload, start, start + get_u16(p, at + AT_LENGTHS + 2 * field))
 
 
 def same_string(payload: bytes, at: int, field: int, value: bytes) -> bool:
     """Whether that string is `value`."""
     p = payload
-    v = value
     length = get_u16(p, at + AT_LENGTHS + 2 * field)
     if length != len(value):
         return False
-    start = get_u32(p, at + AT_STRINGS)
-    for before in range(field):
-        start += get_u16(p, at + AT_LENGTHS + 2 * before)
-    index = 0
-    while index + 8 <= length:
-        if word_at(p, start + index) != word_at(v, index):
-            return False
-        index += 8
-    while index < length:
-        if p[start + index] != v[index]:
-            return False
-        index += 1
-    return True
+    if length == 0:
+        return True
+    start = string_at(p, at, field)
+    return same_text(p, start, start + length, value)
 
 
 def is_live(payload: bytes, at: int, now: int) -> bool:
@@ -150,8 +156,10 @@ def patched(
     origin: int,
 ) -> bytes:
     """The record with the fixed fields of one binding replaced: a plain refresh."""
-    buffer = bytearray(payload)
-    p = buffer
+    draft = _draft
+    draft.begin()
+    draft.add(payload)
+    p = draft.room
     put_u64(p, at + AT_VERSION, version)
     put_u32(p, at + AT_EXPIRES, expires)
     put_u32(p, at + AT_CSEQ, cseq)
@@ -159,7 +167,7 @@ def patched(
     put_u32(p, at + AT_MODIFIED, modified)
     put_u16(p, at + AT_Q, NO_Q if q < 0 else q)
     put_u16(p, at + AT_ORIGIN, origin)
-    return bytes(buffer)
+    return draft.take()
 
 
 def highest_version(payload: bytes, count: int) -> int:
@@ -183,47 +191,43 @@ def live_count(payload: bytes, count: int, now: int) -> int:
     return live
 
 
-# Expiry times as text: nearly every one that is written is within two hours.
-SECONDS_KNOWN = 7201
-SECONDS = tuple(b"%d" % number for number in range(SECONDS_KNOWN))
-
-
 def contact_lines(payload: bytes, count: int, now: int) -> bytes:
     """The Contact lines of a 200: every live binding with what is left of its time."""
-    pieces: list[bytes] = []
+    draft = _draft
+    draft.begin()
     at = HEAD
     for _ in range(count):
         if is_live(payload, at, now):
-            add_contact_line(pieces, payload, at, now)
+            add_contact_line(draft, payload, at, now)
         at += BINDING
-    return b"".join(pieces)
+    return draft.take()
 
 
-def add_contact_line(pieces: list[bytes], payload: bytes, at: int, now: int) -> None:
-    """Append the pieces of one binding's Contact line."""
+def add_contact_line(draft: Draft, payload: bytes, at: int, now: int) -> None:
+    """Write one binding's Contact line."""
     p = payload
     expires = get_u32(p, at + AT_EXPIRES)
-    pieces.append(b"Contact: <")
-    pieces.append(string(payload, at, CONTACT))
+    draft.add(b"Contact: <")
+    add_string(draft, payload, at, CONTACT)
     q = get_u16(p, at + AT_Q)
     if q == NO_Q:
-        pieces.append(b">;expires=")
+        draft.add(b">;expires=")
     else:
-        pieces.append(b">;q=")
-        pieces.append(q_text(q))
-        pieces.append(b";expires=")
+        draft.add(b">;q=")
+        draft.add(q_text(q))
+        draft.add(b";expires=")
     # A permanent binding has no time left to tell; RFC 3261 §10.3-8 wants a number all the same.
     left = 3600 if expires == 0 else expires - now
-    pieces.append(SECONDS[left] if 0 <= left < SECONDS_KNOWN else b"%d" % left)
+    draft.add_number(left)
     if get_u16(p, at + AT_LENGTHS + 2 * INSTANCE):
-        pieces.append(b';+sip.instance="')
-        pieces.append(string(payload, at, INSTANCE))
-        pieces.append(b'"')
+        draft.add(b';+sip.instance="')
+        add_string(draft, payload, at, INSTANCE)
+        draft.add(b'"')
         reg_id = get_u32(p, at + AT_REG_ID)
         if reg_id:
-            pieces.append(b";reg-id=")
-            pieces.append(str(reg_id).encode())
-    pieces.append(b"\r\n")
+            draft.add(b";reg-id=")
+            draft.add_number(reg_id)
+    draft.add(b"\r\n")
 
 
 def q_text(q: int) -> bytes:

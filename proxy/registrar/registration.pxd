@@ -2,6 +2,7 @@ cimport cython
 
 from proxy.registrar.rules cimport RegistrarRules
 from proxy.sip.address cimport Address
+from proxy.sip.grammar cimport cut, holds
 from proxy.sip.headers cimport (
     ContactValue, NameAddr, parse_contacts, parse_expires, parse_routes,
 )
@@ -32,7 +33,7 @@ cdef class Registration:
     cpdef long long until(self, ContactValue contact) except? 0
 
 
-@cython.locals(wanted=Registration, p="const unsigned char *")
+@cython.locals(wanted=Registration, to_uri=bytes)
 cpdef Registration read_registration(Message request, Address source, bytes listener,
                                      long long now, long long now_ms, RegistrarRules rules)
 @cython.locals(uri=Uri)

@@ -24,6 +24,9 @@ from proxy.sip.message import Message
 from proxy.sip.patching import is_sent_by
 from proxy.sip.uri import Uri, aor_key, parse_uri
 
+if not cython.compiled:
+    from proxy.sip.grammar import cut, holds
+
 LAST_SECOND = 0xFFFF_FFFF  # as far as a record's expiry reaches
 
 TO_URI = 2  # the slot of Message.to_at, as proxy/sip/values.py numbers them
@@ -93,8 +96,8 @@ def read_registration(
         _read_path(wanted, request)
     if len(wanted.call_id) > CALL_ID_BYTES:
         raise BadMessage("Call-ID too long", 400)
-    p = request.data
-    wanted.aor = address_of_record(p[request.to_at[TO_URI] : request.to_at[TO_URI + 1]], rules)
+    to_uri = cut(request.data, request.to_at[TO_URI], request.to_at[TO_URI + 1])
+    wanted.aor = address_of_record(to_uri, rules)
     if request.has(CONTACT):
         _read_contacts(wanted, request)
         if not wanted.path and _is_behind_nat(request, wanted):
@@ -125,7 +128,7 @@ def _is_behind_nat(request: Message, wanted: Registration) -> bool:
     if request.next_of(request.first_of(VIA)) >= 0:
         return False
     for contact in wanted.contacts:
-        if contact.star or contact.uri.find(source.host) >= 0:
+        if contact.star or holds(contact.uri, source.host):
             continue
         host = parse_uri(contact.uri).host
         if host[-1:].isdigit() or b":" in host:

@@ -2,7 +2,7 @@ cimport cython
 
 from proxy.registrar.record cimport binding_count, string
 from proxy.shm.mixing cimport fnv1a, mix
-from proxy.shm.words cimport get_u16, get_u32, get_u64, put_u32
+from proxy.shm.packed cimport get_u16, get_u32, get_u64, put_u32
 
 cdef int AT_CSEQ, AT_EXPIRES, AT_FLAGS, AT_LENGTHS, AT_ORIGIN, AT_REG_ID, AT_STRINGS, BINDING
 cdef int CONTACT, FORMAT, HEAD, INSTANCE, STRINGS, REMOVED

@@ -7,6 +7,8 @@ and the version of its removal.
 
 from __future__ import annotations
 
+import cython
+
 from proxy.registrar.layout import (
     AT_CSEQ,
     AT_EXPIRES,
@@ -25,7 +27,9 @@ from proxy.registrar.layout import (
 )
 from proxy.registrar.record import binding_count, string
 from proxy.shm.mixing import fnv1a, mix
-from proxy.shm.words import get_u16, get_u32, get_u64, put_u32
+
+if not cython.compiled:
+    from proxy.shm.words import get_u16, get_u32, get_u64, put_u32
 
 MOST_BINDINGS = 255
 ALL = 0xFFFF_FFFF_FFFF_FFFF  # a literal as large would be a Python number when compiled

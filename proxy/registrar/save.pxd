@@ -5,7 +5,7 @@ from proxy.cluster.hlc cimport HybridClock
 from proxy.registrar.binding cimport Binding, Faults, decode, encode
 from proxy.registrar.commit cimport commit_record
 from proxy.registrar.plan cimport Plan, make_plan
-from proxy.shm.words cimport get_u32
+from proxy.shm.packed cimport get_u32
 from proxy.registrar.record cimport (
     binding_count, contact_lines, due_at, find_contact, highest_version, is_live, live_count,
     patched, same_string, units_of,

@@ -37,9 +37,11 @@ from proxy.registrar.registration import Registration, read_registration, reg_id
 from proxy.registrar.rules import RegistrarRules
 from proxy.registrar.tombstones import buried, tombstones_of
 from proxy.shm.table import Table
-from proxy.shm.words import get_u32
 from proxy.sip.address import Address
 from proxy.sip.message import Message
+
+if not cython.compiled:
+    from proxy.shm.words import get_u32
 
 ATTEMPTS = 8  # commits lost in a row to other processes before the phone is told to come back
 

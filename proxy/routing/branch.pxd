@@ -1,4 +1,5 @@
 cimport cython
+from proxy.sip.draft cimport Draft
 from proxy.sip.grammar cimport word_at
 from proxy.sip.message cimport Message
 
@@ -6,6 +7,7 @@ cdef unsigned long long LOW, SIP0, SIP1, SIP2, SIP3, ROUTE_COOKIE, OWN_TAG
 cdef unsigned long long OWN_BRANCH
 cdef Py_ssize_t BRANCH_BYTES
 cdef bytes COOKIE
+cdef Draft _draft
 cdef bytes HEX
 
 cdef inline unsigned long long wrapped(unsigned long long number) noexcept:
@@ -44,5 +46,6 @@ cdef class Signer:
     ) except? 0
     @cython.locals(signed=bytes)
     cpdef bytes route_cookie(self, bytes call_id, bytes caller_tag, bytes did=*)
+    @cython.locals(draft=Draft)
     cpdef bytes own_tag(self, Message request)
     cpdef bytes own_branch(self, bytes request)

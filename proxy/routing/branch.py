@@ -16,6 +16,7 @@ from __future__ import annotations
 import cython
 
 from proxy.constants import BRANCH_BYTES, BRANCH_COOKIE
+from proxy.sip.draft import Draft
 from proxy.sip.message import Message
 
 if not cython.compiled:
@@ -42,6 +43,7 @@ ROUTE_COOKIE = 1 << 32
 OWN_TAG = 2 << 32
 OWN_BRANCH = 3 << 32
 COOKIE = BRANCH_COOKIE
+_draft = Draft()
 
 
 def siphash(key0: int, key1: int, number: int, data: bytes) -> int:
@@ -156,8 +158,14 @@ class Signer:
 
     def own_tag(self, request: Message) -> bytes:
         """The To tag of an answer we gave without keeping state; its ACK brings it back."""
-        signed = b"\0".join((request.call_id, request.from_tag, request.branch))
-        return hex_digits(siphash(self.key0, self.key1, OWN_TAG, signed), 16)
+        draft = _draft
+        draft.begin()
+        draft.add(request.call_id)
+        draft.add(b"\0")
+        draft.add(request.from_tag)
+        draft.add(b"\0")
+        draft.add(request.branch)
+        return hex_digits(siphash(self.key0, self.key1, OWN_TAG, draft.take()), 16)
 
     def own_branch(self, request: bytes) -> bytes:
         """The branch of a request of our own, `request` being what makes it this one.

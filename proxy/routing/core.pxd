@@ -2,7 +2,7 @@ cimport cython
 from proxy.registrar.lookup cimport Target, lookup, target_for
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
-from proxy.routing.request cimport Request
+from proxy.routing.request cimport Request, request_from
 from proxy.routing.renumbering cimport unshifted
 from proxy.routing.tracking cimport acknowledge, find_numbers, pass_by
 from proxy.shm.slots cimport Counters

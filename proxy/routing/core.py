@@ -40,7 +40,7 @@ from proxy.registrar.lookup import Target, lookup, target_for
 from proxy.routing.locate import Located, literal, next_hop
 from proxy.routing.node import Node
 from proxy.routing.renumbering import unshifted
-from proxy.routing.request import Policy, Request
+from proxy.routing.request import Policy, Request, request_from
 from proxy.routing.tracking import acknowledge, find_numbers, pass_by, target_within
 from proxy.sip import scanner
 from proxy.sip.address import Address, address_from
@@ -159,11 +159,11 @@ class ProxyCore:
         if found == ABSORBED:
             node.counters.add(RETRANSMISSIONS_ABSORBED, 1)
         elif found == STRAY_ACK:
-            self.stray_ack(Request(node, message, source, listener))
+            self.stray_ack(request_from(node, message, source, listener))
         elif message.method == "CANCEL":
-            self.cancel(Request(node, message, source, listener))
+            self.cancel(request_from(node, message, source, listener))
         elif found == NEW_REQUEST:
-            Request(node, message, source, listener).run(self.policy)
+            request_from(node, message, source, listener).run(self.policy)
 
     def receive_response(self, message: Message, source: Address, listener: int) -> None:
         """A response: to its client transaction, else on its way if it bears our signature."""

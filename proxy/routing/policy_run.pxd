@@ -7,6 +7,21 @@ from proxy.routing.tracking cimport leave_off
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
 
+cdef extern from "Python.h":
+    ctypedef struct PyObject:
+        pass
+    # 0: it returned, 1: it awaits; without a StopIteration, which would cost more than a policy
+    int PyIter_Send(object, object, PyObject **) except -1
+    void Py_XDECREF(PyObject *)
+
+cdef inline object advance(object coroutine, object ended):
+    """Run a coroutine to its next await and give what it awaits; `ended` at its end."""
+    cdef PyObject *given = NULL
+    cdef int awaits = PyIter_Send(coroutine, None, &given)
+    cdef object result = <object>given if awaits else ended
+    Py_XDECREF(given)
+    return result
+
 cdef int POLICY_TURNS, ROUTE
 cdef int TIMEOUT, SILENCE
 

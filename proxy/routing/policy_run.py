@@ -6,8 +6,10 @@ is given one here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any
+
+import cython
 
 from proxy.constants import reason_phrase
 from proxy.errors import BadMessage, BadUri, HandedOver, Refused
@@ -22,6 +24,14 @@ from proxy.routing.tracking import leave_off
 from proxy.sip.address import Address
 from proxy.sip.header_ids import ROUTE
 from proxy.sip.message import Message
+
+if not cython.compiled:
+
+    def advance(coroutine: Coroutine[Any, Any, Any], ended: Any) -> Any:
+        """Run a coroutine to its next await and give what it awaits; `ended` at its end."""
+        # next() with a default and not send(): a StopIteration would cost more than the policy
+        return next(coroutine.__await__(), ended)
+
 
 TIMEOUT = 0
 SILENCE = 1
@@ -85,7 +95,7 @@ class PolicyRun(Exchange):
     def begin(self, node: Node, message: Message, source: Address, listener: int) -> None:
         """As in Exchange."""
         Exchange.begin(self, node, message, source, listener)
-        self.coroutine: Iterator[Pending] | None = None
+        self.coroutine: Coroutine[Pending, None, None] | None = None
         self.awaited: Pending | None = None
         self.outcome: Outcome | None = None
         self.turns = 0
@@ -100,7 +110,7 @@ class PolicyRun(Exchange):
 
     def start(self, policy: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
         """Everything is at hand that the policy may look at."""
-        self.coroutine = policy(self).__await__()
+        self.coroutine = policy(self)
         self.step()
 
     def step(self) -> None:
@@ -109,8 +119,7 @@ class PolicyRun(Exchange):
         if coroutine is None:
             return
         try:
-            # next() with a default and not send(): a StopIteration would cost more than the policy
-            awaited = next(coroutine, ENDED)
+            awaited = advance(coroutine, ENDED)
         except BadMessage as error:
             self.coroutine = None
             if isinstance(error, BadUri):

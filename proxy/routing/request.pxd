@@ -49,3 +49,6 @@ cdef class Request(PolicyRun):
     @cython.locals(node=Node)
     cpdef Pending _look_up(self, str url, bytes body, str content_type, double timeout)
     cpdef _rename(self, int header, NameAddr address, bytes display, bytes uri)
+
+@cython.locals(made=Request)
+cpdef Request request_from(Node node, Message message, Address source, int listener)

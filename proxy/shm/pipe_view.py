@@ -135,21 +135,23 @@ def set_drop_rate(pipes: Pipes, name: bytes, drop_rate: int) -> None:
 # -- other nodes ----------------------------------------------------------------------------------
 
 
-def own_counts(pipes: Pipes, now_ms: int) -> list[tuple[bytes, int, int, int]]:
-    """(name, algorithm, limit, count) of every pipe: what this node alone has admitted of late.
+def own_counts(pipes: Pipes, now_ms: int) -> list[tuple[bytes, int]]:
+    """(name, count) of every pipe that has let anything pass of late, on this node alone.
 
     Absolute values: who hears one twice or misses one is right again with the next.
     """
-    return [
-        (pipe.name, pipe.algorithm, pipe.limit, pipe.counter) for pipe in listing(pipes, now_ms)
-    ]
+    found = []
+    for entry in pipes.busy(now_ms):
+        count = pipes.recent(entry, pipes.arena.u32(entry + at.ALGORITHM), now_ms)
+        if count:
+            length = min(pipes.arena.u32(entry + at.NAME_LENGTH), bounds.PIPE_NAME_BYTES)
+            found.append((pipes.arena.copy(entry + at.NAME, length), count))
+    return found
 
 
 def accept(
     pipes: Pipes,
     name: bytes,
-    algorithm: int,
-    limit: int,
     node: int,
     incarnation: int,
     count: int,
@@ -159,9 +161,9 @@ def accept(
 
     It counts for ten seconds unless it is told again. Of two incarnations of a node the higher one
     is heard. Up to eight other nodes per pipe; False for one more, for an older incarnation, and
-    when there is no room for a pipe that is not known here. For one process alone: the clusterer.
+    for a pipe that nobody has asked for here. For one process alone: the clusterer.
     """
-    entry = pipes.find(name) or pipes.make(name, limit, algorithm, now_ms)
+    entry = pipes.find(name)
     if not entry:
         return False
     place = _place_of(pipes, entry, node, now_ms)

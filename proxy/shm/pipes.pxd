@@ -87,3 +87,5 @@ cdef class Pipes:
     cdef int _repair(self) except -1
     @cython.locals(number="uint64_t", index="size_t", found="list")
     cpdef list entries(self)
+    @cython.locals(found=list, number="uint32_t", at="size_t", used_at="uint64_t")
+    cpdef list busy(self, uint64_t now_ms)

@@ -273,7 +273,8 @@ class Pipes:
         return self.entries_at + number * self.stride
 
     def _shortened(self, name: bytes) -> bytes:
-        return name[: _NAME_BYTES - 17] + b"~%016x" % fold(name, self.seed)
+        # without the table's seed: other nodes know the pipe by this name
+        return name[: _NAME_BYTES - 17] + b"~%016x" % fold(name, 0)
 
     def make(self, name: bytes, limit: int, algorithm: int, now_ms: int) -> int:
         """Where the pipe's entry is, made now if need be; 0 when there is no room for it."""
@@ -407,6 +408,16 @@ class Pipes:
             number = self.arena.u64(_TAGS + 8 * index) & _LOW
             if 0 < number <= self.capacity:
                 found.append(self._entry(number - 1))
+        return found
+
+    def busy(self, now_ms: int) -> list[int]:
+        """Where the entries are that may have let something pass of late."""
+        found = []
+        for number in range(self.capacity):
+            at = self._entry(number)
+            used_at = self.arena.u64(at + _USED_AT)
+            if self.arena.u32(at) and used_at + _USED_MS + self._window > now_ms:
+                found.append(at)
         return found
 
     @property

@@ -32,6 +32,8 @@ cdef class ProfileTable:
     @cython.locals(hash32=uint32_t, group=int64_t, group_at=size_t, generation=uint32_t,
                    size=uint32_t)
     cpdef uint32_t size(self, bytes key, uint64_t now) except? 0
+    cpdef bint has(self, bytes key) except *
+    cpdef bytes key_at(self, uint32_t group)
     @cython.locals(found=list, group=uint32_t, group_at=size_t, key=bytes, count=uint32_t)
     cpdef list counts(self, bytes prefix, uint64_t now)
     @cython.locals(group=int64_t, found=list, member=uint32_t, at=size_t)

@@ -46,6 +46,11 @@ _CLAIM = 0x80000000
 _GROUP_WINDOW = 256  # places a group may have, by its hash
 _MEMBER_WINDOW = 128
 NO_GROUP = -1
+# For who looks at all groups (group_counts.py).
+INDEX_AT = _INDEX_AT
+GROUP_BYTES = _GROUP
+GENERATION_AT = _GENERATION
+COUNT_AT = _COUNT
 
 
 class ProfileTable:
@@ -175,6 +180,14 @@ class ProfileTable:
                 group_at + _GENERATION, generation
             ):
                 return size
+
+    def has(self, key: bytes) -> bool:
+        """Whether a group exists, with members here or elsewhere."""
+        return self._find(key, self.hash_of(key)) >= 0
+
+    def key_at(self, group: int) -> bytes:
+        """The key of group number `group`; empty while it is being made."""
+        return self._key_of(self.groups_at + group * _GROUP)
 
     def counts(self, prefix: bytes, now: int) -> list[tuple[bytes, int, int]]:
         """Key, own members and other nodes' of every group whose key begins with `prefix`."""

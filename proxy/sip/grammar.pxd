@@ -1,9 +1,12 @@
 """Types of the grammar's scanners."""
 
 cimport cython
-from libc.string cimport memchr, memcpy
+from libc.string cimport memchr, memcmp, memcpy
 
 ctypedef const unsigned char *Bytes
+
+cdef extern from "string.h" nogil:
+    void *memmem(const void *text, size_t size, const void *part, size_t part_size)
 
 cdef bytes _TOKEN_TABLE
 cdef bytes _LWS_TABLE
@@ -39,6 +42,14 @@ cdef inline int find_byte(Bytes p, int start, int end, int byte) noexcept:
     """The index of a byte in p[start:end], or -1."""
     cdef Bytes found = <Bytes>memchr(p + start, byte, end - start)
     return -1 if found == NULL else <int>(found - p)
+
+cdef inline bint same_text(Bytes p, Py_ssize_t start, Py_ssize_t end, bytes text) noexcept:
+    """Whether p[start:end] is `text`."""
+    return end - start == len(text) and memcmp(p + start, <Bytes>text, end - start) == 0
+
+cdef inline bint holds(bytes text, bytes part) noexcept:
+    """Whether `part` occurs in `text`."""
+    return memmem(<Bytes>text, len(text), <Bytes>part, len(part)) != NULL
 
 cdef inline unsigned long long word_at(const unsigned char *p, Py_ssize_t i) noexcept:
     """The eight bytes from i on as a number, the lowest first."""

@@ -92,6 +92,14 @@ if not cython.compiled:
         """The index of a byte in p[start:end], or -1."""
         return p.find(byte, start, end)
 
+    def same_text(p: bytes, start: int, end: int, text: bytes) -> bool:
+        """Whether p[start:end] is `text`."""
+        return p[start:end] == text
+
+    def holds(text: bytes, part: bytes) -> bool:
+        """Whether `part` occurs in `text`."""
+        return part in text
+
     def word_at(p: bytes, i: int) -> int:
         """The eight bytes from i on as a number, the lowest first."""
         return int.from_bytes(p[i : i + 8], "little")
@@ -122,10 +130,19 @@ def header_id_at(p: bytes, start: int, end: int) -> int:
     if number == 0 or NAME_LENGTH[number] != length:
         return 0
     at = number * 32
-    for index in range(length):
-        # No token character but a letter or '-' itself becomes a letter or '-' by this.
+    # No token character but a letter or '-' itself becomes a letter or '-' by this.
+    index = 0
+    while index + 8 <= length:
+        if word_at(p, start + index) | _BLANKS != word_at(NAME_TEXT, at + index):
+            return 0
+        index += 8
+    if index and index < length:
+        end -= 8
+        return number if word_at(p, end) | _BLANKS == word_at(NAME_TEXT, at + length - 8) else 0
+    while index < length:
         if p[start + index] | 32 != NAME_TEXT[at + index]:
             return 0
+        index += 1
     return number
 
 

@@ -3,7 +3,8 @@
 cimport cython
 
 from proxy.sip.address cimport Address, address_of
-from proxy.sip.grammar cimport Bytes, cut, same_name, scan_param, skip_lws
+from proxy.sip.draft cimport Draft
+from proxy.sip.grammar cimport Bytes, cut, same_name, same_text, scan_param, skip_lws
 from proxy.sip.headers cimport Via
 from proxy.sip.message cimport Message
 from proxy.sip.values cimport scan_name_addr
@@ -16,24 +17,21 @@ cdef int ROUTE
 cdef int MAX_FORWARDS
 cdef list _NUMBERS
 cdef bytes _NO_BODY
-cdef dict _status_lines
+cdef Draft _draft
 cdef unsigned long long _ECHOED
 cdef unsigned long long _RECORD_ROUTE_BIT
 cdef unsigned long long _TIMESTAMP_BIT
 
-@cython.locals(line=bytes)
-cdef bytes _status_line(int status, bytes reason)
 @cython.locals(
-    data=bytes, wanted="unsigned long long", pieces=list, start=int, index=int, number=int,
+    data=bytes, draft=Draft, wanted="unsigned long long", start=int, index=int, number=int,
     first_via=bint,
 )
 cpdef bytes response(
     Message request, int status, bytes reason, bytes to_tag=*, bytes headers=*, bytes body=*,
     bytes via_params=*, bint record_route=*,
 )
-@cython.locals(data=bytes, at="int *", value=bytes)
+@cython.locals(data=bytes, at="int *", value=bytes, draft=Draft)
 cpdef bytes top_via_fixed(Message request, Address source, bint force_rport=*)
-@cython.locals(host=bytes)
 cpdef bint is_sent_by(Message request, Address source) except *
 cdef bint _is_sent_by(bytes data, int *at, Address source) except -1
 @cython.locals(p=Bytes, out="int[24]", pieces=list, i=int, end=int)

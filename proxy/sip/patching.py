@@ -6,6 +6,7 @@ import cython
 
 from proxy.errors import BadMessage
 from proxy.sip.address import Address, address_of
+from proxy.sip.draft import Draft
 from proxy.sip.header_ids import (
     CALL_ID,
     CSEQ,
@@ -21,25 +22,15 @@ from proxy.sip.headers import Via
 from proxy.sip.message import Message
 
 if not cython.compiled:
-    from proxy.sip.grammar import cut, same_name, scan_param, skip_lws
+    from proxy.sip.grammar import cut, same_name, same_text, scan_param, skip_lws
     from proxy.sip.values import scan_name_addr
 
 _NUMBERS = [b"%d" % number for number in range(256)]
 _NO_BODY = b"Content-Length: 0\r\n\r\n"
-_status_lines: dict[tuple[int, bytes], bytes] = {}
+_draft = Draft()
 _ECHOED = 1 << VIA | 1 << FROM | 1 << TO | 1 << CALL_ID | 1 << CSEQ
 _RECORD_ROUTE_BIT = 1 << RECORD_ROUTE
 _TIMESTAMP_BIT = 1 << TIMESTAMP
-
-
-def _status_line(status: int, reason: bytes) -> bytes:
-    line = _status_lines.get((status, reason))
-    if line is None:
-        line = b"SIP/2.0 %d %b\r\n" % (status, reason)
-        if len(_status_lines) > 1000:
-            _status_lines.clear()
-        _status_lines[(status, reason)] = line
-    return line
 
 
 def response(
@@ -58,17 +49,23 @@ def response(
     came. `to_tag` goes in where the request's To has none. `headers` are complete lines.
     """
     data = request.data
+    draft = _draft
+    draft.begin()
+    draft.add(b"SIP/2.0 ")
+    draft.add_number(status)
+    draft.add(b" ")
+    draft.add(reason)
+    draft.add(b"\r\n")
     # §12.1.1 for Record-Route, §8.2.6.1 for Timestamp.
     wanted = _ECHOED | (_RECORD_ROUTE_BIT if record_route else 0)
     wanted |= _TIMESTAMP_BIT if status == 100 else 0
-    pieces = [_status_line(status, reason)]
     start = -1  # of the run of bytes to copy
     first_via = True
     for index in range(request.header_count):
         number = request.header_id[index]
         if not (wanted >> number) & 1:
             if start >= 0:
-                pieces.append(cut(data, start, request.name_start[index]))
+                draft.add_part(data, start, request.name_start[index])
                 start = -1
             continue
         if start < 0:
@@ -76,20 +73,25 @@ def response(
         if number == VIA and first_via:
             first_via = False
             if via_params is not None:
-                pieces.append(cut(data, start, request.via_at[14]))
-                pieces.append(via_params)
+                draft.add_part(data, start, request.via_at[14])
+                draft.add(via_params)
                 start = request.via_at[13]
         elif number == TO and to_tag and request.to_at[6] < 0:
-            pieces.append(cut(data, start, request.to_at[5]))
-            pieces.append(b";tag=")
-            pieces.append(to_tag)
+            draft.add_part(data, start, request.to_at[5])
+            draft.add(b";tag=")
+            draft.add(to_tag)
             start = request.to_at[5]
     if start >= 0:
-        pieces.append(cut(data, start, request.headers_end))
-    pieces.append(headers)
-    pieces.append(b"Content-Length: %d\r\n\r\n" % len(body) if body else _NO_BODY)
-    pieces.append(body)
-    return b"".join(pieces)
+        draft.add_part(data, start, request.headers_end)
+    draft.add(headers)
+    if body:
+        draft.add(b"Content-Length: ")
+        draft.add_number(len(body))
+        draft.add(b"\r\n\r\n")
+        draft.add(body)
+    else:
+        draft.add(_NO_BODY)
+    return draft.take()
 
 
 def top_via_fixed(request: Message, source: Address, force_rport: bool = False) -> bytes:
@@ -102,7 +104,12 @@ def top_via_fixed(request: Message, source: Address, force_rport: bool = False) 
     if at[7] >= 0 or at[9] != at[10] or (at[9] < 0 and force_rport):
         return _via_rewritten(data, at, source, force_rport)
     if at[9] >= 0:
-        return cut(data, at[14], at[11]) + source.rport_received + cut(data, at[11], at[13])
+        draft = _draft
+        draft.begin()
+        draft.add_part(data, at[14], at[11])
+        draft.add(source.rport_received)
+        draft.add_part(data, at[11], at[13])
+        return draft.take()
     value = cut(data, at[14], at[13])
     if _is_sent_by(data, at, source):
         return value
@@ -115,12 +122,11 @@ def is_sent_by(request: Message, source: Address) -> bool:
 
 
 def _is_sent_by(data: bytes, at: list[int], source: Address) -> bool:
-    host = cut(data, at[2], at[3])
-    if host == source.host:
+    if same_text(data, at[2], at[3], source.host):
         return True
     if data[at[2]] != ord("["):
         return False
-    return address_of(host, source.port).host == source.host
+    return address_of(cut(data, at[2], at[3]), source.port).host == source.host
 
 
 def _via_rewritten(data: bytes, at: list[int], source: Address, force_rport: bool) -> bytes:

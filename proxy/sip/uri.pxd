@@ -2,8 +2,10 @@
 
 cimport cython
 
+from proxy.sip.draft cimport Draft
 from proxy.sip.grammar cimport (
     cut,
+    holds,
     HEX,
     LOWER,
     URI,
@@ -19,6 +21,7 @@ cdef int _URI_BYTES
 cdef int _PARAMS
 cdef int _AOR_BYTES
 cdef dict _DEFAULT_PORTS
+cdef Draft _draft
 
 
 @cython.final
@@ -56,7 +59,7 @@ cdef int _read_params(Uri made, Bytes p, int i, int end) except -1
 cpdef bytes unescape_user(bytes user)
 cpdef bytes uri_with(Uri uri, bytes user, bytes host, object port)
 cdef bytes _canonical_host(Uri uri)
-@cython.locals(key=bytes, user=bytes)
+@cython.locals(key=bytes, draft=Draft)
 cpdef bytes aor_key(Uri uri)
 cdef dict _param_map(bytes text, bytes separator)
 @cython.locals(ours=dict, theirs=dict)

@@ -8,6 +8,7 @@ import cython
 
 from proxy.errors import BadMessage, BadUri
 from proxy.limits import bounds
+from proxy.sip.draft import Draft
 
 if not cython.compiled:
     from proxy.sip.grammar import (
@@ -16,6 +17,7 @@ if not cython.compiled:
         URI,
         check_scheme,
         cut,
+        holds,
         port_number,
         same_name,
         scan_host,
@@ -32,6 +34,7 @@ _RESERVED = frozenset(b';/?:@&=+$,%"<>\\')
 _PLAIN = frozenset(
     b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!~*'()&=+$,;?/"
 )
+_draft = Draft()
 _MATCHED_PARAMS = (b"user", b"ttl", b"method", b"maddr", b"transport")
 
 
@@ -275,8 +278,12 @@ def aor_key(uri: Uri) -> bytes:
     if not uri.is_sip:
         key = uri.scheme + b":" + uri.user
     elif uri.user:
-        user = unescape_user(uri.user) if b"%" in uri.user else uri.user
-        key = user + b"@" + (_canonical_host(uri) if uri.host_is_v6 else uri.host)
+        draft = _draft
+        draft.begin()
+        draft.add(unescape_user(uri.user) if holds(uri.user, b"%") else uri.user)
+        draft.add(b"@")
+        draft.add(_canonical_host(uri) if uri.host_is_v6 else uri.host)
+        key = draft.take()
     else:
         key = _canonical_host(uri)
     if uri.port and uri.port != _DEFAULT_PORTS[uri.scheme]:

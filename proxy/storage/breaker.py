@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 FIRST_DELAY_S: Final = 0.25
-LONGEST_DELAY_S: Final = 15.0
+LONGEST_DELAY_S: Final = 5.0
 STREAK_S: Final = 60.0  # failures this near to each other are one trouble, whatever was between
 
 

@@ -94,9 +94,10 @@ def test_a_death_while_another_nodes_count_is_taken_in_leaves_one_that_was_told(
     while not survived:
         store += 1
         pipes = make()
+        pipes.make(b"p", 10, SBT, NOW)
         told: list[Callable[[], object]] = [
-            lambda pipes=pipes: pipe_view.accept(pipes, b"p", SBT, 10, 2, 1, 3, NOW),
-            lambda pipes=pipes: pipe_view.accept(pipes, b"p", SBT, 10, 2, 2, 7, NOW),
+            lambda pipes=pipes: pipe_view.accept(pipes, b"p", 2, 1, 3, NOW),
+            lambda pipes=pipes: pipe_view.accept(pipes, b"p", 2, 2, 7, NOW),
         ]
         told[0]()
         survived = not killed_at(store, told[1])

@@ -269,7 +269,8 @@ def test_algorithms_have_names() -> None:
 
 
 def accept(pipes: Pipes, node: int, count: int, now: int, incarnation: int = 1) -> bool:
-    return pipe_view.accept(pipes, b"p", SBT, 10, node, incarnation, count, now)
+    pipes.make(b"p", 10, SBT, now)
+    return pipe_view.accept(pipes, b"p", node, incarnation, count, now)
 
 
 @pytest.mark.parametrize("algorithm", [SBT, TAILDROP, RED])
@@ -320,12 +321,30 @@ def test_own_counts_are_absolute_and_of_this_node_alone() -> None:
     for _ in range(3):
         pipes.check(b"p", 10, SBT, START)
         pipes.check(b"t", 10, TAILDROP, START)
-    told = [(b"p", SBT, 10, 3), (b"t", TAILDROP, 10, 3)]
-    assert pipe_view.own_counts(pipes, START) == told
-    assert [count for *_, count in pipe_view.own_counts(pipes, START + 5_000)] == [0, 0]
+    assert sorted(pipe_view.own_counts(pipes, START)) == [(b"p", 3), (b"t", 3)]
+    assert pipe_view.own_counts(pipes, START + 5_000) == []
 
 
-def test_a_full_table_takes_no_pipe_of_another_node() -> None:
-    pipes = make(capacity=1)
-    pipes.check(b"other", 1, SBT, START)
-    assert not accept(pipes, 2, 1, START)
+def test_a_pipe_that_is_not_asked_is_not_looked_at() -> None:
+    pipes = make()
+    pipe_view.declare(pipes, b"quiet", 5, SBT, 0)
+    pipes.check(b"busy", 5, SBT, START)
+    assert pipes.busy(START) == [pipes.find(b"busy")]
+    assert pipes.busy(START + 60_000) == []
+
+
+def test_a_long_name_is_shortened_to_the_same_on_every_node() -> None:
+    one, other = (Pipes.create(None, 8, TIMING, seed=seed) for seed in (1, 2))
+    name = b"caller:" + b"x" * 200
+    for pipes in (one, other):
+        pipes.check(name, 5, SBT, START)
+    assert pipe_view.own_counts(one, START) == pipe_view.own_counts(other, START)
+    [(told, _)] = pipe_view.own_counts(one, START)
+    assert pipe_view.accept(other, told, 2, 1, 4, START)
+    assert other.check(name, 5, SBT, START) == REFUSED
+
+
+def test_a_pipe_that_nobody_asked_for_here_is_not_made_for_another_node() -> None:
+    pipes = make()
+    assert not pipe_view.accept(pipes, b"theirs", 2, 1, 1, START)
+    assert pipes.count == 0

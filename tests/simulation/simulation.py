@@ -142,21 +142,22 @@ class Simulation:
         """Let the checks see what the brain does."""
         brain = node.brain
         replication = brain.replication
-        append = replication.backlog.append
+        extend = replication.backlog.extend
         skip = replication.backlog.skip
         checks = self.invariants
 
-        def noted(note: Note) -> None:
-            checks.noted(node, *note)
-            append(note)
+        def noted(notes: list[Note]) -> None:
+            for note in notes:
+                checks.noted(node, *note)
+            extend(notes)
 
         def skipped() -> None:
             checks.log[node.number, node.incarnation].append({})
-            replication.backlog.append = append  # type: ignore[method-assign]
+            replication.backlog.extend = extend  # type: ignore[method-assign]
             skip()
-            replication.backlog.append = noted  # type: ignore[method-assign]
+            replication.backlog.extend = noted  # type: ignore[method-assign]
 
-        replication.backlog.append = noted  # type: ignore[method-assign]
+        replication.backlog.extend = noted  # type: ignore[method-assign]
         replication.backlog.skip = skipped  # type: ignore[method-assign]
         for kind, handler in list(brain._handlers.items()):
             brain._handlers[kind] = self._checked(node, kind, handler)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from proxy.cluster.merge import HEAD, HEAD_BYTES, TOMBSTONE, WholeForm
-from proxy.cluster.store import Form, Horizon, Record, joined
+from proxy.cluster.store import Current, Form, Horizon, Record, joined
 from proxy.registrar.binding import decode
 from proxy.registrar.layout import REMOVED
 from proxy.registrar.replica import BindingsForm
@@ -59,14 +59,14 @@ class MemoryStore:
         if self.watch is not None:
             self.watch(table, key, old, body, why)
 
-    def take(self, limit: int, now: int) -> list[tuple[int, bytes]] | None:
+    def take(self, limit: int, now: int) -> list[Current] | None:
         if self.overrun:
             self.overrun = False
             self.notes.clear()
             return None
         taken = self.notes[:limit]
         del self.notes[:limit]
-        return taken
+        return [(*note, self.records.get(note)) for note in taken]
 
     def fetch(self, table: int, key: bytes) -> bytes | None:
         return self.records.get((table, key))

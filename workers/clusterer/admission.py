@@ -18,6 +18,7 @@ DOMAIN: Final = "sipherd"
 CURVE: Final = b"CURVE"
 NULL: Final = b"NULL"
 _VERSION: Final = b"1.0"
+REFUSED: Final = [b"400", b"not on the list"]
 _NOBODY: Final[frozenset[int]] = frozenset()
 
 
@@ -49,8 +50,9 @@ class Admission:
         if len(fields) < 6 or fields[0] != _VERSION:
             return [], ""
         number, _domain, address, _identity, mechanism = fields[1:6]
+        address = address.removeprefix(b"::ffff:")
         user = self._user(mechanism, address, fields[6:])
-        status = [b"200", b"OK"] if self.nodes_of(user) else [b"400", b"not on the list"]
+        status = [b"200", b"OK"] if self.nodes_of(user) else REFUSED
         reply = [*envelope, _VERSION, number, *status, user if self.nodes_of(user) else b"", b""]
         return reply, "" if self.nodes_of(user) else address.decode("ascii", "replace")
 
@@ -59,4 +61,4 @@ class Admission:
             if mechanism == CURVE and len(credentials) == 1 and len(credentials[0]) == 32:
                 return z85.encode(credentials[0])
             return b""
-        return address.removeprefix(b"::ffff:") if mechanism == NULL else b""
+        return address if mechanism == NULL else b""

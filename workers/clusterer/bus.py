@@ -8,7 +8,7 @@ asks again (docs/replication.md).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Final, NamedTuple
 
 import zmq
@@ -27,7 +27,7 @@ CHANNELS: Final = (BEAT, DATA)  # in the order in which they are read
 # answer; a beat that waits is of no use when the next one is made.
 QUEUED: Final = {DATA: 64, BEAT: 4}
 RECONNECT_MS: Final = 100
-RECONNECT_MOST_MS: Final = 2_000
+RECONNECT_MOST_MS: Final = 200  # a node that comes back is wanted at once
 CONNECT_MS: Final = 3_000
 HANDSHAKE_MS: Final = 5_000  # a connection that has not said who it is by then is closed
 UNACKNOWLEDGED_MS: Final = 15_000  # what TCP gets no word about: the connection is dead
@@ -35,6 +35,8 @@ KEEPALIVE: Final = (10, 3, 3)  # seconds idle, seconds between, how many
 BACKLOG: Final = 128
 GOODBYE_MS: Final = 200
 REFUSED_KEPT: Final = 16
+MEND_MS: Final = 2_000
+UNSEEN: Final = -1
 WATCHED: Final = (
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -68,6 +70,7 @@ class Bus:
         self._public = public_key(secret_key) if secret_key is not None else ""
         self._peers: dict[int, Peer] = {}
         self._dealers: dict[tuple[int, int], Socket] = {}
+        self._failing: dict[tuple[int, int], int] = {}  # since when, once mend() has seen it
         self._admission = Admission(secret_key is not None)
         self.poller = zmq.Poller()
         self._context = zmq.Context(io_threads=1)
@@ -138,6 +141,23 @@ class Bus:
                     self._dealers[node, channel] = self._open_dealer(peer, channel)
         self._peers = wanted
 
+    def mend(self, now: int) -> None:
+        """Connect anew where nothing could be sent for a while.
+
+        ZeroMQ gives a connection up for good when it was refused, or the other side breaks its
+        protocol as one without keys does; and somebody may put that right over there.
+        """
+        for way, since in list(self._failing.items()):
+            node, channel = way
+            if node not in self._peers:
+                del self._failing[way]
+            elif since == UNSEEN:
+                self._failing[way] = now
+            elif now - since >= MEND_MS:
+                del self._failing[way]
+                self._dealers.pop(way).close(linger=0)
+                self._dealers[way] = self._open_dealer(self._peers[node], channel)
+
     def close(self) -> None:
         """Give what was sent last a moment to leave, and let go of everything."""
         for monitor in self._monitors:
@@ -153,24 +173,32 @@ class Bus:
 
     def send(self, node: int, channel: int, frame: bytes) -> bool:
         """Hand a frame over; False when it was dropped: no connection, or its queue is full."""
-        socket = self._dealers.get((node, channel))
+        way = node, channel
+        socket = self._dealers.get(way)
         try:
             if socket is None:
                 raise zmq.Again
             socket.send(frame, zmq.NOBLOCK)
         except zmq.Again:
             self.tallies["dropped_beats" if channel == BEAT else "dropped_frames"] += 1
+            self._failing.setdefault(way, UNSEEN)
             return False
+        if self._failing:
+            self._failing.pop(way, None)
         self.tallies["sent"] += 1
         self.tallies["sent_bytes"] += len(frame)
         return True
 
-    def receive(self, limit: int) -> list[bytes]:
-        """Frames that have come, beats first; at most `limit` of each channel."""
+    def receive(self, limit: int, ready: Container[object]) -> list[bytes]:
+        """Frames that have come, beats first; at most `limit` of each channel that is ready."""
         found: list[bytes] = []
         for channel in CHANNELS:
             socket = self._routers[channel]
+            if socket not in ready:
+                continue
             for _ in range(limit):
+                if not int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+                    break  # cheaper to ask than to be refused
                 try:
                     parts = socket.recv_multipart(zmq.NOBLOCK, copy=False)
                 except zmq.Again:
@@ -195,16 +223,16 @@ class Bus:
 
     # -- who is let in -----------------------------------------------------------------------------
 
-    def admit(self) -> None:
+    def admit(self, ready: Container[object]) -> None:
         """Answer who asks to be let in; count who is not."""
-        while request := _next(self._zap):
+        while self._zap in ready and (request := _next(self._zap)):
             reply, refused = self._admission.answer(request)
             if reply:
                 self._zap.send_multipart(reply, zmq.NOBLOCK)
             if refused and len(self._refused) < REFUSED_KEPT:
                 self._refused.append(refused)
         for monitor in self._monitors:
-            while _next(monitor):
+            while monitor in ready and _next(monitor):
                 self.tallies["refused_connections"] += 1
 
     def take_refused(self) -> list[str]:

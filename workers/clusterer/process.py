@@ -11,7 +11,7 @@ import time
 from collections.abc import Container
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import zmq
 
@@ -19,23 +19,30 @@ from proxy.cluster.cluster import Cluster
 from proxy.cluster.hlc import HybridClock
 from proxy.shm.table_ids import READER_CLUSTER
 from workers.child import Child
-from workers.cluster_settings import Member, brain_settings, contents_of, read_secret_key
+from workers.cluster_settings import PACE, Member, brain_settings, contents_of, read_secret_key
 from workers.clusterer import memory
 from workers.clusterer.bus import Bus
 from workers.clusterer.capabilities import COUNTED, TABLES
+from workers.clusterer.counts import ClusterCounts
 from workers.clusterer.nodes import Node, configured, silence_ms
 from workers.clusterer.orders import Orders
 from workers.clusterer.provisioning import Provisioning
 from workers.clusterer.report import Report
 from workers.clusterer.store import TableStore, open_store
+from workers.clusterer.tag_watch import TagWatch
 from workers.setting_types import Endpoint
 
-TICK_MS: Final = 1  # between two looks at what changed, while changes come
+TICK_MS: Final = 1  # between two looks at what changed, while few changes come
+# While many come, it sleeps so long between two turns, whatever else arrives: what a turn costs by
+# itself is then shared by so many. A snapshot's frames are waited for by the other side.
+NAP_MS: Final = 5
+MANY: Final = 8  # records in a turn
 FRAMES: Final = 8  # taken before the clock is looked at again
 SLICE_MS: Final = 20  # of taking frames, before beats and the rest have their turn
 IDLE_MS: Final = 250
 MESSAGES: Final = 64
 REPORT_MS: Final = 250
+TAGS_MS: Final = 200  # between two looks at them when nothing has happened
 LAST_WORDS_S: Final = 2.0  # how long workers that are being stopped are followed
 LAST_ACKS_S: Final = 1.0  # and what they changed is waited for at the peers
 
@@ -64,9 +71,17 @@ class ClustererProcess:
         self.orders = Orders(self)
         self.provisioning = Provisioning(self)
         self.report = Report(self)
-        self.due = self.ticked_at = self.report_at = 0
+        self.tags = TagWatch(child, self.brains)
+        self.counts = ClusterCounts(child, self.brains)
+        self.due = self.ticked_at = self.report_at = self.tags_at = self.counts_at = 0
+        self.moved = 0  # records, told and taken
+        self.ends = zmq.Poller()  # what a nap is broken off for
+        for fd in (child.stop_fd, child.parent_fd):
+            self.ends.register(fd, zmq.POLLIN)
         for fd in (child.stop_fd, child.parent_fd, self.wake_fd, self.mailbox.eventfd):
             self.bus.poller.register(fd, zmq.POLLIN)
+        if self.tags.fd >= 0:
+            self.bus.poller.register(self.tags.fd, zmq.POLLIN)
         if secret is None:
             child.log.warning("nodes are not authenticated", bind=config.cluster.bind)
         if not config.cluster.from_database:
@@ -144,20 +159,39 @@ class ClustererProcess:
         """Turn after turn until asked to stop; then the last changes are told."""
         child = self.child
         ended = {child.stop_fd, child.parent_fd}
+        self.report.turn(now_ms(), wall_ms())
         child.beat()
         self.turn(frozenset())
         while True:
-            ready = dict(self.bus.poller.poll(self.patience()))
+            ready = dict(self._sleep())
             if ended & ready.keys():
                 return self.finish()
             self.turn(ready.keys())
+
+    def _sleep(self) -> list[tuple[Any, int]]:
+        """Wait until something is to be done; what is ready."""
+        if self._is_busy():
+            self.due = 0
+            ended = self.ends.poll(NAP_MS)
+            return ended or self.bus.poller.poll(0)
+        return self.bus.poller.poll(self.patience())
+
+    def _is_busy(self) -> bool:
+        """Whether the last turn had so much to do that the next had better have more."""
+        before, self.moved = self.moved, 0
+        waited_for = False
+        for brain in self.brains.values():
+            comparison, tallies = brain.comparison, brain.wire.tallies
+            waited_for |= comparison.pull is not None or comparison.serving is not None
+            self.moved += tallies["records"] + tallies["applied"]
+        return self.moved - before >= MANY and not waited_for
 
     def patience(self) -> int:
         """How long the loop may sleep, milliseconds; wake-ups are asked for when it may."""
         now = now_ms()
         if not self.mailbox.may_sleep():
             return 0
-        wait = max(0, min(self.due, self.report_at, now + IDLE_MS) - now)
+        wait = max(0, min(self.due, self.report_at, self.tags_at, now + IDLE_MS) - now)
         if wait > TICK_MS and not self._fall_asleep():
             self.due = self.ticked_at + TICK_MS
             wait = max(0, self.due - now)
@@ -179,11 +213,14 @@ class ClustererProcess:
             with suppress(BlockingIOError):
                 os.eventfd_read(self.wake_fd)
             self.due = min(self.due, max(now, self.ticked_at + TICK_MS))
+        if self.tags.fd in ready or now >= self.tags_at:
+            self.follow_tags(now)
         for message in self.mailbox.take(MESSAGES):
             self.receive(message)
-        self.bus.admit()
-        if self.take_frames(now):
+        self.bus.admit(ready)
+        if self.take_frames(now, ready):
             self.due = min(self.due, self.ticked_at + TICK_MS)
+            self.tags.publish()
         now = now_ms()
         if now >= self.due:
             self.tick(now)
@@ -191,14 +228,15 @@ class ClustererProcess:
         if now >= self.report_at:
             self.report_at = now + REPORT_MS
             self.provisioning.turn(now)
+            self.bus.mend(now)
             self.report.turn(now, wall_ms())
 
-    def take_frames(self, now: int) -> bool:
+    def take_frames(self, now: int, ready: Container[object]) -> bool:
         """Hand the frames that came to the brains; whether there were any."""
         came = False
         until = now + SLICE_MS
         while True:
-            frames = self.bus.receive(FRAMES)
+            frames = self.bus.receive(FRAMES, ready)
             wall = wall_ms()
             for frame in frames:
                 brain = self.brains.get(frame[6] | frame[7] << 8)
@@ -215,6 +253,9 @@ class ClustererProcess:
         """The brains' turn: what changed here, and what is due."""
         self.ticked_at = now
         wall = wall_ms()
+        if now >= self.counts_at:  # before the brains, who tell them at about the same time
+            self.counts_at = now + PACE.counts
+            self.counts.turn(now, wall)
         self.due = min((b.tick(now, wall) for b in self.brains.values()), default=now + IDLE_MS)
         self.due = max(self.due, now + TICK_MS)
 
@@ -227,7 +268,14 @@ class ClustererProcess:
     def activate(self, brain: Cluster, tag: str) -> None:
         """Make this node the one that acts for a tag."""
         brain.activate(tag, now_ms(), wall_ms())
+        self.tags.publish()
         self.due = 0
+
+    def follow_tags(self, now: int) -> None:
+        """An address that has left takes its tags along before anything else is done."""
+        self.tags_at = now + TAGS_MS
+        if self.tags.turn(now, wall_ms()):
+            self.due = 0
 
     def receive(self, message: bytes) -> None:
         """A message from another process of this node."""

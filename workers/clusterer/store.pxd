@@ -10,12 +10,13 @@ cdef long long CURSOR_MASK
 
 @cython.final
 cdef class TableStore:
-    cdef readonly dict adapters, forms, names
+    cdef readonly dict adapters, forms
     cdef readonly tuple tables
     cdef ChangeReader _reader
     cdef set _own
 
-    @cython.locals(reader=ChangeReader, found=list, wanted=Py_ssize_t, changes=list, change=Change)
+    @cython.locals(reader=ChangeReader, found=list, wanted=Py_ssize_t, changes=list,
+                   change=Change, body=bytes)
     cpdef take(self, Py_ssize_t limit, long long now)
     cdef _resume(self)
     @cython.locals(adapter=Adapter, payload=bytes)

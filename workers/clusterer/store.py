@@ -6,21 +6,19 @@ A change that this store has made itself is not told to the brain again: that on
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
 
-from proxy.cluster.store import Form, Horizon, Record, joined
+from proxy.cluster.store import Current, Form, Horizon, Record, joined
 from proxy.errors import LockTimeout
-from proxy.shm import table_ids
 from proxy.shm.change_reader import ChangeReader
 from proxy.shm.changes import ChangeRing
 from workers.child import Child
 from workers.clusterer.adapter import Adapter
+from workers.clusterer.dialogs import dialog_adapter
 from workers.clusterer.location import LocationAdapter
 
 ATTEMPTS = 64  # a peer's change should not lose to a busy phone
 CURSOR_BITS = 40  # of a cursor; above them is the number of the table
 CURSOR_MASK = (1 << CURSOR_BITS) - 1
-NAMES: Final = {table_ids.LOCATION: "usrloc-contact-repl"}  # OpenSIPS' capabilities
 
 
 class TableStore:
@@ -30,7 +28,6 @@ class TableStore:
         self.adapters = {adapter.table_id: adapter for adapter in adapters}
         self.forms: dict[int, Form] = {each.table_id: each.form for each in adapters}
         self.tables = tuple(sorted(self.adapters))
-        self.names = {number: NAMES[number] for number in self.tables}
         self._reader = ChangeReader(changes)
         self._own: set[int] = set()  # where the notes of our own changes end
 
@@ -44,13 +41,13 @@ class TableStore:
         """Whether there is no note to read."""
         return self._reader.position == self._reader.ring.head
 
-    def take(self, limit: int, now: int) -> list[tuple[int, bytes]] | None:
-        """The next changes that others have made; None when all must be read again.
+    def take(self, limit: int, now: int) -> list[Current] | None:
+        """What others have changed next, as it is now; None when all must be read again.
 
         So it must when a writer has died: what it may have removed has no note.
         """
         reader = self._reader
-        found: list[tuple[int, bytes]] = []
+        found: list[Current] = []
         while len(found) < limit:
             wanted = limit - len(found)
             changes = reader.take(wanted, now)
@@ -62,8 +59,9 @@ class TableStore:
                     return None
                 if self._own and change.ends in self._own:
                     self._own.discard(change.ends)
-                else:
-                    found.append((change.table, change.key))
+                    continue
+                body = self.fetch(change.table, change.key)
+                found.append((change.table, change.key, body))
             if reader.overrun:
                 self._resume()
                 return None
@@ -121,4 +119,7 @@ def open_store(child: Child, contents: Collection[str]) -> TableStore:
     adapters: list[Adapter] = []
     if "location" in contents:
         adapters.append(LocationAdapter(tables.location))
+    dialogs = dialog_adapter(child) if "dialogs" in contents else None
+    if dialogs is not None:
+        adapters.append(dialogs)
     return TableStore(tables.changes, adapters)

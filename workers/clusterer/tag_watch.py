@@ -53,8 +53,11 @@ class TagWatch:
         """Readable when addresses have changed; -1 when nobody has to know."""
         return -1 if self._watch is None else self._watch.fd
 
-    def turn(self, now: int, wall: int) -> None:
-        """What addresses and brains have to say, taken to where it has effect."""
+    def turn(self, now: int, wall: int) -> bool:
+        """What addresses and brains have to say, taken to where it has effect.
+
+        True when a tag has changed, which the peers are to hear at once.
+        """
         for number, brain in self._brains.items():
             if number not in self._known:
                 self._known.add(number)
@@ -63,10 +66,11 @@ class TagWatch:
             self._watch.read()
             if self._watch.table.is_complete:
                 self._follow_addresses(self._watch, now, wall)
-        self._publish()
+        changed = self.publish()
         if now >= self._horizon_at:
             self._horizon_at = now + HORIZON_MS
             self._publish_horizon(wall)
+        return changed
 
     def _restore(self, brain: Cluster) -> None:
         """Go on under the epochs of the clusterer that was here before, if there was one."""
@@ -95,17 +99,20 @@ class TagWatch:
                     self._log.warning("address left", address=address, tag=name)
                     brain.step_down(name, now, wall)
 
-    def _publish(self) -> None:
-        page = self._page
+    def publish(self) -> bool:
+        """Write onto the page what has changed; whether a tag has."""
+        page, changed = self._page, False
         for number, brain in self._brains.items():
             for name in brain.tags.names:
                 tag, known = name.encode(), brain.tags.get(name)
                 acts = brain.tags.acts(name)
                 if (page.epoch(tag), page.acts(tag)) != (known.epoch, acts):
                     page.set_tag(tag, known.epoch, acts)
+                    changed = True
             synced = brain.comparison.is_synced()
             if page.is_synced(number) != synced:
                 page.set_synced(number, synced)
+        return changed
 
     def _publish_horizon(self, wall: int) -> None:
         """The oldest that any cluster needs, and the longest grace."""

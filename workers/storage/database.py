@@ -63,6 +63,7 @@ class Database:
         self.log = log
         self.engine = make_engine(self.url, reading)
         self.last_error = ""
+        self.repeated = 0  # transactions that lost against another one
         self._connection: Connection | None = None
         self._probe: bool | None = None  # None: not under way; False: it is; True: it succeeded
 
@@ -84,6 +85,7 @@ class Database:
                     raise REFUSALS[fault](self.last_error) from None
                 if fault is Fault.AGAIN and attempt < RETRIES - 1:
                     self._roll_back()
+                    self.repeated += 1
                     time.sleep(random.random() * 0.01 * 2**attempt)
                     continue
                 self._went_away()

@@ -28,7 +28,8 @@ _AWAY: Final = {
     1142, 1143, 1227, 1698,  # rights that were taken away
 }
 # fmt: on
-_AGAIN: Final = {1205, 1213, 1020, 1412, 1637}  # deadlocks, lock waits, Galera's certification
+# Deadlocks, lock waits, what was broken off; Galera's certification, at a statement or the commit.
+_AGAIN: Final = {1020, 1180, 1205, 1213, 1317, 1412, 1637, 1969, 3024}
 _SCHEMA: Final = {1054, 1136, 1146, 1364, 1932}
 _LETTERS: Final = {1267, 1366, 3854, 3988}  # a mushroom looked for in latin1
 _SQLITE_AWAY: Final = re.compile(

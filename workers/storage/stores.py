@@ -210,6 +210,7 @@ class Stores:
                 "in_use": store in self.active,
                 "current": store.is_current,
                 "pending": store.pending,
+                "repeated": store.database.repeated,
                 "error": store.database.last_error,
             }
             for store in self.stores

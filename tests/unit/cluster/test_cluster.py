@@ -9,7 +9,7 @@ from proxy.cluster.link import State
 from proxy.cluster.messages import Hello, Kind, SnapshotEnd
 from proxy.errors import TableFull
 from tests.simulation.store import DIALOGS, MemoryStore
-from tests.unit.cluster.trio import WALL, Trio
+from tests.unit.cluster.trio import WALL, Trio, everything
 
 
 def test_a_change_is_on_the_other_node_at_once(pair: Trio) -> None:
@@ -322,3 +322,73 @@ def test_nodes_with_other_tables_do_not_talk(pair: Trio) -> None:
     pair.brains[1].step(encode(frame), pair.now, WALL)
     assert link.trouble == "it keeps the tables (1,) and we (1, 2)"
     assert link.sending.sent == before
+
+
+def test_a_peer_that_was_forgotten_for_a_moment_gets_everything(pair: Trio) -> None:
+    pair.put(1, b"before")
+    pair.run(50)
+    pair.brains[1].set_peers((), {})
+    assert not pair.brains[1].links
+    pair.put(1, b"meanwhile")
+    pair.run(100)
+    remember(pair)
+    pair.run(3_000)
+    pair.put(1, b"after")
+    pair.run(100)
+    assert pair.holds(2, b"meanwhile")
+    assert pair.holds(2, b"after")
+    assert pair.brains[1].replication.stable_ms > WALL + pair.now - 500
+    assert all(brain.comparison.is_synced() for brain in pair.brains.values())
+
+
+def remember(pair: Trio) -> None:
+    """Node 2 is a peer again, so soon that it has not noticed anything."""
+    pair.brains[1].set_peers((2,), {})
+    pair.keep = lambda source, target, frame: (source, frame.kind) != (1, Kind.BEAT)
+    pair.run(500)
+    pair.keep = everything
+
+
+def test_a_forgotten_peer_that_missed_nothing_need_not_compare(pair: Trio) -> None:
+    pair.run(8_000)
+    compared = pair.brains[2].wire.tallies["snapshots"]
+    pair.brains[1].set_peers((), {})
+    remember(pair)
+    pair.run(2_000)
+    assert pair.brains[1].wire.tallies["reminders"] == 1
+    assert pair.brains[1].links[2].sending.whole
+    assert pair.brains[2].wire.tallies["snapshots"] == compared
+
+
+def test_a_capability_that_was_switched_off_catches_up(pair: Trio) -> None:
+    pair.run(8_000)
+    pair.brains[1].set_capability(DIALOGS, False, pair.now)
+    pair.put(1, b"here")
+    pair.put(2, b"there")
+    pair.run(500)
+    assert not pair.holds(2, b"here")
+    assert not pair.holds(1, b"there")
+    pair.brains[1].set_capability(DIALOGS, True, pair.now)
+    pair.run(3_000)
+    assert pair.holds(2, b"here")
+    assert pair.holds(1, b"there")
+
+
+def test_an_operator_can_have_it_compared(pair: Trio) -> None:
+    pair.run(8_000)
+    before = pair.brains[2].wire.tallies["snapshots"]
+    assert pair.brains[2].compare_now(pair.now)
+    pair.run(500)
+    assert pair.brains[2].wire.tallies["snapshots"] == before + 1
+    pair.brains[2].set_peers((), {})
+    assert not pair.brains[2].compare_now(pair.now)
+
+
+def test_of_two_ways_the_one_of_lower_priority_is_taken() -> None:
+    trio = Trio(4)
+    trio.keep = lambda source, target, frame: {source, target} != {1, 4}
+    trio.run(3_000)
+    assert trio.brains[1].links[4].next_hop == 2
+    trio.brains[1].set_peers((2, 3, 4), {2: 90, 3: 10})
+    trio.run(500)
+    assert trio.brains[1].links[4].next_hop == 3

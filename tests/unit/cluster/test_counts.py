@@ -57,7 +57,10 @@ def test_changes_are_told_once_and_all_when_asked() -> None:
     assert counts.changed() == []
     counts.put(PROFILE, b"b", 0)
     assert counts.changed() == [(PROFILE, b"b", 0)]
+    assert counts.all_own() == [(PROFILE, b"b", 0), (PROFILE, b"a", 3)], "gone is told twice"
     assert counts.all_own() == [(PROFILE, b"a", 3)]
+    counts.put(PROFILE, b"a", 0)
+    assert counts.all_own() == [(PROFILE, b"a", 0)], "nothing that is pending gets lost"
 
 
 def test_a_count_below_zero_is_a_mistake_of_ours() -> None:
@@ -80,3 +83,20 @@ def test_a_node_can_be_dropped() -> None:
     counts.drop(2)
     counts.drop(77)
     assert counts.total(PROFILE, b"a", 0) == 0
+
+
+def test_a_kind_that_is_switched_off_is_neither_told_nor_taken() -> None:
+    counts = Counts(10_000)
+    counts.put(PIPE, b"a", 5)
+    counts.hear(2, 1, 1, [(PIPE, b"a", 3), (PROFILE, b"b", 4)], 0)
+    counts.changed()
+    counts.set_enabled(PIPE, False)
+    assert counts.changed() == [(PIPE, b"a", 0)]
+    counts.put(PIPE, b"a", 7)
+    counts.hear(2, 1, 2, [(PIPE, b"a", 9)], 0)
+    assert counts.total(PIPE, b"a", 0) == 0
+    assert counts.total(PROFILE, b"b", 0) == 4
+    counts.set_enabled(PIPE, True)
+    counts.put(PIPE, b"a", 7)
+    counts.hear(2, 1, 3, [(PIPE, b"a", 9)], 0)
+    assert counts.total(PIPE, b"a", 0) == 16

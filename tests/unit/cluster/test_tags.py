@@ -90,3 +90,17 @@ def test_whoever_hears_everything_agrees(moves: list[tuple[int, str]]) -> None:
                 node.hear(name, epoch, holder, WALL)
     assert len({node.get("vip") for node in nodes.values()}) == 1
     assert sum(node.acts("vip") for node in nodes.values()) <= 1
+
+
+def test_a_clusterer_that_died_goes_on_under_its_old_epoch() -> None:
+    before = Tags(1, ("vip",), 60_000)
+    epoch = before.activate("vip", 1_000)
+    after = Tags(1, ("vip",), 60_000)
+    after.restore("vip", epoch, 1)
+    after.restore("nobody's", epoch, 1)
+    assert after.acts("vip")
+    assert after.get("vip").epoch == epoch
+    other = Tags(2, ("vip",), 60_000)
+    assert after.hear("vip", other.activate("vip", 1_001), 2, 1_001)
+    after.restore("vip", epoch, 1)
+    assert not after.acts("vip"), "somebody was activated meanwhile"

@@ -13,6 +13,9 @@ from workers.storage.faults import Fault, fault_of
     [
         (2006, Fault.AWAY),
         (1213, Fault.AGAIN),
+        (1180, Fault.AGAIN),
+        (1317, Fault.AGAIN),
+        (1047, Fault.AWAY),
         (1064, Fault.STATEMENT),
         (1267, Fault.LETTERS),
     ],

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.registrar.binding import Binding, earliest, encode
+from proxy.registrar.binding import Binding, encode
+from proxy.registrar.commit import commit_bindings
 from proxy.registrar.layout import REMOVED
 from proxy.shm.location_table import LocationTable
 from proxy.storage.differences import Known
@@ -37,7 +38,7 @@ def rest(made: Binding) -> int:
 def store(table: LocationTable, *bindings: Binding, key: bytes = AOR) -> None:
     stamp = table.snapshot(key)[1]
     made = list(bindings)
-    assert table.commit(key, stamp, encode(made), earliest(made), len(made))
+    assert commit_bindings(table, key, stamp, made)
 
 
 def test_a_digest_tells_everything_but_what_a_refresh_changes() -> None:

@@ -26,7 +26,7 @@ def commands(child: Child, now: int) -> Commands:
     for _ in range(3):
         pipes.check(b"trunk1", 10, SBT, now)
         pipes.check(b"calls", 5, TAILDROP, now)
-    pipe_view.accept(pipes, b"trunk1", SBT, 10, 2, 1, 4, now)
+    pipe_view.accept(pipes, b"trunk1", 2, 1, 4, now)
     return Commands(child)
 
 

@@ -108,7 +108,7 @@ class Property:
         )
         self.tables = SimpleNamespace(
             slots=self.rows,
-            location=SimpleNamespace(count=0, capacity=10),
+            location=SimpleNamespace(count=0, capacity=10, gauges=lambda: (0, 0)),
             close=lambda clean: self.closed.append(clean),
         )
         self.manager = ServiceManager()
