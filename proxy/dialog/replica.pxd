@@ -3,7 +3,7 @@ cimport cython
 from proxy.dialog.record cimport did_of
 from proxy.dialog.soundness cimport is_plausible_record
 from proxy.shm.mixing cimport mix
-from proxy.shm.words cimport get_u16, get_u32, get_u64, put_u16, put_u32
+from proxy.shm.packed cimport get_u16, get_u32, get_u64, put_u16, put_u32
 
 cdef int AT_ANSWERED, AT_CREATED, AT_DUE, AT_FLAGS, AT_LEGS, AT_LENGTH, AT_LENGTHS, AT_OWNER
 cdef int AT_PROFILES, AT_STATE, AT_VERSION, HEAD, STRINGS, DELETED

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from zlib import crc32
 
+import cython
+
 from proxy.dialog.layout import (
     AT_ANSWERED,
     AT_CREATED,
@@ -36,7 +38,9 @@ from proxy.dialog.record import did_of
 from proxy.dialog.soundness import is_plausible_record
 from proxy.dialog.states import State
 from proxy.shm.mixing import mix
-from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32
+
+if not cython.compiled:
+    from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32
 
 DELETED = int(State.DELETED)
 NO_DUE = NEVER

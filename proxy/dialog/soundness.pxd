@@ -1,7 +1,7 @@
 cimport cython
 
 from proxy.dialog.record cimport is_sound
-from proxy.shm.words cimport get_u16, get_u32, get_u64
+from proxy.shm.packed cimport get_u16, get_u32, get_u64
 
 cdef int AT_CREATED, AT_END_REASON, AT_INVITE_CSEQ, AT_LEGS, AT_LENGTHS, AT_NODE, AT_OWNER
 cdef int AT_PROFILES, AT_VERSION, HEAD, LEG, LEG_ANSWERED, LEG_AT_STRINGS, LEG_END_REASON

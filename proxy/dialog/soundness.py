@@ -6,6 +6,8 @@ texts get into messages and numbers into sums: nothing may be in it that we woul
 
 from __future__ import annotations
 
+import cython
+
 from proxy.dialog.layout import (
     AT_CREATED,
     AT_END_REASON,
@@ -52,7 +54,9 @@ from proxy.limits.bounds import (
     TAG_BYTES,
     TAG_NAME_BYTES,
 )
-from proxy.shm.words import get_u16, get_u32, get_u64
+
+if not cython.compiled:
+    from proxy.shm.words import get_u16, get_u32, get_u64
 
 LAST_REASON = int(max(EndReason))
 LAST_MOMENT = 0xFFFFFFFF * 1000  # milliseconds; until then seconds fit into 32 bits

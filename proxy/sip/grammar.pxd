@@ -5,9 +5,6 @@ from libc.string cimport memchr, memcmp, memcpy
 
 ctypedef const unsigned char *Bytes
 
-cdef extern from "string.h" nogil:
-    void *memmem(const void *text, size_t size, const void *part, size_t part_size)
-
 cdef bytes _TOKEN_TABLE
 cdef bytes _LWS_TABLE
 cdef bytes _DIGIT_TABLE
@@ -36,7 +33,7 @@ cdef Bytes NAME_SLOT
 cdef Bytes NAME_LENGTH
 cdef Bytes NAME_TEXT
 cdef Bytes NAME_COMPACT
-cdef unsigned long long _ONES, _BLANKS, _TOPS
+cdef unsigned long long _ONES, _BLANKS, _TOPS, _PLACES
 
 cdef inline int find_byte(Bytes p, int start, int end, int byte) noexcept:
     """The index of a byte in p[start:end], or -1."""
@@ -48,8 +45,20 @@ cdef inline bint same_text(Bytes p, Py_ssize_t start, Py_ssize_t end, bytes text
     return end - start == len(text) and memcmp(p + start, <Bytes>text, end - start) == 0
 
 cdef inline bint holds(bytes text, bytes part) noexcept:
-    """Whether `part` occurs in `text`."""
-    return memmem(<Bytes>text, len(text), <Bytes>part, len(part)) != NULL
+    """Whether `part`, which is not empty, occurs in `text`."""
+    cdef Bytes p = text
+    cdef Bytes q = part
+    cdef int size = <int>len(part)
+    cdef int at = 0
+    cdef int last = <int>len(text) - size
+    while at <= last:
+        at = find_byte(p, at, last + 1, q[0])
+        if at < 0:
+            return False
+        if memcmp(p + at, q, size) == 0:
+            return True
+        at += 1
+    return False
 
 cdef inline unsigned long long word_at(const unsigned char *p, Py_ssize_t i) noexcept:
     """The eight bytes from i on as a number, the lowest first."""
@@ -57,7 +66,7 @@ cdef inline unsigned long long word_at(const unsigned char *p, Py_ssize_t i) noe
     memcpy(&word, p + i, sizeof(word))
     return word
 
-@cython.locals(word="unsigned long long")
+@cython.locals(word="unsigned long long", odd="unsigned long long")
 cdef int skip_printable(Bytes p, int i, int end) noexcept
 @cython.locals(length=int, number=int, at=int, index=int)
 cdef int header_id_at(Bytes p, int start, int end) noexcept

@@ -57,6 +57,7 @@ LOWER = _LOWER_TABLE
 _ONES = 0x0101010101010101
 _BLANKS = 32 * _ONES
 _TOPS = 128 * _ONES
+_PLACES = 0x0001020304050607  # times 1 << 8 * n, it has n in its highest byte
 
 # Header names: a perfect hash over length, first and last letter (a test proves it perfect).
 _STRIDE = 32
@@ -97,7 +98,7 @@ if not cython.compiled:
         return p[start:end] == text
 
     def holds(text: bytes, part: bytes) -> bool:
-        """Whether `part` occurs in `text`."""
+        """Whether `part`, which is not empty, occurs in `text`."""
         return part in text
 
     def word_at(p: bytes, i: int) -> int:
@@ -109,12 +110,13 @@ def skip_printable(p: bytes, i: int, end: int) -> int:
     """The first index from i that holds none of the bytes 32 to 126; eight are looked at at once.
 
     A top bit is left of a byte below 32 by the subtraction, of 127 by the addition, of any above
-    by itself.
+    by itself. Borrow and carry reach only what stands behind such a byte, so the first is exact.
     """
     while i + 8 <= end:
         word = word_at(p, i)
-        if (((word - _BLANKS) & ~word) | (word + _ONES) | word) & _TOPS:
-            break
+        odd = (((word - _BLANKS) & ~word) | (word + _ONES) | word) & _TOPS
+        if odd:
+            return i + (((odd & -odd) >> 7) * _PLACES >> 56 & 7)
         i += 8
     while 32 <= p[i] < 127:
         i += 1

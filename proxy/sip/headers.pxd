@@ -38,12 +38,10 @@ cdef class Via:
 
 
 cdef class NameAddr:
-    cdef readonly bytes raw
     cdef readonly bytes uri
-    cdef readonly bytes params
-    cdef readonly bytes tag
     cdef readonly bint bracketed
-    cdef bytes _display
+    cdef bytes _text
+    cdef int _start, _end, _display_start, _display_end, _params_start, _tag_start, _tag_end
 
     cpdef param(self, bytes name)
 

@@ -174,14 +174,49 @@ def _address_text(text: bytes) -> bytes:
 class NameAddr:
     """One From, To, Route ... value (§20.10): display name, URI as written, parameters."""
 
-    __slots__ = ("_display", "bracketed", "params", "raw", "tag", "uri")
+    __slots__ = (
+        "_display_end",
+        "_display_start",
+        "_end",
+        "_params_start",
+        "_start",
+        "_tag_end",
+        "_tag_start",
+        "_text",
+        "bracketed",
+        "uri",
+    )
 
-    raw: bytes
     uri: bytes
-    params: bytes
-    tag: bytes
     bracketed: bool
-    _display: bytes
+    _text: bytes  # the header value that it stands in, and where its parts are there
+    _start: int
+    _end: int
+    _display_start: int
+    _display_end: int
+    _params_start: int
+    _tag_start: int
+    _tag_end: int
+
+    @property
+    def raw(self) -> bytes:
+        """All of it."""
+        return cut(self._text, self._start, self._end)
+
+    @property
+    def params(self) -> bytes:
+        """The text after the first ';' behind the URI."""
+        return cut(self._text, self._params_start, self._end)
+
+    @property
+    def tag(self) -> bytes:
+        """The tag, b"" for none."""
+        return cut(self._text, self._tag_start, self._tag_end)
+
+    @property
+    def _display(self) -> bytes:
+        """The display name as it is written."""
+        return cut(self._text, self._display_start, self._display_end)
 
     @property
     def display(self) -> bytes:
@@ -219,11 +254,15 @@ class ContactValue(NameAddr):
 
 
 def _fill(made: NameAddr, data: bytes, out: list[int]) -> int:
-    made.raw = cut(data, out[9], out[5])
-    made._display = cut(data, out[0], out[1]) if out[0] < out[1] else b""
+    made._text = data
+    made._start = out[9]
+    made._end = out[5]
+    made._display_start = out[0]
+    made._display_end = out[1]
+    made._params_start = out[4] + 1
+    made._tag_start = out[6]
+    made._tag_end = out[7] if out[6] >= 0 else -1
     made.uri = cut(data, out[2], out[3])
-    made.params = cut(data, out[4] + 1, out[5]) if out[4] < out[5] else b""
-    made.tag = cut(data, out[6], out[7]) if out[6] >= 0 else b""
     made.bracketed = out[8] != 0
     return 0
 
@@ -305,8 +344,10 @@ def contact_uri(value: bytes) -> bytes:
 
 def _star() -> ContactValue:
     made = ContactValue.__new__(ContactValue)
-    made.raw = b"*"
-    made.uri = made.params = made.tag = made._display = made.instance = b""
+    made._text = b"*"
+    made._start = made._display_start = made._display_end = made._tag_start = made._tag_end = 0
+    made._end = made._params_start = 1
+    made.uri = made.instance = b""
     made.star = True
     made.bracketed = False
     made.q = made.expires = made.reg_id = -1

@@ -13,6 +13,7 @@ from proxy.sip.grammar cimport (
     check_scheme,
     port_number,
     same_name,
+    same_text,
     scan_host,
     skip_digits,
 )
@@ -59,6 +60,8 @@ cdef int _read_params(Uri made, Bytes p, int i, int end) except -1
 cpdef bytes unescape_user(bytes user)
 cpdef bytes uri_with(Uri uri, bytes user, bytes host, object port)
 cdef bytes _canonical_host(Uri uri)
+@cython.locals(size=Py_ssize_t, at=Py_ssize_t)
+cdef bint is_plain(Uri uri) noexcept
 @cython.locals(key=bytes, draft=Draft)
 cpdef bytes aor_key(Uri uri)
 cdef dict _param_map(bytes text, bytes separator)

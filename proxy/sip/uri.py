@@ -20,6 +20,7 @@ if not cython.compiled:
         holds,
         port_number,
         same_name,
+        same_text,
         scan_host,
         skip_digits,
     )
@@ -273,11 +274,25 @@ def _canonical_host(uri: Uri) -> bytes:
     return b"[" + IPv6Address(uri.host.decode("ascii")).compressed.encode("ascii") + b"]"
 
 
+def is_plain(uri: Uri) -> bool:
+    """Whether user@host stands in the URI as it is found by, and nothing else behind the scheme."""
+    size = len(uri.raw)
+    at = size - len(uri.host)
+    return (
+        len(uri.scheme) + len(uri.user) + 2 == at
+        and size <= _AOR_BYTES
+        and same_text(uri.raw, at, size, uri.host)
+        and not holds(uri.user, b"%")
+    )
+
+
 def aor_key(uri: Uri) -> bytes:
     """The canonical `user@host` that a location record is found by (RFC 3261 §10.3 step 5)."""
     if not uri.is_sip:
         key = uri.scheme + b":" + uri.user
     elif uri.user:
+        if is_plain(uri):
+            return cut(uri.raw, len(uri.scheme) + 1, len(uri.raw))
         draft = _draft
         draft.begin()
         draft.add(unescape_user(uri.user) if holds(uri.user, b"%") else uri.user)

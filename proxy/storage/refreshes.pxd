@@ -2,7 +2,7 @@ cimport cython
 
 from proxy.registrar.record cimport binding_count
 from proxy.shm.table cimport Table
-from proxy.shm.words cimport get_u16, get_u32, get_u64, put_u32, put_u64
+from proxy.shm.packed cimport get_u16, get_u32, get_u64, put_u32, put_u64
 
 cdef int AT_CSEQ, AT_EXPIRES, AT_MODIFIED, AT_ORIGIN, AT_VERSION, HEAD
 cdef unsigned int MOST_CSEQ

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import cython
+
 from proxy.registrar.layout import (
     AT_CSEQ,
     AT_EXPIRES,
@@ -20,9 +22,11 @@ from proxy.registrar.layout import (
 )
 from proxy.registrar.record import binding_count
 from proxy.shm.table import Table
-from proxy.shm.words import get_u16, get_u32, get_u64, put_u32, put_u64
 from proxy.storage.differences import Known
 from proxy.storage.location_rows import OURS, AsTime
+
+if not cython.compiled:
+    from proxy.shm.words import get_u16, get_u32, get_u64, put_u32, put_u64
 
 # Versions with their mark: as the row has it, and from now on.
 REFRESH = ("identity", "known", "expires", "cseq", "modified", "now")
