@@ -23,7 +23,7 @@ SHIPPED = [
     Path("conf/routing.py"),
     Path("conf/sipherd.toml"),
     *sorted(Path("conf/examples").glob("*.py")),
-    *sorted(Path("conf/examples").glob("*.toml")),
+    *sorted(Path("conf/examples").rglob("*.toml")),
 ]
 
 

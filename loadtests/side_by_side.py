@@ -68,7 +68,7 @@ SETUPS = {
     ),
     "dialogs": Setup(
         {"call": ("call with its dialog", 0.40, ("-w", 64, "-u", 1_000))},
-        "[dialog]\nenabled = true\ncapacity = 20_000\n",
+        "[dialog]\nenabled = true\ncapacity = 200_000\n",  # or some calls would go untracked
         ("DIALOGS",),
     ),
     "auth": Setup(

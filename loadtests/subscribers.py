@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from loadtests.mariadb import MariaDb
 from loadtests.servers import DOMAIN
+from loadtests.small_disk import may_mount, small_disk
 
 PASSWORD = "not-a-secret"
 KAMAILIO_TABLES = """
@@ -43,11 +44,17 @@ class Subscribers:
 
 
 @contextmanager
-def subscribers(count: int) -> Iterator[Subscribers]:
-    """Users u0, u1, … and b0, b1, … (who are called), each with the generator's password."""
+def subscribers(count: int, disk_mib: int = 0) -> Iterator[Subscribers]:
+    """Users u0, u1, … and b0, b1, … (who are called), each with the generator's password.
+
+    `disk_mib`: how large the disk of the database is, where the system allows that.
+    """
     from workers.storage.setup import create
 
-    with tempfile.TemporaryDirectory(prefix="subscribers-") as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="subscribers-"))
+        if disk_mib and may_mount():
+            stack.enter_context(small_disk(Path(folder), disk_mib))
         database = MariaDb(Path(folder))
         try:
             database.start()

@@ -216,6 +216,19 @@ def test_c_functions_of_the_system_are_declared_in_few_places() -> None:
     assert declaring <= set(EXTERN), f"argue for {sorted(declaring - set(EXTERN))} in EXTERN"
 
 
+def test_directives_of_classes_stand_where_the_compiler_looks() -> None:
+    """In a .pxd beside a .py they are read and do nothing: they belong above `@cython.cclass`."""
+    idle = re.compile(
+        r"^\s*@cython\.(?:freelist|no_gc|no_gc_clear|internal|trashcan)\b", re.MULTILINE
+    )
+    found = [
+        str(path.relative_to(ROOT))
+        for path in sources()
+        if path.suffix == ".pxd" and idle.search(path.read_text(encoding="utf-8"))
+    ]
+    assert not found
+
+
 def test_only_two_modules_are_not_python() -> None:
     written = {str(path.relative_to(ROOT)) for path in sources() if path.suffix == ".pyx"}
     assert written == {"proxy/shm/arena.pyx", "workers/datagrams.pyx"}, "R5: one source, in Python"

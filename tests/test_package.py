@@ -29,12 +29,18 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 pytestmark = pytest.mark.compiled
 
 
+def shipped(folder: Path) -> set[Path]:
+    """The examples in a folder."""
+    files = [*folder.rglob("*.py"), *folder.rglob("*.toml")]
+    return {path.relative_to(folder) for path in files}
+
+
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """A folder with what a wheel holds; its extensions are those that are built already."""
     build = ["setup.py", "-q", "build_py", "--build-lib", str(tmp_path / "lib")]
     subprocess.run([sys.executable, *build], cwd=ROOT, check=True, capture_output=True)
-    for extension in [*ROOT.glob("proxy/**/*.so"), *ROOT.glob("workers/*.so")]:
+    for extension in [*ROOT.glob("proxy/**/*.so"), *ROOT.glob("workers/**/*.so")]:
         shutil.copy(extension, tmp_path / "lib" / extension.relative_to(ROOT))
     return tmp_path
 
@@ -48,8 +54,7 @@ def test_what_is_installed_checks_an_empty_configuration(installed: Path) -> Non
     ).stdout
     assert shown == f"{installed}/lib/workers/conf/routing.py\n"
     assert (installed / "lib/workers/conf/sipherd.toml").exists()
-    examples = {path.name for path in (installed / "lib/workers/conf/examples").iterdir()}
-    assert examples == {path.name for path in (ROOT / "conf/examples").iterdir() if path.is_file()}
+    assert shipped(installed / "lib/workers/conf/examples") == shipped(ROOT / "conf/examples")
     kit = "from workers.policy_kit import PolicyKit\nfrom workers.settings import DEFAULT_SCRIPT\n"
     played = "print(PolicyKit(DEFAULT_SCRIPT).request('OPTIONS', 'sip:example.com'))"
     assert run(installed, "-c", kit + played).stdout == "[192.0.2.1:5060 200 OK]\n"

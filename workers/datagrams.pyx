@@ -8,7 +8,7 @@ looks no further than its Call-ID: if another worker owns it, the bytes go to th
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, ECONNREFUSED, EINTR, errno
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, qsort
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp
 
 from proxy.shm.flood_guard cimport FloodGuard
@@ -17,6 +17,7 @@ from proxy.shm.shards cimport Shards
 from proxy.shm.slots cimport Counters
 from proxy.sip.address cimport Address
 from proxy.sip.scanner cimport call_id_hash, stands_alone
+from proxy.transaction.layer cimport Transaction
 
 import os
 
@@ -62,8 +63,7 @@ cdef extern from "poll.h" nogil:
 
 cdef enum:
     BATCH = 64
-    ROOM = 2048  # what nearly every message fits into: the batch stays in the cache
-    MORE_ROOM = 65536 - 2048
+    ROOM = 65536 + 1088  # no power of two, or all messages would share a few lines of the cache
     RUN = 64  # UDP_MAX_SEGMENTS of every kernel that has the option
     RUN_BYTES = 60000
     SEGMENT = 1400  # a larger datagram may exceed the path's MTU, which segments must not
@@ -185,7 +185,6 @@ cdef class DatagramSocket:
     cdef iovec *pieces
     cdef sockaddr_storage *sources
     cdef char *buffers
-    cdef char *overflows
     cdef char *controls
     cdef bytes last_source
     cdef public FloodGuard guard
@@ -199,24 +198,20 @@ cdef class DatagramSocket:
         self.guard = None
         self.incoming = <mmsghdr *>calloc(BATCH, sizeof(mmsghdr))
         self.outgoing = <mmsghdr *>calloc(BATCH, sizeof(mmsghdr))
-        self.into = <iovec *>calloc(2 * BATCH, sizeof(iovec))
+        self.into = <iovec *>calloc(BATCH, sizeof(iovec))
         self.pieces = <iovec *>calloc(VECTORS, sizeof(iovec))
         self.sources = <sockaddr_storage *>calloc(BATCH, sizeof(sockaddr_storage))
         self.buffers = <char *>calloc(BATCH, ROOM)
-        self.overflows = <char *>calloc(BATCH, MORE_ROOM)
         self.controls = <char *>calloc(BATCH, CONTROL)
         if (not self.incoming or not self.outgoing or not self.into or not self.pieces
-                or not self.sources or not self.buffers or not self.overflows
-                or not self.controls):
+                or not self.sources or not self.buffers or not self.controls):
             raise MemoryError("no memory for the datagram buffers")
         cdef int i
         for i in range(BATCH):
-            self.into[2 * i].iov_base = self.buffers + i * ROOM
-            self.into[2 * i].iov_len = ROOM
-            self.into[2 * i + 1].iov_base = self.overflows + i * MORE_ROOM
-            self.into[2 * i + 1].iov_len = MORE_ROOM
-            self.incoming[i].msg_hdr.msg_iov = &self.into[2 * i]
-            self.incoming[i].msg_hdr.msg_iovlen = 2
+            self.into[i].iov_base = self.buffers + i * ROOM
+            self.into[i].iov_len = ROOM
+            self.incoming[i].msg_hdr.msg_iov = &self.into[i]
+            self.incoming[i].msg_hdr.msg_iovlen = 1
             self.incoming[i].msg_hdr.msg_name = &self.sources[i]
 
     def __dealloc__(self):
@@ -226,7 +221,6 @@ cdef class DatagramSocket:
         free(self.pieces)
         free(self.sources)
         free(self.buffers)
-        free(self.overflows)
         free(self.controls)
 
     def receive(self, Handoff handoff, uint64_t received_ns, list batch):
@@ -255,22 +249,13 @@ cdef class DatagramSocket:
             if guard is not None and is_stopped(guard, <const unsigned char *>&self.sources[i],
                                                 self.buffers + i * ROOM, self.incoming[i].msg_len):
                 continue
-            data = self.datagram(i)
+            data = PyBytes_FromStringAndSize(self.buffers + i * ROOM, self.incoming[i].msg_len)
             source = self.source_of(i)
             if not spread and stands_alone(data) or not handoff.pass_on(
                 self.listener, source, received_ns, data
             ):
                 batch.append((self.listener, source, received_ns, data))
         return count
-
-    cdef bytes datagram(self, int i):
-        """The bytes of one received datagram."""
-        cdef Py_ssize_t size = self.incoming[i].msg_len
-        cdef bytes head
-        if size <= ROOM:
-            return PyBytes_FromStringAndSize(self.buffers + i * ROOM, size)
-        head = PyBytes_FromStringAndSize(self.buffers + i * ROOM, ROOM)
-        return head + PyBytes_FromStringAndSize(self.overflows + i * MORE_ROOM, size - ROOM)
 
     cdef bytes source_of(self, int i):
         """The sender's raw sockaddr; a run of datagrams from one sender shares one object."""
@@ -414,23 +399,38 @@ cdef order_window(list outbox, Py_ssize_t at, int count, list ordered):
     cdef int i, before
     cdef tuple entry
     cdef bytes data
+    cdef Transaction transaction
     for i in range(count):
         entry = <tuple>outbox[at + i]
         data = <bytes>entry[0]
-        calls[i] = call_id_hash(data)
+        transaction = <Transaction>entry[3]
+        calls[i] = 0 if transaction is None else transaction.call
+        if not calls[i]:
+            calls[i] = call_id_hash(data)
         rank = 0
         for before in range(i):
             rank += calls[before] == calls[i]
         destination = (<uint64_t><size_t><void *>entry[1] >> 4) & 0xFFFFFFFFu
         size = 0xFFFF - min(PyBytes_GET_SIZE(data), 0xFFFF)
         keys[i] = rank << 56 | destination << 24 | size << 8 | <uint64_t>i
-    qsort(keys, count, sizeof(uint64_t), by_key)
+    sort(keys, count)
     for i in range(count):
         ordered.append(outbox[at + (keys[i] & 0xFF)])
 
 
-cdef int by_key(const void *one, const void *other) noexcept nogil:
-    """Which of two keys of order_window comes first."""
-    cdef uint64_t left = (<const uint64_t *>one)[0]
-    cdef uint64_t right = (<const uint64_t *>other)[0]
-    return (left > right) - (left < right)
+cdef void sort(uint64_t *keys, int count) noexcept nogil:
+    """Shell's sort, for keys that are few and often in order."""
+    cdef int gap = 1
+    cdef int i, at
+    cdef uint64_t key
+    while gap < count // 3:
+        gap = 3 * gap + 1
+    while gap:
+        for i in range(gap, count):
+            key = keys[i]
+            at = i
+            while at >= gap and keys[at - gap] > key:
+                keys[at] = keys[at - gap]
+                at -= gap
+            keys[at] = key
+        gap //= 3

@@ -55,6 +55,7 @@ LIVE: Final[dict[str, frozenset[str]]] = {
             "race_condition_timeout",
         }
     ),
+    "cluster": frozenset({"peers", "peer_keys"}),
     "log": frozenset({"level"}),
 }
 

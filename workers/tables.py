@@ -17,13 +17,15 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
+from proxy.cluster.merge import payload_of
 from proxy.errors import ShmError
-from proxy.limits import counters
+from proxy.limits import bounds, counters
 from proxy.limits.algorithms import number_of
 from proxy.limits.feedback import Gains
 from proxy.shm import pipe_view, table_ids
 from proxy.shm.changes import ChangeRing
 from proxy.shm.cluster_page import ClusterPage
+from proxy.shm.destination_table import DestinationTable
 from proxy.shm.dialog_table import DialogTable
 from proxy.shm.inbox import Inbox
 from proxy.shm.location_table import LocationTable
@@ -43,6 +45,7 @@ from workers.settings import Config
 from workers.shared_page import ROWS
 
 LOCATION: Final = "location.table"
+DESTINATIONS: Final = "destinations.table"
 PROCESSES: Final = "processes.table"
 SHARDS: Final = "shards.table"
 LIMITS: Final = "limits.table"
@@ -91,6 +94,7 @@ class Tables:
     profiles: ProfileTable | None
     access: AccessTables | None = None  # None: no database is used
     cluster: ClusterPage | None = None  # for whom this node acts; None: it is alone
+    destinations: DestinationTable | None = None  # None: nobody else is told of them
 
     def close(self, clean: bool) -> None:
         """Let go of the tables; `clean` when no process was killed inside one."""
@@ -99,6 +103,8 @@ class Tables:
             self.access.close(clean)
         if self.dialogs is not None:
             self.dialogs.close(clean=clean)
+        if self.destinations is not None:
+            self.destinations.close(clean=clean)
 
 
 def open_tables(config: Config, log: Log) -> Tables:
@@ -114,6 +120,9 @@ def open_tables(config: Config, log: Log) -> Tables:
     location.note_changes(changes, table_ids.LOCATION)
     if dialogs is not None:
         dialogs.note_changes(changes, table_ids.DIALOGS)
+    destinations = open_destinations(folder, config, boot_id, log)
+    if destinations is not None:
+        destinations.note_changes(changes, table_ids.DESTINATIONS)
     return Tables(
         location=location,
         slots=ProcessSlots.create(str(folder / PROCESSES), ROWS, counters.COUNT, boot_id=boot_id),
@@ -132,6 +141,7 @@ def open_tables(config: Config, log: Log) -> Tables:
         dialogs=dialogs,
         profiles=profiles,
         cluster=create_cluster_page(folder / CLUSTER, config),
+        destinations=destinations,
     )
 
 
@@ -271,6 +281,29 @@ def open_location(folder: Path, config: Config, boot_id: bytes, log: Log) -> Loc
     return Lasting(create, attach, bindings_in).open(folder / LOCATION, capacity, log)
 
 
+def open_destinations(
+    folder: Path, config: Config, boot_id: bytes, log: Log
+) -> DestinationTable | None:
+    """What is known of gateways; None where nobody else has to know it."""
+    if not config.replicates("destinations"):
+        return None
+    capacity = bounds.DESTINATIONS
+
+    def create(path: Path) -> DestinationTable:
+        return DestinationTable.create(
+            str(path),
+            capacity,
+            seed=secrets.randbits(63),
+            boot_id=boot_id,
+            created_at=int(time.time()),
+        )
+
+    def attach(path: Path) -> DestinationTable:
+        return DestinationTable.attach(str(path), boot_id=boot_id)
+
+    return Lasting(create, attach, live_destinations).open(folder / DESTINATIONS, capacity, log)
+
+
 def private_location(config: Config, name: str) -> LocationTable:
     """A small table of one process, gone with it: what it has fetched from a database."""
     path = config.node.runtime_dir / f"{name}.private"
@@ -285,3 +318,8 @@ def bindings_in(payload: bytes) -> int:
     from proxy.registrar.record import binding_count, units_of
 
     return units_of(payload, binding_count(payload))
+
+
+def live_destinations(body: bytes) -> int:
+    """What a stored state of a destination counts for in its table."""
+    return int(payload_of(body) is not None)

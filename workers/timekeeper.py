@@ -12,6 +12,7 @@ import select
 import time
 from typing import Final
 
+from proxy.cluster import destinations
 from proxy.errors import LockTimeout
 from proxy.limits import counters
 from proxy.registrar.expire import Horizon, alone, expire
@@ -79,6 +80,17 @@ class Sweeper:
             self._next_at = now + max(TURN_S, period_s) - TURN_S / 2
             self.sweep(now_wall)
             self.forget(now_wall)
+            self.sweep_destinations(now_wall)
+
+    def sweep_destinations(self, now_wall: int) -> None:
+        """Drop tombstones of destinations that every node has forgotten."""
+        tables = self._child.tables
+        if tables.destinations is not None and tables.cluster is not None:
+            before = tables.cluster.horizon()[2]
+            try:
+                destinations.sweep(tables.destinations, now_wall, before)
+            except LockTimeout:  # the next sweep finds them again
+                self._counters.add(counters.LOCK_TIMEOUTS)
 
     def forget(self, now_wall: int) -> None:
         """Drop the answers of the database that nobody may believe any more."""

@@ -114,6 +114,7 @@ AUTH_UNAVAILABLE: Final = counter("sipherd:auth_unavailable")  # 503: not cached
 AUTH_NO_HASH: Final = counter("sipherd:auth_no_hash")  # the user's row lacks the algorithm's column
 AUTH_FETCHES: Final = counter("sipherd:auth_fetches")
 AUTH_FETCH_FAILURES: Final = counter("sipherd:auth_fetch_failures")
+AUTH_WAITS: Final = counter("sipherd:auth_waits")  # requests that waited for the database
 NONCES_EVICTED: Final = counter("sipherd:nonces_evicted")  # used, alive, and pushed out
 
 # sipherd: tables
@@ -170,6 +171,8 @@ PROFILE_REFUSALS: Final = counter("sipherd:profile_refusals")  # as many members
 PROFILE_MEMBERS_SWEPT: Final = counter("sipherd:profile_members_swept")
 DIALOG_BYES: Final = counter("sipherd:dialog_byes")  # of our own
 DIALOG_PINGS: Final = counter("sipherd:dialog_pings")
+# ended ones that were forgotten before every node knew, to make room for calls
+DIALOGS_FORGOTTEN: Final = counter("sipherd:dialogs_forgotten")
 CDR_WRITTEN: Final = counter("sipherd:cdr_written")
 # the file could not be written: the dialogs wait
 CDR_FAILURES: Final = counter("sipherd:cdr_failures")

@@ -6,7 +6,7 @@ from proxy.shm.packed cimport get_u16, get_u32, get_u64, put_u32
 
 cdef int AT_CSEQ, AT_EXPIRES, AT_FLAGS, AT_LENGTHS, AT_ORIGIN, AT_REG_ID, AT_STRINGS, BINDING
 cdef int CONTACT, FORMAT, HEAD, INSTANCE, STRINGS, REMOVED
-cdef int MOST_BINDINGS
+cdef int MOST_BINDINGS, MOST_BYTES
 cdef unsigned long long ALL
 
 @cython.locals(reg_id="unsigned int")
@@ -36,6 +36,7 @@ cdef bint _is_over(bytes payload, Py_ssize_t at, unsigned int me, unsigned long 
 cdef class BindingsForm:
     @cython.locals(count=Py_ssize_t, index=Py_ssize_t, at=Py_ssize_t)
     cpdef bint sound(self, bytes body) except *
+    cpdef bint names(self, bytes key) except *
     @cython.locals(index=Py_ssize_t, highest="unsigned long long", version="unsigned long long")
     cpdef unsigned long long newest(self, bytes body) except? 0
     @cython.locals(index=Py_ssize_t, at=Py_ssize_t, live="unsigned long long",

@@ -32,6 +32,7 @@ if not cython.compiled:
     from proxy.shm.words import get_u16, get_u32, get_u64, put_u32
 
 MOST_BINDINGS = 255
+MOST_BYTES = 60_000  # a table's slot holds little more
 ALL = 0xFFFF_FFFF_FFFF_FFFF  # a literal as large would be a Python number when compiled
 
 
@@ -114,12 +115,23 @@ def _choose(chosen: dict[bytes, tuple[bytes, int]], payload: bytes, at: int) -> 
 
 
 def _assemble(chosen: dict[bytes, tuple[bytes, int]]) -> bytes:
-    """The record of these bindings; of more than a record holds, those that live longest."""
+    """The record of these bindings; of more than a record holds, the live and the newest."""
     names = sorted(chosen)
-    if len(names) > MOST_BINDINGS:
+    if _fitting(chosen, names) < len(names):
         names.sort(key=lambda name: _wantedness(*chosen[name]), reverse=True)
-        names = sorted(names[:MOST_BINDINGS])
+        names = sorted(names[: _fitting(chosen, names)])
     return record_of([chosen[name] for name in names])
+
+
+def _fitting(chosen: dict[bytes, tuple[bytes, int]], names: list[bytes]) -> int:
+    """How many of them, from the first on, fit into one record; one always does."""
+    size = HEAD
+    for number, name in enumerate(names):
+        payload, at = chosen[name]
+        size += BINDING + len(_strings(payload, at))
+        if number == MOST_BINDINGS or (number and size > MOST_BYTES):
+            return number
+    return len(names)
 
 
 def _wantedness(payload: bytes, at: int) -> tuple[bool, int, int]:
@@ -150,6 +162,10 @@ def record_of(bindings: list[tuple[bytes, int]]) -> bytes:
 
 class BindingsForm:
     """How the records of the location table are read and merged between nodes."""
+
+    def names(self, key: bytes) -> bool:
+        """Whether these bytes can be an address-of-record."""
+        return len(key) > 0
 
     def sound(self, body: bytes) -> bool:
         """Whether these bytes can be a record, each of its bindings with a version and a name."""

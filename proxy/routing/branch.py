@@ -22,6 +22,10 @@ from proxy.sip.message import Message
 if not cython.compiled:
     from proxy.sip.grammar import word_at
 
+    def last_word(p: bytes, start: int, size: int) -> int:
+        """What is left of p from `start` on, and in the highest byte how much was hashed."""
+        return int.from_bytes(p[start:size], "little") | ((size + 8) & 0xFF) << 56
+
     def wrapped(number: int) -> int:
         """The lowest 64 bits: all that a C number has."""
         return number & 0xFFFFFFFFFFFFFFFF
@@ -58,24 +62,10 @@ def siphash(key0: int, key1: int, number: int, data: bytes) -> int:
     p = data
     size = len(data)
     whole = size - size % 8
-    at = -8
+    word = number
+    at = 0
     rounds = 2
     while rounds:
-        if at < 0:
-            word = number
-        elif at < whole:
-            word = word_at(p, at)
-        elif at == whole:
-            word = (size + 8) & 0xFF
-            for i in range(6, -1, -1):
-                word = word << 8
-                if whole + i < size:
-                    word |= p[whole + i]
-        else:
-            word = 0
-            v2 ^= 0xFF
-            rounds = 4
-        at += 8
         v3 ^= word
         for _ in range(rounds):
             v0 = wrapped(v0 + v1)
@@ -89,8 +79,17 @@ def siphash(key0: int, key1: int, number: int, data: bytes) -> int:
             v1 = rotated(v1, 17) ^ v2
             v2 = rotated(v2, 32)
         v0 ^= word
-        if rounds == 4:
+        if at < whole:
+            word = word_at(p, at)
+        elif at == whole:
+            word = last_word(p, whole, size)
+        elif rounds == 2:
+            word = 0
+            v2 ^= 0xFF
+            rounds = 4
+        else:
             rounds = 0
+        at += 8
     return v0 ^ v1 ^ v2 ^ v3
 
 
@@ -120,8 +119,16 @@ class Signer:
 
         Not over the To tag: the ACK of a failed INVITE has one and must get its INVITE's branch.
         """
-        seen = b"\0".join((request_uri, routes, request.from_tag, request.call_id))
-        return siphash(self.key0, self.key1, request.cseq, seen) & LOW
+        draft = _draft
+        draft.begin()
+        draft.add(request_uri)
+        draft.add(b"\0")
+        draft.add(routes)
+        draft.add(b"\0")
+        draft.add(request.from_tag)
+        draft.add(b"\0")
+        draft.add(request.call_id)
+        return siphash(self.key0, self.key1, request.cseq, draft.take()) & LOW
 
     def branch(self, request: Message, origin: bytes, loop: int, target: bytes) -> bytes:
         """The branch of `request`, from host `origin`, towards `target`.
@@ -130,7 +137,12 @@ class Signer:
         """
         suffix = (loop << 32) | (siphash(self.key1, self.key0, 0, target) & LOW)
         mac = self._mac(request.branch, origin, request, suffix)
-        return COOKIE + hex_digits(mac, 16) + hex_digits(suffix, 16)
+        draft = _draft
+        draft.begin()
+        draft.add(COOKIE)
+        draft.add(hex_digits(mac, 16))
+        draft.add(hex_digits(suffix, 16))
+        return draft.take()
 
     def is_ours(self, branch: bytes, next_branch: bytes, origin: bytes, response: Message) -> bool:
         """Whether we made `branch` for the request that came from `origin` with `next_branch`."""
@@ -144,17 +156,27 @@ class Signer:
 
     def _mac(self, branch: bytes, origin: bytes, message: Message, suffix: int) -> int:
         inner = siphash(self.key1, self.key0, message.cseq, message.call_id)
-        return siphash(self.key0 ^ inner, self.key1, suffix, branch + b"\0" + origin)
+        draft = _draft
+        draft.begin()
+        draft.add(branch)
+        draft.add(b"\0")
+        draft.add(origin)
+        return siphash(self.key0 ^ inner, self.key1, suffix, draft.take())
 
     def route_cookie(self, call_id: bytes, caller_tag: bytes, did: bytes = b"") -> bytes:
         """What our Record-Route carries, so that only members of the dialog may use it.
 
         It vouches for the did beside it as well.
         """
-        signed = call_id + b"\0" + caller_tag
+        draft = _draft
+        draft.begin()
+        draft.add(call_id)
+        draft.add(b"\0")
+        draft.add(caller_tag)
         if did:
-            signed += b"\0" + did
-        return hex_digits(siphash(self.key1, self.key0, ROUTE_COOKIE, signed), 16)
+            draft.add(b"\0")
+            draft.add(did)
+        return hex_digits(siphash(self.key1, self.key0, ROUTE_COOKIE, draft.take()), 16)
 
     def own_tag(self, request: Message) -> bytes:
         """The To tag of an answer we gave without keeping state; its ACK brings it back."""

@@ -192,7 +192,7 @@ class ProxyCore:
                 towards = node.identity.listener_towards(address, listener)
                 if towards >= 0:
                     if node.dialogs is not None:
-                        pass_by(node, message, listener, source)
+                        pass_by(node, message, source, listener)
                     node.layer.send(forwarded_response(message, (), b""), address, towards)
                     node.counters.add(STATELESS_RESPONSES, 1)
                     node.counters.add(FWD_REPLIES, 1)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from proxy.limits import bounds
-from proxy.limits.counters import AUTH_FETCH_FAILURES, AUTH_FETCHES
+from proxy.limits.counters import AUTH_FETCH_FAILURES, AUTH_FETCHES, AUTH_WAITS
 from proxy.registrar.answers import ABSENT, FOUND, UNKNOWN, Answer, Answers, answer_of
 from proxy.registrar.questions import Field, Question, Rows
 from proxy.routing.node import Node
@@ -103,6 +103,7 @@ class Inquiries:
         pending = Pending()
         if not self.node.pendings.begin(pending, FETCH_SECONDS, self.node.now):
             return None
+        self.node.counters.add(AUTH_WAITS, 1)
         if waiting is None:
             waiting = self.waiting[key] = []
         waiting.append(pending)

@@ -52,7 +52,7 @@ class OwnRequest(TransactionUser):
     @property
     def is_under_way(self) -> bool:
         """Whether this very request has been sent and not been answered yet."""
-        return (self.branch, self.method) in self.node.layer.clients
+        return self.node.layer.client_of(self.branch, self.method) is not None
 
     def send_to(self, uri: bytes, socket: bytes) -> None:
         """Send it to the next hop `uri`, from our listener `socket` if it is one."""
@@ -84,8 +84,9 @@ class OwnRequest(TransactionUser):
             self.finish(UNREACHABLE)
             return
         datagram = self.build(self.method, self._via(listener, b""))
-        key = (self.branch, self.method)
-        self.client = layer.send_request(key, datagram, address, listener, self, node.now)
+        self.client = layer.send_request(
+            self.branch, self.method, datagram, address, listener, self, node.now
+        )
         node.counters.add(TM_UAC_TRANSACTIONS, 1)
         if self.method == "INVITE":
             self.acknowledgement = self.build("ACK", self._via(listener, b"ACK"))
@@ -123,10 +124,10 @@ class OwnRequest(TransactionUser):
         if self.finished or client is None:
             return
         self.finish(0)
-        layer = self.node.layer
-        key = (client.key[0], "CANCEL")
         cancel = cancel_for(parse(client.datagram))
-        layer.send_request(key, cancel, client.address, client.listener, NOBODY, now)
+        self.node.layer.send_request(
+            client.key, "CANCEL", cancel, client.address, client.listener, NOBODY, now, client.call
+        )
 
     def finish(self, status: int) -> None:
         """Tell how it was answered."""

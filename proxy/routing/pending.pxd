@@ -6,6 +6,7 @@ cdef class Pending:
     cdef public object result
     cdef public object waiter
     cdef public Pendings queue
+    cdef promise(self)
     cpdef object outcome(self)
     @cython.locals(queue=Pendings)
     cpdef finish(self, object result)

@@ -37,6 +37,10 @@ class Pending:
     """One thing awaited; `under_way` says that somebody has promised to finish it."""
 
     def __init__(self) -> None:
+        self.promise()
+
+    def promise(self) -> None:
+        """What there is at first: `__init__` of a subclass calls this, `super()` is slow."""
         self.under_way = False
         self.done = False
         self.result: Any = None

@@ -30,6 +30,7 @@ cdef class Outcome(Pending):
     cdef public int status
     cdef public Message response
     cdef public ResponseContext context
+    cdef begin(self)
     cpdef end(self, int status)
 
 @cython.final

@@ -44,7 +44,11 @@ class Outcome(Pending):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        self.begin()
+
+    def begin(self) -> None:
+        """What there is at first, for whoever makes many."""
+        self.promise()
         self.status = 0
         self.under_way = True
         self.response: Message | None = None

@@ -215,12 +215,13 @@ class Relay:
         return forwarded_request(
             message,
             request_uri,
-            identity.vias[listener] + branch + b"\r\n",
+            identity.vias[listener],
             self.top_via,
             hops,
             drop,
             insert,
             edits,
+            branch,
         )
 
     def limit_breadth(

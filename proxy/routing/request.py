@@ -319,7 +319,8 @@ class Request(PolicyRun):
         self.take_turn()
         outcome = self.outcome
         if outcome is None or outcome.status:
-            outcome = self.outcome = Outcome()
+            outcome = self.outcome = Outcome.__new__(Outcome)
+            outcome.begin()
         if self.cancelled:
             self.reply(487)
         if self.answered or self.dropped or not self.may_be_relayed() or not self.hold():
@@ -333,7 +334,8 @@ class Request(PolicyRun):
                 outcome.end(self.answered)
                 return outcome
             assert self.server is not None
-            context = self.context = ResponseContext(self.node, self.relaying, self.server, self)
+            context = self.context = ResponseContext.__new__(ResponseContext)
+            context.open_for(self, self.node, self.relaying, self.server)
             # the answers to others change no dialog; that to a BYE does if it has not itself
             if self.method in ("INVITE", "UPDATE", "BYE"):
                 context.dialog = self.tracked

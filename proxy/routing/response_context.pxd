@@ -30,7 +30,9 @@ cdef class Branch(Attempt):
     cdef public bint given_up
     cdef public bint written_off
     cdef public double timer_c_at
+    cdef public Address address
     cdef public tuple addresses
+    cdef begin(self, ResponseContext context, Target target, int breadth)
     cdef public int attempt
     @cython.locals(context=ResponseContext)
     cpdef located(self, object located)
@@ -45,12 +47,17 @@ cdef class ResponseContext(Upstream):
     cdef public list waiting
     cdef public int turns
     cdef public int open
+    cdef open_for(self, ForkUser user, Node node, Relay relay, Transaction server)
+    @cython.locals(groups=list)
     cpdef start(self, list targets, double now)
     @cython.locals(breadth=int)
     cpdef start_one(self, Target target, double now)
     @cython.locals(breadth=int, group=list)
     cpdef start_next(self, double now)
+    @cython.locals(branch=Branch)
     cpdef shut_out(self, Target target, double now)
+    @cython.locals(branch=Branch)
+    cdef Branch add_branch(self, Target target, int breadth)
     @cython.locals(branch=Branch, address=Address)
     cpdef start_branch(self, Target target, int breadth, double now)
     cpdef located(self, Branch branch, object located)

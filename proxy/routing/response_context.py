@@ -56,7 +56,8 @@ class ForkUser(TransactionUser):
 class Branch(Attempt):
     """One branch: a target, the addresses it resolved to, and the client transaction."""
 
-    def __init__(self, context: ResponseContext, target: Target, breadth: int) -> None:
+    def begin(self, context: ResponseContext, target: Target, breadth: int) -> None:
+        """What there is at first; arguments of `__init__` would cost more."""
         self.aim_at(target)
         self.context: ResponseContext | None = context
         self.breadth = breadth
@@ -66,6 +67,7 @@ class Branch(Attempt):
         self.given_up = False  # nothing new is started for it
         self.written_off = False  # no longer waited for: it is not among the open ones
         self.timer_c_at = 0.0
+        self.address: Address | None = None  # where it goes, if no name had to be resolved
         self.addresses: tuple[Address, ...] = ()
         self.attempt = 0
 
@@ -138,11 +140,12 @@ class Branch(Attempt):
 class ResponseContext(Upstream):
     """All branches of one request, and the server transaction their answers go to."""
 
-    def __init__(self, node: Node, relay: Relay, server: Transaction, user: ForkUser) -> None:
+    def open_for(self, user: ForkUser, node: Node, relay: Relay, server: Transaction) -> None:
+        """What there is at first; arguments of `__init__` would cost more."""
         self.begin(node, relay, server)
         self.user: ForkUser | None = user
-        self.branches: list[Branch] = []  # type: ignore[assignment]
-        self.waiting: list[list[Target]] = []  # groups of equal q, the best last
+        self.branches: list[Branch]  # type: ignore[assignment]
+        self.waiting: list[list[Target]] | None = None  # groups of equal q, the best last
         self.turns = 1  # groups that have to share the breadth
         self.open = 0
 
@@ -151,7 +154,7 @@ class ResponseContext(Upstream):
     def start(self, targets: list[Target], now: float) -> None:
         """Try the targets of the best q, at most BRANCHES, those of equal q at the same time."""
         groups = grouped(targets)
-        self.waiting += groups
+        self.waiting = self.waiting + groups if self.waiting else groups
         if len(groups) > 1 and self.relay.visits():
             self.turns = len(groups)
         self.start_next(now)
@@ -172,9 +175,11 @@ class ResponseContext(Upstream):
         other that are tried one after the other multiply like those tried at the same time.
         """
         breadth = self.relay.breadth() // self.turns
+        if not self.waiting:
+            return
         group = self.waiting.pop()
         if breadth < self.open + len(group):
-            self.waiting.clear()
+            self.waiting = None
             self.open += 1
             self.shut_out(group[0], now)
             return
@@ -184,17 +189,22 @@ class ResponseContext(Upstream):
 
     def shut_out(self, target: Target, now: float) -> None:
         """RFC 5393 §5.3.3.3: there is no breadth left for a target."""
-        branch = Branch(self, target, 0)
-        self.branches.append(branch)
+        branch = self.add_branch(target, 0)
         self.close(branch, 440, None, now)
+
+    def add_branch(self, target: Target, breadth: int) -> Branch:
+        """One branch more."""
+        branch = Branch.__new__(Branch)
+        branch.begin(self, target, breadth)
+        self.branches.append(branch)
+        return branch
 
     def start_branch(self, target: Target, breadth: int, now: float) -> None:
         """Find out where a target is; calls at once when no name has to be resolved."""
-        branch = Branch(self, target, breadth)
-        self.branches.append(branch)
+        branch = self.add_branch(target, breadth)
         address = self.relay.known_address(target)
         if address is not None:
-            branch.addresses = (address,)
+            branch.address = address
             self.call(branch, now)
             return
         try:
@@ -207,7 +217,7 @@ class ResponseContext(Upstream):
         address = literal(hop.host, hop.port)
         if address is not None:
             self.relay.remember(target, address)
-            branch.addresses = (address,)
+            branch.address = address
             self.call(branch, now)
             return
         self.node.resolve(hop.host, hop.port, hop.transport, branch.located)
@@ -228,7 +238,9 @@ class ResponseContext(Upstream):
         """Send the request of a branch to the address whose turn it is."""
         node = self.node
         relay = self.relay
-        address = branch.addresses[branch.attempt]
+        address = branch.address
+        if address is None:
+            address = branch.addresses[branch.attempt]
         preferred = node.identity.hostports.get(branch.target.socket, relay.leave_by)
         listener = node.identity.listener_towards(address, preferred)
         if listener < 0:
@@ -247,7 +259,7 @@ class ResponseContext(Upstream):
         branch.state = CALLING
         method = relay.message.method
         branch.client = node.layer.send_request(
-            (name, method), datagram, address, listener, branch, now
+            name, method, datagram, address, listener, branch, now, self.server.call
         )
         node.counters.add(FWD_REQUESTS, 1)
         node.counters.add(TM_UAC_TRANSACTIONS, 1)
@@ -306,7 +318,7 @@ class ResponseContext(Upstream):
             if not branch.written_off:
                 self.open -= 1
         if first:
-            self.waiting.clear()
+            self.waiting = None
             if self.open:
                 self.cancel_open(now)
             user = self.user
@@ -340,7 +352,7 @@ class ResponseContext(Upstream):
             branch.response = message
         self.open -= 1
         if status >= 600:
-            self.waiting.clear()
+            self.waiting = None
             if self.open > 0:
                 self.cancel_open(now)
         if self.open == 0 and not self.final_status:
@@ -369,7 +381,7 @@ class ResponseContext(Upstream):
         if self.final_status or self.cancelled:
             return
         self.cancelled = True
-        self.waiting.clear()
+        self.waiting = None
         self.cancel_open(now)
 
     def end(self, status: int, now: float) -> None:
@@ -379,7 +391,7 @@ class ResponseContext(Upstream):
             self.final_status = status
             self.fall_through()
             self.forget_failures()
-            self.waiting.clear()
+            self.waiting = None
             self.cancel_open(now)
 
     def time_out(self, silent: bool, now: float) -> None:
@@ -387,7 +399,7 @@ class ResponseContext(Upstream):
         if self.final_status:
             return
         if not silent:
-            self.waiting.clear()
+            self.waiting = None
         last = CALLING if silent else PROCEEDING
         for branch in list(self.branches):
             if branch.state <= last and not branch.written_off:

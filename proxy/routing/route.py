@@ -12,7 +12,7 @@ from proxy.sip.headers import NameAddr, parse_routes
 from proxy.sip.uri import Uri, parse_uri
 
 if not cython.compiled:
-    from proxy.sip.grammar import cut
+    from proxy.sip.grammar import cut, holds, same_text
 
 
 def prepare_routes(relay: Relay) -> bool:
@@ -47,24 +47,26 @@ def took_our_own(relay: Relay) -> bool:
     """The usual case, without a parser: one Route, ours to the letter, for this dialog."""
     message = relay.message
     index = message.first_of(ROUTE)
-    if message.next_of(index) >= 0 or relay.request_uri.find(b";k=") >= 0:
+    if message.next_of(index) >= 0 or holds(relay.request_uri, b";k="):
         return False
-    value = message.value(index)
+    data = message.data
     route = relay.node.identity.routes[relay.listener]
-    size = len(route)
-    at = len(value) - 20  # ;k=, sixteen digits, >
-    if at < size or not value.startswith(route) or cut(value, at, at + 3) != b";k=":
+    start = message.value_start[index]
+    own_end = start + len(route)
+    end = message.value_end[index]
+    at = end - 20  # ;k=, sixteen digits, >
+    if at < own_end or not same_text(data, start, own_end, route):
         return False
-    if not value.endswith(b">"):
+    if not same_text(data, at, at + 3, b";k=") or data[end - 1] != ord(">"):
         return False
     did = b""
-    if at > size:
-        if value[size : size + 5] != b";did=":
+    if at > own_end:
+        if at < own_end + 5 or not same_text(data, own_end, own_end + 5, b";did="):
             return False
-        did = value[size + 5 : at]
-        if did.find(b";") >= 0 or did.find(b">") >= 0:
+        did = cut(data, own_end + 5, at)
+        if holds(did, b";") or holds(did, b">"):
             return False
-    if not is_cookie(relay, cut(value, at + 3, at + 19), did):
+    if not is_cookie(relay, cut(data, at + 3, at + 19), did):
         return False
     relay.drop_routes = 1
     relay.left = []

@@ -48,6 +48,6 @@ cpdef find_numbers(Exchange exchange)
 cpdef acknowledge(Exchange exchange)
 @cython.locals(tracker=Tracker, status=int, dialog=Dialog, within=Dialog, method=str,
                contact=bytes, before=bytes, hostport=bytes, reached=bytes)
-cpdef pass_by(Node node, Message response, int listener, Address source)
+cpdef pass_by(Node node, Message response, Address source, int listener)
 @cython.locals(dialog=Dialog)
 cpdef leave_off(Exchange exchange, int status)

@@ -180,7 +180,7 @@ def acknowledge(exchange: Exchange) -> None:
         dialog.acknowledged()
 
 
-def pass_by(node: Node, response: Message, listener: int, source: Address) -> None:
+def pass_by(node: Node, response: Message, source: Address, listener: int) -> None:
     """A response to an INVITE, UPDATE or BYE is sent on without a transaction."""
     tracker = node.dialogs
     status = response.status

@@ -62,7 +62,7 @@ cdef class Upstream:
     @cython.locals(chosen=Attempt)
     cpdef int best_status(self) except -1
     cpdef int local_status(self, int status) except -1
-    @cython.locals(layer=TransactionLayer, datagram=bytes, key=tuple)
+    @cython.locals(layer=TransactionLayer, datagram=bytes, branch=bytes)
     cpdef send_cancel(self, Transaction client, object owner, double now)
     @cython.locals(relay=Relay)
     cpdef refuse(self, int status, double now)

@@ -223,9 +223,12 @@ class Upstream:
         """CANCEL a request that was sent (§9.1), once; the owner is told when patience is over."""
         layer = self.node.layer
         datagram = cancel_for(parse(client.datagram))
-        key = (client.key[0], "CANCEL")
-        if key not in layer.clients:
-            layer.send_request(key, datagram, client.address, client.listener, NOBODY, now)
+        branch = client.key
+        if layer.client_of(branch, "CANCEL") is None:
+            address, listener = client.address, client.listener
+            layer.send_request(
+                branch, "CANCEL", datagram, address, listener, NOBODY, now, client.call
+            )
             layer.timers.start(now, layer.patience, owner, CANCEL_PATIENCE)
 
     def refuse(self, status: int, now: float) -> None:

@@ -8,7 +8,6 @@ cdef long long _PATIENCE_MS
 
 
 @cython.final
-@cython.freelist(256)
 cdef class Change:
     cdef readonly int table
     cdef readonly bytes key

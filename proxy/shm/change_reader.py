@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cython
+
 from proxy.shm.changes import OVERRUN, PASSED, STRIPE, WAITING, ChangeRing
 
 PATIENCE_MS = 20  # how long a claimed note may be unpublished: a writer that is not running
@@ -12,6 +14,8 @@ _WAITING = WAITING
 _PATIENCE_MS = PATIENCE_MS
 
 
+@cython.freelist(256)
+@cython.cclass
 class Change:
     """A record that was committed; with `stripe` >= 0 and no key, any record of that stripe."""
 

@@ -2,7 +2,7 @@ cimport cython
 from libc.stdint cimport uint32_t
 
 from proxy.shm.profile_table cimport ProfileTable
-from proxy.shm.words cimport get_u32, put_u32
+from proxy.shm.packed cimport get_u32, put_u32
 
 cdef size_t _INDEX, _GROUP, _GENERATION, _COUNT
 

@@ -6,8 +6,12 @@ those that have must cost next to nothing.
 
 from __future__ import annotations
 
+import cython
+
 from proxy.shm.profile_table import COUNT_AT, GENERATION_AT, GROUP_BYTES, INDEX_AT, ProfileTable
-from proxy.shm.words import get_u32, put_u32
+
+if not cython.compiled:
+    from proxy.shm.words import get_u32, put_u32
 
 _INDEX = INDEX_AT
 _GROUP = GROUP_BYTES

@@ -10,6 +10,7 @@ from proxy.sip.grammar cimport (
     same_name,
     scan_number,
     skip_printable,
+    word_at,
 )
 from proxy.sip.headers cimport NameAddr, Via, parse_name_addr, parse_via, split_commas
 from proxy.sip.lines cimport (
@@ -34,6 +35,7 @@ cdef int _HEADER_LINE_BYTES
 cdef int _MAX_FORWARDS
 cdef int _VIA_HOPS
 cdef int _METHOD_BYTES
+cdef unsigned long long _BRANCH_IS
 cdef int CALL_ID
 cdef int CONTENT_LENGTH
 cdef int CSEQ
@@ -89,6 +91,8 @@ cdef class Message:
     @cython.locals(text=bytes)
     cpdef bytes value(self, int index)
     cpdef bytes sent_by(self)
+    @cython.locals(at=int, sent_by_end=int)
+    cpdef bytes sent_by_and_branch(self)
     cpdef int sent_by_port(self) except -1
     cpdef bint wants_rport(self) except *
     cpdef tuple span(self, int index)

@@ -33,6 +33,7 @@ if not cython.compiled:
         same_name,
         scan_number,
         skip_printable,
+        word_at,
     )
     from proxy.sip.lines import (
         check_call_id,
@@ -54,6 +55,7 @@ _HEADER_LINE_BYTES = bounds.HEADER_LINE_BYTES
 _MAX_FORWARDS = bounds.MAX_FORWARDS
 _VIA_HOPS = bounds.VIA_HOPS
 _METHOD_BYTES = 64
+_BRANCH_IS = int.from_bytes(b";branch=", "little")
 _FOLD = re.compile(rb"[ \t]*\r\n[ \t]+")
 
 
@@ -200,6 +202,14 @@ class Message:
     def sent_by(self) -> bytes:
         """Host and port of the topmost Via as they stand there."""
         return cut(self.data, self.via_at[2], self.via_at[12])
+
+    def sent_by_and_branch(self) -> bytes:
+        """What tells this request from every other (RFC 3261 §17.2.3), as most Vias write it."""
+        at = self.via_at[5]
+        sent_by_end = self.via_at[12]
+        if at == sent_by_end + 8 and word_at(self.data, sent_by_end) == _BRANCH_IS:
+            return cut(self.data, self.via_at[2], self.via_at[6])
+        return self.sent_by() + b";branch=" + self.branch
 
     def sent_by_port(self) -> int:
         """The port of the topmost Via, 0 when it names none."""

@@ -18,6 +18,8 @@ cdef int MAX_FORWARDS
 cdef list _NUMBERS
 cdef bytes _NO_BODY
 cdef Draft _draft
+cdef Cuts _cuts
+cdef int _CUTS
 cdef unsigned long long _ECHOED
 cdef unsigned long long _RECORD_ROUTE_BIT
 cdef unsigned long long _TIMESTAMP_BIT
@@ -38,18 +40,29 @@ cdef bint _is_sent_by(bytes data, int *at, Address source) except -1
 cdef bytes _via_rewritten(bytes data, int *at, Address source, bint force_rport)
 @cython.locals(port=int, found=Address)
 cpdef Address response_address(Via via)
-@cython.locals(p=Bytes, out="int[24]", index=int, end=int, i=int)
-cdef int _route_cuts(Message request, int count, list cuts) except -1
-@cython.locals(index=int, value=bytes)
-cdef int _edit_cuts(Message message, tuple edits, list cuts) except -1
-@cython.locals(data=bytes, at=int, start=int, end=int, text=bytes)
-cdef bytes _cut(Message message, list pieces, list cuts)
-@cython.locals(data=bytes, pieces=list, cuts=list, index=int, number=bytes)
+
+@cython.final
+cdef class Cuts:
+    cdef int starts[160]
+    cdef int ends[160]
+    cdef list texts
+    cdef int count
+    cdef int clear(self) except -1
+    @cython.locals(at=int)
+    cdef int add(self, int start, int end, bytes text) except -1
+    @cython.locals(p=Bytes, out="int[24]", index=int, end=int, i=int)
+    cdef int add_routes(self, Message request, int count) except -1
+    @cython.locals(index=int, value=bytes)
+    cdef int add_edits(self, Message message, tuple edits) except -1
+    @cython.locals(data=bytes, at=int, index=int, text=bytes)
+    cdef bytes write(self, Draft draft, Message message)
+
+@cython.locals(index=int, number=bytes, draft=Draft, cuts=Cuts)
 cpdef bytes forwarded_request(
     Message request, bytes request_uri, bytes via, bytes top_via, int max_forwards,
-    int drop_routes=*, bytes insert=*, tuple edits=*,
+    int drop_routes=*, bytes insert=*, tuple edits=*, bytes branch=*,
 )
-@cython.locals(data=bytes, p=Bytes, index=int, end=int, after=int, cuts=list, pieces=list)
+@cython.locals(data=bytes, p=Bytes, index=int, end=int, after=int, cuts=Cuts, draft=Draft)
 cpdef bytes forwarded_response(Message response, tuple edits=*, bytes insert=*)
 @cython.locals(index=int, pieces=list)
 cdef bytes _lines(Message message, int number)

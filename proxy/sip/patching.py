@@ -26,6 +26,7 @@ if not cython.compiled:
     from proxy.sip.values import scan_name_addr
 
 _NUMBERS = [b"%d" % number for number in range(256)]
+_CUTS = 160  # more than a message has header lines
 _NO_BODY = b"Content-Length: 0\r\n\r\n"
 _draft = Draft()
 _ECHOED = 1 << VIA | 1 << FROM | 1 << TO | 1 << CALL_ID | 1 << CSEQ
@@ -166,57 +167,79 @@ def response_address(via: Via) -> Address | None:
     return found if found.is_unicast else None
 
 
-def _route_cuts(request: Message, count: int, cuts: list[tuple[int, int, bytes]]) -> int:
-    """Add what takes the first `count` Route values away."""
-    p = request.data
-    if not cython.compiled:
-        p = request.data + b"\0"
-        out = [0] * 24
-    index = request.first_of(ROUTE)
-    while count > 0 and index >= 0:
-        end = request.value_end[index]
-        i = request.value_start[index]
-        while count > 0 and i < end:
-            i = scan_name_addr(p, i, end, out) + 1
-            count -= 1
-        if i < end:
-            cuts.append((request.value_start[index], skip_lws(p, i, end), b""))
-        else:
-            cuts.append((request.name_start[index], request.line_end[index], b""))
-        index = request.next_of(index)
-    return 0
+class Cuts:
+    """What is left out of a message, or replaced, in the order it stands there."""
 
+    def __init__(self) -> None:
+        if not cython.compiled:
+            self.starts, self.ends = [0] * _CUTS, [0] * _CUTS
+        self.texts: list[bytes] = []
+        self.count = 0
 
-def _edit_cuts(
-    message: Message,
-    edits: tuple[tuple[int, bytes | None], ...],
-    cuts: list[tuple[int, int, bytes]],
-) -> int:
-    for index, value in edits:
-        if not 0 <= index < message.header_count:
-            raise IndexError(index)
-        if value is None:
-            cuts.append((message.name_start[index], message.line_end[index], b""))
-        else:
-            cuts.append((message.value_start[index], message.value_end[index], value))
-    return 0
+    def clear(self) -> int:
+        """Nothing, for a start."""
+        self.count = 0
+        self.texts.clear()
+        return 0
 
+    def add(self, start: int, end: int, text: bytes) -> int:
+        """`text` instead of what lies from `start` to `end`."""
+        at = self.count
+        if at == _CUTS:
+            raise BadMessage("more edits than a message has lines")
+        while at > 0 and self.starts[at - 1] > start:
+            self.starts[at] = self.starts[at - 1]
+            self.ends[at] = self.ends[at - 1]
+            at -= 1
+        self.starts[at] = start
+        self.ends[at] = end
+        self.texts.insert(at, text)
+        self.count += 1
+        return 0
 
-def _cut(message: Message, pieces: list[bytes], cuts: list[tuple[int, int, bytes]]) -> bytes:
-    """Join `pieces`, then the headers and body of `message` with the cuts made in them."""
-    data = message.data
-    at = message.first_line_end
-    if len(cuts) > 1:
-        cuts.sort()
-    for start, end, text in cuts:
-        if start < at:
-            raise ValueError("two edits of the same header line")
-        pieces.append(cut(data, at, start))
-        if text:
-            pieces.append(text)
-        at = end
-    pieces.append(cut(data, at, message.body_end))
-    return b"".join(pieces)
+    def add_routes(self, request: Message, count: int) -> int:
+        """The first `count` Route values go."""
+        p = request.data
+        if not cython.compiled:
+            p = request.data + b"\0"
+            out = [0] * 24
+        index = request.first_of(ROUTE)
+        while count > 0 and index >= 0:
+            end = request.value_end[index]
+            i = request.value_start[index]
+            while count > 0 and i < end:
+                i = scan_name_addr(p, i, end, out) + 1
+                count -= 1
+            if i < end:
+                self.add(request.value_start[index], skip_lws(p, i, end), b"")
+            else:
+                self.add(request.name_start[index], request.line_end[index], b"")
+            index = request.next_of(index)
+        return 0
+
+    def add_edits(self, message: Message, edits: tuple[tuple[int, bytes | None], ...]) -> int:
+        """Header lines that get another value, or go."""
+        for index, value in edits:
+            if not 0 <= index < message.header_count:
+                raise IndexError(index)
+            if value is None:
+                self.add(message.name_start[index], message.line_end[index], b"")
+            else:
+                self.add(message.value_start[index], message.value_end[index], value)
+        return 0
+
+    def write(self, draft: Draft, message: Message) -> bytes:
+        """The draft, then the headers and body of the message with these cuts made in them."""
+        data = message.data
+        at = message.first_line_end
+        for index in range(self.count):
+            if self.starts[index] < at:
+                raise ValueError("two edits of the same header line")
+            draft.add_part(data, at, self.starts[index])
+            draft.add(self.texts[index])
+            at = self.ends[index]
+        draft.add_part(data, at, message.body_end)
+        return draft.take()
 
 
 def forwarded_request(
@@ -228,34 +251,41 @@ def forwarded_request(
     drop_routes: int = 0,
     insert: bytes = b"",
     edits: tuple[tuple[int, bytes | None], ...] = (),
+    branch: bytes = b"",
 ) -> bytes:
     """The request as it goes on (§16.6): `via` and `insert` are lines put before the first header.
 
-    `top_via` replaces the value that was topmost; `edits` are (header index, new value or None
-    to take the line away); `max_forwards` below zero leaves that header as it is.
+    With `branch`, `via` is the line up to it. `top_via` replaces the value that was topmost;
+    `edits` are (header index, new value or None to take the line away); `max_forwards` below zero
+    leaves that header as it is.
     """
-    data = request.data
-    pieces = [
-        cut(data, request.start, request.start + len(request.method) + 1),
-        request_uri,
-        b" SIP/2.0\r\n",
-        via,
-    ]
-    if insert:
-        pieces.append(insert)
-    cuts = [(request.via_at[14], request.via_at[13], top_via)]
+    draft = _draft
+    draft.begin()
+    draft.add_part(request.data, request.start, request.start + len(request.method) + 1)
+    draft.add(request_uri)
+    draft.add(b" SIP/2.0\r\n")
+    draft.add(via)
+    if branch:
+        draft.add(branch)
+        draft.add(b"\r\n")
+    draft.add(insert)
+    cuts = _cuts
+    cuts.clear()
+    cuts.add(request.via_at[14], request.via_at[13], top_via)
     if max_forwards >= 0:
         index = request.first_of(MAX_FORWARDS)
         number = _NUMBERS[max_forwards]
         if index < 0:
-            pieces.append(b"Max-Forwards: " + number + b"\r\n")
+            draft.add(b"Max-Forwards: ")
+            draft.add(number)
+            draft.add(b"\r\n")
         else:
-            cuts.append((request.value_start[index], request.value_end[index], number))
+            cuts.add(request.value_start[index], request.value_end[index], number)
     if drop_routes:
-        _route_cuts(request, drop_routes, cuts)
+        cuts.add_routes(request, drop_routes)
     if edits:
-        _edit_cuts(request, edits, cuts)
-    return _cut(request, pieces, cuts)
+        cuts.add_edits(request, edits)
+    return cuts.write(draft, request)
 
 
 def forwarded_response(
@@ -271,18 +301,24 @@ def forwarded_response(
     index = response.first_of(VIA)
     end = response.value_end[index]
     after = skip_lws(p, response.via_at[13], end)
+    cuts = _cuts
+    cuts.clear()
     if after < end:  # the comma
-        cuts = [(response.via_at[14], skip_lws(p, after + 1, end), b"")]
+        cuts.add(response.via_at[14], skip_lws(p, after + 1, end), b"")
     elif response.next_of(index) < 0:
         raise BadMessage("Via: the response is for us")
     else:
-        cuts = [(response.name_start[index], response.line_end[index], b"")]
+        cuts.add(response.name_start[index], response.line_end[index], b"")
     if edits:
-        _edit_cuts(response, edits, cuts)
-    pieces = [cut(data, response.start, response.first_line_end)]
-    if insert:
-        pieces.append(insert)
-    return _cut(response, pieces, cuts)
+        cuts.add_edits(response, edits)
+    draft = _draft
+    draft.begin()
+    draft.add_part(data, response.start, response.first_line_end)
+    draft.add(insert)
+    return cuts.write(draft, response)
+
+
+_cuts = Cuts()
 
 
 def _lines(message: Message, number: int) -> bytes:

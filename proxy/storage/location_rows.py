@@ -181,7 +181,7 @@ class RowReader:
         made = Binding(_bytes("contact", row, more))
         made.call_id = _bytes("callid", row, more) or DEFAULT_CALL_ID.encode()
         made.cseq = _number(row["cseq"], 0x7FFF_FFFF)
-        made.expires = _number(row["expires"], LAST_TIME)
+        made.expires = _expiry(row["expires"])
         made.modified = min(max(self.as_seconds(row["last_modified"]), 0), LAST_TIME)
         made.path = _bytes("path", row, more)
         made.user_agent = _bytes("user_agent", row, more)
@@ -216,6 +216,14 @@ def _number(value: Any, most: int = ALL_METHODS) -> int:
         return min(max(int(value or 0), 0), most)
     except (ValueError, OverflowError, TypeError):
         return 0
+
+
+def _expiry(value: Any) -> int:
+    """What is no number is over: nobody is registered for ever by a slip of the pen."""
+    try:
+        return min(max(int(value or 0), 0), LAST_TIME)
+    except (ValueError, OverflowError, TypeError):
+        return 1
 
 
 def _q(value: Any, more: dict[str, str]) -> int:

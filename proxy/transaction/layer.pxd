@@ -1,7 +1,9 @@
 cimport cython
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
-from proxy.transaction.timers cimport Timers
+from proxy.sip.scanner cimport hash_call_id
+from proxy.transaction.matching cimport Matching, server_key
+from proxy.transaction.timers cimport Queue, Timers
 
 cdef int ABSORBED, NEW_REQUEST, STRAY_ACK, STRAY_RESPONSE
 cdef int COMPLETED, ACCEPTED, TERMINATED
@@ -12,10 +14,11 @@ cdef int REPORT_TIMEOUT, REPORT_TRANSPORT_ERROR, START_RETRANSMIT, START_RETRANS
 cdef int START_TIMEOUT, START_LINGER, START_LINGER_T4
 cdef int CLIENT_INVITE, CLIENT_NON_INVITE, SERVER_INVITE, SERVER_NON_INVITE
 cdef int ENDED, RESENT_T1, RESENT_T2, REPEATED, TALLIES, UNANSWERED
-cdef tuple TABLES
+cdef int STATES, IGNORED, NOTHING, MOST
+cdef int NEXT[336]
+cdef int ACTIONS[1008]
 cdef tuple FIRST_STATES
 cdef tuple FIRST_ACTIONS
-cdef bytes BRANCH_COOKIE
 cdef Py_ssize_t PLACE_BYTES
 
 cdef class TransactionUser:
@@ -29,7 +32,9 @@ cdef class TransactionUser:
 cdef class Transaction:
     cdef readonly TransactionLayer layer
     cdef readonly int machine
-    cdef readonly tuple key
+    cdef readonly str method
+    cdef readonly bytes key
+    cdef readonly unsigned int call
     cdef public TransactionUser user
     cdef readonly Address address
     cdef readonly int listener
@@ -37,6 +42,9 @@ cdef class Transaction:
     cdef public double interval
     cdef public bytes datagram
     cdef public Py_ssize_t places
+    cdef begin(
+        self, TransactionLayer layer, int machine, str method, bytes key, TransactionUser user,
+        Address address, int listener, unsigned int call)
     @cython.locals(driven=bint)
     cpdef fire(self, int timer, double now)
     @cython.locals(stimulus=int)
@@ -48,8 +56,9 @@ cdef class TransactionLayer:
     cdef public Py_ssize_t capacity
     cdef readonly Py_ssize_t taken
     cdef readonly Timers timers
-    cdef readonly dict servers
-    cdef readonly dict clients
+    cdef Queue after_t1, after_t4, after_patience
+    cdef readonly Matching servers
+    cdef readonly Matching clients
     cdef public list outbox
     cdef unsigned long long tally[13]  # one for each Tally and the digits between
     @cython.locals(column=int)
@@ -65,12 +74,16 @@ cdef class TransactionLayer:
     @cython.locals(client=Transaction, stimulus=int)
     cpdef int receive_response(self, Message response, double now) except -1
     cpdef Transaction invite_of(self, Message cancel)
-    @cython.locals(machine=int, key=tuple, server=Transaction)
+    cdef Transaction server_of(self, Message request, str method)
+    cpdef Transaction client_of(self, bytes branch, str method)
+    @cython.locals(machine=int, method=str, server=Transaction, call="unsigned int")
     cpdef Transaction serve(self, Message request, Address address, int listener, TransactionUser user)
     @cython.locals(machine=int, client=Transaction, action=int)
-    cpdef Transaction send_request(self, tuple key, bytes datagram, Address address, int listener, TransactionUser user, double now)
+    cpdef Transaction send_request(
+        self, bytes branch, str method, bytes datagram, Address address, int listener,
+        TransactionUser user, double now, unsigned int call=*)
     cpdef send(self, bytes datagram, Address address, int listener)
-    @cython.locals(entry=tuple, actions=tuple, state=int, action=int)
+    @cython.locals(row=int, state=int, column=int)
     cpdef bint drive(self, Transaction transaction, int stimulus, Message message, double now) except *
     cpdef perform(self, Transaction transaction, int action, Message message, double now)
     cdef dispatch(self, Transaction transaction)
@@ -84,10 +97,7 @@ cdef class TransactionLayer:
     @cython.locals(user=TransactionUser)
     cdef report(self, Transaction transaction, int action, double now)
     cpdef abandon(self, Transaction transaction)
-    @cython.locals(machine=int, table=dict)
+    @cython.locals(machine=int, matching=Matching)
     cdef settle(self, Transaction transaction)
     @cython.locals(user=TransactionUser)
     cdef release(self, Transaction transaction)
-
-@cython.locals(branch=bytes)
-cpdef tuple server_key(Message request, str method)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import cython
 
-from proxy.constants import BRANCH_COOKIE
 from proxy.errors import BadMessage
 from proxy.limits.bounds import PLACE_BYTES
 from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
 from proxy.sip.patching import ack_for
+from proxy.sip.scanner import hash_call_id
+from proxy.transaction.matching import Matching, server_key
 from proxy.transaction.states import FIRST, Action, Found, Machine, State, Stimulus, Tally, flatten
 from proxy.transaction.timers import TimerConfig, Timers
 
@@ -38,6 +39,9 @@ RETRANSMIT = int(Stimulus.RETRANSMIT)
 TIMEOUT = int(Stimulus.TIMEOUT)
 LINGER = int(Stimulus.LINGER)
 STIMULI = len(Stimulus)
+STATES = len(State)
+IGNORED = -1  # in the place of a state
+NOTHING = -1  # of an action
 SEND_RESPONSE = int(Action.SEND_RESPONSE)
 RESEND_RESPONSE = int(Action.RESEND_RESPONSE)
 SEND_REQUEST = int(Action.SEND_REQUEST)
@@ -55,7 +59,14 @@ CLIENT_INVITE = int(Machine.CLIENT_INVITE)
 CLIENT_NON_INVITE = int(Machine.CLIENT_NON_INVITE)
 SERVER_INVITE = int(Machine.SERVER_INVITE)
 SERVER_NON_INVITE = int(Machine.SERVER_NON_INVITE)
-TABLES = tuple(flatten(machine) for machine in Machine)
+MOST = 3  # actions of one step
+if not cython.compiled:
+    NEXT, ACTIONS = [0] * (4 * STATES * STIMULI), [0] * (4 * STATES * STIMULI * MOST)
+for row, entry in enumerate(step for machine in Machine for step in flatten(machine)):
+    NEXT[row] = IGNORED if entry is None else entry[0]
+    for column in range(MOST):
+        done = () if entry is None else entry[1]
+        ACTIONS[row * MOST + column] = done[column] if column < len(done) else NOTHING
 FIRST_STATES = tuple(int(FIRST[machine][0]) for machine in Machine)
 FIRST_ACTIONS = tuple(tuple(int(action) for action in FIRST[machine][1]) for machine in Machine)
 ENDED = int(Tally.ENDED)
@@ -91,21 +102,26 @@ class Transaction:
     """One server or client transaction; `machine` says which of the four.
 
     `datagram` is what would be sent again: a server's last response, a client's request or, once
-    a non-2xx final response came, its ACK.
+    a non-2xx final response came, its ACK. `call` is its Call-ID's hash, 0 if nobody said.
     """
 
-    def __init__(
+    def begin(
         self,
         layer: TransactionLayer,
         machine: int,
-        key: tuple[object, ...],
+        method: str,
+        key: bytes,
         user: TransactionUser,
         address: Address,
         listener: int,
+        call: int,
     ) -> None:
+        """What there is at first; arguments of `__init__` would cost more."""
         self.layer = layer
         self.machine = machine
+        self.method = method
         self.key = key
+        self.call = call
         self.user: TransactionUser | None = user
         self.address = address
         self.listener = listener
@@ -128,7 +144,7 @@ class Transaction:
             stimulus = SEND_PROVISIONAL
         elif status < 300:
             stimulus = SEND_SUCCESS
-        if TABLES[self.machine][self.state * STIMULI + stimulus] is None:
+        if NEXT[(self.machine * STATES + self.state) * STIMULI + stimulus] == IGNORED:
             return False
         self.datagram = datagram
         self.layer.admit(self, len(datagram))
@@ -153,8 +169,11 @@ class TransactionLayer:
         self.capacity = capacity
         self.taken = 0  # of the capacity
         self.timers = Timers()
-        self.servers: dict[tuple[object, ...], Transaction] = {}
-        self.clients: dict[tuple[object, ...], Transaction] = {}
+        self.after_t1 = self.timers.queue(self.t1)
+        self.after_t4 = self.timers.queue(self.t4)
+        self.after_patience = self.timers.queue(self.patience)
+        self.servers = Matching()
+        self.clients = Matching()
         self.outbox: list[tuple[bytes, Address, int, Transaction | None]] = []
         if not cython.compiled:
             self.tally = [0] * TALLIES
@@ -185,7 +204,7 @@ class TransactionLayer:
         method = message.method
         if method == "ACK":
             return self.receive_ack(message, now)
-        server = self.servers.get(server_key(message, method))
+        server = self.server_of(message, method)
         if server is None:
             return NEW_REQUEST
         self.drive(server, REQUEST, message, now)
@@ -193,7 +212,7 @@ class TransactionLayer:
 
     def receive_ack(self, ack: Message, now: float) -> int:
         """An ACK: of a failure it ends here, of a 2xx it is end to end (RFC 6026)."""
-        server = self.servers.get(server_key(ack, "INVITE"))
+        server = self.server_of(ack, "INVITE")
         if server is None:
             return STRAY_ACK
         self.drive(server, ACK, ack, now)
@@ -201,7 +220,7 @@ class TransactionLayer:
 
     def receive_response(self, response: Message, now: float) -> int:
         """Give a response to its client transaction (§17.1.3)."""
-        client = self.clients.get((response.branch, response.cseq_method))
+        client = self.client_of(response.branch, response.cseq_method)
         if client is None:
             return STRAY_RESPONSE
         self.admit(client, len(response.data))
@@ -215,33 +234,50 @@ class TransactionLayer:
 
     def invite_of(self, cancel: Message) -> Transaction | None:
         """The INVITE server transaction that a CANCEL means (§9.2)."""
-        return self.servers.get(server_key(cancel, "INVITE"))
+        return self.server_of(cancel, "INVITE")
+
+    def server_of(self, request: Message, method: str) -> Transaction | None:
+        """The server transaction of `method` that a request has its key from."""
+        if not self.servers.has(method):
+            return None
+        found: Transaction | None = self.servers.find(method, server_key(request))
+        return found
+
+    def client_of(self, branch: bytes, method: str) -> Transaction | None:
+        """The client transaction that was made with this branch."""
+        found: Transaction | None = self.clients.find(method, branch)
+        return found
 
     def serve(
         self, request: Message, address: Address, listener: int, user: TransactionUser
     ) -> Transaction:
         """Make the server transaction of a request; responses will go to `address`."""
-        machine = SERVER_INVITE if request.method == "INVITE" else SERVER_NON_INVITE
-        key = server_key(request, request.method)
-        server = Transaction(self, machine, key, user, address, listener)
-        self.servers[key] = server
+        method = request.method
+        machine = SERVER_INVITE if method == "INVITE" else SERVER_NON_INVITE
+        call = hash_call_id(request.call_id)
+        server = Transaction.__new__(Transaction)
+        server.begin(self, machine, method, server_key(request), user, address, listener, call)
+        self.servers.enter(method, server.key, server)
         self.admit(server, len(request.data))
         return server
 
     def send_request(
         self,
-        key: tuple[object, ...],
+        branch: bytes,
+        method: str,
         datagram: bytes,
         address: Address,
         listener: int,
         user: TransactionUser,
         now: float,
+        call: int = 0,
     ) -> Transaction:
-        """Make the client transaction `key` (branch, method) and send its request."""
-        machine = CLIENT_INVITE if key[1] == "INVITE" else CLIENT_NON_INVITE
-        client = Transaction(self, machine, key, user, address, listener)
+        """Make the client transaction of a branch and method, and send its request."""
+        machine = CLIENT_INVITE if method == "INVITE" else CLIENT_NON_INVITE
+        client = Transaction.__new__(Transaction)
+        client.begin(self, machine, method, branch, user, address, listener, call)
         client.datagram = datagram
-        self.clients[key] = client
+        self.clients.enter(method, branch, client)
         self.admit(client, len(datagram))
         for action in FIRST_ACTIONS[machine]:
             self.perform(client, action, None, now)
@@ -255,13 +291,15 @@ class TransactionLayer:
         self, transaction: Transaction, stimulus: int, message: Message | None, now: float
     ) -> bool:
         """Take one step of a machine; False if its table says IGNORE."""
-        entry = TABLES[transaction.machine][transaction.state * STIMULI + stimulus]
-        if entry is None:
+        row = (transaction.machine * STATES + transaction.state) * STIMULI + stimulus
+        state = NEXT[row]
+        if state == IGNORED:
             return False
-        state, actions = entry
         transaction.state = state
-        for action in actions:
-            self.perform(transaction, action, message, now)
+        for column in range(row * MOST, row * MOST + MOST):
+            if ACTIONS[column] == NOTHING:
+                break
+            self.perform(transaction, ACTIONS[column], message, now)
         if state >= COMPLETED:
             self.settle(transaction)
         return True
@@ -275,9 +313,9 @@ class TransactionLayer:
         elif action == SEND_RESPONSE:
             self.dispatch(transaction)
         elif action == START_LINGER:
-            self.timers.start(now, self.patience, transaction, LINGER)
+            self.after_patience.start(now + self.patience, transaction, LINGER)
         elif action == START_LINGER_T4:
-            self.timers.start(now, self.t4, transaction, LINGER)
+            self.after_t4.start(now + self.t4, transaction, LINGER)
         elif action == START_RETRANSMIT:
             self.start_retransmit(transaction, now)
         elif action == START_RETRANSMIT_T2:
@@ -286,7 +324,7 @@ class TransactionLayer:
             transaction.interval = self.t2
             self.timers.start(now, self.t2, transaction, RETRANSMIT)
         elif action == START_TIMEOUT:
-            self.timers.start(now, self.patience, transaction, TIMEOUT)
+            self.after_patience.start(now + self.patience, transaction, TIMEOUT)
         elif action == RESEND_RESPONSE:
             self.dispatch(transaction)
         elif action == SEND_REQUEST:
@@ -307,7 +345,11 @@ class TransactionLayer:
 
     def start_retransmit(self, transaction: Transaction, now: float) -> None:
         """Timer A, E or G: T1, then doubled; E and G stop growing at T2 (§17.1.2.2, §17.2.1)."""
-        interval = transaction.interval * 2 if transaction.interval else self.t1
+        if not transaction.interval:
+            transaction.interval = self.t1
+            self.after_t1.start(now + self.t1, transaction, RETRANSMIT)
+            return
+        interval = transaction.interval * 2
         if interval >= self.t2 and transaction.machine != CLIENT_INVITE:
             interval = self.t2
             if transaction.machine == CLIENT_NON_INVITE:
@@ -363,9 +405,8 @@ class TransactionLayer:
         """Let go of what a finished transaction no longer needs; forget a terminated one."""
         machine = transaction.machine
         if transaction.state == TERMINATED:
-            table = self.clients if machine < SERVER_INVITE else self.servers
-            if table.get(transaction.key) is transaction:
-                del table[transaction.key]
+            matching = self.clients if machine < SERVER_INVITE else self.servers
+            matching.leave(transaction.method, transaction.key, transaction)
             self.taken -= transaction.places
             transaction.places = 0
             self.release(transaction)
@@ -385,19 +426,3 @@ class TransactionLayer:
         if user is not None:
             transaction.user = None
             user.released(transaction)
-
-
-def server_key(request: Message, method: str) -> tuple[object, ...]:
-    """What a retransmission, an ACK or a CANCEL has in common with its request (§17.2.3)."""
-    branch = request.branch
-    if len(branch) > 7 and branch.startswith(BRANCH_COOKIE):
-        return (branch, request.sent_by(), method)
-    # RFC 2543: no transaction id, so everything that would have gone into one
-    return (
-        request.call_id,
-        request.from_tag,
-        request.cseq,
-        request.request_uri,
-        request.via.raw,
-        method,
-    )

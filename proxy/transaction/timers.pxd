@@ -17,8 +17,11 @@ cdef class Queue:
 @cython.final
 cdef class Timers:
     cdef dict _queues
+    cdef list _all
     @cython.locals(queue=Queue)
     cpdef start(self, double now, double duration, object owner, int timer)
+    @cython.locals(queue=Queue)
+    cpdef Queue queue(self, double duration)
     @cython.locals(queue=Queue, earliest=double)
     cpdef object next_deadline(self)
     @cython.locals(queue=Queue, fired=int)

@@ -83,27 +83,33 @@ class Timers:
 
     def __init__(self) -> None:
         self._queues: dict[float, Queue] = {}
+        self._all: list[Queue] = []
 
     def start(self, now: float, duration: float, owner: Timed, timer: int) -> None:
         """Call `owner.fire(timer, …)` once `duration` seconds have passed."""
+        self.queue(duration).start(now + duration, owner, timer)
+
+    def queue(self, duration: float) -> Queue:
+        """Where the timers of this duration wait."""
         queue = self._queues.get(duration)
         if queue is None:
             queue = self._queues[duration] = Queue()
-        queue.start(now + duration, owner, timer)
+            self._all.append(queue)
+        return queue
 
     def next_deadline(self) -> float | None:
         """The earliest deadline, or None."""
         earliest = NEVER
-        for queue in self._queues.values():
+        for queue in self._all:
             earliest = min(earliest, queue.next_deadline())
         return None if earliest == NEVER else earliest
 
     def fire_due(self, now: float) -> int:
         """Fire everything due; returns how many."""
         fired = 0
-        for queue in list(self._queues.values()):
+        for queue in self._all:  # which may grow meanwhile
             fired += queue.fire_due(now)
         return fired
 
     def __len__(self) -> int:
-        return sum(len(queue) for queue in self._queues.values())
+        return sum(len(queue) for queue in self._all)

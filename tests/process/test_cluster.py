@@ -3,135 +3,30 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import signal
-import socket
 import sqlite3
-import struct
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zmq
-from process_harness import SETTINGS, Server, wait_for
-
-from proxy.cluster.frames import Frame, encode
-from proxy.cluster.messages import Beat, Hello, Kind
-from proxy.cluster.wire import BEAT, DATA
-from workers.clusterer.bus import Bus
-from workers.setting_types import Endpoint
+from cluster_harness import (
+    Make,
+    Pair,
+    are_equal,
+    both,
+    knows,
+    peer_of,
+    phones,
+    register,
+    statistic,
+    status,
+)
+from process_harness import Server, wait_for
 
 pytestmark = pytest.mark.compiled
-Make = Callable[..., Server]
-
-HEAD = """
-[node]
-id = NODE
-secret = "0123456789abcdef"
-domains = ["example.com"]
-"""
-CLUSTER = """
-[cluster]
-bind = "tcp://127.0.0.NODE:CLUSTER_PORT"
-beat_ms = 50
-silence_ms = 500
-seed_fallback_interval = 0
-tags = { vip = "backup" }
-"""
-
-
-def free_port() -> int:
-    """A port whose next one is free as well."""
-    for _ in range(50):
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            with suppress(OSError, OverflowError):
-                second.bind(("127.0.0.1", port + 1))
-                return port
-    raise AssertionError("no two ports in a row are free")
-
-
-class Pair:
-    """Makes nodes of one cluster; `more` is what [cluster] says besides."""
-
-    def __init__(self, make: Make) -> None:
-        self.make = make
-        self.port = free_port()
-
-    def node(self, number: int, peers: str, more: str = "insecure = true") -> Server:
-        text = SETTINGS.replace('[node]\nruntime_dir = "var"', HEAD.strip())
-        text += CLUSTER + f"peers = {{ {peers} }}\nseed = {str(number == 1).lower()}\n{more}\n"
-        text = text.replace("CLUSTER_PORT", str(self.port)).replace("NODE", str(number))
-        return self.make(text, "sip")
-
-    def url(self, number: int) -> str:
-        return f'{number} = "tcp://127.0.0.{number}:{self.port}"'
-
-
-@pytest.fixture
-def pair(make_server: Make) -> Pair:
-    return Pair(make_server)
-
-
-@pytest.fixture
-def two(pair: Pair) -> tuple[Server, Server]:
-    return both(pair.node(1, pair.url(2)), pair.node(2, pair.url(1)))
-
-
-def both(one: Server, other: Server) -> tuple[Server, Server]:
-    one.start()
-    other.start()
-    wait_for(lambda: status(one)["synced"] and status(other)["synced"], 20)
-    return one, other
-
-
-def status(server: Server) -> dict[str, Any]:
-    found: list[dict[str, Any]] = server.ctl("cluster_status")["Clusters"]
-    return found[0] if found else {"synced": False, "digest": "", "records": 0}
-
-
-def peer_of(server: Server) -> dict[str, Any]:
-    """The other node as the first one of a pair lists it."""
-    found: dict[str, Any] = server.ctl("clusterer_list")["Clusters"][0]["Nodes"][0]
-    return found
-
-
-def statistic(server: Server, name: str) -> int:
-    return int(server.ctl("get_statistics", [f"sipherd:cluster_{name}"])[f"sipherd:cluster_{name}"])
-
-
-def register(server: Server, user: str, cseq: int = 1, expires: int = 600) -> bytes:
-    with server.client() as phone:
-        port = phone.getsockname()[1]
-        phone.send(
-            f"REGISTER sip:example.com SIP/2.0\r\n"
-            f"Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{user}{cseq}\r\n"
-            f"From: <sip:{user}@example.com>;tag=1\r\nTo: <sip:{user}@example.com>\r\n"
-            f"Call-ID: {user}\r\nCSeq: {cseq} REGISTER\r\nMax-Forwards: 70\r\n"
-            f"Contact: <sip:{user}@127.0.0.1:5999>\r\nExpires: {expires}\r\n"
-            f"Content-Length: 0\r\n\r\n".encode()
-        )
-        answer = phone.recv(4_096)
-    assert answer.startswith(b"SIP/2.0 200"), answer
-    return answer
-
-
-def knows(server: Server, user: str) -> bool:
-    return any(row["AOR"].startswith(f"{user}@") for row in phones(server))
-
-
-def phones(server: Server) -> list[dict[str, Any]]:
-    domains = server.ctl("ul_dump")["Domains"]
-    return [row for domain in domains for row in domain["AORs"]]
-
-
-def are_equal(one: Server, other: Server) -> bool:
-    first, second = status(one), status(other)
-    return bool(first["digest"] == second["digest"] and first["synced"] and second["synced"])
 
 
 def test_what_is_registered_at_one_is_known_at_the_other(two: tuple[Server, Server]) -> None:
@@ -248,12 +143,18 @@ def test_nodes_come_and_go(two: tuple[Server, Server]) -> None:
     wait_for(lambda: statistic(one, "impostors") > 0)  # it is nobody any more
     register(one, "alice")
     assert not knows(other, "alice")
-    assert one.ctl("clusterer_reload") == "OK"  # the file has it still
-    wait_for(lambda: knows(other, "alice"), 10)
-    one.file.write_text(one.file.read_text().replace("peers = {", "peers = { 2 = 5,"))
-    refused = refusal(one, "clusterer_reload")
-    assert "is no tcp URL" in refused or "this is not TOML" in refused
+    one.signal(signal.SIGHUP)  # the file has it still
+    wait_for(lambda: knows(other, "alice"), 15)
+    one.file.write_text(one.file.read_text().replace(pair_url(one, 2), ""))
+    one.signal(signal.SIGHUP)
+    wait_for(lambda: "[cluster] needs peers" in one.log)
     assert peer_of(one)["link_state"] == "Up"
+    assert one.ctl("get_statistics", ["sipherd:restarts"]) == {"sipherd:restarts": 0}
+
+
+def pair_url(server: Server, number: int) -> str:
+    (found,) = re.findall(rf'{number} = "tcp:[^"]*"', server.file.read_text())
+    return str(found)
 
 
 @pytest.mark.parametrize(
@@ -267,6 +168,7 @@ def test_nodes_come_and_go(two: tuple[Server, Server]) -> None:
         ("clusterer_set_cap_status", [1, "x", 0], "Capability not found"),
         ("clusterer_remove_node", [1, 1], "cannot remove itself"),
         ("cluster_status", [7], "Cluster not found"),
+        ("clusterer_reload", [], "SIGHUP takes it over"),
         ("dlg_cluster_sync", [], "No cluster of this node has it"),
         ("ul_cluster_sync", [], "No other node can be reached"),
     ],
@@ -340,91 +242,35 @@ def test_nodes_of_a_database(pair: Pair, make_server: Make, tmp_path: Path) -> N
     assert peer_of(one)["state"] == "disabled"
 
 
-# -- hostile and silent peers ---------------------------------------------------------------------
+def test_two_clusters_over_one_bus(pair: Pair) -> None:
+    """Nodes 1 and 2 share phones; all three share limits."""
 
+    def further(*peers: int) -> str:
+        urls = ", ".join(pair.url(number) for number in peers)
+        return (
+            "insecure = true\n[[cluster.further]]\nid = 9\nseed = true\n"
+            f'contents = ["limits"]\npeers = {{ {urls} }}'
+        )
 
-class Forger:
-    """Node 3 of a cluster: it is on the list, and says what it likes."""
-
-    def __init__(self, port: int) -> None:
-        self.bus = Bus(3, Endpoint("127.0.0.3", port), None)
-        self.bus.set_peers({1: Endpoint("127.0.0.1", port)}, {})
-
-    def send(self, data: bytes, channel: int = DATA) -> None:
-        def sent() -> bool:
-            self.bus.admit()
-            self.bus.receive(100)
-            return self.bus.send(1, channel, data)
-
-        wait_for(sent)
-
-    def say(self, kind: int, body: bytes, epoch: int = 1_000, sequence: int = 1) -> bytes:
-        data = encode(Frame(kind, 1, 3, 1, epoch, sequence, body))
-        self.send(data, BEAT if kind == Kind.BEAT else DATA)
-        return data
-
-
-def test_a_hostile_node_changes_nothing(pair: Pair) -> None:
-    one = pair.node(1, f"{pair.url(2)}, {pair.url(3)}").start()
-    other = pair.node(2, f"{pair.url(1)}, {pair.url(3)}").start()
-    wait_for(lambda: status(one)["synced"] and status(other)["synced"], 20)
+    one = pair.node(1, pair.url(2), further(2, 3)).start()
+    two = pair.node(2, pair.url(1), further(1, 3)).start()
+    alone = 'insecure = true\nid = 9\ncontents = ["limits"]'
+    three = pair.node(3, f"{pair.url(1)}, {pair.url(2)}", alone).start()
+    wait_for(lambda: all_synced(one, 2) and all_synced(two, 2) and all_synced(three, 1), 20)
     register(one, "alice")
-    wait_for(lambda: status(other)["records"] == 1 and are_equal(one, other))
-    before, pid = status(one)["digest"], one.children()["clusterer"]
-    forger = Forger(pair.port)
-    chance = random.Random(5)
-    beat = Beat(0, 0, 0, 0, True, False, 0, True, ((1, True),), (("vip", 1 << 60, 3),)).encode()
-    good = forger.say(Kind.BEAT, beat)
-    hello = Hello(1, 0, 0, 0, (1, 3)).encode()
-    seen = [good, forger.say(Kind.HELLO, hello)]
-    for kind in range(256):
-        forger.say(kind, chance.randbytes(chance.choice((0, 1, 8, 40, 400, 5_000))))
-    for _ in range(500):
-        data = bytearray(chance.choice(seen))
-        for _ in range(chance.choice((1, 1, 2, 8))):
-            data[chance.randrange(len(data))] = chance.randrange(256)
-        forger.send(bytes(data))
-    for length in (2**32 - 1, 2**31, 65_536):
-        forger.say(Kind.DATA, struct.pack("<QI", 0, length))  # as many records
-        forger.say(Kind.DATA, struct.pack("<QIIBBHI", 0, 1, length, 1, 0, 65_535, length))
-        forger.say(Kind.SYNC_ASK, struct.pack("<QH", 1, 4_096) + bytes(8))
-    forger.say(Kind.BEAT, beat, epoch=2_000)
-    for data in seen:
-        forger.send(data)  # replayed, of an epoch that is over
-    wait_for(lambda: statistic(one, "stale_frames") >= 2 and statistic(one, "bad_frames") > 300)
-    assert statistic(one, "impostors") >= 1
-    assert statistic(one, "unknown_frames") > 200
-    forger.bus.close()
-    assert status(one)["digest"] == before
-    assert one.children()["clusterer"] == pid
-    assert one.ctl("clusterer_list_shtags")[0]["State"] == "backup"
-    register(one, "bob")
-    wait_for(lambda: knows(other, "bob"), 10)
-    assert one.ctl("get_statistics", ["sipherd:restarts"]) == {"sipherd:restarts": 0}
+    wait_for(lambda: knows(two, "alice"))
+    assert not knows(three, "alice")
+    lists = {each["cluster_id"]: each["Capabilities"] for each in one_list(one)}
+    assert [each["name"] for each in lists[9]] == ["ratelimit-pipe-repl"]
+    assert "usrloc-contact-repl" in [each["name"] for each in lists[1]]
+    assert statistic(three, "records_applied") == 0
 
 
-def test_a_frozen_node_costs_no_memory_and_no_registration(two: tuple[Server, Server]) -> None:
-    one, other = two
-    register(one, "first")
-    wait_for(lambda: knows(other, "first"))
-    frozen = other.children()["clusterer"]
-    before = resident_kb(one.children()["clusterer"])
-    # Its supervisor must not end it for its silence: it sleeps as well.
-    other.signal(signal.SIGSTOP)
-    os.kill(frozen, signal.SIGSTOP)
-    try:
-        for number in range(300):
-            register(one, f"u{number}")
-        wait_for(lambda: peer_of(one)["link_state"] == "Down")
-        for number in range(300):
-            register(one, f"u{number}", 2)
-        assert resident_kb(one.children()["clusterer"]) - before < 20_000
-    finally:
-        os.kill(frozen, signal.SIGCONT)
-        other.signal(signal.SIGCONT)
-    wait_for(lambda: len(phones(other)) == 301 and are_equal(one, other), 15)
+def all_synced(server: Server, clusters: int) -> bool:
+    found = server.ctl("cluster_status")["Clusters"]
+    return len(found) == clusters and all(each["synced"] for each in found)
 
 
-def resident_kb(pid: int) -> int:
-    (line,) = re.findall(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return int(line)
+def one_list(server: Server) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = server.ctl("clusterer_list_cap")["Clusters"]
+    return found

@@ -408,22 +408,17 @@ class Flow:
 
 def dialog_settings(options: dict[str, str]) -> settings.Dialog | None:
     """`[dialog]` of a world: dialogs=CAPACITY, and its other settings by their names."""
-    capacity = options.pop("dialogs", "")
-    profiles = tuple(filter(None, options.pop("profiles", "").split(",")))
-    no_value = tuple(filter(None, options.pop("no_value", "").split(",")))
+    listed = {
+        setting: tuple(filter(None, options.pop(name, "").split(",")))
+        for name, setting in (("profiles", "profiles"), ("no_value", "profiles_no_value"))
+    }
+    given = {name: options.pop(name) for name in ("when_full", "sharing_tag") if name in options}
     automatic = options.pop("automatic", "yes") == "yes"
-    when_full = options.pop("when_full", "relay")
-    sharing_tag = options.pop("sharing_tag", "")
-    if not capacity:
+    if "dialogs" not in options:
         return None
-    return settings.Dialog(
-        enabled=True,
-        capacity=int(capacity),
-        profiles=profiles,
-        profiles_no_value=no_value,
-        automatic=automatic,
-        when_full="refuse" if when_full == "refuse" else "relay",
-        sharing_tag=sharing_tag,
+    capacity = int(options.pop("dialogs"))
+    return settings.Dialog.model_validate(
+        {"enabled": True, "capacity": capacity, "automatic": automatic, **listed, **given}
     )
 
 

@@ -12,6 +12,8 @@ from sqlalchemy.engine import make_url
 
 from loadtests.mariadb import MariaDb
 from loadtests.registering import Node, wait_for
+from proxy.storage import schema
+from proxy.storage.location_rows import RowReader
 from workers.storage.database import make_engine
 from workers.storage.setup import check, create, upgrade
 
@@ -132,6 +134,47 @@ def test_an_older_table_gets_its_new_column(tmp_path: Path, mariadb: MariaDb) ->
             "column domain.accept_subdomain is missing",
             "table domain has version 3, not 4",
         ]
-        assert upgrade(url) == ["column domain.accept_subdomain added"]
+        assert upgrade(url) == [
+            "column domain.accept_subdomain added",
+            "table domain entered as version 4",
+        ]
         assert check(url) == []
         engine.dispose()
+
+
+def test_what_upgrade_cannot_mend_is_said(mariadb: MariaDb, make_node: MakeNode) -> None:
+    """The location table of 2.2 has dates; a narrow column loses registrations."""
+    url = mariadb.url("narrow_and_old")
+    create(url)
+    mariadb.sql(
+        "ALTER TABLE location DROP COLUMN kv_store, MODIFY contact CHAR(255),"
+        " MODIFY expires DATETIME NOT NULL;"
+        " UPDATE version SET table_version = 1011 WHERE table_name = 'location';"
+        " DELETE FROM version WHERE table_name = 'uri';"
+        " INSERT INTO location (contact, expires) VALUES ('sip:a@b', '2030-01-01 00:00:00')",
+        "narrow_and_old",
+    )
+    left = [
+        "column location.contact has room for 255 characters, not for 16000",
+        "column location.expires holds no numbers",
+        "table location has version 1011, not 1013",
+    ]
+    missing = ["column location.kv_store is missing"]
+    assert check(url) == [*missing, *left, "table uri has version None, not 2"]
+    assert upgrade(url) == ["column location.kv_store added", "table uri entered as version 2"]
+    assert check(url) == left
+    assert upgrade(url) == []
+    node = make_node(f'urls = ["{url}"]\nmode = "single-instance-sql-write-back"').start()
+    wait_for(lambda: "location.expires is a date" in node.log)
+    assert mariadb.sql("SELECT COUNT(*) FROM location", "narrow_and_old") == "1\n"
+    assert node.ctl("ul_dump")["Domains"][0]["AORs"] == []
+
+
+@pytest.mark.parametrize("word", ["never", "2030-01-01 00:00:00", b"\xff", "1e9"])
+def test_an_expiry_that_is_no_number_is_over(word: object) -> None:
+    row = dict.fromkeys([column.name for column in schema.location.columns])
+    row |= {"contact": "sip:a@b", "username": "a", "expires": word}
+    reader = RowReader(b"example.com", lambda _: 0)
+    assert reader.binding(row)[1].expires == 1
+    assert reader.binding(row | {"expires": "1900000000"})[1].expires == 1_900_000_000
+    assert reader.binding(row | {"expires": 0})[1].expires == 0, "permanent"

@@ -1,7 +1,7 @@
 """Counts that nodes share: how many calls are in each profile, how much each pipe has let pass.
 
-Five times a second this node's own numbers, absolute, go to the brains, and what peers have said of
-theirs goes where workers look when they ask whether one more may pass.
+This node's own numbers, absolute, go to the brains, and what peers have said of theirs goes where
+workers look when they ask whether one more may pass.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from proxy.shm.words import get_u16
 from workers.child import Child
 from workers.cluster_settings import DIALOGS, LIMITS, contents_of, hearing_profiles
 
-NEWS_AT_A_TIME: Final = 2_000  # of what peers say: the loop has more to do
+NEWS_AT_A_TIME: Final = 500  # of what peers say, some 2 ms: the loop has more to do
 MEMBERS_AT_A_TIME: Final = 2_000
 GROUPS_FOR_OTHERS: Final = 0.7  # of all, which may fill up: the rest is for calls of our own
 ONE: Final = 1  # the brain keeps incarnations apart
@@ -54,20 +54,33 @@ class ClusterCounts:
         declared = config.dialog.profiles + config.dialog.profiles_no_value
         self._names = {name.encode() for name in declared}
 
-    def turn(self, now: int, wall: int) -> None:
-        """Tell the brains what is here, and the workers what is elsewhere."""
+    def tell(self, now: int) -> None:
+        """Tell the brains what is here: five times a second."""
         if self._of_pipes:
             self._tell_pipes(now)
         if self._members is not None:
             self._tell_profiles(self._members)
-        alike = self._nodes_with_our_calls()
+
+    def hear(self, now: int, wall: int) -> bool:
+        """Tell the workers what peers have said, at once; True when there is more of it."""
+        more = False
         for brain in self._brains.values():
-            for node, kind, name, count in brain.counts.take_news(NEWS_AT_A_TIME, now):
-                if kind == PIPE:
-                    pipe_view.accept(self._pipes, name, node, ONE, count, now)
-                elif kind == PROFILE and self._members is not None and node not in alike:
-                    until = (wall + brain.counts.expire_ms) // 1000
-                    self._accept(self._members, name, node, count, until, wall // 1000)
+            news = brain.counts.take_news(NEWS_AT_A_TIME, now)
+            more |= len(news) == NEWS_AT_A_TIME
+            if news:
+                self._take(brain, news, now, wall)
+        return more
+
+    def _take(
+        self, brain: Cluster, news: list[tuple[int, int, bytes, int]], now: int, wall: int
+    ) -> None:
+        alike = self._nodes_with_our_calls()
+        until = (wall + brain.counts.expire_ms) // 1000
+        for node, kind, name, count in news:
+            if kind == PIPE:
+                pipe_view.accept(self._pipes, name, node, ONE, count, now)
+            elif kind == PROFILE and self._members is not None and node not in alike:
+                self._accept(self._members, name, node, count, until, wall // 1000)
 
     def _tell_pipes(self, now: int) -> None:
         counts = dict(pipe_view.own_counts(self._pipes, now))

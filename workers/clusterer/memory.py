@@ -67,8 +67,9 @@ def recall(child: Child, wall: int) -> Memory:
 
 def tables_of(child: Child) -> list[int]:
     """What tells the tables from others of the same name: each is made with a seed of its own."""
-    dialogs = child.tables.dialogs
-    return [child.tables.location.seed, 0 if dialogs is None else dialogs.seed]
+    tables = child.tables
+    kept = (tables.location, tables.dialogs, tables.destinations)
+    return [0 if table is None else table.seed for table in kept]
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from workers.clusterer.provisioning import Provisioning
 from workers.clusterer.report import Report
 from workers.clusterer.store import TableStore, open_store
 from workers.clusterer.tag_watch import TagWatch
+from workers.edition import Commit
 from workers.setting_types import Endpoint
 
 TICK_MS: Final = 1  # between two looks at what changed, while few changes come
@@ -86,6 +87,18 @@ class ClustererProcess:
             child.log.warning("nodes are not authenticated", bind=config.cluster.bind)
         if not config.cluster.from_database:
             self.set_nodes(configured(config))
+        child.prepare = self.prepare
+
+    def prepare(self, child: Child) -> Commit:
+        """Take the nodes and keys of another edition; the Commit lets them hold."""
+        cluster = child.config.cluster
+        nodes = self.nodes if cluster.from_database else configured(child.config)
+
+        def commit() -> None:
+            self.keys = dict(cluster.peer_keys)
+            self.set_nodes(nodes)
+
+        return commit
 
     # -- which nodes there are ---------------------------------------------------------------------
 
@@ -255,9 +268,10 @@ class ClustererProcess:
         wall = wall_ms()
         if now >= self.counts_at:  # before the brains, who tell them at about the same time
             self.counts_at = now + PACE.counts
-            self.counts.turn(now, wall)
-        self.due = min((b.tick(now, wall) for b in self.brains.values()), default=now + IDLE_MS)
-        self.due = max(self.due, now + TICK_MS)
+            self.counts.tell(now)
+        more = self.counts.hear(now, wall)
+        due = min((b.tick(now, wall) for b in self.brains.values()), default=now + IDLE_MS)
+        self.due = now + TICK_MS if more else max(due, now + TICK_MS)
 
     def send(self) -> None:
         """What the brains want to leave, leaves."""

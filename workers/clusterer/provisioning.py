@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from proxy.errors import ConfigError
 from proxy.storage.kinds import (
     Fields,
     Kind,
@@ -13,8 +12,7 @@ from proxy.storage.kinds import (
     decode_part,
     encode_question,
 )
-from workers.clusterer.nodes import configured, from_rows
-from workers.config import load
+from workers.clusterer.nodes import from_rows
 from workers.errands import CLUSTERER, Errand
 from workers.questions import storage_mailbox
 
@@ -26,7 +24,7 @@ NUMBERS: Final = 0xFFFF_FFFF
 
 
 class Provisioning:
-    """Reads the nodes anew when asked to, from wherever the configuration says they stand."""
+    """Reads the nodes at the start, and anew when asked to."""
 
     def __init__(self, process: ClustererProcess) -> None:
         self._process = process
@@ -55,24 +53,14 @@ class Provisioning:
             storage_mailbox(self._process.child).put(encode_question(question))
 
     def reload(self, order: int) -> None:
-        """`clusterer_reload`: answered at once, or when the database has answered."""
-        if self._in_database:
-            self._waiting.append(order)
-            self._wanted = True
-            self._asked_at = -PATIENCE_MS
+        """`clusterer_reload`: answered when the database has answered."""
+        if not self._in_database:
+            words = "The nodes stand in the configuration file: SIGHUP takes it over"
+            self._process.orders.answer(order, words)
             return
-        process = self._process
-        try:
-            config = load(process.child.config.path)
-        except ConfigError as error:
-            process.orders.answer(order, " ".join(error.mistakes))
-            return
-        if not config.cluster.is_used or config.cluster.from_database:
-            process.orders.answer(order, "The file has no [cluster] with peers any more: restart")
-            return
-        process.keys = dict(config.cluster.peer_keys)
-        process.set_nodes(configured(config))
-        process.orders.answer(order)
+        self._waiting.append(order)
+        self._wanted = True
+        self._asked_at = -PATIENCE_MS
 
     def receive(self, message: bytes) -> bool:
         """A part of an answer; False when the message is something else."""

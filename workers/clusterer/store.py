@@ -13,12 +13,13 @@ from proxy.shm.change_reader import ChangeReader
 from proxy.shm.changes import ChangeRing
 from workers.child import Child
 from workers.clusterer.adapter import Adapter
+from workers.clusterer.destinations import DestinationAdapter
 from workers.clusterer.dialogs import dialog_adapter
 from workers.clusterer.location import LocationAdapter
 
 ATTEMPTS = 64  # a peer's change should not lose to a busy phone
 CURSOR_BITS = 40  # of a cursor; above them is the number of the table
-CURSOR_MASK = (1 << CURSOR_BITS) - 1
+CURSOR_MASK = 0xFF_FFFF_FFFF  # 1 << 40 would be reckoned with as a C int
 
 
 class TableStore:
@@ -122,4 +123,6 @@ def open_store(child: Child, contents: Collection[str]) -> TableStore:
     dialogs = dialog_adapter(child) if "dialogs" in contents else None
     if dialogs is not None:
         adapters.append(dialogs)
+    if "destinations" in contents and tables.destinations is not None:
+        adapters.append(DestinationAdapter(tables.destinations))
     return TableStore(tables.changes, adapters)

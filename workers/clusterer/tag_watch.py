@@ -82,22 +82,26 @@ class TagWatch:
         self._page.set_incarnation(brain.wire.epoch)
 
     def _follow_addresses(self, watch: AddressWatch, now: int, wall: int) -> None:
-        for brain in self._brains.values():
-            for name in brain.tags.names:
-                if name not in self._addresses:
-                    continue
-                address = self._addresses[name]
-                here, was_here = watch.table.has(address), self._here.get(name)
-                self._here[name] = here
-                acts = decide(brain.tags.get(name), brain.settings.node, here, was_here)
-                if acts is None:
-                    continue
-                if acts:
-                    self._log.notice("address came", address=address, tag=name)
-                    brain.activate(name, now, wall)
-                else:
-                    self._log.warning("address left", address=address, tag=name)
-                    brain.step_down(name, now, wall)
+        for name, address in self._addresses.items():
+            here, was_here = watch.table.has(address), self._here.get(name)
+            brain = next((b for b in self._brains.values() if name in b.tags.names), None)
+            if brain is None:  # whose nodes the database has yet to name
+                self._let_go(name, here)
+                continue
+            self._here[name] = here
+            acts = decide(brain.tags.get(name), brain.settings.node, here, was_here)
+            if acts:
+                self._log.notice("address came", address=address, tag=name)
+                brain.activate(name, now, wall)
+            elif acts is not None:
+                self._log.warning("address left", address=address, tag=name)
+                brain.step_down(name, now, wall)
+
+    def _let_go(self, name: str, here: bool) -> None:
+        tag = name.encode()
+        if not here and self._page.acts(tag):
+            self._log.warning("address left", address=self._addresses[name], tag=name)
+            self._page.set_tag(tag, self._page.epoch(tag), False)
 
     def publish(self) -> bool:
         """Write onto the page what has changed; whether a tag has."""

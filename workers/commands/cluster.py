@@ -78,12 +78,12 @@ class Clusters(Group):
 
     @command
     def clusterer_reload(self) -> str:
-        """Read the nodes anew, from the table `clusterer` or from the configuration file."""
+        """Read the nodes anew from the table `clusterer`; those of the file come by SIGHUP."""
         return self._order("reload")
 
     @command
     def clusterer_remove_node(self, cluster_id: int, node_id: int) -> str:
-        """Forget a node until the nodes are read anew; said to each node that is to forget it."""
+        """Forget a node until the nodes are read anew; each node that is to forget it is told."""
         return self._order("remove_node", cluster=cluster_id, node=node_id)
 
     @command

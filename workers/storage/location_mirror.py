@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -19,7 +20,7 @@ from proxy.storage.differences import Difference, Known, difference, merge_loade
 from proxy.storage.location_rows import Row, RowReader, plain_row, version_of
 from proxy.storage.refreshes import rest_of, sort_out
 from workers.child import Child
-from workers.storage.database import Database, as_seconds
+from workers.storage.database import BadSchema, Database, as_seconds
 from workers.storage.mirror import Group, Mirror, NotAsKnown, default_domain, version_at
 from workers.storage.row_writer import Refresher, as_time
 
@@ -104,11 +105,13 @@ class LocationMirror(Mirror):
 
     def take_over(self, rows: list[Row], trusted_until: int) -> int:
         """Merge the bindings of each AoR into its record."""
+        if rows and isinstance(rows[0]["expires"], datetime):  # OpenSIPS 2.2, version 1011
+            raise self.unusable(BadSchema("location.expires is a date: sipherd db check"))
         found: dict[bytes, list[Binding]] = {}
         for row in rows:
             key, binding = self.reader.binding(row)
             if not binding.version:
-                binding.version = version_at(binding.modified)
+                binding.version = version_at(binding.modified) or 1
             binding.origin = binding.origin or self.origin
             self._remember(key, row, binding.version)
             found.setdefault(key, []).append(binding)

@@ -167,3 +167,15 @@ def test_of_too_many_bindings_the_dead_go_first() -> None:
     kept = decode(FORM.merge(ours, theirs))
     assert len(kept) == MOST_BINDINGS
     assert sum(not one.flags & REMOVED for one in kept) == half
+
+
+def test_a_union_that_no_slot_would_hold_keeps_the_live_and_the_newest() -> None:
+    dead = [binding(b"sip:%d-" % n + b"x" * 480, n + 1, flags=REMOVED) for n in range(120)]
+    alive = [binding(b"sip:me", 1)]
+    merged = FORM.merge(encode(dead[:60] + alive), encode(dead[60:]))
+    assert len(merged) <= 60_000
+    kept = decode(merged)
+    assert b"sip:me" in [one.contact for one in kept]
+    versions = sorted(one.version for one in kept if one.flags & REMOVED)
+    assert versions[-1] == 120
+    assert versions == list(range(120 - len(versions) + 1, 121))

@@ -50,7 +50,7 @@ def play_steps(flow: Flow, steps: list[tuple[str, int]], method: str) -> None:
 def is_called(flow: Flow, who: str, method: str) -> bool:
     """Whether a branch to a telephone is alive: later answers are forwarded without state (R4)."""
     requests = [one for one in flow.phones[who].received if one.is_request]
-    return any((one.branch, method) in flow.world.layer.clients for one in requests)
+    return any(flow.world.layer.client_of(one.branch, method) for one in requests)
 
 
 @settings(
@@ -106,7 +106,7 @@ def test_the_best_response_follows_the_order_of_classes(statuses: list[int]) -> 
 
 def test_the_messages_of_failures_are_not_kept_for_timer_c(tmp_path: Path) -> None:
     flow = ringing(tmp_path, ("1.0", "1.0", "1.0"))
-    servers = list(flow.world.layer.servers.values())
+    servers = flow.world.layer.servers.of("INVITE")
     request = servers[0].user
     context = request.context  # type: ignore[union-attr]
     for phone in PHONES:

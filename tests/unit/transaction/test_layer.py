@@ -72,8 +72,9 @@ class Bench:
 
     def call(self, method: str = "INVITE") -> Transaction:
         datagram = request(method).data
-        key = (b"z9hG4bKa", method)
-        return self.layer.send_request(key, datagram, CALLEE, 0, self.user, self.now)
+        return self.layer.send_request(
+            b"z9hG4bKa", method, datagram, CALLEE, 0, self.user, self.now
+        )
 
     def serve(self, method: str = "INVITE") -> Transaction:
         self.server = self.layer.serve(request(method), CALLER, 0, self.user)
@@ -368,7 +369,7 @@ def test_large_messages_take_more_of_the_capacity() -> None:
     bench = Bench(capacity=100)
     large = request().data + b"x" * 60_000
     for number in range(4):
-        bench.layer.send_request((b"z9hG4bK%d" % number, "INVITE"), large, CALLEE, 0, bench.user, 0)
+        bench.layer.send_request(b"z9hG4bK%d" % number, "INVITE", large, CALLEE, 0, bench.user, 0)
     assert bench.layer.full()
     bench.to(100)
     assert bench.layer.taken == 0
@@ -390,7 +391,7 @@ def test_what_cannot_be_parsed_again_is_not_acknowledged_but_ends() -> None:
     bench = Bench()
     lines = b"".join(b"X-%d: 1\r\n" % number for number in range(200))
     datagram = request().data.replace(b"Content-Length", lines + b"Content-Length")
-    bench.layer.send_request((b"z9hG4bKa", "INVITE"), datagram, CALLEE, 0, bench.user, 0.0)
+    bench.layer.send_request(b"z9hG4bKa", "INVITE", datagram, CALLEE, 0, bench.user, 0.0)
     bench.hear(answer(486))
     assert bench.user.notes == [("486", 0.0)]
     bench.to(32)

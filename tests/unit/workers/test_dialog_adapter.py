@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,11 +24,18 @@ from proxy.dialog.sweep import Sweep
 from proxy.dialog.tracker import Tracker
 from proxy.errors import TableFull
 from proxy.limits import counters as ids
+from proxy.registrar.binding import Binding
+from proxy.registrar.binding import encode as encode_bindings
+from proxy.shm.changes import ChangeRing
 from proxy.shm.dialog_table import DialogTable
+from proxy.shm.location_table import LocationTable
 from proxy.shm.profile_table import ProfileTable
 from proxy.shm.slots import ProcessSlots
+from proxy.shm.table_ids import DIALOGS, LOCATION
 from tests.unit.dialog.calling import invite, response, within
 from workers.clusterer.dialogs import DialogAdapter
+from workers.clusterer.location import LocationAdapter
+from workers.clusterer.store import TableStore
 
 WALL_MS = 1_700_000_000_000
 KEY = key_of(b"call-1", b"a")
@@ -333,3 +341,21 @@ def test_profiles_are_full(tmp_path: Path) -> None:
     dialog.join(b"all", b"", 0)
     assert pair.b.hears_of(pair.a), "the call goes on, and is counted as one without room"
     assert pair.b.slots.counters(1).get(ids.PROFILES_FULL) == 1
+
+
+def test_a_store_of_two_tables_scans_both(pair: Pair, tmp_path: Path) -> None:
+    for number in range(40):
+        assert pair.a.tracker.create(invite(number), b"s:1") is not None
+    phone = Binding(b"sip:a@192.0.2.1", b"call", 1)
+    location = LocationAdapter(LocationTable.create(str(tmp_path / "location.table"), 64))
+    for number in range(40):
+        assert location.table.commit(b"u%d@example.com" % number, 0, encode_bindings([phone]), 0, 1)
+    store = TableStore(ChangeRing.create(None, 64), [location, pair.a.adapter])
+    for limit in (7, 1_000):
+        cursor, tables = 0, []
+        while True:
+            found, cursor = store.scan(cursor, limit)
+            tables += [table for table, _, _ in found]
+            if cursor == 0:
+                break
+        assert Counter(tables) == {LOCATION: 40, DIALOGS: 40}

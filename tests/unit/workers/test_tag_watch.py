@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from proxy.cluster.cluster import Cluster
 from proxy.cluster.tags import Tag
 from proxy.shm.cluster_page import ClusterPage
 from tests.unit.cluster.trio import WALL, Trio
@@ -54,12 +55,12 @@ class Node:
         )
         self.start()
 
-    def start(self) -> None:
+    def start(self, brains: dict[int, Cluster] | None = None) -> None:
         """The clusterer starts, over the page that there is."""
         tables = SimpleNamespace(cluster=self.page)
         child = SimpleNamespace(tables=tables, config=self.config, log=self.log)
-        brains = {1: self.trio.brains[self.number]}
-        self.watch = TagWatch(cast(Child, child), brains)
+        self.brains = {1: self.trio.brains[self.number]} if brains is None else brains
+        self.watch = TagWatch(cast(Child, child), self.brains)
 
     def turn(self) -> bool:
         return self.watch.turn(self.trio.now, WALL + self.trio.now)
@@ -199,6 +200,27 @@ def test_a_new_clusterer_steps_down_if_the_address_has_left(
     kernel.here.clear()
     assert node.turn()
     assert not node.acts
+
+
+def test_a_tag_is_let_go_even_while_nobody_knows_who_the_others_are(
+    trio: Trio, log: Log, kernel: Kernel
+) -> None:
+    node = Node(ME, trio, log, str(VIP))
+    kernel.here.add(VIP)
+    node.turn()
+    trio.boot(ME)
+    node.start({})  # the database is away
+    node.turn()
+    assert node.acts
+    kernel.here.clear()
+    node.turn()
+    assert not node.acts
+    node.brains[1] = trio.brains[ME]
+    node.turn()
+    assert not node.acts
+    kernel.here.add(VIP)
+    assert node.turn()
+    assert node.acts
 
 
 def test_a_new_clusterer_keeps_a_tag_without_an_address(trio: Trio, log: Log) -> None:

@@ -28,7 +28,7 @@ def test_differences_are_added_and_gauges_set(child: Child) -> None:
     slots = child.tables.slots
     layer, faults = TransactionLayer(TimerConfig(), 100), Faults()
     tallies = Tallies(slots.counters(3), layer, Resolver(hosts_file=None), faults, [])
-    layer.send_request((b"z9hG4bKx", "MESSAGE"), b"MESSAGE", SOMEWHERE, 0, TransactionUser(), 0.0)
+    layer.send_request(b"z9hG4bKx", "MESSAGE", b"MESSAGE", SOMEWHERE, 0, TransactionUser(), 0.0)
     layer.timers.fire_due(0.5)
     faults.full = 3
     tallies.take()

@@ -1,0 +1,7 @@
+"""The table of destinations adds no C members."""
+
+from proxy.shm.table cimport Table
+
+
+cdef class DestinationTable(Table):
+    pass
