@@ -21,6 +21,7 @@ from loadtests.picture import Course, draw
 from loadtests.sip_user import SipUser
 
 WAVE_S = 15.0
+SHORT_S = 60
 
 
 class SteadyRegistrar(SipUser):
@@ -52,7 +53,7 @@ class MorningStorm(SipUser):
         self.line.close()
         self.line = self.plug_in()
         self.phone.begin_registration()
-        self.register("storm")
+        self.register("storm", SHORT_S)  # the contacts of earlier ports run out soon
 
 
 class CallMix(SipUser):
