@@ -18,7 +18,6 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from proxy.dialog.profiles import Profiles
 from workers.child import Child
 from workers.commands.core import program_version
 from workers.statistics import ALL, INCREMENTAL, Statistics
@@ -117,11 +116,11 @@ class NodeMetrics(Collector):
         table, settings = self._child.tables.profiles, self._child.config.dialog
         if table is None:
             return
-        profiles = Profiles(table, settings.profiles, settings.profiles_no_value)
-        now = int(time.time())
-        samples = [
-            ({"profile": name.decode()}, profiles.size(name, None, now)) for name in profiles.names
-        ]
+        sizes = {name.encode(): 0 for name in (*settings.profiles, *settings.profiles_no_value)}
+        for key, own, others in table.counts(b"", int(time.time())):  # one walk, however many
+            name = key.partition(b"\0")[0]
+            sizes[name] = sizes.get(name, 0) + own + others
+        samples = [({"profile": name.decode()}, size) for name, size in sizes.items()]
         yield _gauge("profile_dialogs", "Calls in a profile, with any value.", samples)
 
     def _databases(self) -> Iterator[Metric]:

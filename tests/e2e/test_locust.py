@@ -40,5 +40,5 @@ def test_every_scenario_ends_without_a_failure(server: Server, tmp_path: Path) -
     assert not [key for key, row in rows.items() if row["Failure Count"] != "0"]
     assert done["REGISTER", "first"] >= 24
     assert done["REGISTER", "refresh"] > 0
-    assert done["INVITE", "call"] > 0
+    assert done["INVITE", "until it rings"] > 0
     assert done["REGISTER", "unregister"] > 0

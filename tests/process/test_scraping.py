@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cluster_pair import Pair, both
 from process_harness import SETTINGS, Server, wait_for
 
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n"
@@ -18,12 +19,11 @@ GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n"
 class Scraped:
     """A server and the address of its metrics."""
 
-    def __init__(self, make: Callable[..., Server]) -> None:
+    def __init__(self, make: Callable[[str], Server]) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
-        text = f'[metrics]\nlisten = "127.0.0.1:{self.port}"\n'
-        self.server = make(SETTINGS + text)
+        self.server = make(f'[metrics]\nlisten = "127.0.0.1:{self.port}"\n')
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), 5)
@@ -47,7 +47,7 @@ class Scraped:
 
 @pytest.fixture
 def scraped(make_server: Callable[..., Server]) -> Scraped:
-    found = Scraped(make_server)
+    found = Scraped(lambda text: make_server(SETTINGS + text))
     found.server.start()
     wait_for(lambda: "metrics are served" in found.server.log)
     return found
@@ -73,6 +73,20 @@ def test_a_replaced_process_is_seen_and_serves_again(scraped: Scraped) -> None:
     found = scraped.get()
     assert found["sipherd_restarts_total"] == 1
     assert found['sipherd_process_starts{process="control"}'] == 2
+
+
+@pytest.mark.compiled
+def test_the_other_node_of_a_cluster(make_server: Callable[..., Server]) -> None:
+    pair = Pair(make_server)
+    one = Scraped(lambda text: pair.node(1, pair.url(2), f"insecure = true\n{text}"))
+    _, other = both(one.server, pair.node(2, pair.url(1)))
+    found = one.get()
+    assert found['sipherd_cluster_synced{cluster="1"}'] == 1
+    assert found['sipherd_peer_up{cluster="1",node="2"}'] == 1
+    assert found['sipherd_peer_lag_seconds{cluster="1",node="2"}'] >= 0
+    assert found["sipherd_clusterer_clusterer_nodes_up"] == 1
+    assert other.stop() == 0
+    wait_for(lambda: one.get()['sipherd_peer_up{cluster="1",node="2"}'] == 0, 10)
 
 
 def test_clients_that_say_nothing_keep_nobody_out(scraped: Scraped) -> None:
@@ -111,7 +125,7 @@ def test_a_header_without_end_is_cut_off(scraped: Scraped) -> None:
 
 
 def test_a_taken_address_is_said_and_costs_nobody_ctl(make_server: Callable[..., Server]) -> None:
-    scraped = Scraped(make_server)
+    scraped = Scraped(lambda text: make_server(SETTINGS + text))
     with socket.socket() as other:
         other.bind(("127.0.0.1", scraped.port))
         other.listen()

@@ -50,7 +50,7 @@ def whole(tmp_path: Path, log: Log) -> Iterator[Child]:
             "node": Node(id=1, domains=("example.com",), secret="s" * 16, runtime_dir=tmp_path),
             "location": {"capacity": 1_000},
             "storage": {"urls": ("sqlite:///" + str(tmp_path / "s.db"),)},
-            "dialog": {"enabled": True, "capacity": 100, "profiles": ("trunk",)},
+            "dialog": {"enabled": True, "capacity": 100, "profiles": ("trunk", "caller")},
             "cluster": {
                 "bind": "tcp://127.0.0.1:7001",
                 "peers": {"2": "tcp://127.0.0.2:7001"},
@@ -98,10 +98,15 @@ def test_every_statistic_has_a_metric_of_its_own(whole: Child) -> None:
 
 
 def test_what_is_no_statistic(whole: Child) -> None:
+    table = whole.tables.profiles
+    assert table is not None
+    for number, value in enumerate((b"a", b"a", b"b")):
+        assert table.join(b"trunk\0" + value, bytes([number + 1]) * 16, 0, 0, 1)
     found = samples(whole)
     assert found["sipherd_process_starts process=udp worker 1"] == 1
     assert found["sipherd_configuration_edition"] == 1
-    assert found["sipherd_profile_dialogs profile=trunk"] == 0
+    assert found["sipherd_profile_dialogs profile=trunk"] == 3
+    assert found["sipherd_profile_dialogs profile=caller"] == 0
     assert found['sipherd_database_up database=mysql://db"1"/x'] == 0
     assert found['sipherd_database_pending database=mysql://db"1"/x'] == 17
     assert found["sipherd_cluster_synced cluster=1"] == 1
