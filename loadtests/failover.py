@@ -66,6 +66,7 @@ class Run:
         await asyncio.sleep(self.args.pause)
         self.seen["before"] = await asyncio.to_thread(self.look, self.nodes)
         self.moment.leaving.set()
+        await asyncio.to_thread(self.end_by_command)
         await asyncio.sleep(0.3)
         await asyncio.to_thread(self.fail_over)
         self.moment.moved.set()
@@ -91,6 +92,12 @@ class Run:
     def look(self, nodes: list[Node]) -> dict[int, dict[str, Any]]:
         """What the nodes count."""
         return {node.number: node.books() for node in nodes}
+
+    def end_by_command(self) -> None:
+        """An operator ends calls at the node that does not act for them."""
+        for call in self.calls:
+            if call.kind == "operator":
+                self.nodes[1].ctl("dlg_end_dlg", dialog_id=call.call_id)
 
     def fail_over(self) -> None:
         """The first node dies, or loses the address; the second has it."""

@@ -11,9 +11,9 @@ from loadtests.agents import Call, Callee, Tally
 from loadtests.wire import GIVE_UP, SDP, Inquiry, Line, Packet, request, respond
 
 RINGING = ("answered", "repeated", "unheard", "cancelled")
-ENDING = ("ended", "hanging")
+ENDING = ("ended", "hanging", "operator")
 KINDS = {  # of so many calls each; a third of them are being set up when the node dies
-    "caller": 3,  # hangs up
+    "caller": 2,  # hangs up
     "callee": 1,  # hangs up
     "reinvite": 1,  # changes the session, then hangs up
     "unacked": 1,  # the ACK of its answer comes by the other node
@@ -21,6 +21,7 @@ KINDS = {  # of so many calls each; a third of them are being set up when the no
     "pinged": 1,  # by both nodes; then hangs up
     "ended": 1,  # hung up just before the node dies
     "hanging": 1,  # the same, but its BYE is answered only later
+    "operator": 1,  # ended just before the node dies, by a command that the other one gets
     "answered": 2,  # rings, is answered
     "repeated": 1,  # rings, and its INVITE comes again by the other node
     "unheard": 1,  # does not even ring before
@@ -29,6 +30,7 @@ KINDS = {  # of so many calls each; a third of them are being set up when the no
 REASONS = {
     "callee": ("Upstream BYE", 200),
     "forever": ("Lifetime Timeout", 200),
+    "operator": ("MI Termination", 200),
     "cancelled": ("Cancelled", 487),
 }
 BY_CALLER = ("Downstream BYE", 200)
@@ -190,7 +192,7 @@ class Caller(Call):
         await asyncio.sleep(self.chance.uniform(0.0, 0.1 if self.kind in ENDING else 0.5))
         if self.kind == "reinvite" and not await self.ask("INVITE", 2):
             return
-        if self.kind in ("callee", "forever"):
+        if self.kind in ("callee", "forever", "operator"):
             await self.wait_for_the_end()
         elif await self.ask("BYE", 3):
             self.tally.answered += 1
@@ -235,7 +237,7 @@ class Caller(Call):
         except TimeoutError:
             self.fail("nobody has hung up")
             return
-        if self.kind == "forever":
+        if self.kind != "callee":
             for _ in range(100):
                 if self.phone.over[self.call_id]:
                     break

@@ -211,6 +211,8 @@ class Cluster:
 
     def _on_beat(self, link: Link, frame: Frame, now: int, wall: int) -> None:
         beat = Beat.decode(frame.body)
+        if not self.membership.hears(link.peer, now):
+            self._beat_at = now  # it learns at once that it is heard
         self.membership.hear(link.peer, frame.epoch, beat, now, wall)
         if self.enabled:
             self.comparison.verified(link, beat.root, now)

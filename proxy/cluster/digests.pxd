@@ -1,4 +1,6 @@
 cimport cython
+
+from proxy.cluster.stamps cimport Stamps
 from proxy.shm.mixing cimport fnv1a, mix
 from proxy.shm.packed cimport get_u64, put_u64
 
@@ -19,7 +21,7 @@ cpdef unsigned long long record_sum(
 cdef class Digests:
     cdef bytearray _sums
     cdef readonly unsigned long long root
-    cdef dict _live
+    cdef Stamps _live
     cdef dict _dead
 
     @cython.locals(name="unsigned long long", old_live="unsigned long long",

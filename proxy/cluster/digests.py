@@ -14,6 +14,7 @@ from sys import byteorder
 
 import cython
 
+from proxy.cluster.stamps import Stamps
 from proxy.cluster.store import Current, Form
 from proxy.shm.mixing import fnv1a, mix
 
@@ -62,20 +63,17 @@ class Digests:
     def __init__(self) -> None:
         self._sums = bytearray(8 * BUCKETS)  # little-endian
         self.root = 0
-        self._live: dict[int, int] = {}
+        self._live = Stamps()
         self._dead: dict[int, int] = {}  # only of records with tombstones
 
     def note(self, table: int, key: bytes, live: int, dead: int) -> bool:
         """Take in what a record is now (0, 0: gone); whether that is news."""
         name = hash_bytes(key, table)
-        old_live = self._live.get(name, 0)
-        old_dead = self._dead.get(name, 0)
+        old_live = self._live.get(name)
+        old_dead = self._dead.get(name, 0) if self._dead else 0
         if old_live == live and old_dead == dead:
             return False
-        if live:
-            self._live[name] = live
-        else:
-            self._live.pop(name, None)
+        self._live.put(name, live)
         if dead:
             self._dead[name] = dead
         elif old_dead:
@@ -107,7 +105,7 @@ class Digests:
     @property
     def count(self) -> int:
         """How many records have something live."""
-        return len(self._live)
+        return self._live.count
 
     @property
     def tombstones(self) -> int:
@@ -122,5 +120,5 @@ class Digests:
         """Forget everything, before all is read again."""
         self._sums = bytearray(8 * BUCKETS)
         self.root = 0
-        self._live.clear()
+        self._live = Stamps()
         self._dead.clear()

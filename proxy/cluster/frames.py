@@ -15,7 +15,7 @@ from proxy.errors import BadFrame
 from proxy.limits import bounds
 
 if not cython.compiled:
-    from proxy.shm.words import get_u32, put_u16, put_u32
+    from proxy.shm.words import get_u32, get_u64, put_u16, put_u32, put_u64
 
 MAGIC = 0x5053  # "SP"
 VERSION = 1
@@ -128,9 +128,15 @@ def encode_records(head: bytes, records: list[tuple[int, bytes, bytes]]) -> byte
 def _put(to: bytearray, at: int, data: bytes) -> int:
     """Copy some bytes; where they end."""
     p = data
-    for index in range(len(data)):
+    size = len(data)
+    index = 0
+    while index + 8 <= size:
+        put_u64(to, at + index, get_u64(p, index))
+        index += 8
+    while index < size:
         to[at + index] = p[index]
-    return at + len(data)
+        index += 1
+    return at + size
 
 
 def decode_records(data: bytes, at: int) -> list[tuple[int, bytes, bytes]]:

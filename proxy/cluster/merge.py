@@ -36,6 +36,10 @@ def payload_of(body: bytes) -> bytes | None:
 class WholeForm:
     """How records that are one piece are read and merged."""
 
+    def names(self, key: bytes) -> bool:
+        """Whether these bytes can be a key."""
+        return len(key) > 0
+
     def sound(self, body: bytes) -> bool:
         """Whether these bytes can be a body."""
         if len(body) < HEAD_BYTES:

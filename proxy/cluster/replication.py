@@ -276,9 +276,9 @@ class Replication:
     def check(self, records: list[Record]) -> None:
         """BadFrame unless every record can be one: before any of them is taken."""
         forms = self.store.forms
-        for table, _, body in records:
+        for table, key, body in records:
             form = forms.get(table)
-            if form is None or not form.sound(body):
+            if form is None or not form.names(key) or not form.sound(body):
                 raise BadFrame(f"a record of table {table} that is not sound")
 
     def apply(self, link: Link, records: list[Record], wall: int) -> int:

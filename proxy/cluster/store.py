@@ -20,6 +20,9 @@ class Horizon(NamedTuple):
 class Form(Protocol):
     """How the bodies of one table are read and merged (merge.py says what must hold)."""
 
+    def names(self, key: bytes) -> bool:
+        """Whether these bytes can be a key: asked as `sound` is."""
+
     def sound(self, body: bytes) -> bool:
         """Whether these bytes can be a body: asked of everything a peer sends, first of all."""
 

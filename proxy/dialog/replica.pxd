@@ -1,12 +1,12 @@
 cimport cython
 
 from proxy.dialog.record cimport did_of
-from proxy.dialog.soundness cimport is_plausible_record
+from proxy.dialog.soundness cimport is_plausible_key, is_plausible_record
 from proxy.shm.mixing cimport mix
 from proxy.shm.packed cimport get_u16, get_u32, get_u64, put_u16, put_u32
 
-cdef int AT_ANSWERED, AT_CREATED, AT_DUE, AT_FLAGS, AT_LEGS, AT_LENGTH, AT_LENGTHS, AT_OWNER
-cdef int AT_PROFILES, AT_STATE, AT_VERSION, HEAD, STRINGS, DELETED
+cdef int AT_ANSWERED, AT_CREATED, AT_DUE, AT_FLAGS, AT_LEGS, AT_LENGTH, AT_LENGTHS, AT_NODE
+cdef int AT_OWNER, AT_PROFILES, AT_STATE, AT_VERSION, HEAD, STRINGS, DELETED
 cdef unsigned int SEALED, WRITTEN, CLOSED, NO_DUE
 
 @cython.locals(draft=bytearray, p="unsigned char *", field=int)
@@ -21,6 +21,7 @@ cpdef int certainty(bytes payload) except -1
 
 @cython.final
 cdef class DialogForm:
+    cpdef bint names(self, bytes key) except -1
     @cython.locals(flags="unsigned int")
     cpdef bint sound(self, bytes body) except -1
     cpdef unsigned long long newest(self, bytes body) except? 0

@@ -24,6 +24,7 @@ from proxy.dialog.layout import (
     AT_LEGS,
     AT_LENGTH,
     AT_LENGTHS,
+    AT_NODE,
     AT_OWNER,
     AT_PROFILES,
     AT_STATE,
@@ -35,7 +36,7 @@ from proxy.dialog.layout import (
     WRITTEN,
 )
 from proxy.dialog.record import did_of
-from proxy.dialog.soundness import is_plausible_record
+from proxy.dialog.soundness import is_plausible_key, is_plausible_record
 from proxy.dialog.states import State
 from proxy.shm.mixing import mix
 
@@ -104,9 +105,15 @@ def certainty(payload: bytes) -> int:
 class DialogForm:
     """How the records of the dialog table are read and merged between nodes."""
 
+    def names(self, key: bytes) -> bool:
+        """Whether these bytes can be Call-ID and tag."""
+        return is_plausible_key(key)
+
     def sound(self, body: bytes) -> bool:
         """Whether these bytes can be a record; what is buried has an end and nothing else."""
-        if not is_plausible_record(body):
+        if not is_plausible_record(body) or get_u64(body, AT_VERSION) == 0:
+            return False
+        if get_u16(body, AT_OWNER) == 0 or get_u16(body, AT_NODE) == 0:
             return False
         flags = get_u32(body, AT_FLAGS)
         if flags & WRITTEN:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from proxy.dialog import layout as at
 from proxy.dialog.decoded import DialogRecord, Leg, decode, encode
+from proxy.dialog.soundness import is_plausible
 from proxy.dialog.states import State
 from proxy.errors import CorruptRecord
 from proxy.limits import bounds
@@ -304,26 +305,8 @@ def _lean(record: DialogRecord, payload: bytes) -> DialogRecord:
 
 
 def _check(record: DialogRecord) -> None:
-    if record.state not in tuple(State):
-        raise CorruptRecord(f"a row of dialog has the state {record.state}")
-    key = record.key.split(b"\0")
-    sides = (record.caller, *record.callees)
-    if len(key) != 2 or not all(key) or len(record.callees) > bounds.DIALOG_LEGS:
-        raise CorruptRecord("a row of dialog has no Call-ID or tag, or too many callees")
-    texts: list[tuple[bytes, int]] = [(key[0], bounds.CALL_ID_BYTES)]
-    texts += [(uri, bounds.DIALOG_URI_BYTES) for uri in (record.from_uri, record.to_uri)]
-    texts += [(text, 64) for text in (record.source, record.sharing_tag)]
-    for side in sides:
-        texts += [
-            (side.tag, bounds.TAG_BYTES),
-            (side.contact, bounds.DIALOG_CONTACT_BYTES),
-            (side.routes, bounds.DIALOG_ROUTES_BYTES),
-            (side.socket, 64),
-            (side.destination, 64),
-        ]
-    for text, most in texts:
-        if len(text) > most or any(byte < 0x20 or byte == 0x7F for byte in text):
-            raise CorruptRecord("a text in a row of dialog is too long or has control characters")
+    if record.key.count(b"\0") != 1 or not is_plausible(record.key, encode(record)):
+        raise CorruptRecord("a row of dialog is not what we or OpenSIPS could have written")
 
 
 def _bounded(pairs: Iterable[tuple[bytes, bytes]], room: int) -> dict[bytes, bytes]:

@@ -14,10 +14,7 @@ from proxy.dialog.layout import (
     AT_INVITE_CSEQ,
     AT_LEGS,
     AT_LENGTHS,
-    AT_NODE,
-    AT_OWNER,
     AT_PROFILES,
-    AT_VERSION,
     HEAD,
     LEG,
     LEG_ANSWERED,
@@ -124,8 +121,6 @@ def is_plausible_record(payload: bytes) -> bool:
         return False
     p = payload
     legs = p[AT_LEGS]
-    if get_u64(p, AT_VERSION) == 0 or get_u16(p, AT_OWNER) == 0 or get_u16(p, AT_NODE) == 0:
-        return False
     if legs > DIALOG_LEGS or get_u16(p, AT_END_REASON) > LAST_REASON:
         return False
     if not _are_moments(payload, AT_CREATED, 3) or get_u32(p, AT_INVITE_CSEQ) > HIGHEST_CSEQ:

@@ -13,7 +13,7 @@ from proxy.dialog.states import EndReason, Event, State
 from proxy.dialog.store import version_of
 from proxy.dialog.tracker import Tracker
 from proxy.errors import LockTimeout
-from proxy.limits.counters import LOCK_TIMEOUTS, PROFILE_MEMBERS_SWEPT
+from proxy.limits.counters import DIALOGS_FORGOTTEN, LOCK_TIMEOUTS, PROFILE_MEMBERS_SWEPT
 from proxy.shm.words import get_u32
 
 KEYS_AT_A_TIME = 200
@@ -91,6 +91,7 @@ class Sweep:
         """
         store = self.tracker.store
         table = store.table
+        settled = before
         if CROWDED * table.count > (CROWDED - 1) * table.capacity:
             before = max(before, (store.wall - CROWDED_S) * VERSIONS_PER_SECOND)
         rows, self.grave_cursor = table.scan(self.grave_cursor, GRAVES_AT_A_TIME)
@@ -98,8 +99,10 @@ class Sweep:
         for key, seen in rows:
             if is_sound(seen) and is_buried(seen) and version_of(seen) < before:
                 payload, stamp = store.read(key)
-                if payload == seen:
-                    removed += store.remove(key, stamp)
+                if payload == seen and store.remove(key, stamp):
+                    removed += 1
+                    if version_of(seen) >= settled:
+                        store.counters.add(DIALOGS_FORGOTTEN, 1)
         return removed
 
     def sweep_profiles(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from proxy.dialog.decoded import DialogRecord, Leg
@@ -10,6 +11,8 @@ from proxy.sip.headers import parse_name_addr, split_commas
 from proxy.sip.uri import parse_uri
 
 MAX_FORWARDS = 70
+# What may be among the headers of a request of ours: whole lines.
+HEADER_LINES = re.compile(rb"(?:[A-Za-z0-9.!%*_+`'~-]+:[^\r\n\0]*\r\n)+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,8 @@ PROFILE_REFUSALS: Final = counter("sipherd:profile_refusals")  # as many members
 PROFILE_MEMBERS_SWEPT: Final = counter("sipherd:profile_members_swept")
 DIALOG_BYES: Final = counter("sipherd:dialog_byes")  # of our own
 DIALOG_PINGS: Final = counter("sipherd:dialog_pings")
+# ended ones that were forgotten before every node knew, to make room for calls
+DIALOGS_FORGOTTEN: Final = counter("sipherd:dialogs_forgotten")
 CDR_WRITTEN: Final = counter("sipherd:cdr_written")
 # the file could not be written: the dialogs wait
 CDR_FAILURES: Final = counter("sipherd:cdr_failures")

@@ -36,6 +36,7 @@ cdef bint _is_over(bytes payload, Py_ssize_t at, unsigned int me, unsigned long 
 cdef class BindingsForm:
     @cython.locals(count=Py_ssize_t, index=Py_ssize_t, at=Py_ssize_t)
     cpdef bint sound(self, bytes body) except *
+    cpdef bint names(self, bytes key) except *
     @cython.locals(index=Py_ssize_t, highest="unsigned long long", version="unsigned long long")
     cpdef unsigned long long newest(self, bytes body) except? 0
     @cython.locals(index=Py_ssize_t, at=Py_ssize_t, live="unsigned long long",

@@ -163,6 +163,10 @@ def record_of(bindings: list[tuple[bytes, int]]) -> bytes:
 class BindingsForm:
     """How the records of the location table are read and merged between nodes."""
 
+    def names(self, key: bytes) -> bool:
+        """Whether these bytes can be an address-of-record."""
+        return len(key) > 0
+
     def sound(self, body: bytes) -> bool:
         """Whether these bytes can be a record, each of its bindings with a version and a name."""
         count = binding_count(body)

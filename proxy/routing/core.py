@@ -109,7 +109,7 @@ class ProxyCore:
             if message.is_request:
                 self.receive_request(message, source, listener)
             else:
-                self.receive_response(message, listener)
+                self.receive_response(message, source, listener)
         except BadMessage as error:
             self.refuse(data, error, source, listener)
 
@@ -165,18 +165,18 @@ class ProxyCore:
         elif found == NEW_REQUEST:
             request_from(node, message, source, listener).run(self.policy)
 
-    def receive_response(self, message: Message, listener: int) -> None:
+    def receive_response(self, message: Message, source: Address, listener: int) -> None:
         """A response: to its client transaction, else on its way if it bears our signature."""
         node = self.node
         node.counters.add(RCV_REPLIES, 1)
         if node.layer.receive(message, node.now) == ABSORBED:
             node.counters.add(TM_RECEIVED_REPLIES, 1)
         else:
-            self.stray_response(message, listener)
+            self.stray_response(message, source, listener)
 
     # -- without a transaction ----------------------------------------------------------------
 
-    def stray_response(self, message: Message, listener: int) -> None:
+    def stray_response(self, message: Message, source: Address, listener: int) -> None:
         """A response we keep no state for (§16.7): forwarded when we made its branch (R4)."""
         node = self.node
         vias = message.values(VIA)
@@ -192,7 +192,7 @@ class ProxyCore:
                 towards = node.identity.listener_towards(address, listener)
                 if towards >= 0:
                     if node.dialogs is not None:
-                        pass_by(node, message, listener)
+                        pass_by(node, message, source, listener)
                     node.layer.send(forwarded_response(message, (), b""), address, towards)
                     node.counters.add(STATELESS_RESPONSES, 1)
                     node.counters.add(FWD_REPLIES, 1)

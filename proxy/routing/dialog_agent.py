@@ -16,7 +16,7 @@ from proxy.dialog.due import Intervals, Ping, end_due, next_due, pings_due
 from proxy.dialog.numbering import take_number
 from proxy.dialog.states import EndReason, Event, State
 from proxy.dialog.tracker import Tracker
-from proxy.dialog.within import Content, Way, request_within, way_to
+from proxy.dialog.within import HEADER_LINES, Content, Way, request_within, way_to
 from proxy.errors import BadMessage
 from proxy.limits.counters import DIALOG_BYES, DIALOG_PINGS
 from proxy.routing.exchange import Exchange
@@ -84,6 +84,8 @@ class DialogAgent:
     def _send_byes(self, record: DialogRecord) -> None:
         """Send every BYE that is open and not under way."""
         headers = record.variables.get(END_HEADERS, b"")
+        if not HEADER_LINES.fullmatch(headers):  # a peer may have said anything
+            headers = b""
         for leg in record.callees:
             for bit, to_caller in BYES:
                 if leg.flags & bit:

@@ -142,7 +142,7 @@ def acknowledge(exchange: Exchange) -> None:
         dialog.acknowledged()
 
 
-def pass_by(node: Node, response: Message, listener: int) -> None:
+def pass_by(node: Node, response: Message, source: Address, listener: int) -> None:
     """A response to an INVITE, UPDATE or BYE is sent on without a transaction."""
     tracker = node.dialogs
     status = response.status
@@ -160,9 +160,9 @@ def pass_by(node: Node, response: Message, listener: int) -> None:
             within.refreshed(None, response)
         return
     if status < 200:
-        dialog.provisional(response, node.identity.listeners[listener].hostport, b"")
+        dialog.provisional(response, node.identity.listeners[listener].hostport, source.hostport)
     elif status < 300:
-        dialog.answered(response, node.identity.listeners[listener].hostport, b"")
+        dialog.answered(response, node.identity.listeners[listener].hostport, source.hostport)
     else:
         dialog.cancelled = status == 487  # who has seen the CANCEL is dead
         dialog.failed(status)

@@ -28,6 +28,6 @@ cdef class ChangeReader:
     cdef long long _waits_since
 
     cpdef resume(self)
-    @cython.locals(found=list, state=int, table=int, key=bytes, following=uint64_t)
+    @cython.locals(found=list, ring=ChangeRing, state=int)
     cpdef list take(self, Py_ssize_t limit, long long now_ms)
     cdef bint _lost_patience(self, long long now_ms) except *

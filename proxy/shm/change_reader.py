@@ -70,7 +70,8 @@ class ChangeReader:
         if self.ring.lost != self._lost:
             self.overrun = True
         while len(found) < limit and not self.overrun:
-            state, table, key, following = self.ring.read(self.position)
+            ring = self.ring
+            state = ring.read(self.position)
             if state == _OVERRUN:
                 self.overrun = True
             elif state == _WAITING:
@@ -78,12 +79,12 @@ class ChangeReader:
                     break
                 self.ring.skip(self.position)  # and read it again: it is passed, or published
             else:
-                self.position = following
+                self.position = ring.following
                 if state == _STRIPE:
-                    stripe = int.from_bytes(key, "little")
-                    found.append(change_of(table, b"", stripe, following))
+                    stripe = int.from_bytes(ring.key, "little")
+                    found.append(change_of(ring.table, b"", stripe, ring.following))
                 elif state != _PASSED:
-                    found.append(change_of(table, key, -1, following))
+                    found.append(change_of(ring.table, ring.key, -1, ring.following))
                 self._waits_since = -1
         return found
 

@@ -9,13 +9,15 @@ cdef size_t _CHECK, _TABLE, _LENGTH, _KEY, _FIRST, _MORE
 cdef uint64_t _PUBLISHED, _CONTINUED, _SKIPPED
 cdef uint32_t _WHOLE_STRIPE, _READERS
 cdef size_t _LONGEST_KEY
-cdef int _ATTEMPTS, _STATES
+cdef int _ATTEMPTS, _STATES, _WAITING, _READ, _STRIPE, _PASSED, _OVERRUN
 
 
 @cython.final
 cdef class ChangeRing:
     cdef readonly Arena arena
-    cdef readonly uint64_t units
+    cdef readonly uint64_t units, following
+    cdef readonly uint32_t table
+    cdef readonly bytes key
 
     cpdef uint64_t note(self, uint32_t table, bytes key) except? 0
     cpdef uint64_t note_stripe(self, uint32_t table, uint32_t stripe) except? 0
@@ -26,8 +28,8 @@ cdef class ChangeRing:
     cdef int _put_long(self, uint64_t position, bytes key) except -1
     cdef uint64_t _lose(self) except? 0
     @cython.locals(head="uint64_t", at="size_t", word="uint64_t", table="uint32_t",
-                   length="uint32_t", size="size_t", key="bytes", units="uint64_t", behind="bint")
-    cpdef tuple read(self, uint64_t position)
+                   length="uint32_t", size="size_t", key="bytes")
+    cpdef int read(self, uint64_t position) except -1
     @cython.locals(at="size_t", held="uint64_t")
     cpdef bint skip(self, uint64_t position) except -1
     @cython.locals(key="bytes", done="size_t")

@@ -52,6 +52,11 @@ _CONTINUED = 2
 _SKIPPED = 3
 _WHOLE_STRIPE = WHOLE_STRIPE
 _LONGEST_KEY = LONGEST_KEY
+_WAITING = WAITING
+_READ = READ
+_STRIPE = STRIPE
+_PASSED = PASSED
+_OVERRUN = OVERRUN
 _ATTEMPTS = 8
 _STATES = 2  # bits
 
@@ -61,6 +66,9 @@ class ChangeRing:
 
     def __init__(self, arena: Arena) -> None:
         self.arena = arena
+        self.table = 0  # what read() has found
+        self.key = b""
+        self.following = 0
         self.units = (arena.size - _UNITS_AT) // _UNIT
 
     @staticmethod
@@ -134,34 +142,36 @@ class ChangeRing:
         """How many changes could not be noted."""
         return self.arena.u64(_LOST_AT)
 
-    def read(self, position: int) -> tuple[int, int, bytes, int]:
-        """What stands at `position`: its state, table, key (or stripe), and the next position.
+    def read(self, position: int) -> int:
+        """What stands at `position`: READ and STRIPE leave `table`, `key` and `following`.
 
-        A state other than READ and STRIPE comes without a key.
+        The key of a STRIPE is its number. PASSED leaves the next position in `following`.
         """
         head = self.arena.u64(_HEAD_AT)
         if head - position > self.units:
-            return OVERRUN, 0, b"", position
+            return _OVERRUN
         if position >= head:
-            return WAITING, 0, b"", position
+            return _WAITING
         at = self._at(position)
         word = self.arena.u64(at)
         if word >> _STATES != position:
-            behind = word >> _STATES > position
-            return (OVERRUN if behind else WAITING), 0, b"", position
+            return _OVERRUN if word >> _STATES > position else _WAITING
+        self.following = position + 1
         if word & 3 != _PUBLISHED:
-            return PASSED, 0, b"", position + 1
+            return _PASSED
         table = self.arena.u16(at + _TABLE)
         length = self.arena.u16(at + _LENGTH)
         size = 4 if length == _WHOLE_STRIPE else length
         if size > _LONGEST_KEY:
-            return OVERRUN, 0, b"", position
+            return _OVERRUN
         key = self._key(position, size)
         if self.arena.u32(at + _CHECK) != self._check(position, table, length, key):
-            return OVERRUN, 0, b"", position
-        units = 1 if size <= _FIRST else 1 + (size - _FIRST + _MORE - 1) // _MORE
-        state = STRIPE if length == _WHOLE_STRIPE else READ
-        return state, table, key, position + units
+            return _OVERRUN
+        if size > _FIRST:
+            self.following = position + 1 + (size - _FIRST + _MORE - 1) // _MORE
+        self.table = table
+        self.key = key
+        return _STRIPE if length == _WHOLE_STRIPE else _READ
 
     def skip(self, position: int) -> bool:
         """Give up what was claimed at `position` and not published; its writer will append anew."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cluster_harness import Pair, both
 from process_harness import SETTINGS, Server
 
 
@@ -27,3 +28,13 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 @pytest.fixture
 def server(make_server: Callable[..., Server]) -> Server:
     return make_server().start()
+
+
+@pytest.fixture
+def pair(make_server: Callable[..., Server]) -> Pair:
+    return Pair(make_server)
+
+
+@pytest.fixture
+def two(pair: Pair) -> tuple[Server, Server]:
+    return both(pair.node(1, pair.url(2)), pair.node(2, pair.url(1)))

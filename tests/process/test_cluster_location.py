@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from cluster_pair import Make, Pair, are_equal, both, knows, register, status
+from cluster_harness import Make, Pair, are_equal, both, knows, register, status
 from process_harness import Server, is_alive, wait_for
 
 pytestmark = pytest.mark.compiled

@@ -97,10 +97,16 @@ class Invariants:
         return state[3] == 0 or state[3] + 5 > node.wall(self.now) // 1000
 
     def _swept(self, node: Node, part: Part, state: State) -> None:
-        """I5: a live record is never taken before it ran out on its owner's clock."""
+        """I5: a live record is never taken before it ran out on its owner's clock.
+
+        On that clock as it was when the record was made, and as it is now: it may have been set.
+        """
         expires_at = self.true_expiry.get((part, *state[:2]))
         if state[2] or expires_at is None:
             return
+        owner = self.nodes.get(state[1])
+        if owner is not None:
+            expires_at = min(expires_at, self.now + 1000 * state[3] - owner.wall(self.now))
         if self.now + 1000 < expires_at and abs(node.skew_ms) <= 2000:
             early = expires_at - self.now
             raise Violation(f"I5 node {node.number} dropped {part} {early} ms too early")

@@ -205,7 +205,7 @@ def test_an_opensips_database_brings_its_calls(
     assert node.count("storage:rows_refused") == 3
     insert(engine, opensips_row(8, node.port))
     assert node.ctl("dlg_db_sync") == "OK"
-    wait_for(lambda: sizes(node) == [2, 2])
+    assert sizes(node) == [2, 2], "OK says that they are there"
     assert node.ctl("dlg_restore_db") == "OK"
     assert {ends_with(row) for row in rows("SELECT * FROM dialog")} == {1, 7, 8}
 
@@ -213,3 +213,24 @@ def test_an_opensips_database_brings_its_calls(
 def ends_with(row: dict[str, object]) -> int:
     """The number in the tag of a row's caller."""
     return int(str(row["from_tag"])[1:])
+
+
+def test_nodes_that_know_the_same_calls_load_each_others(
+    url: str, rows: Rows, make_node: MakeNode, sides: MakeSides
+) -> None:
+    cluster = '[cluster]\nbind = "tcp://127.0.0.1:{}"\npeers = {{ {} = "tcp://127.0.0.1:9" }}\n'
+    cluster += "insecure = true\n"
+    node = node_with(make_node, url, "realtime")
+    caller, callee = sides(node)
+    call = Call(caller, callee, 1)
+    wait_for(lambda: len(rows("SELECT dlg_id FROM dialog WHERE state = 4")) == 1)
+    alone = node.file.read_text().replace("[node]\n", "[node]\nid = 2\n")
+    together = alone.replace("[node]\n", '[node]\nsecret = "0123456789abcdef0123"\n')
+    for settings, found in ((alone, 0), (together + cluster.format(6_390, 1), 1)):
+        lose_everything(node)
+        node.file.write_text(settings)
+        node.start()
+        wait_for(lambda: node.ctl("db_status")["loaded"])
+        assert node.ctl("dlg_list")["count"] == found
+    assert node.ctl("dlg_end_dlg", dialog_id=call.call_id) == "OK"
+    wait_for(lambda: rows("SELECT * FROM dialog") == [])

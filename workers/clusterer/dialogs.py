@@ -14,7 +14,6 @@ from proxy.dialog.layout import AT_DUE, AT_PROFILES, AT_STATE, PROFILES
 from proxy.dialog.profiles import Profiles
 from proxy.dialog.record import did_of, is_sound, string, units_of
 from proxy.dialog.replica import DialogForm
-from proxy.dialog.soundness import is_plausible
 from proxy.dialog.states import State
 from proxy.errors import LockTimeout, ShmError, TableFull
 from proxy.limits.counters import CORRUPT_RECORDS, LOCK_TIMEOUTS, PROFILES_FULL
@@ -38,7 +37,7 @@ class DialogAdapter(Adapter):
 
     def body(self, key: bytes, payload: bytes) -> bytes | None:
         """The record, unless a peer would refuse it and all that is sent with it."""
-        if is_plausible(key, payload):
+        if self.form.names(key) and self.form.sound(payload):
             return payload
         self._counters.add(CORRUPT_RECORDS, 1)
         return None

@@ -36,7 +36,7 @@ from workers.setting_types import Endpoint
 TICK_MS: Final = 1  # between two looks at what changed, while few changes come
 # While many come, it sleeps so long between two turns, whatever else arrives: what a turn costs by
 # itself is then shared by so many. A snapshot's frames are waited for by the other side.
-NAP_MS: Final = 5
+NAP_MS: Final = 10
 MANY: Final = 8  # records in a turn
 FRAMES: Final = 8  # taken before the clock is looked at again
 SLICE_MS: Final = 20  # of taking frames, before beats and the rest have their turn

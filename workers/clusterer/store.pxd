@@ -5,6 +5,7 @@ from proxy.shm.change_reader cimport Change, ChangeReader
 from workers.clusterer.adapter cimport Adapter
 
 cdef int ATTEMPTS, CURSOR_BITS
+cdef Py_ssize_t NOTES
 cdef long long CURSOR_MASK
 
 
@@ -16,7 +17,7 @@ cdef class TableStore:
     cdef set _own
 
     @cython.locals(reader=ChangeReader, found=list, wanted=Py_ssize_t, changes=list,
-                   change=Change, body=bytes)
+                   change=Change, adapter=Adapter, payload=bytes, body=bytes)
     cpdef take(self, Py_ssize_t limit, long long now)
     cdef _resume(self)
     @cython.locals(adapter=Adapter, payload=bytes)

@@ -18,6 +18,7 @@ from workers.clusterer.dialogs import dialog_adapter
 from workers.clusterer.location import LocationAdapter
 
 ATTEMPTS = 64  # a peer's change should not lose to a busy phone
+NOTES = 128  # read from the ring at a time
 CURSOR_BITS = 40  # of a cursor; above them is the number of the table
 CURSOR_MASK = 0xFF_FFFF_FFFF  # 1 << 40 would be reckoned with as a C int
 
@@ -49,19 +50,23 @@ class TableStore:
         """
         reader = self._reader
         found: list[Current] = []
+        adapter: Adapter | None = None
         while len(found) < limit:
-            wanted = limit - len(found)
+            wanted = min(limit - len(found), NOTES)
             changes = reader.take(wanted, now)
             for change in changes:
-                if change.table not in self.adapters:
-                    continue
+                if adapter is None or adapter.table_id != change.table:
+                    adapter = self.adapters.get(change.table)
+                    if adapter is None:
+                        continue
                 if change.stripe >= 0:
                     self._resume()
                     return None
                 if self._own and change.ends in self._own:
                     self._own.discard(change.ends)
                     continue
-                body = self.fetch(change.table, change.key)
+                payload = adapter.table.snapshot(change.key)[0]
+                body = None if payload is None else adapter.body(change.key, payload)
                 found.append((change.table, change.key, body))
             if reader.overrun:
                 self._resume()

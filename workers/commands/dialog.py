@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,6 +15,7 @@ from proxy.dialog.dialog import Dialog
 from proxy.dialog.profiles import did_words
 from proxy.dialog.states import EndReason, State
 from proxy.dialog.tracker import Tracker
+from proxy.dialog.within import HEADER_LINES
 from proxy.errors import CorruptRecord, ProfileUnknown
 from proxy.routing.dialog_agent import END_HEADERS
 from workers.child import Child
@@ -36,7 +36,6 @@ NO_DIALOG: Final = "No such dialog"
 NOT_REQUESTED: Final = "Requested Dialog not found"
 NO_PROFILE: Final = "Profile not found"
 DISABLED: Final = "Calls are not tracked: [dialog] enabled is false"
-_HEADERS: Final = re.compile(r"(?:[A-Za-z0-9.!%*_+`'~-]+:[^\r\n\0]*\r\n)+")
 
 
 class Dialogs(Group):
@@ -66,7 +65,7 @@ class Dialogs(Group):
         headers = extra_hdrs.replace("\\r\\n", "\r\n")
         if headers and not headers.endswith("\r\n"):
             headers += "\r\n"
-        if headers and not _HEADERS.fullmatch(headers):
+        if headers and not HEADER_LINES.fullmatch(headers.encode()):
             raise CommandError(INVALID_PARAMS, "Invalid params: extra_hdrs are header lines")
         dialog = self._named(dialog_id)
         if dialog is None or not dialog.is_live:

@@ -31,7 +31,10 @@ RETRY_S: Final = 15.0  # before a table that does not fit is looked at again
 
 
 class DialogMirror(Mirror):
-    """One row for each call that is up; whoever else writes to the table has its own node id."""
+    """One row for each call that is up.
+
+    Whoever else writes to the table has its own node id, unless both nodes know the same calls.
+    """
 
     rows = statements.DIALOG
     page_rows = PAGE
@@ -46,6 +49,7 @@ class DialogMirror(Mirror):
         self.members = profiles
         self.declared = Profiles(profiles, settings.profiles, settings.profiles_no_value)
         self.node = child.config.node.id
+        self.knows_others = child.config.replicates("dialogs")
         self.intervals = Intervals(
             options_ping=settings.options_ping_interval,
             reinvite_ping=settings.reinvite_ping_interval,
@@ -109,7 +113,7 @@ class DialogMirror(Mirror):
         self._remember(record, row)
 
     def _remember(self, record: DialogRecord, row: Row) -> bool:
-        if record.owner not in (0, self.node):
+        if record.owner not in (0, self.node) and not self.knows_others:
             return False
         had = self.known.get(record.key, NOTHING)
         self.known[record.key] = Known(version_of(row), (*had.identities, int(row["dlg_id"])))

@@ -208,11 +208,15 @@ class StorageProcess:
 
     def flush_now(self, _question: Question) -> None:
         """`ul_flush`."""
+        self.write_everything()
+        self.flushes += 1  # whoever waits for it is told now, and not before
+        self.report()
+
+    def write_everything(self) -> None:
+        """All that has changed until now, of all tables."""
         while self.take_notes(time.monotonic()) == NOTES:
             pass
         self.written = self.write(set(self.schedule)) and self.stores.is_whole
-        self.flushes += 1
-        self.report()
 
     def sync(self, question: Question) -> None:
         """`ul_sync`: find out anew what the databases hold, and write the difference."""
@@ -224,7 +228,7 @@ class StorageProcess:
 
     def sync_dialogs(self, question: Question) -> None:
         """`dlg_db_sync`: load what somebody else has put into the table of calls."""
-        self.flush_now(question)
+        self.write_everything()
         self.stores.load_again(DIALOGS, int(time.time()))
         self.flush_now(question)
 

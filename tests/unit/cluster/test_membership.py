@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from proxy.cluster.membership import UNREACHABLE, Membership
 from proxy.cluster.messages import Beat
+from tests.unit.cluster.trio import Trio
 
 
 def beat(*neighbours: tuple[int, bool], wall: int = 0, enabled: bool = True) -> Beat:
@@ -70,3 +71,9 @@ def test_a_node_takes_part_until_it_says_otherwise() -> None:
     assert known.is_enabled(2)
     known.hear(2, 1, beat(enabled=False), 0, 0)
     assert not known.is_enabled(2)
+
+
+def test_who_is_heard_anew_is_told_so_at_once() -> None:
+    pair = Trio()
+    pair.run(20)
+    assert all(brain.membership.is_mutual(3 - n, pair.now) for n, brain in pair.brains.items())

@@ -321,11 +321,12 @@ def test_what_a_peer_would_refuse_is_not_told(pair: Pair) -> None:
 
 
 def test_a_member_that_was_joined_before_a_death_is_one(pair: Pair) -> None:
-    dialog = pair.ringing()
-    did = at.AT_DID
-    pair.b.members.join(ALL, dialog.payload[did : did + 16], pair.b.table.hash_of(KEY), 0, 1, True)
-    dialog.set_variable(b"n", b"1")
-    pair.b.hears_of(pair.a)
+    dialog = pair.a.tracker.create(invite(), b"s:1")
+    assert dialog is not None
+    dialog.join(b"all", b"", 0)
+    did = dialog.payload[at.AT_DID : at.DID_END]
+    pair.b.members.join(ALL, did, pair.b.table.hash_of(KEY), 0, 1)
+    assert pair.b.hears_of(pair.a)
     assert pair.b.size() == 1
 
 

@@ -1,4 +1,4 @@
-"""Two real servers of one cluster, and what they say of it."""
+"""Real servers that are nodes of one cluster, and what tests ask of them."""
 
 from __future__ import annotations
 
