@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cluster_pair import Pair, both
+from cluster_harness import Pair, both
 from process_harness import SETTINGS, Server, wait_for
 
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n"
