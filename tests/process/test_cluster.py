@@ -109,6 +109,7 @@ def test_operators(two: tuple[Server, Server]) -> None:
     ]
     assert [each["name"] for each in capabilities(one)] == [
         "usrloc-contact-repl",
+        "destination-status-repl",
         "ratelimit-pipe-repl",
     ]
     assert one.ctl("clusterer_shtag_set_active", "vip/1") == "OK"
