@@ -9,7 +9,7 @@ calls are answered or cancelled then, others acknowledged, re-invited, pinged, h
 or by their lifetime. With --how return the first node is started again meanwhile, and gets the
 address back before they end. Each call has to come to the end that its telephones want, and to be
 counted once.
-Exit status 1: something does not add up; 2: this process may not make namespaces.
+Exit status 1: something does not add up; 77: this process may not make namespaces.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from loadtests.failover_nodes import Node
 from loadtests.namespaces import HERE, PHONES, VIRTUAL, Network, NotPermitted
 from loadtests.servers import ServerFailed, wait_until
 from loadtests.wire import GIVE_UP, Line
+
+NOT_PERMITTED = 77
 
 
 class Run:
@@ -220,7 +222,7 @@ def main() -> int:
             report, good = perform(args, Path(folder))
         except NotPermitted as error:
             print(error, file=sys.stderr)
-            return 2
+            return NOT_PERMITTED
     print(json.dumps(report))
     return 0 if good else 1
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.failover import NOT_PERMITTED
+
 ROOT = Path(__file__).parent.parent.parent
-NOT_PERMITTED = 2
 
 
 @pytest.mark.parametrize("how", ["move", "return"])

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.dialog.decoded import DialogRecord, Leg
 from proxy.dialog.record import key_of
-from proxy.dialog.within import Content, request_within, way_to
+from proxy.dialog.within import HEADER_LINES, Content, request_within, way_to
 from proxy.errors import BadMessage
 from proxy.sip.header_ids import CONTACT, ROUTE
 from proxy.sip.headers import parse_name_addr
@@ -82,3 +82,17 @@ def test_a_side_without_contact_cannot_be_reached() -> None:
 def test_an_rfc2543_side_has_no_tag() -> None:
     bye = made(call(tag=b""), False, "BYE")
     assert bye.to_tag == b""
+
+
+def test_only_whole_header_lines_are_added() -> None:
+    for lines in (b"X-Why: 1\r\n", b"Reason: Q.850;cause=16\r\nX-Why:\r\n"):
+        assert HEADER_LINES.fullmatch(lines)
+    for lines in (
+        b"",
+        b"X-Why: 1",
+        b"X-Why: 1\r\n\r\n",
+        b"X Why: 1\r\n",
+        b"X: \0\r\n",
+        b"X: 1\n\r\n",
+    ):
+        assert not HEADER_LINES.fullmatch(lines)
