@@ -17,7 +17,7 @@ async def on_request(request: Request) -> None:
         request.reply(483, "Too Many Hops")
         return
 
-    # Later requests of a dialog go along its route, whose cookie says that we made it for them.
+    # Later requests of a dialog go along its route if it is ours; with [dialog] also through NATs.
     if request.in_dialog:
         if request.came_by_our_route:
             request.relay()

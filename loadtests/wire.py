@@ -7,7 +7,7 @@ import itertools
 import re
 import time
 from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
 
 from loadtests.ports import free_port
 
@@ -110,8 +110,14 @@ class Inquiry:
         return None
 
 
+class Addressed(Protocol):
+    """Whoever has an address to put into Via and Contact."""
+
+    address: str
+
+
 def request(
-    line: Line,
+    line: Addressed,
     method: str,
     uri: str,
     call_id: str,
@@ -132,7 +138,9 @@ def request(
     )
 
 
-def respond(line: Line, to: Packet, status: str, tag: str, body: str = "") -> str:
+def respond(
+    line: Addressed, to: Packet, status: str, tag: str, body: str = "", user: str = "callee"
+) -> str:
     """A whole response as text."""
     rows = [f"SIP/2.0 {status}", *(f"Via: {v}" for v in to.all("via"))]
     rows += [f"Record-Route: {v}" for v in to.all("record-route")]
@@ -142,7 +150,7 @@ def respond(line: Line, to: Packet, status: str, tag: str, body: str = "") -> st
         f"To: {target}" if "tag=" in target else f"To: {target};tag={tag}",
         f"Call-ID: {to.get('call-id')}",
         f"CSeq: {to.get('cseq')}",
-        f"Contact: <sip:callee@{line.address}>",
+        f"Contact: <sip:{user}@{line.address}>",
     ]
     if body:
         rows.append("Content-Type: application/sdp")

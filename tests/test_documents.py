@@ -184,7 +184,7 @@ def test_the_whole_policy_api_is_documented(name: str) -> None:
 
 
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", POLICY, re.MULTILINE | re.DOTALL)
-SMALLEST, VOICEMAIL, GATEWAY, GATEWAYS, HEADERS, WEB, SCANNERS = range(7)
+SMALLEST, VOICEMAIL, GATEWAY, GATEWAYS, HEADERS, WEB, SQL, SCANNERS = range(8)
 KIT_EXAMPLE = re.findall(r"^```py\n(.*?)^```", POLICY, re.MULTILINE | re.DOTALL)[0]
 
 
@@ -323,6 +323,25 @@ def test_the_example_of_the_web(tmp_path: Path) -> None:
     for number in "34":
         sent = texts(kit.request("INVITE", f"sip:+4930{number}@example.com"))
         assert sent[-1].startswith("192.0.2.50:5060 INVITE"), number
+    assert kit.log == []
+
+
+def test_the_example_of_a_database(tmp_path: Path) -> None:
+    kit = kit_of(tmp_path, SQL)
+    kit.database.script("""
+        CREATE TABLE routes (prefix TEXT, gateway TEXT, cost INTEGER);
+        INSERT INTO routes VALUES ('49', '192.0.2.77:5060', 3), ('49', '192.0.2.78:5060', 1),
+            ('4930', '192.0.2.79:5060', 9), ('1', '192.0.2.1:5060', 0);
+    """)
+    sent = kit.request("INVITE", "sip:+4930123@example.com")
+    assert str(sent[-1]) == "192.0.2.79:5060 INVITE sip:+4930123@192.0.2.79:5060"
+    _, second = kit.answer(sent[-1], 503)
+    assert second.to.hostport == b"192.0.2.78:5060", "the next longest, and of those the cheapest"
+    assert texts(kit.request("INVITE", "sip:+7@example.com"))[-1].endswith("404 Not Found")
+    kit.database.away = True
+    assert texts(kit.request("INVITE", "sip:+1@example.com"))[-1].endswith(
+        "503 Service Unavailable"
+    )
     assert kit.log == []
 
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,6 +49,7 @@ async def _serve(child: Child) -> None:
     endpoint = ControlEndpoint(child)
     listener = _listen(child.config.node.runtime_dir)
     server = await asyncio.start_unix_server(endpoint.converse, sock=listener, limit=LINE_BYTES)
+    end_metrics = _serve_metrics(child)
     child.log.debug("control is up")
     while not stop.is_set():
         child.beat()
@@ -55,6 +57,16 @@ async def _serve(child: Child) -> None:
             await asyncio.wait_for(stop.wait(), BEAT_S)
     server.close()
     endpoint.hang_up()
+    end_metrics()
+
+
+def _serve_metrics(child: Child) -> Callable[[], None]:
+    """Begin to answer scrapers, if there are to be any; the result ends it."""
+    if child.config.metrics.listen is None:
+        return lambda: None
+    from workers import metrics_endpoint  # prometheus-client: only here, and only where it is used
+
+    return metrics_endpoint.start(child)
 
 
 def _listen(folder: Path) -> socket.socket:

@@ -7,6 +7,7 @@ for no longer than it said.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ from proxy.routing.web import (
     encode_answer,
 )
 from workers.child import Child
-from workers.errands import Errand, send_errand
+from workers.errands import Deliveries, Errand
 from workers.mailbox import Mailbox
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 BATCH: Final = 64
 TURN_S: Final = 0.2  # between two heartbeats; a question whose wake-up got lost is found then
 REDIRECTS: Final = 3
+REPEAT_S: Final = 0.005  # between two tries to give an answer to a worker that is busy
 AGENT: Final = "sipherd"
 
 
@@ -45,6 +47,8 @@ class Asker:
         self.child = child
         self.mailbox = mailbox
         self.settings = child.config.lookups
+        self.deliveries = Deliveries(child)
+        self.repeating = False
         self.tasks: set[asyncio.Task[None]] = set()
         self.ended = asyncio.Event()
         self.session: ClientSession | None = None
@@ -129,9 +133,18 @@ class Asker:
             return response.status, bytes(body)
 
     def answer(self, question: HttpQuestion, status: int, failure: int, body: bytes = b"") -> None:
-        """Tell the worker; a full inbox loses it, and the worker's own clock ends the wait."""
+        """Tell the worker; again while its inbox is full or busy, until its own clock is over."""
         data = encode_answer(question.number, status, failure, body)
-        send_errand(self.child, question.worker, Errand.HTTP_ANSWER, data)
+        self.deliveries.send(question.worker, Errand.HTTP_ANSWER, data)
+        if self.deliveries.kept and not self.repeating:
+            self.repeat()
+
+    def repeat(self) -> None:
+        """Deliver what could not be, and come back while there is more."""
+        self.deliveries.repeat(time.monotonic())
+        self.repeating = len(self.deliveries.kept) > 0
+        if self.repeating:
+            asyncio.get_running_loop().call_later(REPEAT_S, self.repeat)
 
 
 def host_of(url: str) -> str | None:

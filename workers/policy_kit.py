@@ -19,6 +19,7 @@ from pathlib import Path
 
 from proxy.errors import SipherdError
 from proxy.registrar.save import save
+from proxy.routing.sql import SqlQueries
 from proxy.routing.web import UNREACHABLE, HttpAnswer, HttpLookup, failed
 from proxy.sip.address import Address
 from proxy.sip.header_ids import CONTACT, FROM, RECORD_ROUTE, TO, VIA
@@ -28,6 +29,7 @@ from proxy.sip.patching import ack_for, cancel_for
 from workers.policy import load_policy
 from workers.rehearsal import SECRET, WALL_MS, Rehearsal, Sent, address
 from workers.rehearsed_calls import track
+from workers.rehearsed_database import RehearsedDatabase
 from workers.rehearsed_users import Users, credentials, guard
 
 CALLER = "192.0.2.1:5060"
@@ -55,7 +57,8 @@ class Web:
 class PolicyKit:
     """One proxy with a script, and whoever speaks to it.
 
-    `web.answers["http://..."] = (200, b"...")` is what a look-up of the script gets.
+    `web.answers["http://..."] = (200, b"...")` is what a look-up of the script gets,
+    `database.script("CREATE TABLE ...; INSERT ...")` fills the database that it reads.
     """
 
     def __init__(
@@ -92,6 +95,8 @@ class PolicyKit:
         self._addresses: list[list[bytes | None]] = []
         self.web = Web()
         self.world.node.lookups = self.web
+        self.database = RehearsedDatabase()
+        self.world.node.database = SqlQueries(self.database.ask, self.world.node.counters)
         self._serial = 0
         self._invites: list[tuple[bytes, str, int]] = []
 

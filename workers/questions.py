@@ -61,12 +61,15 @@ class Questions:
         self.open: dict[int, tuple[Pending, list[Fields]]] = {}
         node.errands[int(Errand.ANSWER)] = self.receive
 
-    def ask(self, kind: int, fields: Fields, pending: Pending) -> None:
-        """Ask; `pending` finishes with an Answer, or LATE. It is UNAVAILABLE if none can come."""
+    def ask(self, kind: int, fields: Fields, pending: Pending, seconds: float = 0.0) -> None:
+        """Ask; `pending` finishes with an Answer, or LATE after so many seconds (0: the usual).
+
+        It is UNAVAILABLE if none can come.
+        """
         if not self.is_answered:
             pending.finish(UNAVAILABLE)
             return
-        if not self.node.pendings.begin(pending, self.wait_s, self.node.now):
+        if not self.node.pendings.begin(pending, seconds or self.wait_s, self.node.now):
             return
         self.number = self.number + 1 & NUMBERS
         message = encode_question(Question(kind, self.child.index, self.number, fields))

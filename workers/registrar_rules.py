@@ -14,23 +14,13 @@ def domains_of(child: Child) -> tuple[bytes, ...]:
 
 
 def rules_of(child: Child) -> RegistrarRules:
-    """The registrar's rules: the configured ones, and our own addresses as domains."""
-    registrar = child.config.registrar
+    """The registrar's rules: those of [registrar], by the same names, and what others say."""
+    config = child.config
     return RegistrarRules(
         [*domains_of(child), *(listener.host for listener in child.listeners)],
-        default_expires=registrar.default_expires,
-        min_expires=registrar.min_expires,
-        max_expires=registrar.max_expires,
-        expires_jitter=registrar.expires_jitter,
+        **dict(config.registrar),
         uniform=random.random,
-        max_contacts=registrar.max_contacts,
-        when_full=registrar.when_full,
-        retry_after=registrar.retry_after,
-        short_expires=registrar.short_expires,
-        path_mode=registrar.path_mode,
-        cseq_delay=registrar.cseq_delay,
-        match_call_id=registrar.match_call_id,
-        tag=child.config.location.sharing_tag.encode(),
-        replicated=child.config.replicates("location"),
-        node=child.config.node.id,
+        tag=config.location.sharing_tag.encode(),
+        replicated=config.replicates("location"),
+        node=config.node.id,
     )

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StrictBool, StrictStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr, model_validator
 
 from proxy.limits import bounds
 from proxy.storage.modes import NO_DB, NONE, SQL_ONLY, DialogMode, Mode, Policy
@@ -25,10 +25,12 @@ from workers.setting_types import (
     ProfileName,
     Section,
     Whole,
+    parse_endpoint,
     possible_folder,
     readable_file,
 )
 
+METRICS_PORT = 9090
 PipeAlgorithm = Literal["TAILDROP", "RED", "SBT", "HISTORY", "NETWORK", "FEEDBACK"]
 
 
@@ -296,6 +298,16 @@ class LogSettings(Section):
     file: FilePath | None = None
 
 
+def _metrics_address(value: object) -> object:
+    return parse_endpoint(value, METRICS_PORT)
+
+
+class Metrics(Section):
+    """Figures for Prometheus."""
+
+    listen: Annotated[Endpoint | None, BeforeValidator(_metrics_address)] = None
+
+
 class Config(Section):
     """The whole file. `path` is where it was read from."""
 
@@ -315,6 +327,7 @@ class Config(Section):
     dialog: Dialog = Field(default_factory=Dialog)
     cluster: Cluster = Field(default_factory=Cluster)
     log: LogSettings = Field(default_factory=LogSettings)
+    metrics: Metrics = Field(default_factory=Metrics)
     path: Path = Field(default=Path("sipherd.toml"), exclude=True)
 
     @property

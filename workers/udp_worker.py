@@ -22,6 +22,7 @@ from proxy.routing.node import Node
 from proxy.routing.parking import Parking
 from proxy.routing.ratelimit import Declared, Ratelimit
 from proxy.routing.remote import Remote
+from proxy.routing.sql import SqlQueries
 from proxy.routing.web import Lookups
 from proxy.shm.location_table import LocationTable
 from proxy.shm.table_ids import READER_STORAGE
@@ -112,6 +113,7 @@ class UdpWorker:
     def use_storage(self) -> None:
         """What asks the database, or waits for it, if the configuration wants that."""
         child, node, turn = self.child, self.node, self.turn
+        node.database = SqlQueries(self.questions.ask, node.counters)
         remote = remote_of(child, node, self.questions)
         if remote is not None:
             turn.waits.append(remote.expire)

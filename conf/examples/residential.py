@@ -7,7 +7,7 @@ OpenSIPS' residential script step by step. What is wrong in it is right here:
 - A call from the gateway to a number that is none of ours went back to the gateway, and round and
   round. Here the gateway reaches our users and nobody else.
 - Requests inside a call whose CSeq does not fit it were logged and sent on. Here they are refused.
-  (Their target is not judged: what a phone behind NAT calls itself is not where it is.)
+  (Their target is not judged: phones are careless about it, and the server knows where they are.)
 - P-Asserted-Identity of a phone was passed on as if we had checked it. Here we write it.
 - A user without a registered phone got 420 "Bad Extension" or 404, which tells a stranger who
   exists. Here both are 404, or voicemail.

@@ -36,7 +36,8 @@ class Leg:
     before: int = 0  # how far CSeqs of the caller up to `since` are shifted (numbering.py)
     caller_since: int = 0  # cseq when `caller_generated` was made
     caller_before: int = 0
-    destination: bytes = b""  # the address that it answered from
+    destination: bytes = b""  # the address that it was called at
+    reached: bytes = b""  # the address at which it is, if not where its contact says
     sdp: bytes = b""  # the last it sent, while re-INVITE pings need it
 
     @property
@@ -72,6 +73,8 @@ class DialogRecord:
     to_uri: bytes = b""
     sharing_tag: bytes = b""
     source: bytes = b""  # the address that the INVITE came from
+    mangled_from_uri: bytes = b""  # From and To as they were sent on, if not as they came
+    mangled_to_uri: bytes = b""
     variables: dict[bytes, bytes] = field(default_factory=dict)
     profiles: Pairs = field(default_factory=list)
     caller: Leg = field(default_factory=Leg)
@@ -158,6 +161,8 @@ def decode(key: bytes, payload: bytes) -> DialogRecord:
         to_uri=string(p, at.TO_URI),
         sharing_tag=string(p, at.SHARING_TAG),
         source=string(p, at.SOURCE),
+        mangled_from_uri=string(p, at.MANGLED_FROM),
+        mangled_to_uri=string(p, at.MANGLED_TO),
         variables=dict(pairs(string(p, at.VARIABLES))),
         profiles=pairs(string(p, at.PROFILES)),
         caller=Leg(
@@ -166,6 +171,7 @@ def decode(key: bytes, payload: bytes) -> DialogRecord:
             routes=string(p, at.ROUTES),
             socket=string(p, at.SOCKET),
             sdp=string(p, at.SDP),
+            reached=string(p, at.REACHED),
             state=p[at.AT_STATE],
         ),
         callees=[_decode_leg(p, at.HEAD + index * at.LEG) for index in range(p[at.AT_LEGS])],
@@ -180,6 +186,7 @@ def _decode_leg(p: bytes, leg: int) -> Leg:
         socket=leg_string(p, leg, at.LEG_SOCKET),
         destination=leg_string(p, leg, at.LEG_DESTINATION),
         sdp=leg_string(p, leg, at.LEG_SDP),
+        reached=leg_string(p, leg, at.LEG_REACHED),
         since=get_u32(p, leg + at.LEG_SINCE),
         before=get_u32(p, leg + at.LEG_BEFORE),
         caller_since=get_u32(p, leg + at.LEG_CALLER_SINCE),
@@ -210,6 +217,9 @@ def encode(record: DialogRecord) -> bytes:
         listed(record.profiles),
         record.source,
         record.caller.sdp,
+        record.caller.reached,
+        record.mangled_from_uri,
+        record.mangled_to_uri,
     ]
     if len(record.callees) > 0xFF or len(record.profiles) > 0xFF:
         raise CorruptRecord("a dialog has more than 255 legs or profiles")
@@ -276,7 +286,7 @@ def _encode_leg(leg: Leg, offset: int) -> bytes:
 
 def leg_strings(leg: Leg) -> list[bytes]:
     """The strings of a leg in the layout's order."""
-    return [leg.tag, leg.contact, leg.routes, leg.socket, leg.destination, leg.sdp]
+    return [leg.tag, leg.contact, leg.routes, leg.socket, leg.destination, leg.sdp, leg.reached]
 
 
 def _put_lengths(head: bytearray, where: int, strings: list[bytes]) -> None:

@@ -1,9 +1,8 @@
 cimport cython
 
 from proxy.dialog.record cimport did_of, did_text, string, with_string
-from proxy.dialog.route_set cimport target_of
 from proxy.dialog.steps cimport (
-    after_bye, after_provisional, after_success, close, is_fresh, moved, watch,
+    after_bye, after_provisional, after_success, as_sent, close, is_fresh, moved, watch,
 )
 from proxy.dialog.store cimport DialogStore, version_of
 from proxy.shm.packed cimport get_u32, put_u16, put_u32
@@ -13,6 +12,7 @@ cdef bytes TABLE
 cdef int EVENTS, EARLY, CONFIRMED, DELETED, ACK, FAILURE, TIMEOUT, FAILED, BY_CANCEL, ATTEMPTS
 cdef int AT_DUE, AT_END_CODE, AT_FLAGS, AT_PROFILES, AT_STATE
 cdef int LEG_CALLER_CSEQ, LEG_CSEQ, LEG_STATE, PROFILES, VARIABLES
+cdef bytes NOTHING
 cdef unsigned long long REFUSED
 cdef int DIALOG_PROFILES, VARIABLE_ROOM
 cdef int EXPIRED_DIALOGS, FAILED_DIALOGS, PROFILE_REFUSALS, PROFILES_FULL
@@ -29,9 +29,10 @@ cdef class Dialog:
 
     @cython.locals(draft=bytearray, _=int)
     cpdef provisional(self, Message response, bytes socket, bytes destination,
-                      bint behind_nat=*)
+                      bytes contact=*, bytes reached=*)
     @cython.locals(draft=bytearray, _=int, revived=bint)
-    cpdef answered(self, Message response, bytes socket, bytes destination, bint behind_nat=*)
+    cpdef answered(self, Message response, bytes socket, bytes destination,
+                   bytes contact=*, bytes reached=*)
     @cython.locals(draft=bytearray, _=int, leg=Py_ssize_t, p="const unsigned char *")
     cpdef acknowledged(self)
     @cython.locals(draft=bytearray, _=int, was_live=bint, ended=bint)
@@ -39,7 +40,9 @@ cdef class Dialog:
     @cython.locals(draft=bytearray, _=int, leg=Py_ssize_t, at=Py_ssize_t)
     cpdef requested(self, Message request)
     @cython.locals(payload=bytes, _=int, leg=Py_ssize_t)
-    cpdef refreshed(self, Message request, Message response)
+    cpdef refreshed(self, bytes contact, bytes reached, bytes other_contact, bytes other_reached)
+    @cython.locals(payload=bytes, _=int)
+    cpdef sent_as(self, bytes contact, bytes from_uri, bytes to_uri)
     @cython.locals(reason=int)
     cpdef bint failed(self, int status) except *
     @cython.locals(draft=bytearray, _=int, p="const unsigned char *")

@@ -26,12 +26,12 @@ from proxy.dialog.layout import (
     VARIABLES,
 )
 from proxy.dialog.record import did_of, did_text, string, with_string
-from proxy.dialog.route_set import target_of
 from proxy.dialog.states import EVENTS, EndReason, Event, State, flatten
 from proxy.dialog.steps import (
     after_bye,
     after_provisional,
     after_success,
+    as_sent,
     close,
     is_fresh,
     moved,
@@ -60,6 +60,7 @@ FAILURE = int(Event.FAILURE)
 TIMEOUT = int(Event.TIMEOUT)
 FAILED = int(EndReason.FAILED)
 BY_CANCEL = int(EndReason.CANCELLED)
+NOTHING = b""
 ATTEMPTS = 8  # commits lost in a row to other processes
 
 
@@ -112,21 +113,39 @@ class Dialog:
     # -- what messages do to it ---------------------------------------------------------------
 
     def provisional(
-        self, response: Message, socket: bytes, destination: bytes, behind_nat: bool = False
+        self,
+        response: Message,
+        socket: bytes,
+        destination: bytes,
+        contact: bytes = NOTHING,
+        reached: bytes = NOTHING,
     ) -> None:
-        """A 1xx other than 100 goes upstream; the callee is at `destination`, we at `socket`.
+        """A 1xx other than 100 goes upstream; the callee was called at `destination` from `socket`.
 
-        `behind_nat`: it is there whatever its Contact says.
+        `contact` is its Contact as it goes upstream, if that is not as it came; `reached` where it
+        is in truth, if not there.
         """
         for _ in range(ATTEMPTS):
             draft = after_provisional(
-                self.payload, self.store, self.did, response, socket, destination, behind_nat
+                self.payload,
+                self.store,
+                self.did,
+                response,
+                contact,
+                socket,
+                destination,
+                reached,
             )
             if draft is None or self._commit(draft):
                 return
 
     def answered(
-        self, response: Message, socket: bytes, destination: bytes, behind_nat: bool = False
+        self,
+        response: Message,
+        socket: bytes,
+        destination: bytes,
+        contact: bytes = NOTHING,
+        reached: bytes = NOTHING,
     ) -> None:
         """A 2xx to the INVITE goes upstream."""
         for _ in range(ATTEMPTS):
@@ -136,17 +155,18 @@ class Dialog:
                 self.store,
                 self.did,
                 response,
+                contact,
                 socket,
                 destination,
-                behind_nat,
+                reached,
                 self.cancelled,
             )
             if draft is None:
                 return
             if self._commit(draft):
                 if self.refused:
-                    again = partial(self.answered, response, socket, destination, behind_nat)
-                    self.store.owe(again)
+                    answer = (response, socket, destination, contact, reached)
+                    self.store.owe(partial(self.answered, *answer))
                 elif revived and self.payload[AT_STATE] != DELETED:
                     self._join_again()
                 return
@@ -208,19 +228,27 @@ class Dialog:
             if self._commit(draft):
                 return
 
-    def refreshed(self, request: Message | None, response: Message) -> None:
+    def refreshed(
+        self, contact: bytes, reached: bytes, other_contact: bytes, other_reached: bytes
+    ) -> None:
         """A 2xx to a re-INVITE or UPDATE: both sides may have moved (RFC 3261 §12.2).
 
-        The request is None when nobody here has seen it: its side then stays where it was.
+        First the one whose message this was found for. One whose contact is empty, because nobody
+        here has seen it, stays where it was.
         """
         for _ in range(ATTEMPTS):
             leg = self.leg
             if leg < 0:
                 return
-            payload = self.payload
-            if request is not None:
-                payload = moved(payload, leg, self.from_caller, target_of(request))
-            payload = moved(payload, leg, not self.from_caller, target_of(response))
+            payload = moved(self.payload, leg, self.from_caller, contact, reached)
+            payload = moved(payload, leg, not self.from_caller, other_contact, other_reached)
+            if payload is self.payload or self._commit(bytearray(payload)):
+                return
+
+    def sent_as(self, contact: bytes, from_uri: bytes, to_uri: bytes) -> None:
+        """What the INVITE went on with that is not as it came; empty: that is."""
+        for _ in range(ATTEMPTS):
+            payload = as_sent(self.payload, contact, from_uri, to_uri)
             if payload is self.payload or self._commit(bytearray(payload)):
                 return
 

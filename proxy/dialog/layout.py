@@ -1,10 +1,10 @@
-"""Where things are in the bytes of a dialog's record, version 1.
+"""Where things are in the bytes of a dialog's record, version 2.
 
 The key is Call-ID, a zero byte, and the tag of the caller; for another INVITE under the same names
 a zero byte and the did follow. Numbers are little-endian; times in ms and s are milliseconds and
 seconds since 1970; 0 stands for "not yet".
 
-    0   u8  format (1)      1   u8  callee legs     2   u8  state           3   u8  profiles joined
+    0   u8  format (2)      1   u8  callee legs     2   u8  state           3   u8  profiles joined
     4   u32 total length    8   u64 version (HLC)
     16  the did: u64 counter, u32 epoch, u16 node, u16 zero
     32  u64 created ms      40  u64 answered ms     48  u64 ended ms
@@ -13,20 +13,25 @@ seconds since 1970; 0 stands for "not yet".
     76  u32 CSeq of the INVITE
     80  u16 end reason      82  u16 end code        84  u16 owner node      86  u16 zero
     88  u16 lengths of: From URI, To URI, caller's contact, its routes, its socket, sharing tag,
-            variables, profiles, source address, caller's SDP
-    108 u32 hash of the branch of the INVITE, which tells it from others under the same names;
+            variables, profiles, source address, caller's SDP, the address at which the caller is
+            reached if not at its contact, From and To URI as they were sent on if not as they came
+    114 u16 zero
+    116 u32 hash of the branch of the INVITE, which tells it from others under the same names;
         the same on every node
-    112 72 bytes per callee leg:
+    120 80 bytes per callee leg:
         0   u8 state        1   u8 flags            2   u16 end code        4   u16 end reason
         6   u16 zero        8   u32 its last CSeq   12  u32 the caller's last CSeq towards it
         16  u32 last CSeq we made towards it        20  u32 last CSeq we made towards the caller
         24  u64 answered ms                         32  u64 ended ms
         40  u32 offset of its strings behind the last leg
-        44  u16 lengths of: tag, contact, routes, socket, destination address, SDP
-        56  when we last made a request towards the callee: u32 the caller's last CSeq,
-            60 u32 how far CSeqs up to that one are shifted (numbering.py)
-        64  when we last made a request towards the caller: u32 the callee's last CSeq,
-            68 u32 how far CSeqs up to that one are shifted
+        44  u16 lengths of: tag, contact, routes, socket, destination address, SDP, the address that
+            it is reached at if not at its contact
+        58  u16 zero
+        60  when we last made a request towards the callee: u32 the caller's last CSeq,
+            64 u32 how far CSeqs up to that one are shifted (numbering.py)
+        68  when we last made a request towards the caller: u32 the callee's last CSeq,
+            72 u32 how far CSeqs up to that one are shifted
+        76  u32 zero
     …   the strings: the dialog's, in that order, then those of the legs
 
 Routes are Route values from us to that side, in the order they are sent, joined by commas, our own
@@ -36,9 +41,9 @@ u8 length, name, u16 length, value, one after the other.
 
 from typing import Final
 
-FORMAT: Final = 1
-HEAD: Final = 112
-LEG: Final = 72
+FORMAT: Final = 2
+HEAD: Final = 120
+LEG: Final = 80
 
 AT_LEGS: Final = 1
 AT_STATE: Final = 2
@@ -62,7 +67,7 @@ AT_END_REASON: Final = 80
 AT_END_CODE: Final = 82
 AT_OWNER: Final = 84
 AT_LENGTHS: Final = 88
-AT_BRANCH: Final = 108
+AT_BRANCH: Final = 116
 
 FROM_URI: Final = 0
 TO_URI: Final = 1
@@ -74,7 +79,10 @@ VARIABLES: Final = 6
 PROFILES: Final = 7
 SOURCE: Final = 8
 SDP: Final = 9
-STRINGS: Final = 10
+REACHED: Final = 10
+MANGLED_FROM: Final = 11
+MANGLED_TO: Final = 12
+STRINGS: Final = 13
 
 LEG_STATE: Final = 0
 LEG_FLAGS: Final = 1
@@ -88,10 +96,10 @@ LEG_ANSWERED: Final = 24
 LEG_ENDED: Final = 32
 LEG_AT_STRINGS: Final = 40
 LEG_LENGTHS: Final = 44
-LEG_SINCE: Final = 56
-LEG_BEFORE: Final = 60
-LEG_CALLER_SINCE: Final = 64
-LEG_CALLER_BEFORE: Final = 68
+LEG_SINCE: Final = 60
+LEG_BEFORE: Final = 64
+LEG_CALLER_SINCE: Final = 68
+LEG_CALLER_BEFORE: Final = 72
 
 LEG_TAG: Final = 0
 LEG_CONTACT: Final = 1
@@ -99,7 +107,8 @@ LEG_ROUTES: Final = 2
 LEG_SOCKET: Final = 3
 LEG_DESTINATION: Final = 4
 LEG_SDP: Final = 5
-LEG_STRINGS: Final = 6
+LEG_REACHED: Final = 6
+LEG_STRINGS: Final = 7
 
 # Flags: OpenSIPS' of create_dialog, by its letters B P p R r E.
 BYE_ON_TIMEOUT: Final = 1
@@ -120,7 +129,6 @@ RACE: Final = 512  # a CANCEL and a 2xx crossed
 CANCELLED: Final = 1024
 END_WANTED: Final = 2048  # somebody wants it ended, for the end reason that is set
 BYES_OPEN: Final = 4096  # it has ended by us, and a BYE of ours may not have arrived yet
-CALLER_BEHIND_NAT: Final = 16384  # it is reached where its INVITE came from
 SEALED: Final = 8192  # its call detail record is being written: it has ended for good
 WRITTEN: Final = 32768  # and has been: only that it has ended is still remembered, for peers
 
@@ -128,7 +136,6 @@ WRITTEN: Final = 32768  # and has been: only that it has ended is still remember
 LEG_HAS_BYE: Final = 1  # somebody has hung up, perhaps before there was an answer
 BYE_TO_CALLEE: Final = 2  # a BYE of ours has no final response yet
 BYE_TO_CALLER: Final = 4
-LEG_BEHIND_NAT: Final = 8  # it is reached where it was called, whatever its Contact says
 
 # What a record counts for in the table's sum of units: early in the low half, active in the high.
 UNITS_EARLY: Final = 1

@@ -40,10 +40,11 @@ cpdef bytes begin(bytes did, unsigned long long version, unsigned int owner,
                legs=int, old=Py_ssize_t, size=Py_ssize_t, pieces=tuple)
 cpdef bytearray grown_by_leg(bytes payload, int state, unsigned int cseq,
                              unsigned long long answered_ms, bytes tag, bytes contact,
-                             bytes routes, bytes socket, bytes destination)
+                             bytes routes, bytes socket, bytes destination,
+                             bytes reached)
 cpdef bytes with_leg(bytes payload, int state, unsigned int cseq, unsigned long long answered_ms,
                      bytes tag, bytes contact, bytes routes, bytes socket,
-                     bytes destination)
+                     bytes destination, bytes reached)
 @cython.locals(p="const unsigned char *", start=Py_ssize_t, before=int)
 cpdef bytes with_string(bytes payload, int field, bytes value)
 @cython.locals(p="const unsigned char *", start=Py_ssize_t, before=int)

@@ -203,11 +203,13 @@ def with_leg(
     routes: bytes,
     socket: bytes,
     destination: bytes,
+    reached: bytes,
 ) -> bytes:
     """The record with one more callee."""
-    return bytes(
-        grown_by_leg(payload, state, cseq, answered_ms, tag, contact, routes, socket, destination)
+    grown = grown_by_leg(
+        payload, state, cseq, answered_ms, tag, contact, routes, socket, destination, reached
     )
+    return bytes(grown)
 
 
 def grown_by_leg(
@@ -220,6 +222,7 @@ def grown_by_leg(
     routes: bytes,
     socket: bytes,
     destination: bytes,
+    reached: bytes,
 ) -> bytearray:
     """The same, to be changed further."""
     p = payload
@@ -237,7 +240,8 @@ def grown_by_leg(
     put_u16(q, LEG_LENGTHS + 4, checked_length(routes))
     put_u16(q, LEG_LENGTHS + 6, checked_length(socket))
     put_u16(q, LEG_LENGTHS + 8, checked_length(destination))
-    pieces = (p[:old], buffer, p[old:size], tag, contact, routes, socket, destination)
+    put_u16(q, LEG_LENGTHS + 12, checked_length(reached))
+    pieces = (p[:old], buffer, p[old:size], tag, contact, routes, socket, destination, reached)
     grown = bytearray(b"".join(pieces))
     q = grown
     q[AT_LEGS] = legs + 1

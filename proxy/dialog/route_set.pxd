@@ -8,6 +8,8 @@ cdef Py_ssize_t DIALOG_CONTACT_BYTES, DIALOG_ROUTES_BYTES
 
 @cython.locals(value=bytes, uri=bytes)
 cpdef bytes target_of(Message message)
+@cython.locals(p="const unsigned char *", at=Py_ssize_t, end=Py_ssize_t)
+cpdef bint names_host(bytes value, bytes host) except -1
 cpdef bytes routes_to_caller(Message request)
 @cython.locals(first=int, ours=bytes, value=bytes, end=Py_ssize_t, above=list, each=bytes)
 cpdef bytes routes_to_callee(Message response, bytes did)

@@ -17,6 +17,16 @@ def target_of(message: Message) -> bytes:
     return uri if len(uri) <= DIALOG_CONTACT_BYTES else b""
 
 
+def names_host(value: bytes, host: bytes) -> bool:
+    """Whether a Contact value, not parsed, most likely names this host: the usual case, quickly."""
+    p = value
+    at = value.find(host)
+    end = at + len(host)
+    if at < 1 or p[at - 1] not in b"@:[":
+        return False
+    return end == len(value) or p[end] in b":>;]"
+
+
 def routes_to_caller(request: Message) -> bytes:
     """The Route from us to the caller: the Record-Route that its INVITE came with, as it stands."""
     if not request.has(RECORD_ROUTE):

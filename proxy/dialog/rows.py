@@ -73,8 +73,8 @@ def dialog_row(record: DialogRecord) -> Row:
         "from_tag": _fitting("from_tag", record.caller.tag),
         "to_uri": _fitting("to_uri", record.to_uri),
         "to_tag": _fitting("to_tag", leg.tag),
-        "mangled_from_uri": None,
-        "mangled_to_uri": None,
+        "mangled_from_uri": _fitting("from_uri", record.mangled_from_uri) or None,
+        "mangled_to_uri": _fitting("to_uri", record.mangled_to_uri) or None,
         # of each side the last CSeq that was sent to it
         "caller_cseq": str(leg.cseq),
         "callee_cseq": str(leg.caller_cseq),
@@ -163,6 +163,8 @@ def _foreign(row: Mapping[str, Any]) -> DialogRecord:
         answered_ms=started,
         from_uri=_bytes(row["from_uri"])[: bounds.DIALOG_URI_BYTES],
         to_uri=_bytes(row["to_uri"])[: bounds.DIALOG_URI_BYTES],
+        mangled_from_uri=_bytes(row["mangled_from_uri"])[: bounds.DIALOG_URI_BYTES],
+        mangled_to_uri=_bytes(row["mangled_to_uri"])[: bounds.DIALOG_URI_BYTES],
         caller=Leg(tag=tag, socket=_socket(row["caller_sock"])),
     )
     leg = Leg(tag=to_tag, socket=_socket(row["callee_sock"]), answered_ms=started)

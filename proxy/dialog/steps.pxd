@@ -15,8 +15,9 @@ cdef int AT_ANSWERED, AT_DUE, AT_END_CODE, AT_END_REASON, AT_ENDED, AT_FLAGS, AT
 cdef int AT_LEGS, AT_LIFETIME, AT_STATE, AT_TIMEOUT, CONTACT, HEAD, LEG
 cdef int LEG_ANSWERED, LEG_CALLER_CSEQ, LEG_CONTACT, LEG_CSEQ, LEG_END_REASON, LEG_ENDED
 cdef int LEG_FLAGS, LEG_HAS_BYE, LEG_ROUTES, LEG_STATE
-cdef int LEG_BEHIND_NAT, LEG_DESTINATION, LEG_SOCKET, LEG_TAG
+cdef int LEG_REACHED, REACHED, LEG_DESTINATION, LEG_SOCKET, LEG_TAG
 cdef unsigned int RACE, CANCELLED, BYES_OPEN, END_WANTED, SEALED, WATCHED
+cdef int MANGLED_FROM, MANGLED_TO, DIALOG_URI_BYTES
 cdef int DIALOG_LEGS, SIGN_OF_LIFE_S, BYE_AGAIN_S, NO_ANSWER, NO_DIALOG
 
 @cython.locals(rest="long long")
@@ -24,11 +25,12 @@ cpdef bint is_fresh(bytes payload, DialogStore store) except *
 @cython.locals(p="const unsigned char *", state=int, to=int, tag=bytes, leg=Py_ssize_t,
                draft=bytearray)
 cpdef bytearray after_provisional(bytes payload, DialogStore store, bytes did, Message response,
-                                  bytes socket, bytes destination, bint behind_nat)
+                                  bytes contact, bytes socket, bytes destination,
+                                  bytes reached)
 @cython.locals(p="const unsigned char *", leg=Py_ssize_t, contact=bytes, routes=bytes, event=int,
                draft=bytearray, to=int, cseq="unsigned int", tag=bytes)
 cpdef bytearray after_success(bytes payload, DialogStore store, bytes did, Message response,
-                              bytes socket, bytes destination, bint behind_nat,
+                              bytes contact, bytes socket, bytes destination, bytes reached,
                               bint cancelled)
 @cython.locals(p="const unsigned char *", at=Py_ssize_t)
 cdef Py_ssize_t spare_leg(bytes payload) except -2
@@ -43,6 +45,8 @@ cpdef watch(bytearray draft, DialogStore store)
 @cython.locals(p="unsigned char *", at=Py_ssize_t, unanswered="unsigned int")
 cpdef close(bytearray draft, DialogStore store, int reason, unsigned long long ended_ms,
             bint cancelled)
-cpdef bytes moved(bytes payload, Py_ssize_t leg, bint caller, bytes target)
+cpdef bytes moved(bytes payload, Py_ssize_t leg, bint caller, bytes contact, bytes reached)
+@cython.locals(field=int, value=bytes)
+cpdef bytes as_sent(bytes payload, bytes contact, bytes from_uri, bytes to_uri)
 @cython.locals(p="const unsigned char *", at=Py_ssize_t, count=int)
 cdef int confirmed_legs(bytearray payload) except -1

@@ -28,7 +28,6 @@ from proxy.dialog.layout import (
     HEAD,
     LEG,
     LEG_ANSWERED,
-    LEG_BEHIND_NAT,
     LEG_CALLER_CSEQ,
     LEG_CONTACT,
     LEG_CSEQ,
@@ -37,11 +36,15 @@ from proxy.dialog.layout import (
     LEG_ENDED,
     LEG_FLAGS,
     LEG_HAS_BYE,
+    LEG_REACHED,
     LEG_ROUTES,
     LEG_SOCKET,
     LEG_STATE,
     LEG_TAG,
+    MANGLED_FROM,
+    MANGLED_TO,
     RACE,
+    REACHED,
     SEALED,
 )
 from proxy.dialog.record import (
@@ -56,7 +59,7 @@ from proxy.dialog.record import (
 from proxy.dialog.route_set import routes_to_callee, target_of
 from proxy.dialog.states import EVENTS, EndReason, Event, State, flatten
 from proxy.dialog.store import DialogStore
-from proxy.limits.bounds import DIALOG_LEGS
+from proxy.limits.bounds import DIALOG_LEGS, DIALOG_URI_BYTES
 from proxy.sip.message import Message
 
 if not cython.compiled:
@@ -89,11 +92,15 @@ def after_provisional(
     store: DialogStore,
     did: bytes,
     response: Message,
+    contact: bytes,
     socket: bytes,
     destination: bytes,
-    behind_nat: bool,
+    reached: bytes,
 ) -> bytearray | None:
-    """A 1xx goes upstream: a callee rings, or is known to ring already."""
+    """A 1xx goes upstream: a callee rings, or is known to ring already.
+
+    `contact` is what went upstream as such, if not what came; `reached` is where it is in truth.
+    """
     p = payload
     state = p[AT_STATE]
     to = TABLE[state * EVENTS + PROVISIONAL]
@@ -108,13 +115,12 @@ def after_provisional(
             get_u32(p, AT_INVITE_CSEQ),
             0,
             tag,
-            target_of(response),
+            contact or target_of(response),
             routes_to_callee(response, did),
             socket,
             destination,
+            reached,
         )
-        if behind_nat:
-            draft[HEAD + p[AT_LEGS] * LEG + LEG_FLAGS] |= LEG_BEHIND_NAT
     elif to == state and is_fresh(payload, store):
         return None
     else:
@@ -129,15 +135,16 @@ def after_success(
     store: DialogStore,
     did: bytes,
     response: Message,
+    contact: bytes,
     socket: bytes,
     destination: bytes,
-    behind_nat: bool,
+    reached: bytes,
     cancelled: bool,
 ) -> bytearray | None:
     """A 2xx goes upstream: one of the dialogs is confirmed."""
     p = payload
     leg = find_leg(payload, response.to_tag)
-    contact = target_of(response)
+    contact = contact or target_of(response)
     routes = routes_to_callee(response, did)
     event = SUCCESS
     if p[AT_STATE] == DELETED and get_u32(p, AT_FLAGS) & SEALED:
@@ -151,12 +158,14 @@ def after_success(
             payload = with_leg_string(payload, leg, LEG_CONTACT, contact)
         if leg_string(payload, leg, LEG_ROUTES) != routes:
             payload = with_leg_string(payload, leg, LEG_ROUTES, routes)
+        if reached and leg_string(payload, leg, LEG_REACHED) != reached:
+            payload = with_leg_string(payload, leg, LEG_REACHED, reached)
     elif p[AT_LEGS] < DIALOG_LEGS:
         leg = HEAD + p[AT_LEGS] * LEG
         cseq = get_u32(p, AT_INVITE_CSEQ)
         tag = response.to_tag
         payload = with_leg(
-            payload, CONFIRMED_NA, cseq, 0, tag, contact, routes, socket, destination
+            payload, CONFIRMED_NA, cseq, 0, tag, contact, routes, socket, destination, reached
         )
     else:
         leg = spare_leg(payload)
@@ -168,12 +177,11 @@ def after_success(
             (LEG_ROUTES, routes),
             (LEG_SOCKET, socket),
             (LEG_DESTINATION, destination),
+            (LEG_REACHED, reached),
         ):
             payload = with_leg_string(payload, leg, field, text)
     draft = bytearray(payload)
     draft[leg + LEG_STATE] = CONFIRMED_NA
-    if behind_nat:
-        draft[leg + LEG_FLAGS] |= LEG_BEHIND_NAT
     put_u64(draft, leg + LEG_ANSWERED, store.wall_ms)
     to = TABLE[p[AT_STATE] * EVENTS + event]
     if to:
@@ -280,17 +288,29 @@ def close(
         put_u32(p, AT_FLAGS, get_u32(p, AT_FLAGS) | CANCELLED)
 
 
-def moved(payload: bytes, leg: int, caller: bool, target: bytes) -> bytes:
-    """The record with another remote target of one side, if it is another."""
-    if not target:
+def moved(payload: bytes, leg: int, caller: bool, contact: bytes, reached: bytes) -> bytes:
+    """The record with another remote target of one side, and another place where that is."""
+    if not contact:
         return payload
     if caller:
-        if string(payload, CONTACT) == target:
-            return payload
-        return with_string(payload, CONTACT, target)
-    if leg_string(payload, leg, LEG_CONTACT) == target:
+        if string(payload, CONTACT) != contact:
+            payload = with_string(payload, CONTACT, contact)
+        if string(payload, REACHED) != reached:
+            payload = with_string(payload, REACHED, reached)
         return payload
-    return with_leg_string(payload, leg, LEG_CONTACT, target)
+    if leg_string(payload, leg, LEG_CONTACT) != contact:
+        payload = with_leg_string(payload, leg, LEG_CONTACT, contact)
+    if leg_string(payload, leg, LEG_REACHED) != reached:
+        payload = with_leg_string(payload, leg, LEG_REACHED, reached)
+    return payload
+
+
+def as_sent(payload: bytes, contact: bytes, from_uri: bytes, to_uri: bytes) -> bytes:
+    """The record with what the INVITE went on with that is not as it came; empty: that is."""
+    for field, value in ((CONTACT, contact), (MANGLED_FROM, from_uri), (MANGLED_TO, to_uri)):
+        if value and len(value) <= DIALOG_URI_BYTES and string(payload, field) != value:
+            payload = with_string(payload, field, value)
+    return payload
 
 
 def confirmed_legs(payload: bytearray) -> int:

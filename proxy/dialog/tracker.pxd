@@ -25,7 +25,8 @@ cdef class Tracker:
                    stamp="unsigned long long", _=int, branch="unsigned int", did=bytes,
                    beside=bint, place=bytes)
     cpdef Dialog create(self, Message invite, bytes socket, unsigned int flags=*,
-                        unsigned int lifetime=*, bytes source=*, bytes tag=*)
+                        unsigned int lifetime=*, bytes source=*, bytes reached=*,
+                        bytes tag=*)
     @cython.locals(found=Dialog)
     cpdef Dialog find(self, Message message, bytes did=*)
     @cython.locals(key=bytes, payload=bytes, stamp="unsigned long long")
@@ -41,7 +42,7 @@ cdef class Tracker:
                    created="unsigned long long")
     cdef bytes _begun(self, Message invite, bytes did, bytes before, unsigned int branch,
                       bytes socket, unsigned int flags, unsigned int lifetime, bytes source,
-                      bytes tag)
+                      bytes reached, bytes tag)
     @cython.locals(key=bytes, payload=bytes, stamp="unsigned long long", leg=Py_ssize_t,
                    found=Dialog)
     cdef Dialog _leg_of(self, Message message, bytes caller_tag, bytes callee_tag, bint from_caller,

@@ -53,11 +53,13 @@ class Tracker:
         socket: bytes,
         flags: int = 0,
         lifetime: int = 0,
-        source: bytes = b"",
+        source: bytes = NOTHING,
+        reached: bytes = NOTHING,
         tag: bytes = NOTHING,
     ) -> Dialog | None:
         """The dialogs that an initial INVITE is about to set up; None when the table is full.
 
+        `source` is where it came from, `reached` where the caller is if not where its Contact says.
         The same INVITE again, in a worker that replaced its own, gets the dialog it has already; if
         that has failed meanwhile, it begins anew under its did. Any other INVITE is a call of its
         own, whatever its sender calls it: also a second branch of one that was forked before us.
@@ -83,7 +85,9 @@ class Tracker:
                     stamp = 0
                 else:
                     break
-            made = self._begun(invite, did, payload, branch, socket, flags, lifetime, source, tag)
+            made = self._begun(
+                invite, did, payload, branch, socket, flags, lifetime, source, reached, tag
+            )
             place = key + b"\0" + did_text(made) if beside else key
             stamp = store.write(place, stamp, made)
             if stamp > REFUSED:
@@ -161,6 +165,7 @@ class Tracker:
         flags: int,
         lifetime: int,
         source: bytes,
+        reached: bytes,
         tag: bytes,
     ) -> bytes:
         """The record of an INVITE, on every node newer than `before`, whose place it takes.
@@ -197,6 +202,9 @@ class Tracker:
                 NOTHING,
                 NOTHING,
                 source,
+                NOTHING,
+                reached,
+                NOTHING,
                 NOTHING,
             ),
         )

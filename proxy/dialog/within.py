@@ -37,16 +37,16 @@ class Content:
 NOTHING = Content()
 
 
-def way_to(side: Leg, reached_at: bytes = b"") -> Way:
+def way_to(side: Leg) -> Way:
     """From the route set and the remote target of one side; BadMessage when it has none.
 
-    `reached_at` is the address of one behind a NAT, who says in Contact where it is inside.
+    One behind a NAT says in Contact where it is inside; it is sent to where it is reached.
     """
     if not side.contact:
         raise BadMessage("the remote target of the dialog is not known")
     routes = tuple(split_commas(side.routes)) if side.routes else ()
     if not routes:
-        next_hop = b"sip:" + reached_at if reached_at else side.contact
+        next_hop = b"sip:" + side.reached if side.reached else side.contact
         return Way(side.contact, (), next_hop, side.socket)
     first = parse_name_addr(routes[0]).uri
     if parse_uri(first).lr:
@@ -65,11 +65,17 @@ def request_within(
     via: bytes,
     content: Content = NOTHING,
 ) -> bytes:
-    """The datagram; `via` is our whole Via line. The dialog is that of the caller and `callee`."""
+    """The datagram; `via` is our whole Via line. The dialog is that of the caller and `callee`.
+
+    Each side is shown the URIs of From and To that it has seen before.
+    """
     name = method.encode()
-    caller_party = _party(record.from_uri, record.caller.tag)
-    callee_party = _party(record.to_uri, callee.tag)
-    sender, receiver = (callee_party, caller_party) if to_caller else (caller_party, callee_party)
+    if to_caller:
+        sender = _party(record.to_uri, callee.tag)
+        receiver = _party(record.from_uri, record.caller.tag)
+    else:
+        sender = _party(record.mangled_from_uri or record.from_uri, record.caller.tag)
+        receiver = _party(record.mangled_to_uri or record.to_uri, callee.tag)
     lines = [
         b"%b %b SIP/2.0\r\n" % (name, way.request_uri),
         via,

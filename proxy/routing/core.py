@@ -41,7 +41,7 @@ from proxy.routing.locate import Located, literal, next_hop
 from proxy.routing.node import Node
 from proxy.routing.renumbering import unshifted
 from proxy.routing.request import Policy, Request, request_from
-from proxy.routing.tracking import acknowledge, find_numbers, pass_by
+from proxy.routing.tracking import acknowledge, find_numbers, pass_by, target_within
 from proxy.sip import scanner
 from proxy.sip.address import Address, address_from
 from proxy.sip.header_ids import ROUTE, VIA
@@ -247,7 +247,7 @@ class ProxyCore:
         Along its dialog's Route, to our phones, or to the world for one of our phones.
         """
         if request.own_route:
-            return [target_for(request.relaying.request_uri)]
+            return [target_within(request)]
         if request.has_route:
             return []
         if request.is_for_us:

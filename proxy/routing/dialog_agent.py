@@ -16,7 +16,7 @@ from proxy.dialog.due import Intervals, Ping, end_due, next_due, pings_due
 from proxy.dialog.numbering import take_number
 from proxy.dialog.states import EndReason, Event, State
 from proxy.dialog.tracker import Tracker
-from proxy.dialog.within import HEADER_LINES, Content, Way, request_within, way_to
+from proxy.dialog.within import HEADER_LINES, Content, request_within, way_to
 from proxy.errors import BadMessage
 from proxy.limits.counters import DIALOG_BYES, DIALOG_PINGS
 from proxy.routing.exchange import Exchange
@@ -167,7 +167,7 @@ class DialogAgent:
         """One request within a dialog, unless this very one is under way."""
         name = b"%b %b %d %b %d" % (record.key, leg.tag, to_caller, method.encode(), number)
         try:
-            way = way_within(record, leg, to_caller)
+            way = way_to(record.caller if to_caller else leg)
         except BadMessage:
             report(0)
             return
@@ -181,14 +181,6 @@ class DialogAgent:
             if method == "BYE":
                 self.node.counters.add(DIALOG_BYES, 1)
             request.send_to(way.next_hop, way.socket)
-
-
-def way_within(record: DialogRecord, leg: Leg, to_caller: bool) -> Way:
-    """The way to one side of a dialog, through the NAT that it is behind perhaps."""
-    if to_caller:
-        hidden = record.flags & at.CALLER_BEHIND_NAT
-        return way_to(record.caller, record.source if hidden else b"")
-    return way_to(leg, leg.destination if leg.flags & at.LEG_BEHIND_NAT else b"")
 
 
 def sets_up(exchange: Exchange, key: bytes) -> bool:

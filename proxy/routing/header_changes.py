@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 
-from proxy.limits.bounds import CHANGED_BYTES, CHANGED_LINES
+from proxy.errors import BadMessage
+from proxy.limits.bounds import CHANGED_BYTES, CHANGED_LINES, DIALOG_CONTACT_BYTES
+from proxy.routing.identity import Identity
 from proxy.sip.header_ids import (
     CALL_ID,
+    CONTACT,
     CONTENT_LENGTH,
     CSEQ,
     FROM,
@@ -22,7 +25,9 @@ from proxy.sip.header_ids import (
     VIA,
     header_id,
 )
+from proxy.sip.headers import contact_uri
 from proxy.sip.message import Message
+from proxy.sip.uri import parse_uri
 
 PROTECTED = frozenset(
     {
@@ -95,6 +100,32 @@ class HeaderChanges:
         """Another value for the header line `index`, or None to take it away."""
         others = [edit for edit in self.edits if edit[0] != index]
         self.edits = (*others, (index, value))
+
+    def given(self, header: int) -> bytes:
+        """The value that the first line of a header has been given; nothing if it is as it came."""
+        first = self.message.first_of(header)
+        for index, value in self.edits:
+            if index == first and value is not None:
+                return value
+        for line in self.lines:
+            name, _, value = line.partition(b":")
+            if header_id(name) == header:
+                return value.strip()
+        return b""
+
+
+def contact_given(changes: HeaderChanges | None, identity: Identity) -> bytes:
+    """The URI that a policy has put into Contact; nothing where it has not.
+
+    Nor where it leads to ourselves: then it is for the policy to know who is meant.
+    """
+    value = b"" if changes is None else changes.given(CONTACT)
+    uri = contact_uri(value) if value else b""
+    try:
+        ours = len(uri) > DIALOG_CONTACT_BYTES or identity.is_ours(parse_uri(uri))
+    except BadMessage:
+        return b""
+    return b"" if ours else uri
 
 
 def named_alike(name: bytes) -> object:

@@ -24,7 +24,7 @@ cdef class Node:
     cdef readonly Pendings pendings
     cdef readonly object mistakes
     cdef public object on_reply
-    cdef public object lookups
+    cdef public object lookups, database
     cdef readonly dict errands
     cdef public object remote
     cdef public object authentication

@@ -15,6 +15,7 @@ from proxy.routing.identity import Identity
 from proxy.routing.mistakes import Mistakes
 from proxy.routing.pending import Pendings
 from proxy.routing.ratelimit import Ratelimit
+from proxy.routing.sql import SqlQueries
 from proxy.routing.web import WebAsker
 from proxy.shm.location_table import LocationTable
 from proxy.shm.slots import Counters
@@ -68,6 +69,7 @@ class Node:
         self.mistakes = Mistakes()
         self.on_reply: ReplyHandler | None = None  # the policy's, if it has one
         self.lookups: WebAsker | None = None  # None: this node asks no web servers
+        self.database: SqlQueries | None = None  # what policies read from databases
         # what other processes of this node tell a worker: the first byte says which of these it is
         self.errands: dict[int, Callable[[bytes], None]] = {}
         self.authentication: Any = None  # an Authentication, where [auth] is enabled

@@ -27,6 +27,7 @@ cdef class Relay:
     cdef public bytes request_uri
     cdef public bytes top_via
     cdef public bytes origin
+    cdef readonly Address source
     cdef public int drop_routes
     cdef public bint drop_last
     cdef public bint record_route

@@ -45,6 +45,7 @@ class Relay:
         self.request_uri = message.request_uri
         self.top_via = b""
         self.origin = b""  # the host it came from, once top_via is known
+        self.source: Address | None = None  # the same, with its port
         self.drop_routes = 0
         self.drop_last = False
         self.record_route = False
@@ -61,6 +62,7 @@ class Relay:
         if not self.top_via:
             self.top_via = top_via_fixed(self.message, source)
             self.origin = source.host
+            self.source = source
         return self.top_via
 
     def amended(self) -> HeaderChanges:

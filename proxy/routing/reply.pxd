@@ -1,6 +1,6 @@
 cimport cython
 from proxy.registrar.lookup cimport Target
-from proxy.routing.header_changes cimport HeaderChanges
+from proxy.routing.header_changes cimport HeaderChanges, contact_given
 from proxy.sip.message cimport Message
 from proxy.sip.patching cimport forwarded_response
 
@@ -21,6 +21,7 @@ cdef class Reply:
 cdef class Revision:
     cdef readonly object request
     cdef readonly object handler
+    cdef readonly bytes contact
     @cython.locals(reply=Reply, changes=HeaderChanges)
     cpdef bytes revised(self, Message message, Target target, bytes lines)
     @cython.locals(message=Message, originals=dict, tag=bytes)

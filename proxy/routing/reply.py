@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.registrar.lookup import Target
-from proxy.routing.header_changes import HeaderChanges
+from proxy.routing.header_changes import HeaderChanges, contact_given
 from proxy.routing.node import ReplyHandler
 from proxy.sip.header_ids import FROM, TO
 from proxy.sip.message import Message
@@ -69,6 +69,7 @@ class Revision:
     def __init__(self, request: PolicyRun, handler: ReplyHandler | None) -> None:
         self.request = request
         self.handler = handler
+        self.contact = b""  # what the policy has put into the last one's Contact
 
     def revised(self, message: Message, target: Target, lines: bytes) -> bytes:
         """The datagram to send upstream, with `lines` added; b"" for a response that is dropped."""
@@ -79,10 +80,11 @@ class Revision:
             except BaseException as error:  # noqa: BLE001 - as in PolicyRun.step
                 self.request.report_mistake(error)
                 reply = Reply(message, target)
+        changes = reply.changes
+        self.contact = contact_given(changes, self.request.node.identity)
         if reply.dropped:
             return b""
         self.restore(reply)
-        changes = reply.changes
         return forwarded_response(message, changes.edits, changes.insert() + lines)
 
     def restore(self, reply: Reply) -> None:

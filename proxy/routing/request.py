@@ -16,7 +16,7 @@ from proxy.dialog.layout import LETTERS
 from proxy.dialog.validation import Validity
 from proxy.errors import BadMessage, HandedOver
 from proxy.limits.counters import REGISTRAR_ACCEPTED_REGS, REGISTRAR_REJECTED_REGS
-from proxy.registrar.lookup import Target, lookup, target_for
+from proxy.registrar.lookup import Target, lookup
 from proxy.registrar.save import save
 from proxy.routing.address_groups import Entry
 from proxy.routing.authentication import User, authorize, behind_alias
@@ -26,12 +26,14 @@ from proxy.routing.pending import Pending
 from proxy.routing.policy_run import Outcome, PolicyRun, Sleep
 from proxy.routing.reply import Revision
 from proxy.routing.response_context import ResponseContext
+from proxy.routing.sql import Value
 from proxy.routing.tracking import (
     begin,
     dialog_of,
     judge,
     may_be_tracked,
     repair_route,
+    target_within,
     tracker_of,
 )
 from proxy.routing.web import DISABLED, HttpLookup, check_question, failed
@@ -342,7 +344,7 @@ class Request(PolicyRun):
         if timeout is not None or silence is not None:
             outcome.bound(context, timeout, silence, self.node.now)
         if targets is None:
-            context.start_one(target_for(self.relaying.request_uri), self.node.now)
+            context.start_one(target_within(self), self.node.now)
         elif len(targets) == 1:
             context.start_one(targets[0], self.node.now)
         elif targets:
@@ -379,6 +381,16 @@ class Request(PolicyRun):
         lookup = HttpLookup()
         lookup.finish(failed(DISABLED))
         return lookup
+
+    def sql_query(self, statement: str, *, timeout: float = 1.0, **values: Value) -> Pending:
+        """Read from the databases of [storage]; await it for a SqlAnswer, which may be a failure.
+
+        Each `:name` in the statement is the value given as name=.
+        """
+        if self.node.database is None:
+            raise RuntimeError("this node has no databases")
+        self.take_turn()
+        return self.node.database.query(statement, values, timeout)
 
     def _rename(
         self, header: int, address: NameAddr, display: bytes | None, uri: bytes | None

@@ -301,17 +301,17 @@ class ResponseContext(Upstream):
         if status > 100:
             branch.timer_c_at = now + self.node.timer_c
             if self.invite and not self.final_status and not branch.written_off:  # RFC 4320 §4.1
-                self.tell_dialog(message, branch, branch.client)
                 self.forward(message, branch, now)
+                self.tell_dialog(message, branch, branch.client)
         if branch.cancel_wanted:
             self.cancel_branch(branch, now)
 
     def succeed(self, branch: Branch, message: Message, now: float) -> None:
         """A 2xx: every one of them goes upstream, and the other branches are cancelled."""
         first = self.final_status == 0
-        self.tell_dialog(message, branch, branch.client)
         if first or self.invite:
             self.forward(message, branch, now)
+        self.tell_dialog(message, branch, branch.client)
         if branch.state != FINAL:
             branch.state = FINAL
             branch.status = message.status

@@ -6,20 +6,23 @@ comes by without a transaction after a worker's death (R4).
 
 from __future__ import annotations
 
+from proxy.constants import SIP_PORT
 from proxy.dialog.dialog import Dialog
-from proxy.dialog.layout import CALLER_BEHIND_NAT
-from proxy.dialog.route_set import target_of
+from proxy.dialog.layout import LEG_REACHED, REACHED
+from proxy.dialog.nat import reached_at, sender_reached_at
+from proxy.dialog.record import leg_string, string
+from proxy.dialog.route_set import names_host, target_of
 from proxy.dialog.states import EndReason, Event
 from proxy.dialog.tracker import Tracker
-from proxy.dialog.validation import Validity, other_side, validate
-from proxy.errors import BadMessage
+from proxy.dialog.validation import Validity, other_side, same_place, validate
+from proxy.registrar.lookup import Target, target_for
 from proxy.routing.exchange import Exchange
-from proxy.routing.locate import literal
+from proxy.routing.header_changes import HeaderChanges, contact_given
 from proxy.routing.node import Node
 from proxy.routing.renumbering import renumber
 from proxy.sip.address import Address
-from proxy.sip.header_ids import RECORD_ROUTE, VIA
-from proxy.sip.headers import parse_name_addr, parse_via
+from proxy.sip.header_ids import CONTACT, FROM, RECORD_ROUTE, TO, VIA
+from proxy.sip.headers import contact_uri, parse_name_addr, parse_via
 from proxy.sip.message import Message
 from proxy.sip.uri import parse_uri
 
@@ -49,7 +52,11 @@ def may_be_tracked(exchange: Exchange) -> bool:
     rules = tracker_of(exchange).store.rules
     if exchange.tracked is None and not rules.automatic:
         return True
-    if begin(exchange, 0, 0) or not rules.refuse_when_full:
+    if begin(exchange, 0, 0):
+        if exchange.relaying.changes is not None:
+            tell_changes(exchange, exchange.relaying.changes)
+        return True
+    if not rules.refuse_when_full:
         return True
     exchange.refuse(503, b"Retry-After: 5\r\n")
     return False
@@ -70,9 +77,9 @@ def begin(exchange: Exchange, flags: int, lifetime: int, tag: bytes = b"") -> bo
         if outer is not None and outer.is_live:
             relay.did = outer.did
             return True
-    if is_behind_nat(message, exchange.source):
-        flags |= CALLER_BEHIND_NAT
-    dialog = tracker.create(message, socket, flags, lifetime, exchange.source.hostport, tag)
+    source = exchange.source
+    reached = caller_reached_at(message, source)
+    dialog = tracker.create(message, socket, flags, lifetime, source.hostport, reached, tag)
     if dialog is None:
         return False
     relay.did = dialog.did
@@ -81,16 +88,28 @@ def begin(exchange: Exchange, flags: int, lifetime: int, tag: bytes = b"") -> bo
     return True
 
 
-def is_behind_nat(invite: Message, source: Address) -> bool:
-    """Whether a caller next to us is neither where its Via says nor where its Contact does."""
-    host = invite.via.host
-    if invite.via_count > 1 or invite.has(RECORD_ROUTE) or host == source.host:
-        return False
-    try:
-        there = parse_uri(target_of(invite)).host
-    except BadMessage:
-        return False
-    return there != source.host and literal(there, 0) is not None
+def caller_reached_at(invite: Message, source: Address) -> bytes:
+    """Where a caller next to us is in truth; nothing where its Contact says it."""
+    value = invite.header(CONTACT)
+    if value is None or invite.via_count > 1 or invite.has(RECORD_ROUTE):
+        return NOTHING
+    port = invite.sent_by_port() or SIP_PORT
+    if port == source.port and names_host(value, source.host):
+        return NOTHING
+    return sender_reached_at(contact_uri(value), invite, source)
+
+
+def tell_changes(exchange: Exchange, changes: HeaderChanges) -> None:
+    """What the policy has changed in an INVITE of what the callee takes for the caller's own."""
+    relay = exchange.relaying
+    dialog = exchange.tracked
+    contact = contact_given(changes, exchange.node.identity)
+    uris = [
+        parse_name_addr(changes.given(header)).uri if header in relay.originals else NOTHING
+        for header in (FROM, TO)
+    ]
+    if dialog is not None and (contact or uris[0] or uris[1]):
+        dialog.sent_as(contact, uris[0], uris[1])
 
 
 def dialog_of(exchange: Exchange) -> Dialog | None:
@@ -115,6 +134,25 @@ def follow(exchange: Exchange) -> None:
         dialog.requested(exchange.message)
     if dialog.leg >= 0:
         renumber(exchange.relaying, dialog)
+
+
+def target_within(exchange: Exchange) -> Target:
+    """Where a request goes that the policy sends along its way: to its Request-URI (§16.5).
+
+    When that is the Contact of one behind a NAT, next to us, to where that is reached (nat.py).
+    """
+    relay = exchange.relaying
+    target = target_for(relay.request_uri)
+    dialog = exchange.tracked
+    if dialog is None or dialog.leg < 0:
+        return target
+    if dialog.from_caller:
+        reached = leg_string(dialog.payload, dialog.leg, LEG_REACHED)
+    else:
+        reached = string(dialog.payload, REACHED)
+    if reached and not relay.routes() and same_place(other_side(dialog)[0], target.uri):
+        target.received = reached
+    return target
 
 
 def is_late(exchange: Exchange) -> bool:
@@ -157,15 +195,28 @@ def pass_by(node: Node, response: Message, source: Address, listener: int) -> No
         if method == "BYE":
             within.hung_up(response.cseq, status)
         elif status < 300:
-            within.refreshed(None, response)
+            contact = target_of(response)
+            before = told_before(within)
+            within.refreshed(NOTHING, NOTHING, contact, reached_at(contact, before, source))
         return
+    hostport = node.identity.listeners[listener].hostport
+    reached = reached_at(target_of(response), NOTHING, source)
     if status < 200:
-        dialog.provisional(response, node.identity.listeners[listener].hostport, source.hostport)
+        dialog.provisional(response, hostport, source.hostport, NOTHING, reached)
     elif status < 300:
-        dialog.answered(response, node.identity.listeners[listener].hostport, source.hostport)
+        dialog.answered(response, hostport, source.hostport, NOTHING, reached)
     else:
         dialog.cancelled = status == 487  # who has seen the CANCEL is dead
         dialog.failed(status)
+
+
+def told_before(dialog: Dialog) -> bytes:
+    """The Contact that the other side had until now, if it is not to be reached there."""
+    if dialog.from_caller:
+        hidden = leg_string(dialog.payload, dialog.leg, LEG_REACHED)
+    else:
+        hidden = string(dialog.payload, REACHED)
+    return other_side(dialog)[0] if hidden else NOTHING
 
 
 def set_up_by(tracker: Tracker, response: Message) -> Dialog | None:

@@ -1,15 +1,22 @@
 cimport cython
 from proxy.dialog.dialog cimport Dialog
+from proxy.dialog.route_set cimport names_host, target_of
 from proxy.registrar.lookup cimport Target
+from proxy.routing.header_changes cimport contact_given
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
 from proxy.routing.reply cimport Revision
 from proxy.sip.address cimport Address
+from proxy.sip.headers cimport contact_uri
 from proxy.sip.message cimport Message, parse
 from proxy.sip.patching cimport cancel_for, forwarded_response, response
 from proxy.transaction.layer cimport Transaction, TransactionLayer, TransactionUser
 
-cdef int FWD_REPLIES, TM_LOCAL_REPLIES, TM_RELAYED_REPLIES
+cdef int FWD_REPLIES, TM_LOCAL_REPLIES, TM_RELAYED_REPLIES, CONTACT
+cdef bytes NOTHING
+
+@cython.locals(value=bytes)
+cdef bytes where_is(Message response, Target target, Address seen)
 
 cdef class Attempt(TransactionUser):
     cdef readonly Target target
@@ -37,9 +44,11 @@ cdef class Upstream:
     @cython.locals(datagram=bytes, sent=bint, status=int)
     cpdef forward(self, Message message, Attempt attempt, double now)
     cpdef send_best(self, double now)
-    @cython.locals(dialog=Dialog, socket=bytes, destination=bytes, target=Target, behind_nat=bint)
+    @cython.locals(dialog=Dialog, socket=bytes, contact=bytes, reached=bytes, seen=Address,
+                   relay=Relay)
     cpdef tell_dialog(self, Message message, Attempt attempt, Transaction client)
-    cpdef settle_session(self, Dialog dialog, Message request, Message answer)
+    @cython.locals(relay=Relay, asking=bytes, reached=bytes)
+    cpdef refresh(self, Dialog dialog, Message answer, bytes contact, Attempt attempt, Address seen)
     @cython.locals(dialog=Dialog)
     cpdef keep_dialog(self)
     @cython.locals(dialog=Dialog)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from proxy.constants import reason_phrase
 from proxy.dialog.dialog import Dialog
+from proxy.dialog.nat import reached_at, sender_reached_at
+from proxy.dialog.route_set import names_host, target_of
 from proxy.limits.counters import (
     FWD_REPLIES,
     TM_LOCAL_REPLIES,
@@ -12,9 +14,13 @@ from proxy.limits.counters import (
 from proxy.registrar.lookup import Target
 from proxy.routing.best_response import best, merged_challenges
 from proxy.routing.descriptions import keep_descriptions
+from proxy.routing.header_changes import contact_given
 from proxy.routing.node import Node
 from proxy.routing.relay import Relay
 from proxy.routing.reply import Revision
+from proxy.sip.address import Address
+from proxy.sip.header_ids import CONTACT
+from proxy.sip.headers import contact_uri
 from proxy.sip.message import Message, parse
 from proxy.sip.patching import cancel_for, forwarded_response, response
 from proxy.transaction.layer import Transaction, TransactionUser
@@ -22,6 +28,15 @@ from proxy.transaction.timers import Timed
 
 CANCEL_PATIENCE = 1  # §9.1: 64*T1 after a CANCEL the branch counts as cancelled, answer or not
 NOBODY = TransactionUser()
+NOTHING = b""
+
+
+def where_is(response: Message, target: Target, seen: Address) -> bytes:
+    """Where whoever answers is in truth; nothing where its Contact says it."""
+    value = response.header(CONTACT)
+    if value is None or target.path or (not target.received and names_host(value, seen.host)):
+        return NOTHING
+    return reached_at(contact_uri(value), target.uri if target.received else NOTHING, seen)
 
 
 class Attempt(TransactionUser):
@@ -106,25 +121,36 @@ class Upstream:
         if message.cseq_method == "BYE":
             dialog.hung_up(message.cseq, message.status)
             return
-        socket = self.node.identity.listeners[client.listener].hostport
-        destination = client.address.hostport
-        target = attempt.target
-        behind_nat = len(target.received) > 0 and not target.path
-        if dialog.leg < 0 and message.status < 200:
-            dialog.provisional(message, socket, destination, behind_nat)
-        elif dialog.leg < 0:
-            dialog.answered(message, socket, destination, behind_nat)
-        if message.status >= 200 and self.relay is not None:  # None: its first 2xx went before
-            self.settle_session(dialog, self.relay.message, message)
-
-    def settle_session(self, dialog: Dialog, request: Message, answer: Message) -> None:
-        """Offer and answer have met; in a dialog that is up both sides may have moved."""
+        seen = client.address
+        contact = NOTHING if self.revision is None else self.revision.contact
+        if dialog.leg < 0:
+            socket = self.node.identity.listeners[client.listener].hostport
+            reached = where_is(message, attempt.target, seen)
+            if message.status < 200:
+                dialog.provisional(message, socket, seen.hostport, contact, reached)
+            else:
+                dialog.answered(message, socket, seen.hostport, contact, reached)
+        relay = self.relay
+        if message.status < 200 or relay is None:  # None: its first 2xx went before
+            return
         if dialog.leg >= 0:
-            dialog.refreshed(request, answer)
+            self.refresh(dialog, message, contact or target_of(message), attempt, seen)
         if dialog.from_caller:
-            keep_descriptions(dialog, answer.to_tag, request, answer)
+            keep_descriptions(dialog, message.to_tag, relay.message, message)
         else:
-            keep_descriptions(dialog, answer.from_tag, answer, request)
+            keep_descriptions(dialog, message.from_tag, message, relay.message)
+
+    def refresh(
+        self, dialog: Dialog, answer: Message, contact: bytes, attempt: Attempt, seen: Address
+    ) -> None:
+        """In a dialog that is up, offer and answer have met: both sides may have moved."""
+        relay = self.relay
+        asking = target_of(relay.message)
+        reached = NOTHING
+        if relay.source is not None:
+            reached = sender_reached_at(asking, relay.message, relay.source)
+        asking = contact_given(relay.changes, self.node.identity) or asking
+        dialog.refreshed(asking, reached, contact, where_is(answer, attempt.target, seen))
 
     def keep_dialog(self) -> None:
         """The INVITE of a dialog to come is still being worked on."""

@@ -33,6 +33,7 @@ class Kind(enum.IntEnum):
     DOMAINS = 13
     ADDRESSES = 14
     NODES = 15  # the rows of the table clusterer
+    QUERY = 16  # of a policy: [milliseconds, statement, name, value, …] (proxy/routing/sql.py)
     REGISTER = 20  # sql-only: [datagram, source, listener]
     LOOKUP = 21  # sql-only: [AoR]
 
@@ -43,6 +44,8 @@ class Status(enum.IntEnum):
     ANSWERED = 0
     UNAVAILABLE = 1  # no database, too many questions, or no answer in time
     FAILED = 2  # the statement was refused; the log says why
+    TOO_LARGE = 3
+    TOO_MANY = 4
 
 
 class Question(NamedTuple):

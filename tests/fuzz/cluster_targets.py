@@ -14,10 +14,10 @@ from proxy.dialog.decoded import decode, encode
 from proxy.dialog.due import Intervals, end_due, next_due, pings_due
 from proxy.dialog.replica import DialogForm
 from proxy.dialog.states import EndReason
-from proxy.dialog.within import request_within
+from proxy.dialog.within import request_within, way_to
 from proxy.errors import BadFrame, BadMessage
 from proxy.registrar.replica import BindingsForm
-from proxy.routing.dialog_agent import plan_byes, way_within
+from proxy.routing.dialog_agent import plan_byes
 from tests.fuzz.frames import BODIES, WALL, sealed
 from tests.simulation.store import MemoryStore
 
@@ -68,7 +68,7 @@ def dialog_records(data: bytes) -> None:
     for leg in record.callees:
         for to_caller in (False, True):
             try:
-                way = way_within(record, leg, to_caller)
+                way = way_to(record.caller if to_caller else leg)
             except BadMessage:
                 continue
             bye = request_within(record, leg, to_caller, "BYE", leg.cseq, way, b"Via: x\r\n")

@@ -106,3 +106,8 @@ def phones(server: Server) -> list[dict[str, Any]]:
 def are_equal(one: Server, other: Server) -> bool:
     first, second = status(one), status(other)
     return bool(first["digest"] == second["digest"] and first["synced"] and second["synced"])
+
+
+def clusterer(server: Server) -> int:
+    """The process, once a dead one has been replaced."""
+    return int(wait_for(lambda: server.children().get("clusterer")))

@@ -17,6 +17,7 @@ from cluster_harness import (
     Pair,
     are_equal,
     both,
+    clusterer,
     knows,
     peer_of,
     phones,
@@ -51,7 +52,7 @@ def test_a_killed_clusterer_goes_on_with_nothing_lost(two: tuple[Server, Server]
     for number in range(40):
         register(one, f"u{number}")
         if number in (10, 20, 30):
-            os.kill((other if number == 20 else one).children()["clusterer"], signal.SIGKILL)
+            os.kill(clusterer(other if number == 20 else one), signal.SIGKILL)
     wait_for(lambda: len(phones(other)) == 40 and are_equal(one, other), 15)
     wait_for(lambda: status(one)["records"] == 40)
 
@@ -109,6 +110,7 @@ def test_operators(two: tuple[Server, Server]) -> None:
     ]
     assert [each["name"] for each in capabilities(one)] == [
         "usrloc-contact-repl",
+        "destination-status-repl",
         "ratelimit-pipe-repl",
     ]
     assert one.ctl("clusterer_shtag_set_active", "vip/1") == "OK"

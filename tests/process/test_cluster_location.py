@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from cluster_harness import Make, Pair, are_equal, both, knows, register, status
+from cluster_harness import Make, Pair, are_equal, both, clusterer, knows, register, status
 from process_harness import Server, is_alive, wait_for
 
 pytestmark = pytest.mark.compiled
@@ -23,10 +23,6 @@ def gauges(server: Server) -> tuple[int, int]:
     names = ["usrloc:registered_users", "usrloc:location-contacts"]
     found = server.ctl("get_statistics", names)
     return int(found[names[0]]), int(found[names[1]])
-
-
-def clusterer(server: Server) -> int:
-    return int(wait_for(lambda: server.children().get("clusterer")))
 
 
 def test_a_phone_that_leaves_anywhere_is_gone_everywhere(two: tuple[Server, Server]) -> None:

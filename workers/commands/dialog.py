@@ -194,6 +194,8 @@ class Dialogs(Group):
                 if text(record.call_id) == callid and from_tag in {"", text(record.caller.tag)}:
                     return {"Dialog": shape(record)}
             raise CommandError(NOT_FOUND, NO_DIALOG)
+        if index < 0 or counter < 0:
+            raise CommandError(INVALID_PARAMS, "Invalid params: index and counter are from 0 on")
         early, active = self._tracker().store.table.gauges()
         shapes: list[dict[str, Any]] = []
         for number, dialog in enumerate(self._all()):

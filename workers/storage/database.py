@@ -24,6 +24,7 @@ CONNECT_S: Final = 2
 LONGEST_CALL_S: Final = 4  # below [workers] hang_seconds, so that a silent server costs no process
 RETRIES: Final = 5
 SQLITE_BUSY_MS: Final = 1_000
+SQLITE_STEPS: Final = 10_000  # between two looks at the clock
 DRIVERS: Final = {"mysql": "mysqldb", "mariadb": "mysqldb"}
 
 Result = TypeVar("Result")
@@ -53,14 +54,14 @@ REFUSALS: Final = {
 
 
 class Database:
-    """A URL, its connection, and its breaker."""
+    """A URL, its connection, and its breaker; one for `reading` writes nothing."""
 
-    def __init__(self, url: str, log: Log) -> None:
+    def __init__(self, url: str, log: Log, reading: bool = False) -> None:
         self.url = make_url(url)
         self.name = shown(self.url)
         self.breaker = Breaker(random.random)
         self.log = log
-        self.engine = make_engine(self.url)
+        self.engine = make_engine(self.url, reading)
         self.last_error = ""
         self.repeated = 0  # transactions that lost against another one
         self._connection: Connection | None = None
@@ -120,6 +121,19 @@ class Database:
         """The rows of one query."""
         return self.transaction(lambda connection: connection.execute(statement, values).all())
 
+    def bound(self, connection: Connection, seconds: float, rows: int) -> None:
+        """Let the database end a query that takes longer, and send no more rows than so many."""
+        until = time.monotonic() + seconds
+        driver: Any = connection.connection.driver_connection
+        if self.url.get_backend_name() == "sqlite":
+            driver.set_progress_handler(lambda: time.monotonic() > until, SQLITE_STEPS)
+            return
+        milliseconds = max(1, round(seconds * 1_000))
+        limit = f"max_execution_time = {milliseconds}"
+        if getattr(connection.dialect, "is_mariadb", False):
+            limit = f"max_statement_time = {milliseconds / 1_000}"
+        connection.exec_driver_sql(f"SET SESSION sql_select_limit = {rows}, SESSION {limit}")
+
     def give_up(self, error: str) -> None:
         """It answers, and cannot be worked with all the same."""
         self.last_error = error
@@ -161,13 +175,13 @@ class Database:
             self.log.debug("connection not closed", error=sentence(error))
 
 
-def make_engine(url: URL) -> Engine:
+def make_engine(url: URL, reading: bool = False) -> Engine:
     """An engine with one connection whose every call ends, answered or not."""
     dialect = url.get_backend_name()
     if dialect == "sqlite":
         engine = create_engine(url, poolclass=NullPool)
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_immediate)
+        event.listen(engine, "connect", _prepare_sqlite_reader if reading else _prepare_sqlite)
+        event.listen(engine, "begin", _begin_deferred if reading else _begin_immediate)
         return engine
     arguments = {
         "connect_timeout": CONNECT_S,
@@ -177,7 +191,15 @@ def make_engine(url: URL) -> Engine:
     }
     # one connection for the work, one for the thread that tries whether a server is back
     asked = {name: value for name, value in arguments.items() if name not in url.query}
-    return create_engine(url, connect_args=asked, poolclass=NullPool)
+    engine = create_engine(url, connect_args=asked, poolclass=NullPool)
+    if reading:
+        event.listen(engine, "connect", _prepare_reader)
+    return engine
+
+
+def _prepare_reader(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION READ ONLY")
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -185,6 +207,17 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.text_factory = _lenient
     for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={SQLITE_BUSY_MS}"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _prepare_sqlite_reader(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    connection.text_factory = _lenient
+    for pragma in ("query_only=1", f"busy_timeout={SQLITE_BUSY_MS}"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_deferred(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
 
 
 def _lenient(text: bytes) -> str:

@@ -26,6 +26,7 @@ from workers.child import Child
 from workers.errands import Errand, send_errand
 from workers.settings import Config
 from workers.storage.answers import QUERIES, Answerer
+from workers.storage.queries import Queries
 from workers.storage.sql_only import SqlOnly
 from workers.storage.stores import Stores
 
@@ -65,12 +66,15 @@ class StorageProcess:
         # One that replaces a dead one: what is not in the table by now has been removed from it.
         self.stores.loaded = set(orjson.loads(self.page.read() or b"{}").get("tables", ()))
         self.answerer = Answerer(child, self.stores)
+        self.queries = Queries(child, self.stores.databases, self.answerer)
+        self.queries.wake_fd = self.wake_fd
         self.handlers: dict[int, Callable[[Question], None]] = {
             Kind.FLUSH: self.flush_now,
             Kind.SYNC: self.sync,
             Kind.SYNC_DIALOGS: self.sync_dialogs,
             Kind.RESTORE_DIALOGS: self.restore_dialogs,
             Kind.SET_DATABASE: self.set_database,
+            Kind.QUERY: self.queries.take,
             **dict.fromkeys(QUERIES, self.answerer.answer),
         }
         self.sql_only: SqlOnly | None = None
@@ -121,6 +125,7 @@ class StorageProcess:
     def turn(self, now: float) -> bool:
         """Questions, notes, and what is due to be written; whether there may be more at once."""
         self.answerer.deliveries.repeat(now)
+        self.queries.deliver()
         asked = self.questions.pop(QUESTIONS)
         for _, _, _, data in asked:
             self.handle(data)

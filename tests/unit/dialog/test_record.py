@@ -88,7 +88,9 @@ def test_legs_are_added_and_found() -> None:
     )
     assert find_leg(payload, b"") == -1
     for number in range(5):
-        payload = with_leg(payload, 2, number, number, b"tag%d" % number, b"c", b"", b"s", b"d")
+        payload = with_leg(
+            payload, 2, number, number, b"tag%d" % number, b"c", b"", b"s", b"d", b""
+        )
         assert is_sound(payload)
     for number in range(5):
         at = find_leg(payload, b"tag%d" % number)

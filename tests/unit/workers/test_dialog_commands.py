@@ -164,6 +164,9 @@ def test_dlg_list_in_pages(desk: Desk) -> None:
     found = [page["Dialogs"] for page in pages if isinstance(page, dict)]
     assert [each for page in found for each in page] == whole["Dialogs"]
     assert found[3] == []
+    for page in ({"index": -1}, {"counter": -1}):
+        code, message = desk.refused("dlg_list", **page)
+        assert (code, "from 0 on" in message) == (-32602, True)
 
 
 def test_an_ended_call_is_not_listed(desk: Desk) -> None:
