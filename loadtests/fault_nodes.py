@@ -29,7 +29,7 @@ domains = ["{domain}"]
 secret = "the nodes of this test share it"
 runtime_dir = "var"
 [listen]
-udp = ["{address}:5060"]
+udp = ["{address}:5060", "127.0.0.1:5060"]
 [workers]
 udp = 2
 [registrar]

@@ -26,6 +26,7 @@ from loadtests.fault_nodes import FaultNode, are_equal, make_nodes, settle
 from loadtests.fault_scenarios import SCENARIOS, Scenario
 from loadtests.namespaces import PHONES, NotPermitted
 
+HEALED_S: Final = 5.0
 GIVE_UP_S: Final = 60.0
 REPORT_S: Final = 0.3  # how old what a node says of itself may be
 AFTER_S: Final = 2.0  # of load, at least, after the fault
@@ -110,12 +111,12 @@ def perform(scenario: Scenario, args: argparse.Namespace, folder: Path) -> Found
     return found
 
 
-def is_good(scenario: Scenario, found: Found) -> bool:
+def is_good(found: Found) -> bool:
     """Whether a scenario ended as it must."""
     equal_s = found["equal_s"]
     return (
         equal_s is not None
-        and equal_s <= scenario.healed_s
+        and equal_s <= HEALED_S
         and found["equal_after_load_s"] is not None
         and not (found["lost"] or found["resurrected"] or found["internal_errors"])
         and not found["refused"]
@@ -158,10 +159,9 @@ def main() -> int:
         equal = "never" if found["equal_s"] is None else f"{found['equal_s']:.1f} s"
         print(
             f"{name:22} {found['acknowledged']:12} {found['lost']:5} {found['resurrected']:11}"
-            f" {equal:>7}{'' if is_good(SCENARIOS[name], found) else '  NOT WELL'}"
+            f" {equal:>7}{'' if is_good(found) else '  NOT WELL'}"
         )
-    well = [is_good(SCENARIOS[name], found) for name, found in results.items()]
-    return 0 if all(well) else 1
+    return 0 if all(map(is_good, results.values())) else 1
 
 
 if __name__ == "__main__":
