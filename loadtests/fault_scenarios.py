@@ -29,6 +29,7 @@ class Scenario:
     fault: Fault
     roaming: bool = True  # telephones go to any node; else each stays with its own
     settings: str = ""  # more of [cluster]
+    last_words: bool = False  # telephones fall silent before the fault is over, for good
 
 
 def lossy(share: float, delay_ms: float = 0.0) -> Fault:
@@ -189,6 +190,8 @@ ALL: Final = (
     Scenario("broken-link", 3, "nodes 1 and 2 reach each other over node 3", broken_link),
     Scenario("flapping", 2, "the link comes and goes", flapping),
     Scenario("frozen", 2, "SIGSTOP of a whole node", frozen),
+    Scenario("frozen-last-words", 2, "the same; nobody speaks after it", frozen, last_words=True),
+    Scenario("partition-last-words", 2, "no link; nobody speaks after", partition, last_words=True),
     Scenario("frozen-of-3", 3, "SIGSTOP of a whole node", frozen),
     Scenario("frozen-clusterer", 2, "SIGSTOP of a clusterer alone", frozen_clusterer),
     *(

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from loadtests.bad_links import Links
-from loadtests.fault_load import SIP_PORT, Load
+from loadtests.fault_load import PATIENCE_S, SIP_PORT, Load
 from loadtests.fault_nodes import FaultNode, are_equal, make_nodes, settle
 from loadtests.fault_scenarios import SCENARIOS, Scenario
 from loadtests.namespaces import PHONES, NotPermitted
@@ -48,6 +48,9 @@ class Run:
         await asyncio.to_thread(settle, self.nodes)
         running = asyncio.create_task(self.load.run())
         await asyncio.sleep(1.5)
+        if self.scenario.last_words:
+            wait_s = max(1.0, seconds - sum(PATIENCE_S) - 1.0)
+            asyncio.get_running_loop().call_later(wait_s, self.load.stopped.set)
         await asyncio.to_thread(self.scenario.fault, self.links, self.nodes, seconds)
         healed = time.monotonic()
         first = await asyncio.to_thread(wait_equal, self.nodes, healed)
