@@ -70,6 +70,7 @@ cdef enum:
     VECTORS = 512
     WINDOW = 256  # entries ordered at a time: what a rank and an index of one byte can tell apart
     BACKLOG = 3  # full batches in a row: more work than one worker has time for
+    MOST_DISCARDED = 65536
     CONTROL = 32
     SEND_PATIENCE_MS = 20
     SOL_UDP = 17
@@ -256,6 +257,17 @@ cdef class DatagramSocket:
             ):
                 batch.append((self.listener, source, received_ns, data))
         return count
+
+    def discard(self):
+        """Throw away what waits, at most MOST_DISCARDED; how many datagrams that were."""
+        cdef int count = BATCH
+        cdef int discarded = 0
+        while count == BATCH and discarded < MOST_DISCARDED:
+            with nogil:
+                count = recvmmsg(self.fd, self.incoming, BATCH, MSG_DONTWAIT, NULL)
+            if count > 0:
+                discarded += count
+        return discarded
 
     cdef bytes source_of(self, int i):
         """The sender's raw sockaddr; a run of datagrams from one sender shares one object."""

@@ -7,9 +7,10 @@ from proxy.shm.inbox cimport Inbox
 from proxy.shm.slots cimport Counters
 from proxy.transaction.layer cimport Transaction, TransactionLayer
 
-cdef int HANDED_IN, INBOX_WAKEUPS, RECEIVED_DATAGRAMS, SEND_ERRORS, SENT_DATAGRAMS, TURNS
+cdef int HANDED_IN, INBOX_WAKEUPS, RECEIVED_DATAGRAMS, SEND_ERRORS, SENT_DATAGRAMS
+cdef int STALE_DATAGRAMS, TURNS
 cdef int BATCH, TRANSPORT_ERROR
-cdef double SECOND
+cdef double SECOND, STALE_SECONDS
 
 @cython.final
 cdef class Readers:
@@ -35,11 +36,14 @@ cdef class Turn:
     cdef readonly FloodGuard guard
     cdef readonly list waits
     cdef readonly list each_second
-    cdef double second_at
+    cdef double second_at, taken_at
     cdef unsigned long long changed_at
-    @cython.locals(batch=list, count=Py_ssize_t, received=Py_ssize_t, more=bint, handed_in=list)
+    @cython.locals(batch=list, count=Py_ssize_t, received=Py_ssize_t, more=bint, handed_in=list,
+                   stood_still=double)
     cpdef bint take(self) except *
     cdef object tell_time(self)
+    @cython.locals(count=Py_ssize_t)
+    cdef discard(self, double stood_still)
     cpdef let_time_pass(self, double now)
     @cython.locals(outbox=list, failed=list)
     cpdef flush(self)

@@ -17,6 +17,7 @@ from proxy.limits.counters import (
     RECEIVED_DATAGRAMS,
     SEND_ERRORS,
     SENT_DATAGRAMS,
+    STALE_DATAGRAMS,
     TURNS,
 )
 from proxy.routing.core import ProxyCore
@@ -36,6 +37,7 @@ Event = tuple[int, int]  # a descriptor and what epoll says of it
 
 BATCH = 64
 IDLE_SECONDS = 0.1  # the longest sleep: heartbeat, and a producer killed before it could wake us
+STALE_SECONDS = 2.0  # between two turns: what waits then may have been sent as long ago
 SECOND = 1.0
 TRANSPORT_ERROR = int(Stimulus.TRANSPORT_ERROR)
 
@@ -84,11 +86,16 @@ class Turn:
         self.waits: list[Callable[[float], None]] = []  # told the time: what may be over
         self.each_second: list[Callable[[], None]] = []
         self.second_at = 0.0
+        self.taken_at = 0.0
         self.changed_at = 0
 
     def take(self) -> bool:
         """Take in what is there, decide, fire timers, send; whether a batch was full."""
         received_ns = self.tell_time()
+        stood_still = self.node.now - self.taken_at
+        if stood_still > STALE_SECONDS and self.taken_at > 0:
+            self.discard(stood_still)
+        self.taken_at = self.node.now
         batch: list[Incoming] = []
         count = 0
         more = False
@@ -114,6 +121,18 @@ class Turn:
             self.counters.add(RECEIVED_DATAGRAMS, count)
             self.counters.add(TURNS, 1)
         return more
+
+    def discard(self, stood_still: float) -> None:
+        """Throw away what came while this process was stopped, or could not run.
+
+        Whoever sent it sends it again, or has long turned to another node: an old REGISTER would
+        undo what that one has accepted since.
+        """
+        count = 0
+        for sock in self.sockets:
+            count += sock.discard()
+        self.counters.add(STALE_DATAGRAMS, count)
+        self.node.log.warning("stood still", seconds=round(stood_still, 1), dropped=count)
 
     def use_guard(self, guard: FloodGuard | None) -> None:
         """Let another guard watch the sockets: whom it trusts has changed."""

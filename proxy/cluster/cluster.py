@@ -216,8 +216,9 @@ class Cluster:
         self.membership.hear(link.peer, frame.epoch, beat, now, wall)
         if self.enabled:
             self.comparison.verified(link, beat.root, now)
+        lead_ms = self.membership.lead_ms(link.peer, self.settings.max_lead_ms)
         for name, epoch, holder in beat.tags:
-            if self.tags.hear(name, epoch, holder, wall):
+            if self.tags.hear(name, epoch, holder, wall, lead_ms):
                 text = f"{name} is held by {holder or 'nobody'} since {epoch}"
                 self.wire.note("sharing tag changed", text)
 

@@ -12,6 +12,7 @@ from proxy.cluster.messages import Beat
 
 UNREACHABLE = 0
 NEVER = -(10**12)
+MENDED_LEAD_MS = 3_600_000  # what a clock that is right again may have been ahead
 PRIORITY = 50  # of a node of which nothing else is said, as in OpenSIPS' table
 
 
@@ -85,6 +86,16 @@ class Membership:
         """Whether a peer takes part, as far as it has told."""
         beat = self.peers[node].beat
         return beat is None or beat.enabled
+
+    def lead_ms(self, node: int, most_ms: int) -> int:
+        """How far ahead of our clock what a peer tells may be, whose clock may lead by `most_ms`.
+
+        While its clock is right, what it made when that was wrong is taken: it never gets better,
+        and nothing that comes after it could be taken either.
+        """
+        peer = self.peers[node]
+        is_right = peer.beat is not None and peer.offset_ms <= most_ms
+        return max(most_ms, MENDED_LEAD_MS) if is_right else most_ms
 
     def worst_offset_ms(self, node: int) -> int:
         """How far a peer's clock and ours are apart; of the farthest when it is none of ours."""

@@ -286,7 +286,7 @@ class Replication:
         forms = self.store.forms
         for table, _, body in records:
             newest = forms[table].newest(body)
-            if not self.clock.observe(newest, wall):
+            if not self.clock.observe(newest, wall) and not self._may_lead(link, newest, wall):
                 self._quarantine(link, newest, wall)
                 return 0
         link.following.quarantine = 0
@@ -310,6 +310,13 @@ class Replication:
             return 0
         self.wire.tallies["applied"] += len(records)
         return 1 + len(applied)
+
+    def _may_lead(self, link: Link, version: int, wall: int) -> bool:
+        """Whether a peer gave this version while its clock was wrong, which is right again."""
+        most = self.settings.max_lead_ms
+        if link.next_hop == link.peer:  # else its beats do not come here
+            most = self.membership.lead_ms(link.peer, most)
+        return (version >> 16) <= wall + most
 
     def _quarantine(self, link: Link, version: int, wall: int) -> None:
         lead = (version >> 16) - wall

@@ -74,12 +74,16 @@ class Tags:
         self._tags[name] = Tag(stamp << NODE_BITS | self.node, holder)
         return self._tags[name].epoch
 
-    def hear(self, name: str, epoch: int, holder: int, wall: int) -> bool:
-        """A peer's word about a tag; whether it changed what this node does or knows."""
+    def hear(self, name: str, epoch: int, holder: int, wall: int, lead_ms: int = 0) -> bool:
+        """A peer's word about a tag; whether it changed what this node does or knows.
+
+        `lead_ms` is how far ahead of our clock it may be, when that is more than usual.
+        """
         tag = self._tags.get(name)
         if tag is None or not self.is_newer(epoch, tag.epoch):
             return False
-        if epoch >> NODE_BITS > wall + self.max_lead_ms or holder not in (0, epoch & NODE_MASK):
+        latest = wall + max(self.max_lead_ms, lead_ms)
+        if epoch >> NODE_BITS > latest or holder not in (0, epoch & NODE_MASK):
             self.rejected += 1
             return False
         self._tags[name] = Tag(epoch, holder)

@@ -72,6 +72,7 @@ RECEIVED_DATAGRAMS: Final = counter("sipherd:received_datagrams")
 SENT_DATAGRAMS: Final = counter("sipherd:sent_datagrams")
 SEND_ERRORS: Final = counter("sipherd:send_errors")
 RECEIVE_DROPS: Final = counter("sipherd:receive_drops")  # the kernel's: SO_RXQ_OVFL
+STALE_DATAGRAMS: Final = counter("sipherd:stale_datagrams")  # waited while a worker stood still
 KEEPALIVES: Final = counter("sipherd:keepalives")
 STUN: Final = counter("sipherd:stun")
 # no answer possible: responses, ACKs, no Via

@@ -28,9 +28,11 @@ CHANNELS: Final = (BEAT, DATA)  # in the order in which they are read
 QUEUED: Final = {DATA: 64, BEAT: 4}
 RECONNECT_MS: Final = 100
 RECONNECT_MOST_MS: Final = 200  # a node that comes back is wanted at once
-CONNECT_MS: Final = 3_000
-HANDSHAKE_MS: Final = 5_000  # a connection that has not said who it is by then is closed
-UNACKNOWLEDGED_MS: Final = 15_000  # what TCP gets no word about: the connection is dead
+# A broken link is tried again so often. TCP by itself waits twice as long each time, up to minutes,
+# and the nodes would not know that the link is well again.
+CONNECT_MS: Final = 1_000
+UNACKNOWLEDGED_MS: Final = 3_000  # what TCP gets no word about: the connection is dead
+HANDSHAKE_MS: Final = 3_000  # a connection that has not said who it is by then is closed
 KEEPALIVE: Final = (10, 3, 3)  # seconds idle, seconds between, how many
 BACKLOG: Final = 128
 GOODBYE_MS: Final = 200

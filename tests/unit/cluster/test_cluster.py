@@ -285,13 +285,42 @@ def test_frames_of_an_older_incarnation_mean_nothing(pair: Trio) -> None:
     assert pair.brains[2].links[1].following.position == position
 
 
-def test_a_clock_far_ahead_is_not_followed(pair: Trio) -> None:
-    pair.put(1, b"call", later=70_000)
+def test_a_clock_far_ahead_is_not_followed_until_it_is_right(pair: Trio) -> None:
+    pair.skew_ms[1] = 300_000
+    pair.run(500)
+    pair.put(1, b"call", later=300_000)
+    pair.brains[1].activate("vip", pair.now, pair.wall(1))
     pair.run(1000)
     assert not pair.holds(2, b"call")
     assert "lead" in pair.brains[2].links[1].trouble
-    pair.run(12_000, 50)
+    assert pair.brains[2].tags.told() == []
+    pair.skew_ms[1] = 0
+    pair.run(3000)
     assert pair.holds(2, b"call")
+    assert pair.brains[2].tags.told() == pair.brains[1].tags.told()
+    pair.put(1, b"later", later=290_000)
+    pair.run(100)
+    assert pair.holds(2, b"later")
+
+
+def test_versions_hours_ahead_are_nobodys_clock(pair: Trio) -> None:
+    pair.put(1, b"call", later=3_700_000)
+    pair.run(1000)
+    assert not pair.holds(2, b"call")
+    assert "lead" in pair.brains[2].links[1].trouble
+    pair.run(110_000, 50)
+    assert pair.holds(2, b"call")
+
+
+def test_a_relayed_version_may_not_lead(pair: Trio) -> None:
+    trio = Trio(3)
+    trio.run(7000)
+    trio.keep = lambda source, target, frame: {source, target} != {1, 2}
+    trio.run(3000)
+    trio.put(1, b"call", later=70_000)
+    trio.run(1000)
+    assert trio.holds(3, b"call")
+    assert not trio.holds(2, b"call")
 
 
 def test_a_full_table_is_said_and_not_silent(pair: Trio) -> None:

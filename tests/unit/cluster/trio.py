@@ -32,6 +32,7 @@ class Trio:
         self.frames: list[tuple[int, int, Frame]] = []
         self.keep: Keep = everything
         self.epochs = dict.fromkeys(self.numbers, 0)
+        self.skew_ms = dict.fromkeys(self.numbers, 0)
         for number in self.numbers:
             self.boot(number)
 
@@ -58,7 +59,7 @@ class Trio:
         while self.now < end:
             self.now += step_ms
             for number, brain in list(self.brains.items()):
-                brain.tick(self.now, WALL + self.now)
+                brain.tick(self.now, self.wall(number))
                 for hop, _, data in brain.ready():
                     self.carry(number, hop, data)
 
@@ -66,7 +67,11 @@ class Trio:
         frame = decode(data)
         if target in self.brains and self.keep(source, target, frame):
             self.frames.append((source, target, frame))
-            self.brains[target].step(data, self.now, WALL + self.now)
+            self.brains[target].step(data, self.now, self.wall(target))
+
+    def wall(self, number: int) -> int:
+        """A node's clock."""
+        return WALL + self.now + self.skew_ms[number]
 
     def put(self, number: int, key: bytes, payload: bytes | None = b"x", later: int = 0) -> int:
         """A change at a node's edge; its version."""

@@ -203,3 +203,17 @@ def test_what_needs_state_after_all_is_handed_over(
     assert inboxes[1].pop(9) == [(3, sockaddr, 0, register)]
     own = next(n for n in range(1000) if not hash_call_id(b"%d" % n) & 1)
     assert not handoff.hand_over(3, sockaddr, b"REGISTER a\r\nCall-ID: %d\r\n\r\n" % own)
+
+
+def test_what_waits_can_be_thrown_away(
+    ours: DatagramSocket, peers: list[socket.socket], handoff: Handoff
+) -> None:
+    with socket.socket(fileno=os.dup(ours.fd)) as same:
+        address = same.getsockname()
+    for number in range(100):
+        peers[0].sendto(datagram(1, number, 200), address)
+    assert ours.discard() == 100
+    assert ours.discard() == 0
+    peers[0].sendto(datagram(1, 100, 200), address)
+    batch: list[tuple[int, bytes, int, bytes]] = []
+    assert ours.receive(handoff, 0, batch) == 1

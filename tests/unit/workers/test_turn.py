@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import select
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from proxy.limits import counters as ids
 from proxy.shm.inbox import Inbox
 from tests.scenarios.world import World
 from workers.turn import IDLE_SECONDS, Turn
@@ -57,6 +59,37 @@ def test_only_others_events_are_told(turn: Turn) -> None:
     with pytest.raises(BlockingIOError):
         os.eventfd_read(turn.wake_fd)
     assert turn.rest(lambda patience: [mine]) == []  # woken, though another took the reason away
+
+
+class Waiting:
+    """A socket with datagrams that wait."""
+
+    fd, listener, guard = 5, 0, None
+
+    def __init__(self) -> None:
+        self.waits = 3
+
+    def receive(self, handoff: object, received_ns: int, batch: list[object]) -> int:
+        return 0
+
+    def discard(self) -> int:
+        count, self.waits = self.waits, 0
+        return count
+
+
+def test_what_came_while_we_stood_still_is_not_acted_on(turn: Turn, world: World) -> None:
+    turn.sockets.append(Waiting())  # type: ignore[arg-type]
+    turn.take()
+    turn.take()
+    assert turn.sockets[0].waits == 3
+    counters = turn.counters
+    with pytest.MonkeyPatch.context() as patch:
+        later = time.monotonic() + 2.5
+        patch.setattr(time, "monotonic", lambda: later)
+        turn.take()
+    assert turn.sockets[0].waits == 0
+    assert counters.get(ids.STALE_DATAGRAMS) == 3
+    assert world.log.events[-1][1] == "stood still"
 
 
 def test_nobody_sleeps_on_a_full_inbox(turn: Turn) -> None:
