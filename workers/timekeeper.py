@@ -168,8 +168,9 @@ class Alarms:
         """Say what has come up since it was last said."""
         log, table = self._log, self._table
         if refused := self._news(counters.TABLE_FULL, now):
-            room = {"registered": table.count, "capacity": table.capacity}
-            log.error("location table full", refused=refused, **room)
+            users, _ = table.gauges()
+            room = {"registered": users, "removed": table.count - users}
+            log.error("location table full", refused=refused, **room, capacity=table.capacity)
         if refused := self._news(counters.TRANSACTIONS_REFUSED, now):
             log.error("too many transactions", refused=refused)
         if lost := self._news(counters.INBOX_FULL, now):

@@ -134,11 +134,16 @@ class Comparison:
     def _give_up(self, now: int, why: str) -> None:
         assert self.pull is not None
         donor = self.pull.donor
-        self.reason = f"the snapshot of node {donor} was given up: {why}"
+        self._hinder(f"the snapshot of node {donor} was given up: {why}")
         self.wire.tallies["snapshots_failed"] += 1
         self.links[donor].following.compare_at = now + self.settings.pace.hello
         self._later[donor] = now + self.settings.pace.hello
         self.pull = None
+
+    def _hinder(self, reason: str) -> None:
+        """Say why there is no baseline; with one, the reason goes on saying where it is from."""
+        if not self.baseline:
+            self.reason = reason
 
     def _ask(self, now: int) -> None:
         needy = [
@@ -175,7 +180,7 @@ class Comparison:
         pace = self.settings.pace
         # Nodes that were sent away together do not come back together.
         self._later[link.peer] = now + pace.hello + 97 * self.settings.node % pace.hello
-        self.reason = f"node {link.peer} is busy with another snapshot"
+        self._hinder(f"node {link.peer} is busy with another snapshot")
         self.pull = None
 
     def on_snapshot(self, link: Link, frame: Frame, now: int, wall: int) -> None:
@@ -331,7 +336,7 @@ class Comparison:
             self._asked = None
         if self.pull is not None and self.pull.donor == peer:
             self.pull = None
-            self.reason = f"node {peer} began anew while it was the donor"
+            self._hinder(f"node {peer} began anew while it was the donor")
 
     def forget(self, peer: int) -> None:
         """The peer is no node of this cluster any more."""

@@ -133,6 +133,53 @@ def test_operators(two: tuple[Server, Server]) -> None:
     wait_for(lambda: knows(other, "carol"), 10)
 
 
+def test_what_operators_switched_off_stays_off_when_the_clusterer_dies(
+    two: tuple[Server, Server],
+) -> None:
+    one, other = two
+    assert one.ctl("clusterer_set_cap_status", 1, "ratelimit-pipe-repl", 0) == "OK"
+    assert one.ctl("clusterer_set_cap_status", 1, "usrloc-contact-repl", 0) == "OK"
+    assert one.ctl("clusterer_set_cap_status", 1, "usrloc-contact-repl", 1) == "OK"
+    assert one.ctl("clusterer_set_status", 1, 0) == "OK"
+    assert other.ctl("clusterer_remove_node", 1, 1) == "OK"
+    replace_clusterer(one)
+    assert not status(one)["enabled"]
+    assert [each["name"] for each in capabilities(one) if each["enabled"] == "no"] == [
+        "ratelimit-pipe-repl"
+    ]
+    replace_clusterer(other)
+    assert other.ctl("clusterer_list")["Clusters"][0]["Nodes"] == []
+    other.signal(signal.SIGHUP)
+    wait_for(lambda: other.ctl("clusterer_list")["Clusters"][0]["Nodes"], 10)
+    one.stop()
+    one.start()  # a new server begins as its file says
+    assert wait_for(lambda: status(one)["synced"], 10)
+    assert all(each["enabled"] == "yes" for each in capabilities(one))
+
+
+def replace_clusterer(server: Server) -> None:
+    before = server.children()["clusterer"]
+    epoch = server.ctl("cluster_status")["Epoch"]
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: server.ctl("cluster_status")["Epoch"] > epoch, 10)
+
+
+def test_a_full_disk_does_not_stop_the_clusterer(two: tuple[Server, Server]) -> None:
+    one, other = two
+    beside = one.runtime / "cluster.new"
+    beside.mkdir()  # nothing can be written there any more
+    before = memory(one)
+    replace_clusterer(one)
+    register(one, "alice")
+    wait_for(lambda: knows(other, "alice") and are_equal(one, other), 10)
+    assert one.log.count("cluster file not written") == 1
+    assert memory(one) == before
+    beside.rmdir()
+    wait_for(lambda: memory(one) != before, 10)
+    assert f'"epoch":{one.ctl("cluster_status")["Epoch"]}' in memory(one)
+    assert one.ctl("get_statistics", ["sipherd:restarts"]) == {"sipherd:restarts": 1}
+
+
 def capabilities(server: Server) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = server.ctl("clusterer_list_cap")["Clusters"][0]["Capabilities"]
     return found

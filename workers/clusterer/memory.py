@@ -1,12 +1,14 @@
 """What the clusterer knows of its earlier lives: one small file in the runtime folder.
 
 The epoch rises at every start, also when the file was lost or the clock set back (one of the two).
-It is written before the first frame leaves.
+It is written before the first frame leaves. When it cannot be, on a full disk, the node goes on:
+the shared page and the clock know better than an old file.
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -17,27 +19,44 @@ from workers.child import Child
 
 FILE: Final = "cluster.json"
 
+AGAIN_MS: Final = 5_000  # before a file that could not be written is tried again
+
 Rows = list[list[str | None]]
+Order = tuple[str, dict[str, Any]]  # its name and arguments
 
 
 @dataclass(slots=True)
 class Memory:
     """The epoch of this life; what the tables were when which clusters were synced; the nodes."""
 
+    child: Child
     file: Path
     epoch: int
     tables: list[int] = field(default_factory=list)
     synced: list[int] = field(default_factory=list)
     nodes: Rows | None = None  # of the database, as it was last read
+    standing: list[Order] = field(default_factory=list)  # orders that hold until the server stops
+    failure: str = ""  # why the file is not as it should be
 
     def write(self) -> None:
-        """Replace the file, whole or not at all."""
+        """Replace the file, whole or not at all; a failure is said once, and tried again."""
+        try:
+            self._replace()
+        except OSError as error:
+            if not self.failure:
+                self.child.log.error("cluster file not written", file=self.file, reason=error)
+            self.failure = str(error)
+        else:
+            self.failure = ""
+
+    def _replace(self) -> None:
         beside = self.file.with_suffix(".new")
         data = {
             "epoch": self.epoch,
             "tables": self.tables,
             "synced": self.synced,
             "nodes": self.nodes,
+            "standing": self.standing,
         }
         fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
         with os.fdopen(fd, "wb") as out:
@@ -51,8 +70,12 @@ def recall(child: Child, wall: int) -> Memory:
     """Begin a new life: a higher epoch, and what may still be believed."""
     file = child.config.node.runtime_dir / FILE
     before = _read(file)
-    epoch = before.get("epoch")
-    memory = Memory(file, max(epoch + 1 if isinstance(epoch, int) else 1, wall))
+    epoch, page = before.get("epoch"), child.tables.cluster
+    known = epoch if isinstance(epoch, int) else 0
+    last = 0 if page is None else page.incarnation()
+    memory = Memory(child, file, max(known + 1, last + 1, wall))
+    if last:  # the same server, whose clusterer was replaced
+        memory.standing = _orders(before.get("standing"))
     memory.tables = tables_of(child)
     # Tables that were begun anew since hold nothing, whatever was synced before.
     if before.get("tables") == memory.tables:
@@ -70,6 +93,16 @@ def tables_of(child: Child) -> list[int]:
     tables = child.tables
     kept = (tables.location, tables.dialogs, tables.destinations)
     return [0 if table is None else table.seed for table in kept]
+
+
+def _orders(found: object) -> list[Order]:
+    orders: list[Order] = []
+    for each in found if isinstance(found, list) else ():
+        with suppress(ValueError, TypeError):
+            name, arguments = each
+            if isinstance(name, str) and isinstance(arguments, dict):
+                orders.append((name, arguments))
+    return orders
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 ANSWERS: Final = 32
 DONE: Final = ""
+REMOVE_NODE: Final = "remove_node"
+# Orders that hold as long as the server runs, whatever becomes of this process. Of two about one
+# thing the last word holds: an order is named by all its arguments but WORD.
+STANDING: Final = {"set_status", "set_cap_status", REMOVE_NODE}
+WORD: Final = "status"
 
 
 class Refusal(Exception):
@@ -31,7 +37,7 @@ class Orders:
         self._known: dict[str, Callable[..., None]] = {
             "set_status": self._set_status,
             "set_cap_status": self._set_cap_status,
-            "remove_node": self._remove_node,
+            REMOVE_NODE: self._remove_node,
             "activate": self._activate,
             "synchronize": self._synchronize,
         }
@@ -50,7 +56,31 @@ class Orders:
         except Refusal as refusal:
             self.answer(number, str(refusal))
         else:
+            self._note(order["name"], order["arguments"])
             self.answer(number)
+
+    def _note(self, name: str, arguments: dict[str, Any]) -> None:
+        if name not in STANDING:
+            return
+        memory = self._process.memory
+        others = [each for each in memory.standing if _thing(*each) != _thing(name, arguments)]
+        memory.standing = [*others, (name, arguments)]
+        memory.write()
+
+    def resume(self) -> None:
+        """Carry out again what a clusterer before this one was told."""
+        for name, arguments in self._process.memory.standing:
+            if name in STANDING:
+                with suppress(Refusal, TypeError):
+                    self._known[name](**arguments)
+
+    def read_anew(self) -> None:
+        """The nodes are those of the file or the database again: none of them is removed."""
+        memory = self._process.memory
+        left = [each for each in memory.standing if each[0] != REMOVE_NODE]
+        if left != memory.standing:
+            memory.standing = left
+            memory.write()
 
     def answer(self, number: int, failure: str = DONE) -> None:
         """Say that it is done, or why it is not."""
@@ -116,3 +146,7 @@ class Orders:
         reached = [brain.compare_now(self._process.ticked_at) for brain in found]
         if not any(reached):
             raise Refusal("No other node can be reached")
+
+
+def _thing(name: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    return name, {key: value for key, value in arguments.items() if key != WORD}

@@ -87,6 +87,7 @@ class ClustererProcess:
             child.log.warning("nodes are not authenticated", bind=config.cluster.bind)
         if not config.cluster.from_database:
             self.set_nodes(configured(config))
+            self.orders.resume()
         child.prepare = self.prepare
 
     def prepare(self, child: Child) -> Commit:
@@ -96,6 +97,8 @@ class ClustererProcess:
 
         def commit() -> None:
             self.keys = dict(cluster.peer_keys)
+            if not cluster.from_database:
+                self.orders.read_anew()
             self.set_nodes(nodes)
 
         return commit

@@ -45,6 +45,7 @@ class Provisioning:
             remembered = self._process.memory.nodes
             if remembered is not None:
                 self._process.set_nodes(from_rows(remembered)[0])
+                self._process.orders.resume()
         if self._wanted and now >= self._asked_at + PATIENCE_MS:
             self._asked_at = now
             self._number = self._number + 1 & NUMBERS
@@ -92,7 +93,10 @@ class Provisioning:
         if process.memory.nodes != rows:
             process.memory.nodes = rows
             process.memory.write()
+        if self._waiting:  # an operator's wish, not this process's start
+            process.orders.read_anew()
         process.set_nodes(nodes)
+        process.orders.resume()
         me = process.child.config.node.id
         for cluster in process.brains:
             if process.node(cluster, me) is None:

@@ -12,6 +12,7 @@ from proxy.cluster.cluster import Cluster
 from proxy.errors import ShmError
 from proxy.limits import counters as ids
 from workers.clusterer.capabilities import COUNTS
+from workers.clusterer.memory import AGAIN_MS
 
 if TYPE_CHECKING:
     from workers.clusterer.process import ClustererProcess
@@ -56,6 +57,7 @@ class Report:
         self._process = process
         self._counters = process.child.tables.slots.counters(process.child.slot)
         self._told: dict[int, Counter[str]] = {}
+        self._write_at = 0
 
     def turn(self, now: int, wall: int) -> None:
         """Everything that is due a few times a second."""
@@ -66,7 +68,7 @@ class Report:
             self._log(number, brain)
         for address in process.bus.take_refused():
             process.child.log.warning("connection refused", source=address)
-        self._remember()
+        self._remember(now)
         self._show(now, wall)
 
     def _count(self, source: int, tallies: Counter[str], columns: dict[str, int]) -> None:
@@ -86,8 +88,11 @@ class Report:
             else:
                 log.info(event, cluster=number, what=detail)
 
-    def _remember(self) -> None:
+    def _remember(self, now: int) -> None:
         memory, brains = self._process.memory, self._process.brains
+        if memory.failure and now >= self._write_at:
+            self._write_at = now + AGAIN_MS
+            memory.write()
         synced = sorted(number for number, brain in brains.items() if brain.comparison.baseline)
         if brains and synced != memory.synced:
             memory.synced = synced

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from proxy.cluster.hlc import HybridClock
 from proxy.dialog import layout as at
-from proxy.dialog.decoded import DialogRecord
+from proxy.dialog.decoded import DialogRecord, decode, encode
 from proxy.dialog.dialog import Dialog
 from proxy.dialog.profiles import did_words
 from proxy.dialog.states import EndReason, State
@@ -32,6 +32,8 @@ from workers.errands import Errand, send_to_owner
 from workers.tracking import tracker_of
 
 SCAN_BATCH: Final = 200
+ATTEMPTS: Final = 64  # an operator's command should not lose to a busy call
+RINGS: Final = (State.UNCONFIRMED, State.EARLY)
 NO_DIALOG: Final = "No such dialog"
 NOT_REQUESTED: Final = "Requested Dialog not found"
 NO_PROFILE: Final = "Profile not found"
@@ -83,7 +85,10 @@ class Dialogs(Group):
             )
         )
         shape = {"name": profile, "value": value or None, "count": size}
-        return {"Profile": {**shape, "shared": "no", "replicated": "no"}}
+        config = self._child.config
+        replicated = config.replicates("dialogs") or config.replicates("profiles")
+        told = {"shared": "no", "replicated": "yes" if replicated else "no"}
+        return {"Profile": {**shape, **told}}
 
     @command
     def profile_get_values(self, profile: str) -> list[dict[str, Any]]:
@@ -243,10 +248,29 @@ class Dialogs(Group):
 
         Should that one not hear it, the timekeeper tells it again.
         """
+        owner = dialog.record().owner
+        if dialog.state in RINGS and owner not in {0, self._child.config.node.id}:
+            self._leave_to(owner, dialog)
+            return
         if headers and not dialog.set_variable(END_HEADERS, headers):
             raise CommandError(INVALID_PARAMS, "No room for the headers")
         dialog.change(partial(want_end, now=self._tracker().store.wall))
         send_to_owner(self._child, dialog.call_id, Errand.DIALOG, dialog.key)
+
+    def _leave_to(self, owner: int, dialog: Dialog) -> None:
+        """A call that rings is cancelled by the node that has its INVITE: it stays the owner."""
+        store = self._tracker().store
+        for _ in range(ATTEMPTS):
+            payload, stamp = store.read(dialog.key)
+            if payload is None:
+                return
+            record = decode(dialog.key, payload)
+            if not want_end(record, store.wall):
+                return
+            record.version = store.clock.tick(store.wall_ms, record.version)
+            record.owner = owner
+            if store.write(dialog.key, stamp, encode(record)):
+                return
 
 
 def want_end(record: DialogRecord, now: int) -> bool:

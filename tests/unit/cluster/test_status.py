@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from proxy.cluster import status
-from tests.unit.cluster.trio import WALL, Trio
+from proxy.cluster.messages import Kind
+from tests.unit.cluster.trio import WALL, Trio, everything
 
 
 def test_opensips_shapes() -> None:
@@ -73,3 +74,18 @@ def test_it_explains_itself() -> None:
     trio.run(2000)
     (other,) = status.cluster_status(trio.brains[2], trio.now)["peers"]  # type: ignore[misc]
     assert (other["behind"], other["equal_ms_ago"] < 500) == (0, True)
+
+
+def test_a_comparison_that_fails_says_nothing_about_how_a_node_was_synced() -> None:
+    trio = Trio()
+    trio.run(8_000)
+    brain = trio.brains[1]
+    before = brain.comparison.why()
+    assert before == "synced: a seed, and no node was synced"
+    trio.keep = lambda source, target, frame: frame.kind not in (Kind.SNAPSHOT, Kind.SNAPSHOT_END)
+    brain.compare_now(trio.now)
+    trio.run(8_000)
+    trio.keep = everything
+    trio.run(2_000)
+    assert brain.wire.tallies["snapshots_failed"] > 0
+    assert brain.comparison.why() == before

@@ -79,11 +79,12 @@ class Desk:
         for number, name in enumerate(("anna", "ben", "carl"), 1):
             self.add(name.encode(), number)
 
-    def add(self, name: bytes, number: int, state: State = State.CONFIRMED) -> None:
+    def add(self, name: bytes, number: int, state: State = State.CONFIRMED, owner: int = 7) -> None:
         assert self.table is not None
         record = DialogRecord(
             key=key_of(b"call-" + name, b"tag-" + name),
             node=7,
+            owner=owner,
             epoch=16,
             counter=number,
             state=state,
@@ -187,6 +188,18 @@ def test_dlg_end_dlg_notes_it_and_tells_the_worker(desk: Desk, name: str) -> Non
     assert record.end_reason == EndReason.MI_TERMINATION
     assert record.variables == {b"end_headers": b"Reason: Q.850\r\n"}
     assert desk.errands() == [bytes([Errand.DIALOG]) + record.key]
+
+
+def test_a_call_that_rings_is_ended_by_the_node_that_has_its_invite(desk: Desk) -> None:
+    desk.add(b"dora", 4, State.EARLY, owner=9)
+    desk.add(b"emil", 5, State.CONFIRMED, owner=9)
+    for name in ("dora", "emil"):
+        assert desk.ask("dlg_end_dlg", dialog_id=f"call-{name}") == "OK"
+        assert desk.record(name.encode()).flags & at.END_WANTED
+    assert desk.record(b"dora").owner == 9
+    assert desk.record(b"dora").version > 0
+    assert desk.record(b"emil").owner == 7
+    assert desk.errands() == [bytes([Errand.DIALOG]) + desk.record(b"emil").key]
 
 
 def test_headers_that_are_none_are_refused(desk: Desk) -> None:

@@ -70,7 +70,7 @@ def test_what_is_full_is_said_once_a_minute_for_the_whole_node(
         alarms.turn(10.0 + second)
     assert len(lines) == 1
     assert "location table full" in lines[0]
-    assert "refused=2 registered=0 capacity=1000" in lines[0]
+    assert "refused=2 registered=0 removed=0 capacity=1000" in lines[0]
     alarms.turn(75.0)
     assert len(lines) == 2
     assert "refused=58" in lines[1]
