@@ -64,6 +64,7 @@ class Comparison:
             peer
             for peer, link in self.links.items()
             if link.following.state in (State.GREETING, State.CATCHING_UP)
+            or (link.following.state == State.FOLLOWING and link.following.quarantine)
         ]
 
     def why(self) -> str:

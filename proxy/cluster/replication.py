@@ -289,7 +289,9 @@ class Replication:
             if not self.clock.observe(newest, wall) and not self._may_lead(link, newest, wall):
                 self._quarantine(link, newest, wall)
                 return 0
-        link.following.quarantine = 0
+        if link.following.quarantine:
+            link.following.quarantine = 0
+            link.trouble = ""
         horizon = self.horizon(wall)
         applied: list[Current] = []
         refused = False
