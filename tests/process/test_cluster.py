@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import zmq
 from cluster_harness import (
@@ -178,6 +179,18 @@ def test_a_full_disk_does_not_stop_the_clusterer(two: tuple[Server, Server]) -> 
     wait_for(lambda: memory(one) != before, 10)
     assert f'"epoch":{one.ctl("cluster_status")["Epoch"]}' in memory(one)
     assert one.ctl("get_statistics", ["sipherd:restarts"]) == {"sipherd:restarts": 1}
+
+
+def test_a_file_that_makes_no_sense_is_begun_anew(two: tuple[Server, Server]) -> None:
+    one, other = two
+    one.stop()
+    written = orjson.loads(memory(one))
+    nonsense = {"epoch": 2**64 - 1, "synced": 1, "nodes": [[[]]], "standing": [7, ["x"]]}
+    (one.runtime / "cluster.json").write_bytes(orjson.dumps({**written, **nonsense}))
+    one.start()
+    register(other, "alice")
+    wait_for(lambda: knows(one, "alice") and are_equal(one, other), 15)
+    assert one.ctl("get_statistics", ["sipherd:restarts"]) == {"sipherd:restarts": 0}
 
 
 def capabilities(server: Server) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from workers.child import Child
 
 FILE: Final = "cluster.json"
 
+HIGHEST: Final = 1 << 62  # of an epoch: it has to fit into the frames for ever
 AGAIN_MS: Final = 5_000  # before a file that could not be written is tried again
 
 Rows = list[list[str | None]]
@@ -71,7 +72,7 @@ def recall(child: Child, wall: int) -> Memory:
     file = child.config.node.runtime_dir / FILE
     before = _read(file)
     epoch, page = before.get("epoch"), child.tables.cluster
-    known = epoch if isinstance(epoch, int) else 0
+    known = epoch if isinstance(epoch, int) and epoch < HIGHEST else 0
     last = 0 if page is None else page.incarnation()
     memory = Memory(child, file, max(known + 1, last + 1, wall))
     if last:  # the same server, whose clusterer was replaced
@@ -80,9 +81,9 @@ def recall(child: Child, wall: int) -> Memory:
     # Tables that were begun anew since hold nothing, whatever was synced before.
     if before.get("tables") == memory.tables:
         synced = before.get("synced")
-        memory.synced = [each for each in synced if isinstance(each, int)] if synced else []
+        memory.synced = [each for each in _listed(synced) if isinstance(each, int)]
     nodes = before.get("nodes")
-    if isinstance(nodes, list) and all(isinstance(row, list) for row in nodes):
+    if isinstance(nodes, list) and all(map(_is_row, nodes)):
         memory.nodes = nodes
     memory.write()
     return memory
@@ -95,9 +96,17 @@ def tables_of(child: Child) -> list[int]:
     return [0 if table is None else table.seed for table in kept]
 
 
+def _listed(found: object) -> list[Any]:
+    return found if isinstance(found, list) else []
+
+
+def _is_row(row: object) -> bool:
+    return isinstance(row, list) and all(each is None or isinstance(each, str) for each in row)
+
+
 def _orders(found: object) -> list[Order]:
     orders: list[Order] = []
-    for each in found if isinstance(found, list) else ():
+    for each in _listed(found):
         with suppress(ValueError, TypeError):
             name, arguments = each
             if isinstance(name, str) and isinstance(arguments, dict):
