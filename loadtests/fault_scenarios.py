@@ -16,6 +16,7 @@ from loadtests.fault_nodes import FaultNode
 
 Fault = Callable[[Links, list[FaultNode], float], None]
 SKEW_MS: Final = 300_000
+REPLACED_S: Final = 13.0  # hang_seconds, and some
 BETWEEN_KILLS_S: Final = 0.7
 
 
@@ -87,6 +88,13 @@ def frozen_clusterer(_links: Links, nodes: list[FaultNode], seconds: float) -> N
     time.sleep(seconds)
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGCONT)
+
+
+def frozen_worker(_links: Links, nodes: list[FaultNode], seconds: float) -> None:
+    """SIGSTOP for a worker of the last node, until it is replaced."""
+    pid = nodes[-1].kinds()["udp worker"][0]
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(max(seconds, REPLACED_S))
 
 
 def killing(kind: str) -> Fault:
@@ -194,6 +202,7 @@ ALL: Final = (
     Scenario("partition-last-words", 2, "no link; nobody speaks after", partition, last_words=True),
     Scenario("frozen-of-3", 3, "SIGSTOP of a whole node", frozen),
     Scenario("frozen-clusterer", 2, "SIGSTOP of a clusterer alone", frozen_clusterer),
+    Scenario("frozen-worker", 2, "SIGSTOP of a worker", frozen_worker, last_words=True),
     *(
         Scenario(f"kill-{kind.replace(' ', '-')}", 2, f"kill -9 of each {kind}", killing(kind))
         for kind in KINDS

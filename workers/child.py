@@ -58,6 +58,7 @@ class Child:
         "_ready",
         "_taker",
         "area",
+        "beaten_at",
         "clusterer",
         "config",
         "count",
@@ -88,6 +89,7 @@ class Child:
     listeners: list[Address]
     inbox_eventfds: list[int]  # one per UDP worker
     reader_eventfds: list[int]  # one per reader of the change ring
+    beaten_at: float  # when this child's predecessor gave its last sign of life; 0: there was none
     tables: Tables
     stop_fd: int  # readable: stop
     parent_fd: int  # end of file: the supervisor is gone

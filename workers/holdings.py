@@ -179,6 +179,7 @@ class Holdings:
             lookups=self.lookups,
             clusterer=self.clusterer,
             reader_eventfds=self.reader_eventfds,
+            beaten_at=slot.heartbeat_at if slot.ever_up else 0.0,
             tables=self.tables,
             stop_fd=slot.stop_fd,
             parent_fd=self.life[0],

@@ -36,7 +36,8 @@ cdef class Turn:
     cdef readonly FloodGuard guard
     cdef readonly list waits
     cdef readonly list each_second
-    cdef double second_at, taken_at
+    cdef double second_at
+    cdef public double taken_at
     cdef unsigned long long changed_at
     @cython.locals(batch=list, count=Py_ssize_t, received=Py_ssize_t, more=bint, handed_in=list,
                    stood_still=double)

@@ -86,7 +86,7 @@ class Turn:
         self.waits: list[Callable[[float], None]] = []  # told the time: what may be over
         self.each_second: list[Callable[[], None]] = []
         self.second_at = 0.0
-        self.taken_at = 0.0
+        self.taken_at = 0.0  # when it was last awake; 0: nothing waits that nobody looked after
         self.changed_at = 0
 
     def take(self) -> bool:

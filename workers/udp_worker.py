@@ -102,6 +102,7 @@ class UdpWorker:
             self.resolver,
             flood_guard_of(child),
         )
+        self.turn.taken_at = child.beaten_at
         self.tallies = Tallies(counters, self.layer, self.resolver, self.node.faults, sockets)
         chores = [self.tallies.take, self.watch_memory, self.let_scripts_go]
         self.turn.each_second.extend(chores)

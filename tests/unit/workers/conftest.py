@@ -63,6 +63,7 @@ def child(config: Config, log: Log) -> Iterator[Child]:
         log=log,
         page=page,
         area=Area(),
+        beaten_at=0.0,
         script=b"",
     )
     tables.close(clean=True)

@@ -62,6 +62,7 @@ def child(tmp_path: Path, log: Log) -> Iterator[Child]:
         log=log,
         page=SharedPage(),
         area=Area(),
+        beaten_at=0.0,
         script=b"",
     )
     for fd in eventfds:

@@ -61,6 +61,15 @@ def test_only_others_events_are_told(turn: Turn) -> None:
     assert turn.rest(lambda patience: [mine]) == []  # woken, though another took the reason away
 
 
+def test_a_successor_looks_at_when_its_predecessor_was_awake(turn: Turn, world: World) -> None:
+    turn.sockets.append(Waiting())  # type: ignore[arg-type]
+    turn.taken_at = time.monotonic() - 10
+    turn.take()
+    assert turn.sockets[0].waits == 0
+    turn.take()
+    assert [event[1] for event in world.log.events] == ["stood still"]
+
+
 class Waiting:
     """A socket with datagrams that wait."""
 
