@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -210,7 +211,7 @@ def test_nodes_come_and_go(two: tuple[Server, Server]) -> None:
     one.file.write_text(one.file.read_text().replace(pair_url(one, 2), ""))
     one.signal(signal.SIGHUP)
     wait_for(lambda: "[cluster] needs peers" in one.log)
-    assert peer_of(one)["link_state"] == "Up"
+    wait_for(lambda: '"Up"' in json.dumps(one.ctl("clusterer_list")))
     assert one.ctl("get_statistics", ["sipherd:restarts"]) == {"sipherd:restarts": 0}
 
 
