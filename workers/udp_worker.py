@@ -29,7 +29,7 @@ from proxy.shm.table_ids import READER_STORAGE
 from proxy.storage.modes import SQL_ONLY, WRITE_THROUGH
 from proxy.transaction.layer import TransactionLayer
 from proxy.transaction.timers import TimerConfig
-from workers import memory
+from workers import memory, priority
 from workers.access import access_of, use_rules
 from workers.bans import flood_guard_of
 from workers.child import Child
@@ -286,4 +286,5 @@ def run(child: Child) -> int:
     worker = UdpWorker(child)
     gc.freeze()
     gc.disable()  # the core's objects hang together only while a transaction lives
+    priority.gather()
     return worker.serve()

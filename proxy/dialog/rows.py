@@ -307,7 +307,11 @@ def _lean(record: DialogRecord, payload: bytes) -> DialogRecord:
 
 
 def _check(record: DialogRecord) -> None:
-    if record.key.count(b"\0") != 1 or not is_plausible(record.key, encode(record)):
+    try:
+        possible = record.key.count(b"\0") == 1 and is_plausible(record.key, encode(record))
+    except (ValueError, OverflowError):  # a number that no field of a record holds
+        possible = False
+    if not possible:
         raise CorruptRecord("a row of dialog is not what we or OpenSIPS could have written")
 
 

@@ -160,6 +160,8 @@ def test_a_row_of_opensips_alone() -> None:
         {"state": None},
         {"state": 6},
         {"state": "four"},
+        {"state": 256},
+        {"state": 2**70},
     ],
 )
 def test_what_must_not_get_into_a_message_is_refused(hostile: dict[str, Any]) -> None:
