@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from proxy.dialog.decoded import DialogRecord, decode
+from proxy.dialog.due import Intervals
 from proxy.dialog.layout import AT_STATE
 from proxy.dialog.profiles import Profiles
 from proxy.dialog.record import did_of, units_of
@@ -22,11 +23,21 @@ from proxy.shm.profile_table import ProfileTable
 from workers.cluster_settings import hearing_profiles
 from workers.lasting import Lasting
 from workers.logs import Log
-from workers.settings import Config
+from workers.settings import Config, Dialog
 
 DIALOGS: Final = "dialogs.table"
 PROFILES: Final = "profiles.table"
 SCAN_BATCH: Final = 1_000
+
+
+def intervals_of(settings: Dialog) -> Intervals:
+    """When somebody has to look at a call, as the configuration says."""
+    return Intervals(
+        options_ping=settings.options_ping_interval,
+        reinvite_ping=settings.reinvite_ping_interval,
+        race_condition=settings.race_condition_timeout,
+        delete_delay=settings.delete_delay,
+    )
 
 
 def open_dialogs(

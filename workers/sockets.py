@@ -57,16 +57,12 @@ def open_group(endpoint: Endpoint, count: int, receive_buffer: int, kept: list[i
 def _taken_over(fd: int, endpoint: Endpoint) -> socket.socket:
     """A socket that was handed down, if it is what its name says."""
     member = socket.socket(fileno=fd)
-    if member.type == socket.SOCK_DGRAM and member.getsockname()[:2] == tuple_of(endpoint):
+    wanted = endpoint.host, endpoint.port
+    if member.type == socket.SOCK_DGRAM and member.getsockname()[:2] == wanted:
         member.setblocking(False)
         return member
     member.detach()
     raise SocketError(f"descriptor {fd}, which was kept for udp {endpoint}, is something else.")
-
-
-def tuple_of(endpoint: Endpoint) -> tuple[str, int]:
-    """An address as sockets tell theirs."""
-    return endpoint.host, endpoint.port
 
 
 def kept_name(endpoint: Endpoint) -> str:

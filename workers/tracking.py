@@ -6,7 +6,6 @@ from typing import Final
 
 from proxy.cluster.hlc import HybridClock
 from proxy.dialog.decoded import decode
-from proxy.dialog.due import Intervals
 from proxy.dialog.profiles import Profiles
 from proxy.dialog.rules import DialogRules
 from proxy.dialog.store import DialogStore
@@ -17,6 +16,7 @@ from proxy.routing.node import Node
 from proxy.shm.repair import scavenge
 from workers.cdr_file import CdrFile
 from workers.child import Child
+from workers.dialog_tables import intervals_of
 from workers.edition import Commit
 from workers.errands import Errand
 from workers.lifetimes import Lifetimes
@@ -56,12 +56,7 @@ def rules_from(settings: Dialog, node: int, timer_c: int, replicated: bool = Fal
         automatic=settings.automatic,
         refuse_when_full=settings.when_full == "refuse",
         default_timeout=settings.default_timeout,
-        intervals=Intervals(
-            options_ping=settings.options_ping_interval,
-            reinvite_ping=settings.reinvite_ping_interval,
-            race_condition=settings.race_condition_timeout,
-            delete_delay=settings.delete_delay,
-        ),
+        intervals=intervals_of(settings),
         refuse_late=settings.late_requests == "refuse",
         setup_seconds=timer_c + SETUP_MARGIN_S,
         replicated=replicated,

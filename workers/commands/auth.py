@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import time
 from ipaddress import ip_network
 from typing import Any, Final
@@ -17,7 +16,6 @@ SCAN_BATCH: Final = 500
 KINDS: Final = {b"s": "subscribers", b"a": "aliases", b"u": "uris"}
 UNAVAILABLE: Final = 500
 GRACE_S: Final = 1.0
-LOOK_MS: Final = 10
 
 
 class Access(Group):
@@ -138,13 +136,14 @@ class Access(Group):
         before = page.generation(number)
         if not send_errand(self._child, 0, Errand.RELOAD_LIST, bytes((number,))):
             raise CommandError(UNAVAILABLE, "The first worker's inbox is full: try again")
-        deadline = time.monotonic() + self._child.config.storage.wait_seconds + GRACE_S
-        while time.monotonic() < deadline:
-            if page.generation(number) != before:
-                return "OK"
-            self._child.beat()
-            select.poll().poll(LOOK_MS)
-        raise CommandError(UNAVAILABLE, "No rows have come, the old ones are kept: see the log")
+
+        def published() -> str | None:
+            return "OK" if page.generation(number) != before else None
+
+        answer = self._await(published, self._child.config.storage.wait_seconds + GRACE_S)
+        if answer is None:
+            raise CommandError(UNAVAILABLE, "No rows have come, the old ones are kept: see the log")
+        return answer
 
     def _rows(self, number: int) -> list[list[bytes | None]]:
         page = self._tables().lists

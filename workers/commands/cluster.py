@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import select
 import time
 from typing import Any, Final
 
@@ -16,7 +15,6 @@ from workers.errands import Errand
 
 SERVER_ERROR: Final = 500
 PATIENCE_S: Final = 8.0
-LOOK_MS: Final = 5
 STALE_S: Final = 5.0
 NO_CLUSTER: Final = "This node is in no cluster: give [cluster] a bind and peers"
 SILENT: Final = "The clusterer does not answer"
@@ -124,16 +122,17 @@ class Clusters(Group):
         mailbox = self._child.clusterer
         if mailbox is None or not mailbox.put(bytes((Errand.ORDER,)) + message):
             raise CommandError(SERVER_ERROR, "The clusterer has too much to do")
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            answer = self._known()["answers"].get(str(number))
-            if answer is not None:
-                if answer:
-                    raise CommandError(_code(answer), answer)
-                return "OK"
-            self._child.beat()
-            select.poll().poll(LOOK_MS)
-        raise CommandError(SERVER_ERROR, SILENT)
+
+        def answered() -> str | None:
+            refusal: str | None = self._known()["answers"].get(str(number))
+            return refusal
+
+        refusal = self._await(answered, PATIENCE_S)
+        if refusal is None:
+            raise CommandError(SERVER_ERROR, SILENT)
+        if refusal:
+            raise CommandError(_code(refusal), refusal)
+        return "OK"
 
 
 def _flag(status: int) -> bool:

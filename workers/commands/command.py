@@ -6,6 +6,8 @@ Values come as JSON or, from `sipherd ctl`, as text, and are made what the annot
 from __future__ import annotations
 
 import inspect
+import select
+import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -14,8 +16,10 @@ from workers.child import Child
 INVALID_PARAMS: Final = -32_602
 METHOD_NOT_FOUND: Final = -32_601
 NOT_FOUND: Final = 404
+LOOK_MS: Final = 5
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Found = TypeVar("Found")
 
 
 class CommandError(Exception):
@@ -45,6 +49,17 @@ class Group:
             for name, method in inspect.getmembers(self, inspect.ismethod)
             if getattr(method, "is_command", False)
         }
+
+    def _await(self, look: Callable[[], Found | None], seconds: float) -> Found | None:
+        """What `look` finds within its time; None: nothing. This process beats meanwhile."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = look()
+            if found is not None:
+                return found
+            self._child.beat()
+            select.poll().poll(LOOK_MS)
+        return None
 
 
 def invoke(method: Callable[..., Any], params: list[Any] | dict[str, Any]) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import select
-import time
 from typing import Any, Final
 
 import orjson
@@ -14,7 +12,6 @@ from workers.questions import storage_mailbox
 
 SERVER_ERROR: Final = 500
 PATIENCE_S: Final = 8.0
-LOOK_MS: Final = 10
 
 
 class Databases(Group):
@@ -86,17 +83,18 @@ class Databases(Group):
     def _await_flush(self, kind: Kind) -> str:
         before = self.db_status()["flushes"]
         self._tell(kind, [])
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
+
+        def flushed() -> dict[str, Any] | None:
             status = self.db_status()
-            if status["flushes"] != before:
-                if status["pending"] or not status["written"]:
-                    left = f"{status['pending']} records not written"
-                    raise CommandError(SERVER_ERROR, f"No database can be used: {left}")
-                return "OK"
-            self._child.beat()
-            select.poll().poll(LOOK_MS)
-        raise CommandError(SERVER_ERROR, "The storage process does not answer")
+            return status if status["flushes"] != before else None
+
+        status = self._await(flushed, PATIENCE_S)
+        if status is None:
+            raise CommandError(SERVER_ERROR, "The storage process does not answer")
+        if status["pending"] or not status["written"]:
+            left = f"{status['pending']} records not written"
+            raise CommandError(SERVER_ERROR, f"No database can be used: {left}")
+        return "OK"
 
     def _tell(self, kind: Kind, fields: list[bytes | None]) -> None:
         if not storage_mailbox(self._child).put(encode_question(Question(kind, 0, 0, fields))):

@@ -7,7 +7,7 @@ from typing import Final
 
 from proxy.cluster.hlc import HybridClock
 from proxy.dialog.decoded import DialogRecord, decode, encode
-from proxy.dialog.due import Intervals, next_due
+from proxy.dialog.due import next_due
 from proxy.dialog.layout import AT_STATE
 from proxy.dialog.profiles import Profiles
 from proxy.dialog.record import did_of, is_sound, units_of
@@ -21,7 +21,7 @@ from proxy.storage import statements
 from proxy.storage.differences import NOTHING, Difference, Known
 from proxy.storage.location_rows import Row
 from workers.child import Child
-from workers.dialog_tables import join_profiles
+from workers.dialog_tables import intervals_of, join_profiles
 from workers.storage.database import BadSchema, Database, Unavailable
 from workers.storage.mirror import COUNTER_BITS, Mirror, version_at
 
@@ -50,12 +50,7 @@ class DialogMirror(Mirror):
         self.declared = Profiles(profiles, settings.profiles, settings.profiles_no_value)
         self.node = child.config.node.id
         self.knows_others = child.config.replicates("dialogs")
-        self.intervals = Intervals(
-            options_ping=settings.options_ping_interval,
-            reinvite_ping=settings.reinvite_ping_interval,
-            race_condition=settings.race_condition_timeout,
-            delete_delay=settings.delete_delay,
-        )
+        self.intervals = intervals_of(settings)
         self.clock = HybridClock()
         self.rewrite = False  # every call that is up, and no other row is left
         self.next_id = self.ids_end = 0
