@@ -152,6 +152,31 @@ class Callee:
         task.add_done_callback(self.tasks.discard)
 
 
+class Hanging(Callee):
+    """A callee that can hang up; its `handle` gives responses to `asked`."""
+
+    ends: tuple[int, ...] = (200,)  # what a BYE may come to
+
+    def __init__(self, line: Line, tally: Tally, chance: random.Random) -> None:
+        super().__init__(line, tally, chance)
+        self.asked: dict[str, Inquiry] = {}
+
+    async def hang_up(self, invite: Packet, call: str) -> None:
+        """BYE along the recorded route, from the callee's side."""
+        found = re.search(r"<([^>]+)>", invite.get("contact"))
+        values = [v.strip() for row in invite.all("record-route") for v in row.split(",")]
+        routes = "".join(f"Route: {value}\r\n" for value in values)
+        me = f"{invite.get('to')};tag={call}"
+        text = request(
+            self.line, "BYE", found[1] if found else "", call, 1, me, invite.get("from"), routes
+        )
+        inquiry = self.asked[call] = Inquiry(self.line, text, invite=False)
+        self.line.send(text)
+        answer = await inquiry.next()
+        if answer is None or answer.status not in self.ends:
+            self.tally.failures.append(f"callee {call}: BYE: {answer.first if answer else None}")
+
+
 class Call:
     """One call from one of our lines to a registered callee, to its very end."""
 

@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtests.agents import Call, Callee, Registrant, Tally
+from loadtests.agents import Call, Hanging, Registrant, Tally
 from loadtests.servers import Sipherd
-from loadtests.wire import SDP, T1, Inquiry, Line, Packet, request, respond
+from loadtests.wire import SDP, T1, Line, Packet, request, respond
 
 POLICY = """
 from proxy.routing.request import Request
@@ -89,8 +89,10 @@ ENDINGS = {
 FAILURES = {"busy": "486 Busy Here", "decline": "603 Decline", "gone": "480 Gone"}
 
 
-class Answering(Callee):
+class Answering(Hanging):
     """A callee that does what the Call-ID's first word says."""
+
+    ends = (200, 481)  # the call may have ended by itself
 
     def __init__(
         self,
@@ -103,7 +105,6 @@ class Answering(Callee):
         super().__init__(line, tally, chance)
         self.release, self.spread = release, spread
         self.ended: dict[str, asyncio.Event] = {}
-        self.asked: dict[str, Inquiry] = {}
 
     def handle(self, packet: Packet) -> None:
         call = packet.get("call-id")
@@ -143,21 +144,6 @@ class Answering(Callee):
             await self.release.wait()
             await asyncio.sleep(self.chance.uniform(0.0, self.spread))
             await self.hang_up(packet, call)
-
-    async def hang_up(self, invite: Packet, call: str) -> None:
-        """BYE along the recorded route, from the callee's side."""
-        found = re.search(r"<([^>]+)>", invite.get("contact"))
-        values = [v.strip() for row in invite.all("record-route") for v in row.split(",")]
-        routes = "".join(f"Route: {value}\r\n" for value in values)
-        me = f"{invite.get('to')};tag={call}"
-        text = request(
-            self.line, "BYE", found[1] if found else "", call, 1, me, invite.get("from"), routes
-        )
-        inquiry = self.asked[call] = Inquiry(self.line, text, invite=False)
-        self.line.send(text)
-        answer = await inquiry.next()
-        if answer is None or answer.status not in (200, 481):
-            self.tally.failures.append(f"callee {call}: BYE: {answer.first if answer else None}")
 
 
 class Caller(Call):

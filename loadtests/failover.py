@@ -28,11 +28,9 @@ from typing import Any
 from loadtests.agents import Registrant, Tally
 from loadtests.failover_calls import BY_CALLER, ENDING, KINDS, REASONS, Caller, Moment, Phone
 from loadtests.failover_nodes import Node
-from loadtests.namespaces import HERE, PHONES, VIRTUAL, Network, NotPermitted
+from loadtests.namespaces import HERE, NOT_PERMITTED, PHONES, VIRTUAL, Network, NotPermitted
 from loadtests.servers import ServerFailed, wait_until
 from loadtests.wire import GIVE_UP, Line
-
-NOT_PERMITTED = 77
 
 
 class Run:

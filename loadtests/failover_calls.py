@@ -7,7 +7,7 @@ import random
 import re
 from collections import Counter
 
-from loadtests.agents import Call, Callee, Tally
+from loadtests.agents import Call, Hanging, Tally
 from loadtests.wire import GIVE_UP, SDP, Inquiry, Line, Packet, request, respond
 
 RINGING = ("answered", "repeated", "unheard", "cancelled")
@@ -61,13 +61,12 @@ class Numbers:
         return True
 
 
-class Phone(Callee):
+class Phone(Hanging):
     """A callee that does what the Call-ID's first word says."""
 
     def __init__(self, line: Line, tally: Tally, chance: random.Random, moment: Moment) -> None:
         super().__init__(line, tally, chance)
         self.moment = moment
-        self.asked: dict[str, Inquiry] = {}
         self.over: Counter[str] = Counter()  # calls that the other side has hung up
         self.numbers = Numbers()
 
@@ -115,21 +114,6 @@ class Phone(Callee):
             await self.moment.release.wait()
             await asyncio.sleep(self.chance.uniform(0.0, 0.5))
             await self.hang_up(packet, call)
-
-    async def hang_up(self, invite: Packet, call: str) -> None:
-        """BYE along the recorded route, from the callee's side."""
-        found = re.search(r"<([^>]+)>", invite.get("contact"))
-        values = [v.strip() for row in invite.all("record-route") for v in row.split(",")]
-        routes = "".join(f"Route: {value}\r\n" for value in values)
-        me = f"{invite.get('to')};tag={call}"
-        text = request(
-            self.line, "BYE", found[1] if found else "", call, 1, me, invite.get("from"), routes
-        )
-        inquiry = self.asked[call] = Inquiry(self.line, text, invite=False)
-        self.line.send(text)
-        answer = await inquiry.next()
-        if answer is None or answer.status != 200:
-            self.tally.failures.append(f"callee {call}: BYE: {answer.first if answer else None}")
 
 
 class Caller(Call):

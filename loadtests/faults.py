@@ -24,7 +24,7 @@ from loadtests.bad_links import Links
 from loadtests.fault_load import PATIENCE_S, SIP_PORT, Load
 from loadtests.fault_nodes import FaultNode, are_equal, make_nodes, settle
 from loadtests.fault_scenarios import SCENARIOS, Scenario
-from loadtests.namespaces import PHONES, NotPermitted
+from loadtests.namespaces import NOT_PERMITTED, PHONES, NotPermitted
 
 HEALED_S: Final = 5.0
 GIVE_UP_S: Final = 60.0
@@ -155,7 +155,7 @@ def main() -> int:
                 results[name] = found = perform(SCENARIOS[name], args, Path(folder))
             except NotPermitted as error:
                 print(error, file=sys.stderr)
-                return 2
+                return NOT_PERMITTED
         print(name, json.dumps(found), flush=True)
     print(f"\n{'scenario':22} {'acknowledged':>12} {'lost':>5} {'resurrected':>11} {'equal':>7}")
     for name, found in results.items():

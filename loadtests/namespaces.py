@@ -22,6 +22,9 @@ FOLDER: Final = Path("/run/netns")
 CLONE_NEWNET: Final = 0x40000000
 
 
+NOT_PERMITTED: Final = 77  # exit status of a run that needs them; argparse has 2
+
+
 class NotPermitted(Exception):
     """This process may not make namespaces; the text says why."""
 

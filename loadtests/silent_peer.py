@@ -25,7 +25,7 @@ from loadtests.bad_links import CUT, GOOD, Links
 from loadtests.fault_nodes import FaultNode, make_nodes, settle
 from loadtests.faults import wait_equal
 from loadtests.generating import generate
-from loadtests.namespaces import NotPermitted
+from loadtests.namespaces import NOT_PERMITTED, NotPermitted
 
 USERS: Final = 5_000
 BARS: Final = {"throughput": 0.95, "cost": 1.05, "memory_mb": 4.0, "equal_s": 5.0}
@@ -127,7 +127,7 @@ def main() -> int:
             found = perform(args, Path(folder))
         except NotPermitted as error:
             print(error, file=sys.stderr)
-            return 2
+            return NOT_PERMITTED
     print(json.dumps(found))
     good = (
         found["throughput"] >= BARS["throughput"]

@@ -71,28 +71,26 @@ class Nodes:
         return one, two
 
 
-@pytest.fixture(params=["keys", "insecure"])
-def nodes(request: pytest.FixtureRequest) -> Iterator[Nodes]:
-    made = Nodes(request.param == "keys")
+def opened(secure: bool) -> Iterator[Nodes]:
+    made = Nodes(secure)
     yield made
     for bus in made.opened:
         bus.close()
+
+
+@pytest.fixture(params=["keys", "insecure"])
+def nodes(request: pytest.FixtureRequest) -> Iterator[Nodes]:
+    yield from opened(request.param == "keys")
 
 
 @pytest.fixture
 def plain() -> Iterator[Nodes]:
-    made = Nodes(secure=False)
-    yield made
-    for bus in made.opened:
-        bus.close()
+    yield from opened(secure=False)
 
 
 @pytest.fixture
 def secured() -> Iterator[Nodes]:
-    made = Nodes(secure=True)
-    yield made
-    for bus in made.opened:
-        bus.close()
+    yield from opened(secure=True)
 
 
 def wait_for(check: Callable[[], object], *buses: Bus, timeout_s: float = 5.0) -> object:
