@@ -155,11 +155,7 @@ class Duty:
         """Something has changed that others do: who came before us, and who reads what."""
         places = self.places
         self.turn.handoff.precede(
-            [
-                each
-                for each in self.predecessors
-                if places.ordered(each.place) is Order.HAND_OVER
-            ]
+            [each for each in self.predecessors if places.ordered(each.place) is Order.HAND_OVER]
         )
         if self.order in AWAY:
             ours = places.listeners(self.place)

@@ -42,18 +42,18 @@ def send_errand(child: Child, worker: int, errand: int, data: bytes) -> bool:
         if mailbox is None:
             return False
     else:
-        mailbox = mailbox_of(child, worker)
+        mailbox = Mailbox(inbox_of(child, worker), child.inbox_eventfds[worker])
     return mailbox.put(errand.to_bytes(1, "little") + data)
 
 
-def mailbox_of(child: Child, place: int) -> Mailbox:
-    """The way to the worker in a place; its file is mapped when it has come after this process."""
+def inbox_of(child: Child, place: int) -> Inbox:
+    """The inbox of a place; its file is mapped when it has come after this process."""
     inboxes = child.tables.inboxes
     inbox = inboxes[place]
     if inbox is None:
         folder = child.config.node.runtime_dir
         inbox = inboxes[place] = Inbox.join(str(folder / inbox_file(place)))
-    return Mailbox(inbox, child.inbox_eventfds[place])
+    return inbox
 
 
 def owner_of(child: Child, call_id: bytes) -> int:

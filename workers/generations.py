@@ -157,9 +157,7 @@ class Generations:
         spec = serving.slots[0].spec
         slots = [worker_slot(spec, place, number, index) for index, place in enumerate(places)]
         self.numbers, self.outcome, self._holds = number, "", hold
-        self.coming = Generation(
-            number, endpoints, slots, Step.PREPARING, now + BOOT_DEADLINE_S
-        )
+        self.coming = Generation(number, endpoints, slots, Step.PREPARING, now + BOOT_DEADLINE_S)
         self._log.notice("workers starting", generation=number, workers=len(slots), why=why)
         for slot in slots:
             self._places.enter(slot.index, number, Order.PREPARE)
@@ -178,7 +176,7 @@ class Generations:
         """The one that comes does not; what serves goes on."""
         coming = self.coming
         assert coming is not None
-        self.coming, self.outcome = None, reason
+        self.coming, self.outcome, self.wanted = None, reason, len(self.serving.slots)
         self._log.error("workers abandoned", generation=coming.number, reason=reason)
         coming.endpoints = ()
         self.leaving.append(coming)

@@ -184,9 +184,7 @@ class Holdings:
                 group.close()
                 del self.groups[endpoint]
 
-    def enter_child(
-        self, slot: Slot, siblings: list[Slot], generations: list[Generation]
-    ) -> Child:
+    def enter_child(self, slot: Slot, siblings: list[Slot], generations: list[Generation]) -> Child:
         """Become the child of `slot`: choose what to keep, close the rest."""
         setproctitle(f"sipherd: {slot.title}")
         signals.enter_child()
@@ -277,9 +275,7 @@ def _predecessors(crew: Generation, generations: list[Generation]) -> list[tuple
     return found
 
 
-def _open_groups(
-    config: Config, log: Log, kept: dict[str, list[int]]
-) -> dict[Endpoint, Group]:
+def _open_groups(config: Config, log: Log, kept: dict[str, list[int]]) -> dict[Endpoint, Group]:
     wanted = config.listen.receive_buffer
     groups = {
         each: open_group(each, config.workers.udp, wanted, kept.pop(kept_name(each), []))

@@ -121,8 +121,8 @@ class Reload:
         serving = self._generations.serving
         said = "udp" in config.workers.model_fields_set
         count = config.workers.udp if said else len(serving.slots)
-        self._generations.wanted = count
         if (config.listen.udp, count) == (serving.endpoints, len(serving.slots)):
+            self._generations.wanted = count
             return False
         self._generations.renew("reload", count, config.listen.udp, hold=True)
         return True

@@ -69,7 +69,7 @@ class Group:
 
 
 def open_group(endpoint: Endpoint, count: int, receive_buffer: int, kept: list[int]) -> Group:
-    """At least `count` sockets of `endpoint`; first those that were kept, with what waits in them."""
+    """At least `count` sockets of an endpoint; first those that were kept, with their queues."""
     opened: list[socket.socket] = []
     try:
         for fd in kept:

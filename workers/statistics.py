@@ -9,7 +9,7 @@ import orjson
 
 from proxy.limits import counters
 from workers.child import Child
-from workers.errands import mailbox_of
+from workers.errands import inbox_of
 
 INCREMENTAL: Final = "incremental"
 NON_INCREMENTAL: Final = "non-incremental"
@@ -77,7 +77,7 @@ class Statistics:
         """What lies in the inboxes of all workers."""
         child = self._child
         at_work = child.tables.places.at_work()
-        return sum(mailbox_of(child, place).inbox.used_bytes for place in at_work)
+        return sum(inbox_of(child, place).used_bytes for place in at_work)
 
     def _dialogs(self) -> dict[str, int]:
         """What the dialog table itself says: gauges that no death can set astray."""

@@ -157,7 +157,9 @@ class Supervisor:
         if self.life.stage is Stage.DRAINING:
             due.append(now + LOOK_S)
         if self.life.stage is Stage.RUNNING:
-            due += [at for at in (self._reload.due(now), self.generations.due(now)) if at is not None]
+            due += [
+                at for at in (self._reload.due(now), self.generations.due(now)) if at is not None
+            ]
         if self.holdings.journal.sink.waiting:
             due.append(now + FLUSH_S)
         return max(0.0, min(due) - now)
@@ -220,7 +222,7 @@ class Supervisor:
 
     def _on_exit(self, exit: Exit, now: float) -> None:
         slot = next((each for each in self.slots if each.pid == exit.pid), None)
-        if self._reload.is_trial(exit):
+        if self._reload.is_trial(exit) and self.life.stage is Stage.RUNNING:
             self._reload.trial_ended(exit, now)
         if slot is None:  # somebody else's child that we inherited
             return

@@ -112,6 +112,13 @@ class Tables:
             inbox.clear()
             kept.clear()
 
+    def inbox(self, place: int) -> Inbox:
+        """The inbox of a place that this process knows of."""
+        inbox = self.inboxes[place]
+        if inbox is None:
+            raise ShmError(f"nobody has been in place {place} yet")
+        return inbox
+
     def close(self, clean: bool) -> None:
         """Let go of the tables; `clean` when no process was killed inside one."""
         self.location.close(clean=clean)

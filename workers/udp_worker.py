@@ -48,7 +48,6 @@ from workers.tallies import Tallies
 from workers.tracking import dialog_rules_of, track_calls
 from workers.turn import IDLE_SECONDS, Readers, Turn
 
-
 LAST_TURNS = 1_000
 
 
@@ -72,8 +71,6 @@ class UdpWorker:
             ids.HANDED_OFF,
             ids.INBOX_FULL,
         )
-        inbox = child.tables.inboxes[child.index]
-        assert inbox is not None
         self.poller = select.epoll()
         self.resolver = resolver_of(child, self.watch)
         self.resolver_fds: set[int] = set()
@@ -102,7 +99,7 @@ class UdpWorker:
             ProxyCore(self.node, self.script.on_request),
             sockets,
             handoff,
-            inbox,
+            child.tables.inbox(child.index),
             child.inbox_eventfds[child.index],
             Readers(child.tables.changes, child.reader_eventfds),
             self.resolver,

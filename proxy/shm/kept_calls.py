@@ -1,7 +1,7 @@
 """The Call-IDs that a worker keeps when others take its place: those of its live transactions.
 
-A set of 32-bit hashes with one writer, its worker, and no lock. A hash that two Call-IDs share sends
-a call to a worker that can serve it as well as any other, so nothing depends on their being few.
+A set of 32-bit hashes with one writer, its worker, and no lock. A hash that two Call-IDs share
+sends a call to a worker that can serve it as well as any other: nothing depends on their being few.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class KeptCalls:
             found = self.arena.u32(_SLOTS_AT + 4 * at)
             if found == call:
                 self.arena.put_u32(_SLOTS_AT + 4 * at, _REMOVED)
-            if found == call or found == _FREE:
+            if found in (call, _FREE):
                 return
             at = at + 1 & _MASK
 

@@ -61,9 +61,7 @@ class SqlOnly:
             message = parse(datagram)
             aor = aor_key(parse_uri(message.to_addr.uri))
             result = self.stores.transaction(
-                lambda connection: self._save(
-                    connection, message, aor, source, listener
-                )
+                lambda connection: self._save(connection, message, aor, source, listener)
             )
         except Unavailable:
             self.answerer.send(question, Status.UNAVAILABLE, [])
