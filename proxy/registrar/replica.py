@@ -20,6 +20,7 @@ from proxy.registrar.layout import (
     AT_REG_ID,
     AT_STRINGS,
     BINDING,
+    BRIEF,
     CONTACT,
     FORMAT,
     HEAD,
@@ -28,11 +29,14 @@ from proxy.registrar.layout import (
     STRINGS,
 )
 from proxy.registrar.record import binding_count, string
-from proxy.shm.mixing import fnv1a, mix
+from proxy.shm.mixing import fnv1a, fnv1a_part, hash_words, mix
 
 if not cython.compiled:
-    from proxy.shm.words import get_u16, get_u32, get_u64, put_u32
+    from proxy.shm.words import get_u16, get_u32, get_u64, put_u32, put_u64
 
+# A brief record is its head, its bindings and the hash of its strings. Most changes are refreshes,
+# and a refresh leaves the strings as they are.
+HASH = 8
 MOST_BINDINGS = 255
 MOST_BYTES = 60_000  # a table's slot holds little more
 ALL = 0xFFFF_FFFF_FFFF_FFFF  # a literal as large would be a Python number when compiled
@@ -52,7 +56,11 @@ def binding_stamp(payload: bytes, at: int) -> int:
     A node that lost its tables and whose clock went back may give a version twice, so the numbers
     that differ between two REGISTERs are in it as well.
     """
-    value = fnv1a(identity(payload, at), 0)
+    if get_u32(payload, at + AT_REG_ID):
+        value = fnv1a(identity(payload, at), 0)
+    else:
+        start = get_u32(payload, at + AT_STRINGS)
+        value = fnv1a_part(payload, start, start + get_u16(payload, at + AT_LENGTHS), 0)
     told = get_u32(payload, at + AT_EXPIRES)
     told = told << 32 | get_u32(payload, at + AT_CSEQ)
     version = get_u64(payload, at)
@@ -191,6 +199,20 @@ def record_of(bindings: list[tuple[bytes, int]]) -> bytes:
     return b"".join(pieces)
 
 
+def _is_sound_brief(body: bytes) -> bool:
+    p = body
+    size = len(body)
+    if size < HEAD + BINDING + HASH or get_u32(p, 4) != size:
+        return False
+    if size != HEAD + p[1] * BINDING + HASH:
+        return False
+    for index in range(p[1]):
+        version = get_u64(p, HEAD + index * BINDING)
+        if version == 0 or version == ALL:
+            return False
+    return True
+
+
 class BindingsForm:
     """How the records of the location table are read and merged between nodes."""
 
@@ -203,6 +225,8 @@ class BindingsForm:
 
         The name is the contact, the first of the strings, unless there is a reg-id.
         """
+        if len(body) > 0 and body[0] == BRIEF:
+            return _is_sound_brief(body)
         count = binding_count(body)
         for index in range(count):
             at = HEAD + index * BINDING
@@ -214,8 +238,9 @@ class BindingsForm:
 
     def newest(self, body: bytes) -> int:
         """The highest version of its bindings."""
+        p = body
         highest = 0
-        for index in range(binding_count(body)):
+        for index in range(p[1]):
             version = get_u64(body, HEAD + index * BINDING)
             if version > highest:
                 highest = version
@@ -233,6 +258,36 @@ class BindingsForm:
                 live = (live + binding_stamp(body, at)) & ALL
         return live, dead
 
+    def rest(self, body: bytes) -> int:
+        """The hash of the strings."""
+        return hash_words(body, HEAD + binding_count(body) * BINDING)
+
+    def brief(self, body: bytes, rest: int) -> bytes:
+        """The record with the hash in place of the strings."""
+        end = HEAD + binding_count(body) * BINDING
+        made = bytearray(end + HASH)
+        made[:end] = body[:end]
+        made[0] = BRIEF
+        put_u32(made, 4, end + HASH)
+        put_u64(made, end, rest)
+        return bytes(made)
+
+    def restored(self, body: bytes, ours: bytes | None) -> bytes | None:
+        """The record, with our strings if it came without any and they are the same."""
+        if body[0] != BRIEF:
+            return body
+        end = len(body) - HASH
+        if ours is None or binding_count(ours) != body[1]:
+            return None
+        if get_u64(body, end) != hash_words(ours, end):
+            return None
+        made = bytearray(ours)
+        made[:end] = body[:end]
+        made[0] = FORMAT
+        put_u32(made, 4, len(ours))
+        whole = bytes(made)
+        return whole if self.sound(whole) else None
+
     def merge(self, ours: bytes, theirs: bytes) -> bytes:
         """Every binding of both in its newer state; `ours` itself when none of theirs is."""
         return merge(ours, theirs)
@@ -243,13 +298,16 @@ class BindingsForm:
         A binding that another node registered runs out `grace_s` later than by our clock.
         """
         count = binding_count(body)
+        over = 0
+        for index in range(count):
+            over += _is_over(body, HEAD + index * BINDING, me, now_s, grace_s, before)
+        if over == 0 and count > 0:
+            return body
         kept: list[tuple[bytes, int]] = []
         for index in range(count):
             at = HEAD + index * BINDING
             if not _is_over(body, at, me, now_s, grace_s, before):
                 kept.append((body, at))
-        if len(kept) == count and count > 0:
-            return body
         return record_of(kept) if kept else None
 
 
