@@ -178,7 +178,7 @@ class Duty:
         node, layer = self.node, self.node.layer
         parked = len(node.parking.queue) if node.parking is not None else 0
         waiting = node.pendings.open + parked
-        if self.order in AWAY:
+        if not self.places.stopping:
             return waiting + len(layer.servers) + len(layer.clients)
         open_now = waiting + layer.unfinished()
         fresh = node.now - self.turn.heard_at < QUIET_S and layer.servers.has("INVITE")

@@ -14,10 +14,11 @@ from proxy.shm import layout
 from proxy.shm.arena import Arena
 
 KIND: Final = b"places"
-LAYOUT: Final = "u32 version | place 64: u32 generation order phase seen live, u64 listeners"
+LAYOUT: Final = "u32 version, u32 stopping | place 64: u32 generation order phase seen live, u64 listeners"
 PLACES: Final = 192  # for three generations of as many workers as there may be
 
 _VERSION_AT: Final = layout.HEADER_BYTES
+_STOPPING_AT: Final = _VERSION_AT + 4
 _PLACES_AT: Final = _VERSION_AT + layout.LINE
 _PLACE: Final = layout.LINE
 _GENERATION: Final = 0
@@ -100,6 +101,10 @@ class Places:
         """What the worker here has to do."""
         self.arena.put_u32(_at(place) + _ORDER, order)
 
+    def stop(self) -> None:
+        """The server stops: nobody waits for what may be sent again."""
+        self.arena.put_u32(_STOPPING_AT, 1)
+
     def leave_listeners(self, place: int, listeners: int) -> None:
         """Which listeners, by the bits of its own numbers, a worker reads that has handed over."""
         self.arena.put_u64(_at(place) + _LISTENERS, listeners)
@@ -120,6 +125,11 @@ class Places:
     def ordered(self, place: int) -> Order:
         """What the worker here has to do."""
         return Order(self.arena.u32(_at(place) + _ORDER))
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the server stops."""
+        return self.arena.u32(_STOPPING_AT) != 0
 
     def phase(self, place: int) -> Phase:
         """How far it has come."""
