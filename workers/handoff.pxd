@@ -13,6 +13,7 @@ cdef int HANDED_OFF, INBOX_FULL, FULL, WAKE
 @cython.final
 cdef class Predecessor:
     cdef readonly int place
+    cdef readonly unsigned int generation
     cdef readonly KeptCalls kept
     cdef readonly Inbox inbox
     cdef readonly tuple listeners

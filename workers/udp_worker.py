@@ -236,9 +236,9 @@ def predecessors_of(child: Child) -> list[Predecessor]:
     """The workers that may have handed over calls before this one began, and the ways to them."""
     inboxes, kept = child.tables.inboxes, child.tables.kept
     return [
-        Predecessor(place, known, inbox, tuple(numbers))
-        for place, numbers in child.predecessors
-        if (known := kept[place]) is not None and (inbox := inboxes[place]) is not None
+        Predecessor(elder.place, elder.generation, calls, inbox, elder.listeners)
+        for elder in child.predecessors
+        if (calls := kept[elder.place]) is not None and (inbox := inboxes[elder.place]) is not None
     ]
 
 

@@ -14,7 +14,9 @@ from proxy.shm import layout
 from proxy.shm.arena import Arena
 
 KIND: Final = b"places"
-LAYOUT: Final = "u32 version, u32 stopping | place 64: u32 generation order phase seen live, u64 listeners"
+LAYOUT: Final = (
+    "u32 version, u32 stopping | place 64: u32 generation order phase seen live, u64 listeners"
+)
 PLACES: Final = 192  # for three generations of as many workers as there may be
 
 _VERSION_AT: Final = layout.HEADER_BYTES
