@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from proxy.shm.slots import Counters
     from workers.child import Child
     from workers.handoff import Predecessor
+    from workers.tallies import Tallies
     from workers.turn import Outgoing, Turn
 
 BEAT_MS: Final = 100
@@ -67,9 +68,15 @@ class Duty:
     """One worker's orders, and what follows from them."""
 
     def __init__(
-        self, child: Child, turn: Turn, poller: select.epoll, predecessors: list[Predecessor]
+        self,
+        child: Child,
+        turn: Turn,
+        poller: select.epoll,
+        tallies: Tallies,
+        predecessors: list[Predecessor],
     ) -> None:
         self.child = child
+        self.tallies = tallies
         self.predecessors = predecessors
         self.places = child.tables.places
         self.place = child.index
@@ -132,6 +139,8 @@ class Duty:
     def serve(self) -> None:
         """From now on the sockets are ours."""
         self.read_only(self.turn.sockets)
+        before = self.tallies.answer_for_sockets(self.places.drops(self.place))
+        self.places.note_drops(self.place, before)
         self.places.reach(self.place, Phase.SERVING)
 
     def read_only(self, wanted: list[Any]) -> None:
@@ -145,6 +154,7 @@ class Duty:
 
     def hand_over(self) -> None:
         """Others read our sockets from now on; what is under way stays here, whoever asks."""
+        self.tallies.let_go_of_sockets()
         handoff = self.turn.handoff
         handoff.shards = handoff.shards.copy()  # ours, as they were; the table is others' now
         kept = self.child.tables.kept[self.place]

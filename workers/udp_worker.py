@@ -101,9 +101,9 @@ class UdpWorker:
             flood_guard_of(child),
         )
         self.turn.taken_at = child.beaten_at
-        self.duty = Duty(child, self.turn, self.poller, predecessors_of(child))
-        self.duty.use_policy = self.use_policy
         self.tallies = Tallies(counters, self.layer, self.resolver, self.node.faults, sockets)
+        self.duty = Duty(child, self.turn, self.poller, self.tallies, predecessors_of(child))
+        self.duty.use_policy = self.use_policy
         chores = [self.tallies.take, self.watch_memory, self.let_scripts_go]
         self.turn.each_second.extend(chores)
         self.follow_calls()

@@ -14,9 +14,7 @@ from proxy.shm import layout
 from proxy.shm.arena import Arena
 
 KIND: Final = b"places"
-LAYOUT: Final = (
-    "u32 version, u32 stopping | place 64: u32 generation order phase seen live, u64 listeners"
-)
+LAYOUT: Final = "u32 version stopping | 64 each: u32 generation order phase seen live, u64 x 2"
 PLACES: Final = 192  # for three generations of as many workers as there may be
 
 _VERSION_AT: Final = layout.HEADER_BYTES
@@ -29,6 +27,9 @@ _PHASE: Final = 8
 _SEEN: Final = 12
 _LIVE: Final = 16
 _LISTENERS: Final = 24
+_DROPS: Final = 32
+_UNKNOWN: Final = 1 << 63  # less than which nobody has dropped
+_WORD: Final = (1 << 64) - 1
 
 
 class Order(enum.IntEnum):
@@ -90,6 +91,7 @@ class Places:
         self.arena.put_u32(at + _GENERATION, generation)
         self.arena.put_u32(at + _LIVE, 0)
         self.arena.put_u64(at + _LISTENERS, 0)
+        self.arena.put_u64(at + _DROPS, _UNKNOWN)
         self.begin(place)
         self.order(place, order)
 
@@ -117,6 +119,17 @@ class Places:
         """How far it has come, and how many calls it still has under way."""
         self.arena.put_u32(_at(place) + _LIVE, min(live, 0xFFFFFFFF))
         self.arena.put_u32(_at(place) + _PHASE, phase)
+
+    def note_drops(self, place: int, before: int) -> None:
+        """What its sockets had dropped before; for who comes here after a kill."""
+        self.arena.put_u64(_at(place) + _DROPS, before & _WORD)
+
+    def drops(self, place: int) -> int | None:
+        """As note_drops() left it; None: nobody has."""
+        word = self.arena.u64(_at(place) + _DROPS)
+        if word == _UNKNOWN:
+            return None
+        return word if word < _UNKNOWN else word - _WORD - 1
 
     def see(self, place: int, version: int) -> None:
         """What had been announced by then has been done here."""
