@@ -2,8 +2,8 @@
 
 The record travels as it is stored (layout.py). A binding that was removed stays as its tombstone:
 flag REMOVED, expires 1 so that nobody takes it for live, the strings that name it and no others,
-and the version of its removal. One whose contact is `*` stands for all bindings there were, also for
-those that its node has never heard of: whatever has a lower version goes.
+and the version of its removal. One whose contact is `*` stands for all bindings there were, also
+for those that its node has never heard of: whatever has a lower version goes.
 """
 
 from __future__ import annotations
