@@ -143,6 +143,7 @@ STORAGE_PARKED_REFUSED: Final = counter("storage:parked_refused")  # too many of
 RESTARTS: Final = counter("sipherd:restarts")
 RELOADS: Final = counter("sipherd:reloads")
 RELOADS_REFUSED: Final = counter("sipherd:reloads_refused")
+REFUSED_STOPPING: Final = counter("sipherd:refused_stopping")  # 503 before the end
 SLOW_TURNS: Final = counter("sipherd:slow_turns")  # of a worker, so long that it was traced
 HANGS: Final = counter("sipherd:hangs")
 LOG_LINES_DROPPED: Final = counter("sipherd:log_lines_dropped")
