@@ -69,8 +69,8 @@ class System(Protocol):
     def reap(self, ended: deque[Exit]) -> None:
         """Append every child that has ended since the last call."""
 
-    def wait(self, timeout_s: float | None) -> list[int]:
-        """Wait for signals, readable files or the timeout; the signals that came."""
+    def wait(self, timeout_s: float | None, found: deque[int]) -> None:
+        """Wait for signals, readable files or the timeout; append the signals that came."""
 
 
 class RealSystem:
@@ -90,15 +90,16 @@ class RealSystem:
         """Append every child that has ended since the last call."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
-            if pid == 0:
+            if found is None:
                 return
-            if os.WIFSIGNALED(status):
-                ended.append(Exit(pid, None, os.WTERMSIG(status)))
+            if found.si_code == os.CLD_EXITED:
+                ended.append(Exit(found.si_pid, found.si_status))
             else:
-                ended.append(Exit(pid, os.WEXITSTATUS(status)))
+                ended.append(Exit(found.si_pid, None, found.si_status))
+            os.waitpid(found.si_pid, os.WNOHANG)  # only now: who is reaped has been noted
 
 
 @dataclass(slots=True)
@@ -109,6 +110,7 @@ class Life:
     deadline: float | None = None
     told: bool = False  # the children have been told to stop
     exit_status: int = 0
+    over: bool = False  # plainly said, for the loop must not fail where nothing catches it
     clean: bool = True  # no child had to be killed while it was stopping
 
 
@@ -133,7 +135,7 @@ class Supervisor:
         """Live until stopped; the exit status."""
         for slot in self.slots:
             self._spawn(slot)
-        while self.life.stage is not Stage.STOPPED:
+        while not self.life.over:
             try:
                 self._turn()
                 self._faults = 0
@@ -142,7 +144,7 @@ class Supervisor:
         return self.life.exit_status
 
     def _turn(self) -> None:
-        self._signals.extend(self._system.wait(self._timeout()))
+        self._system.wait(self._timeout(), self._signals)
         while self._signals:
             self._on_signal(self._signals[0])
             self._signals.popleft()
@@ -395,7 +397,7 @@ class Supervisor:
             self.life.deadline = None  # the kernel does the rest
 
     def _finish(self) -> None:
-        self.life.stage = Stage.STOPPED
+        self.life.stage, self.life.over = Stage.STOPPED, True
         self.holdings.journal.pass_on()
         self.holdings.tables.slots.release(0)
         self.holdings.tables.close(clean=self.life.clean)

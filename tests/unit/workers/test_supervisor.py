@@ -58,14 +58,14 @@ class Machine:
         ended.extend(self.ended)
         self.ended = []
 
-    def wait(self, timeout_s: float | None) -> list[int]:
+    def wait(self, timeout_s: float | None, found: deque[int]) -> None:
         assert timeout_s is not None
         if self.script:
             self.script.pop(0)()
         elif not self.ended:  # an end wakes the supervisor at once
             self.clock += max(timeout_s, 0.001)
-        signals, self.signals = self.signals, []
-        return signals
+        found.extend(self.signals)
+        self.signals = []
 
 
 class Rows:
