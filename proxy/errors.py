@@ -60,6 +60,10 @@ class BadFrame(SipherdError):
     """A frame of the cluster's bus that is not what the protocol allows; nothing was changed."""
 
 
+class RestMissing(SipherdError):
+    """A peer has told only what changed of a record, and the record here is not the one before."""
+
+
 class LocateError(SipherdError):
     """A next hop that cannot be reached from here whatever the DNS says."""
 

@@ -11,11 +11,10 @@ import contextlib
 import enum
 import os
 import signal
-import time
 import traceback
 from collections import deque
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from proxy.errors import ConfigError, ShmError, SipherdError
 from proxy.limits import counters
@@ -33,9 +32,10 @@ from workers.child import (
     decide,
     note_failure,
 )
+from workers.generations import Generations, ring, worker_slot
 from workers.holdings import Holdings
 from workers.reload import Reload
-from workers.signals import Waiter
+from workers.system import System
 
 ABORT_GRACE_S: Final = 1.0  # for writing the traces of a process that hangs
 WATCH_S: Final = 0.5
@@ -43,6 +43,7 @@ FLUSH_S: Final = 0.05
 FORK_RETRY_S: Final = 0.1
 FAULT_PAUSE_S: Final = 0.05  # before the turn that follows a failed one
 FAULTS_BORNE: Final = 5  # failed turns, before the signal or end they failed on is dropped
+LOOK_S: Final = 0.01  # whether the workers have anything left
 
 
 class Stage(enum.Enum):
@@ -50,56 +51,12 @@ class Stage(enum.Enum):
 
     STARTING = "starting"
     RUNNING = "running"
+    DRAINING = "draining"  # what is under way is finished, nothing new is begun
     STOPPING = "stopping"
     STOPPED = "stopped"
 
 
-class System(Protocol):
-    """What the supervisor asks of the operating system; tests put a simulation here."""
-
-    def now(self) -> float:
-        """Monotonic seconds."""
-
-    def fork(self) -> int:
-        """As os.fork."""
-
-    def kill(self, pid: int, number: int) -> None:
-        """Send a signal; a process that is gone already is no error."""
-
-    def reap(self, ended: deque[Exit]) -> None:
-        """Append every child that has ended since the last call."""
-
-    def wait(self, timeout_s: float | None, found: deque[int]) -> None:
-        """Wait for signals, readable files or the timeout; append the signals that came."""
-
-
-class RealSystem:
-    """The operating system itself."""
-
-    def __init__(self, waiter: Waiter) -> None:
-        self.wait = waiter.wait
-        self.now = time.monotonic
-        self.fork = os.fork
-
-    def kill(self, pid: int, number: int) -> None:
-        """Send a signal; a process that is gone already is no error."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-    def reap(self, ended: deque[Exit]) -> None:
-        """Append every child that has ended since the last call."""
-        while True:
-            try:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if found is None:
-                return
-            if found.si_code == os.CLD_EXITED:
-                ended.append(Exit(found.si_pid, found.si_status))
-            else:
-                ended.append(Exit(found.si_pid, None, found.si_status))
-            os.waitpid(found.si_pid, os.WNOHANG)  # only now: who is reaped has been noted
+ENDING: Final = frozenset({Stage.DRAINING, Stage.STOPPING})
 
 
 @dataclass(slots=True)
@@ -108,9 +65,9 @@ class Life:
 
     stage: Stage = Stage.STARTING
     deadline: float | None = None
-    told: bool = False  # the children have been told to stop
-    exit_status: int = 0
+    told: Stage | None = None  # the last stage that everybody concerned has been told
     over: bool = False  # plainly said, for the loop must not fail where nothing catches it
+    exit_status: int = 0
     clean: bool = True  # no child had to be killed while it was stopping
 
 
@@ -122,8 +79,9 @@ class Supervisor:
         self.log = holdings.log
         self.life = Life()
         self.slots = _slots(specs)
-        self._reload = Reload(holdings, system)
         self._system = system
+        self.generations = Generations(holdings, system, self.slots, self._spawn)
+        self._reload = Reload(holdings, system, self.generations)
         self._pid = os.getpid()
         self._watched_at = self._fed_at = system.now()
         # What has been taken from the kernel and will not come again stays here until it is done.
@@ -133,7 +91,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Live until stopped; the exit status."""
-        for slot in self.slots:
+        for slot in list(self.slots):
             self._spawn(slot)
         while not self.life.over:
             try:
@@ -155,10 +113,9 @@ class Supervisor:
             self._on_exit(self._exits[0], now)
             self._exits.popleft()
         self._watch(now)
-        self._advance(now)
         self._respawn(now)
-        if self.life.stage is Stage.RUNNING:
-            self._reload.turn(self.slots, now)
+        self._renew(now)
+        self._advance(now)
         self.holdings.journal.sink.flush()
 
     def _survive(self, error: Exception) -> None:
@@ -174,16 +131,19 @@ class Supervisor:
     # Waiting
 
     def _timeout(self) -> float:
-        now = self._system.now()
         if self._faults:
             return FAULT_PAUSE_S
+        now = self._system.now()
         due = [self._watched_at + WATCH_S]
         due += [slot.respawn_at for slot in self.slots if slot.respawn_at is not None]
         if self.life.deadline is not None:
             due.append(self.life.deadline)
-        reload_at = self._reload.due(now)
-        if reload_at is not None and self.life.stage is Stage.RUNNING:
-            due.append(reload_at)
+        if self.life.stage is Stage.DRAINING:
+            due.append(now + LOOK_S)
+        if self.life.stage is Stage.RUNNING:
+            due += [
+                at for at in (self._reload.due(now), self.generations.due(now)) if at is not None
+            ]
         if self.holdings.journal.sink.waiting:
             due.append(now + FLUSH_S)
         return max(0.0, min(due) - now)
@@ -200,32 +160,49 @@ class Supervisor:
             self._reload.ask()
         elif number in signals.REOPEN:
             self._reopen_log()
+        elif number in signals.MORE | signals.FEWER:
+            self.generations.want(1 if number in signals.MORE else -1)
         elif number in signals.NOT_YET:
             self.log.notice("signal has no meaning yet", signal=signal.Signals(number).name)
 
     def _on_stop(self, number: int) -> None:
         name = signal.Signals(number).name
-        if self.life.stage is Stage.STOPPING:
+        if self.life.stage in ENDING:
             self.log.notice("stopping at once: asked again", signal=name)
-            self.life.deadline = self._system.now()
+            self._enter_stopping(0.0)
             return
-        grace = max(slot.spec.grace_s for slot in self.slots)
-        self.log.notice("stopping", signal=name, grace_s=grace)
-        self._enter_stopping(grace)
+        workers = self.holdings.config.workers
+        self.log.notice(
+            "stopping", signal=name, drain_s=workers.drain_seconds, grace_s=self._grace_s
+        )
+        self.life.deadline = self._system.now() + workers.drain_seconds
+        self.life.stage = Stage.DRAINING
+
+    @property
+    def _grace_s(self) -> float:
+        return max(slot.spec.grace_s for slot in self.slots)
 
     def _enter_stopping(self, grace_s: float) -> None:
         self.life.deadline = self._system.now() + grace_s
         self.life.stage = Stage.STOPPING
 
-    def _tell_to_stop(self) -> None:
+    def _tell(self, stage: Stage, now: float) -> None:
+        """Have everybody know that the end has begun; told again if that fails."""
         self.holdings.manager.stopping()
+        if stage is Stage.DRAINING:
+            self.generations.refuse(now)
+        else:
+            self._tell_to_stop()
+        self.life.told = stage
+
+    def _tell_to_stop(self) -> None:
+        self.generations.dismiss()
         for slot in self.slots:
             slot.respawn_at = None
             if slot.pid:
-                os.eventfd_write(slot.stop_fd, 1)
+                ring(slot)
                 if slot.spec.stop_signal is not None:
                     self._system.kill(slot.pid, slot.spec.stop_signal)
-        self.life.told = True
 
     def _reopen_log(self) -> None:
         if failure := self.holdings.journal.sink.reopen():
@@ -237,11 +214,12 @@ class Supervisor:
 
     def _on_exit(self, exit: Exit, now: float) -> None:
         slot = next((each for each in self.slots if each.pid == exit.pid), None)
-        if self._reload.is_trial(exit):
+        if self._reload.is_trial(exit) and self.life.stage is Stage.RUNNING:
             self._reload.trial_ended(exit, now)
         if slot is None:  # somebody else's child that we inherited
             return
-        stopping = self.life.stage is Stage.STOPPING
+        stopping = self.life.stage is Stage.STOPPING or slot.leaving
+        stopping |= self.life.stage is Stage.DRAINING and exit.code == ExitCode.OK
         decision = decide(exit, slot, stopping, now)
         self.holdings.tables.slots.release(slot.row)
         lived_s = now - slot.started_at
@@ -258,18 +236,26 @@ class Supervisor:
                 lived_s=round(lived_s, 3),
                 wait_s=decision.after_s,
             )
+        elif isinstance(decision, GiveUp) and self.generations.is_coming(slot):
+            self.generations.abandon(decision.reason)
         elif isinstance(decision, GiveUp):
             self.log.error("giving up", reason=decision.reason)
             self.life.exit_status = 1
             self._enter_stopping(slot.spec.grace_s)
         elif isinstance(decision, Expected):
             slot.respawn_at = None
-            self.life.clean &= exit.signal is None
+            self.life.clean &= exit.signal is None or self.life.stage not in ENDING
+            self._clear_gauges(slot)
+            if slot.leaving:
+                self.generations.ended(slot)
 
-    def _replace(self, slot: Slot, after_s: float, now: float) -> None:
+    def _clear_gauges(self, slot: Slot) -> None:
         row = self.holdings.tables.slots.counters(slot.row)
         for gauge in counters.GAUGES:
             row.set(gauge, 0)
+
+    def _replace(self, slot: Slot, after_s: float, now: float) -> None:
+        self._clear_gauges(slot)
         self.holdings.tables.slots.counters(0).add(counters.RESTARTS)
         if after_s:
             slot.respawn_at = now + after_s
@@ -277,6 +263,8 @@ class Supervisor:
             self._spawn(slot)
 
     def _respawn(self, now: float) -> None:
+        if self.life.stage is Stage.STOPPING:
+            return
         for slot in self.slots:
             if slot.respawn_at is not None and slot.respawn_at <= now:
                 self._spawn(slot)
@@ -284,6 +272,8 @@ class Supervisor:
     def _spawn(self, slot: Slot) -> None:
         now = self._system.now()
         slot.respawn_at = slot.up_at = slot.aborted_at = None
+        if slot.generation:
+            self.holdings.tables.places.begin(slot.index)
         try:
             self.holdings.open_slot(slot)
             pid = self._system.fork()
@@ -302,7 +292,7 @@ class Supervisor:
         code: int = ExitCode.CRASHED
         try:
             signals.die_with_parent(self._pid)
-            child = self.holdings.enter_child(slot, self.slots)
+            child = self.holdings.enter_child(slot, self.slots, self.generations.all)
             code = run_target(child, slot.spec)
         except (OSError, MemoryError) as error:
             self.log.error("process could not begin", what=slot.title, reason=reason_of(error))
@@ -330,7 +320,7 @@ class Supervisor:
         config = self.holdings.config
         return {
             "udp": ",".join(str(each) for each in config.listen.udp),
-            "workers": config.workers.udp,
+            "workers": len(self.generations.serving.slots),
             "registered": self.holdings.tables.location.gauges()[0],
             "capacity": self.holdings.tables.location.capacity,
         }
@@ -381,13 +371,26 @@ class Supervisor:
             self.holdings.tables.slots.counters(0).add(counters.SLOW_TURNS)
             self._system.kill(slot.pid, signals.TRACE)
 
-    # The way to the end
+    # New generations, and the way to the end
+
+    def _renew(self, now: float) -> None:
+        if self.life.stage is Stage.RUNNING:
+            self.generations.turn(now)
+            self._reload.turn(self.slots, now)
+            if not self._reload.is_under_way:
+                self.generations.follow()
 
     def _advance(self, now: float) -> None:
+        if self.life.stage is Stage.DRAINING and self.life.told is None:
+            self._tell(Stage.DRAINING, now)
+        if self.life.stage is Stage.DRAINING and (
+            self.generations.empty or now >= (self.life.deadline or now)
+        ):
+            self._enter_stopping(self._grace_s)
         if self.life.stage is not Stage.STOPPING:
             return
-        if not self.life.told:
-            self._tell_to_stop()
+        if self.life.told is not Stage.STOPPING:
+            self._tell(Stage.STOPPING, now)
         living = [slot for slot in self.slots if slot.pid]
         if not living:
             self._finish()
@@ -430,5 +433,10 @@ def run_target(child: Child, spec: ChildSpec) -> int:
 
 def _slots(specs: list[ChildSpec]) -> list[Slot]:
     """A slot for each child; row 0 of the process table is the supervisor's own."""
-    places = [(spec, index) for spec in specs for index in range(spec.count)]
-    return [Slot(spec, index, row) for row, (spec, index) in enumerate(places, 1)]
+    others = [spec for spec in specs if not spec.reads_sockets]
+    return [Slot(spec, 0, row) for row, spec in enumerate(others, 1)] + [
+        worker_slot(spec, place, 1, place)
+        for spec in specs
+        if spec.reads_sockets
+        for place in range(spec.count)
+    ]

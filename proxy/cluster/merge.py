@@ -58,6 +58,18 @@ class WholeForm:
         stamp = part_stamp(crc32(body), version, origin)
         return (0, stamp) if flags & TOMBSTONE else (stamp, 0)
 
+    def rest(self, body: bytes) -> int:
+        """None: it changes as a whole."""
+        return 0
+
+    def brief(self, body: bytes, rest: int) -> bytes:
+        """All of it."""
+        return body
+
+    def restored(self, body: bytes, ours: bytes | None) -> bytes | None:
+        """As it came."""
+        return body
+
     def merge(self, ours: bytes, theirs: bytes) -> bytes:
         """The winner; `ours` itself when they are equal."""
         return theirs if _rank(theirs) > _rank(ours) else ours

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from proxy.errors import RestMissing
+
 Record = tuple[int, bytes, bytes]  # table, key, body
 Current = tuple[int, bytes, bytes | None]  # the same; without a body there is none any more
+Change = tuple[int, bytes, bytes | None, bytes | None]  # the same, and the body made brief
 
 
 class Horizon(NamedTuple):
@@ -31,6 +34,15 @@ class Form(Protocol):
 
     def stamps(self, body: bytes) -> tuple[int, int]:
         """64-bit sums of its live parts and of its tombstones; 0 when it has none."""
+
+    def rest(self, body: bytes) -> int:
+        """The hash of what most changes leave as it is; 0: the record is always told whole."""
+
+    def brief(self, body: bytes, rest: int) -> bytes:
+        """The body without its rest, for those who have the same."""
+
+    def restored(self, body: bytes, ours: bytes | None) -> bytes | None:
+        """A body that may be brief, whole; None when the record here has another rest."""
 
     def merge(self, ours: bytes, theirs: bytes) -> bytes:
         """Both; `ours` itself, the same object, when nothing in `theirs` is newer."""
@@ -58,7 +70,7 @@ class Store(Protocol):
     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:
         """Commit what `joined` makes of the record here and of `body`; what is here then.
 
-        None when nothing was new. TableFull and LockTimeout leave everything as it was.
+        None when nothing was new. TableFull, LockTimeout and RestMissing leave all as it was.
         """
 
     def scan(self, cursor: int, limit: int) -> tuple[list[Record], int]:
@@ -71,9 +83,13 @@ class Store(Protocol):
 def joined(form: Form, ours: bytes | None, theirs: bytes, horizon: Horizon) -> bytes | None:
     """What a record becomes when a peer's state of it arrives; None when it stays as it is.
 
-    What ran out is not taken back, but it still replaces what it is newer than.
+    What ran out is not taken back, but it still replaces what it is newer than. RestMissing when
+    what came is brief, and its rest is not here.
     """
+    whole = form.restored(theirs, ours)
+    if whole is None:
+        raise RestMissing("a brief record of a peer whose rest is not here")
     if ours is None:
-        return form.prune(theirs, *horizon)
-    merged = form.merge(ours, theirs)
+        return form.prune(whole, *horizon)
+    merged = form.merge(ours, whole)
     return None if merged is ours else merged

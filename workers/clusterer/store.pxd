@@ -1,11 +1,11 @@
 cimport cython
 from libc.stdint cimport uint64_t
 
-from proxy.shm.change_reader cimport Change, ChangeReader
+from proxy.shm.change_reader cimport ChangeReader
+from proxy.shm.changes cimport ChangeRing
 from workers.clusterer.adapter cimport Adapter
 
-cdef int ATTEMPTS, CURSOR_BITS
-cdef Py_ssize_t NOTES
+cdef int ATTEMPTS, CURSOR_BITS, _OVERRUN, _STRIPE, _WAITING
 cdef long long CURSOR_MASK
 
 
@@ -16,8 +16,8 @@ cdef class TableStore:
     cdef ChangeReader _reader
     cdef set _own
 
-    @cython.locals(reader=ChangeReader, found=list, wanted=Py_ssize_t, changes=list,
-                   change=Change, adapter=Adapter, payload=bytes, body=bytes)
+    @cython.locals(reader=ChangeReader, ring=ChangeRing, found=list, state=int, table=int, adapter=Adapter,
+                   key=bytes, payload=bytes, body=bytes)
     cpdef take(self, Py_ssize_t limit, long long now)
     cdef _resume(self)
     @cython.locals(adapter=Adapter, payload=bytes)
