@@ -60,13 +60,6 @@ class ClusterNode(Sipherd):
         answer = ask(self.runtime_dir, "get_statistics", {"statistics": ["registered_users"]})
         return int(answer["result"]["usrloc:registered_users"])
 
-    def cpu_by_role(self) -> dict[str, float]:
-        """Processor seconds of each kind of process."""
-        spent: dict[str, float] = {}
-        for role, pids in processes.by_role(self.pid).items():
-            spent[role] = sum(processes.cpu_seconds(pid) for pid in pids)
-        return spent
-
 
 def make_pair(
     folder: Path,
