@@ -30,6 +30,7 @@ class Tally:
     busy: int = 0
     cancelled: int = 0
     told_to_wait: int = 0
+    unanswered: int = 0
     repeated: int = 0
     calls_with_repetition: int = 0
     merged: int = 0
@@ -37,9 +38,13 @@ class Tally:
 
 
 class Registrant:
-    """One address of record with one contact; knows what the registrar has confirmed."""
+    """One address of record with one contact; knows what the registrar has confirmed.
 
-    def __init__(self, user: str, line: Line, tally: Tally) -> None:
+    A stubborn one begins anew after 32 seconds without an answer; else that is a failure.
+    """
+
+    def __init__(self, user: str, line: Line, tally: Tally, is_stubborn: bool = False) -> None:
+        self.is_stubborn = is_stubborn
         self.user, self.line, self.tally = user, line, tally
         self.contact = f"sip:{user}@{line.address}"
         self.call_id = f"reg-{user}-{next(_numbers)}@{line.address}"
@@ -53,10 +58,13 @@ class Registrant:
         """
         answer = await self._ask(expires)
         for _ in range(PATIENCE):
-            if answer is None or answer.status != 503:
+            if answer is not None and answer.status == 503:
+                self.tally.told_to_wait += 1
+                await asyncio.sleep(float(answer.get("retry-after") or T2))
+            elif answer is None and self.is_stubborn:
+                self.tally.unanswered += 1
+            else:
                 break
-            self.tally.told_to_wait += 1
-            await asyncio.sleep(float(answer.get("retry-after") or T2))
             answer = await self._ask(expires)
         if answer is None or answer.status != 200:
             self.bound = None

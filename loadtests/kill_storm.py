@@ -11,7 +11,9 @@ database, on the other node; each call has come to its end and has one record; t
 The JSON says how fast the dead were replaced. Two delays are taken: until the new process exists
 (`replaced`), and for workers until a datagram that was sent to the dead one's socket or shard right
 after the kill is answered (`serving`). Meanwhile generator.c keeps the workers busy, so that kills
-hit them in the middle of something; it must not give up on anything either.
+hit them in the middle of something; it must not give up on anything either, unless storage dies: a
+REGISTER is then told to come again (503) as long as nobody can write it down, and a telephone that
+hears nothing for 32 s, since workers die sooner than they could say even that, begins anew.
 Exit status 1: one of these is not so.
 """
 
@@ -51,6 +53,7 @@ DIALOGS = '[dialog]\nenabled = true\ncapacity = 20_000\ndelete_delay = 2\ncdr_fi
 EVERYTHING = """
 [registrar]
 retry_after = 1
+cseq_delay = 40  # whoever waits for a database that dies all the time may repeat for 32 s
 [storage]
 urls = ["sqlite:///{database}"]
 mode = "single-instance-sql-write-through"
@@ -69,8 +72,9 @@ class Storm:
             phones=args.phones,
             calls_per_second=args.calls_per_second,
             background=args.background,
-            background_users=9_000 if args.roles == [WORKER] else 1_000,
+            background_users=max(3_000, int(3 * args.background)),
             slice_s=4 if args.kills > 50 else 1.5,
+            may_wait="storage" in args.roles,
         )
         self.traffic = Traffic(server, load, chance)
         self.killer = Killer(server, chance, args.pause)
@@ -204,6 +208,7 @@ def run(args: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], bool]:
         "kills_by_role": {role: len(times) for role, times in storm.killer.replaced.items()},
         "seconds": round(time.monotonic() - began, 1),
         "replaced": replaced,
+        "up": {role: latency(values) for role, values in storm.killer.up.items()},
         "serving": latency(storm.serving),
         "not_replaced": storm.killer.not_replaced,
         "lost_probes": storm.lost_probes,

@@ -9,7 +9,6 @@ from typing import Any
 
 import zmq
 
-from loadtests import processes
 from loadtests.ports import free_port
 from loadtests.servers import Sipherd
 from workers.control_client import ask

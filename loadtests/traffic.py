@@ -33,6 +33,7 @@ class Load:
     background: float = 3_000.0  # operations per second by generator.c; 0: none
     background_users: int = 9_000
     slice_s: float = 4.0  # refreshes for so long, then calls, and so on
+    may_wait: bool = False  # a REGISTER may be told to come again (503), or be left in silence
 
 
 class Traffic:
@@ -48,6 +49,7 @@ class Traffic:
         self.calls: set[Call] = set()
         self.ended: list[str] = []  # calls, by Call-ID
         self.background: list[dict[str, Any]] = []
+        self.waited = 0  # runs of generator.c that could not begin
         self.stopping = False
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -64,7 +66,7 @@ class Traffic:
         if self.tally.failures:
             raise RuntimeError(f"nothing works even in peace: {self.tally.failures[:3]}")
         self.phones = called + [
-            Registrant(f"phone{i}", self.lines[i % LINES], self.tally)
+            Registrant(f"phone{i}", self.lines[i % LINES], self.tally, self.load.may_wait)
             for i in range(self.load.phones)
         ]
 
@@ -77,7 +79,7 @@ class Traffic:
             refreshes = ("refresh", "-u", self.load.background_users, "-r", rate)
             self.spawn(self.keep_generating([refreshes, ("call", "-u", 100, "-r", rate / 20)]))
 
-    async def finish(self, patience: float = 100.0) -> None:
+    async def finish(self, patience: float = 150.0) -> None:
         """Let everything that has begun come to its end."""
         self.stopping = True
         deadline = time.monotonic() + patience
@@ -139,9 +141,17 @@ class Traffic:
             if self.stopping:
                 return
             words = (str(mode), *options, "-d", self.load.slice_s)
-            found = await asyncio.to_thread(generate, self.server, *words, strict=False)
+            try:
+                found = await asyncio.to_thread(generate, self.server, *words, strict=False)
+            except RuntimeError as error:  # not even its telephones could be registered
+                self.waited += 1
+                if not self.load.may_wait:
+                    self.tally.failures.append(f"background run {number}: {error}")
+                continue
             self.background.append(found)
-            if found["gave_up"] or found["refused"]:
+            told = found["statuses"].get("503", 0) if self.load.may_wait else 0
+            gave_up = 0 if self.load.may_wait else found["gave_up"]
+            if gave_up or found["refused"] > told:
                 self.tally.failures.append(f"background run {number}: {found}")
 
     def background_sum(self, what: str) -> int:
@@ -156,6 +166,7 @@ def report_of(traffic: Traffic) -> dict[str, Any]:
         "registrations": tally.registered,
         "unregistrations": tally.unregistered,
         "told_to_wait": tally.told_to_wait,
+        "unanswered": tally.unanswered,
         "calls_answered": tally.answered,
         "calls_busy": tally.busy,
         "calls_cancelled": tally.cancelled,
@@ -163,6 +174,9 @@ def report_of(traffic: Traffic) -> dict[str, Any]:
         "repetitions": tally.repeated,
         "background_done": traffic.background_sum("done"),
         "background_resent": traffic.background_sum("resent"),
+        "background_gave_up": traffic.background_sum("gave_up"),
+        "background_refused": traffic.background_sum("refused"),
+        "background_waited": traffic.waited,
         "merged_invites": tally.merged,
         "failures": tally.failures[:50],
         "failure_count": len(tally.failures),
