@@ -9,7 +9,7 @@ from __future__ import annotations
 import mmap
 from typing import Final
 
-ROWS: Final = 128  # processes of one node
+ROWS: Final = 208  # processes of one node
 LEVELS: Final = {"error": -1, "warning": 1, "notice": 2, "info": 3, "debug": 4}  # OpenSIPS' numbers
 _SHIFT: Final = 8  # levels are stored as unsigned bytes
 

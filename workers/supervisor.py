@@ -31,6 +31,7 @@ from workers.child import (
     decide,
     note_failure,
 )
+from workers.generations import Generations, ring, worker_slot
 from workers.holdings import Holdings
 from workers.reload import Reload
 from workers.signals import Waiter
@@ -39,6 +40,7 @@ ABORT_GRACE_S: Final = 1.0  # for writing the traces of a process that hangs
 WATCH_S: Final = 0.5
 FLUSH_S: Final = 0.05
 FORK_RETRY_S: Final = 0.1
+LOOK_S: Final = 0.01  # whether the workers have anything left
 
 
 class Stage(enum.Enum):
@@ -46,8 +48,12 @@ class Stage(enum.Enum):
 
     STARTING = "starting"
     RUNNING = "running"
+    DRAINING = "draining"  # what is under way is finished, nothing new is begun
     STOPPING = "stopping"
     STOPPED = "stopped"
+
+
+ENDING: Final = frozenset({Stage.DRAINING, Stage.STOPPING})
 
 
 class System(Protocol):
@@ -116,14 +122,15 @@ class Supervisor:
         self.log = holdings.log
         self.life = Life()
         self.slots = _slots(specs)
-        self._reload = Reload(holdings, system)
         self._system = system
+        self.generations = Generations(holdings, system, self.slots, self._spawn)
+        self._reload = Reload(holdings, system, self.generations)
         self._pid = os.getpid()
         self._watched_at = self._fed_at = system.now()
 
     def run(self) -> int:
         """Live until stopped; the exit status."""
-        for slot in self.slots:
+        for slot in list(self.slots):
             self._spawn(slot)
         while self.life.stage is not Stage.STOPPED:
             for number in self._system.wait(self._timeout()):
@@ -134,8 +141,7 @@ class Supervisor:
                 self._on_exit(exit, now)
             self._watch(now)
             self._respawn(now)
-            if self.life.stage is Stage.RUNNING:
-                self._reload.turn(self.slots, now)
+            self._renew(now)
             self._advance(now)
             self.holdings.journal.sink.flush()
         return self.life.exit_status
@@ -148,9 +154,12 @@ class Supervisor:
         due += [slot.respawn_at for slot in self.slots if slot.respawn_at is not None]
         if self.life.deadline is not None:
             due.append(self.life.deadline)
-        reload_at = self._reload.due(now)
-        if reload_at is not None and self.life.stage is Stage.RUNNING:
-            due.append(reload_at)
+        if self.life.stage is Stage.DRAINING:
+            due.append(now + LOOK_S)
+        if self.life.stage is Stage.RUNNING:
+            due += [
+                at for at in (self._reload.due(now), self.generations.due(now)) if at is not None
+            ]
         if self.holdings.journal.sink.waiting:
             due.append(now + FLUSH_S)
         return max(0.0, min(due) - now)
@@ -167,27 +176,39 @@ class Supervisor:
             self._reload.ask()
         elif number in signals.REOPEN:
             self._reopen_log()
+        elif number in signals.MORE | signals.FEWER:
+            self.generations.want(1 if number in signals.MORE else -1)
         elif number in signals.NOT_YET:
             self.log.notice("signal has no meaning yet", signal=signal.Signals(number).name)
 
     def _on_stop(self, number: int) -> None:
         name = signal.Signals(number).name
-        if self.life.stage is Stage.STOPPING:
+        if self.life.stage in ENDING:
             self.log.notice("stopping at once: asked again", signal=name)
-            self.life.deadline = self._system.now()
+            self._enter_stopping(0.0)
             return
-        grace = max(slot.spec.grace_s for slot in self.slots)
-        self.log.notice("stopping", signal=name, grace_s=grace)
-        self._enter_stopping(grace)
+        workers = self.holdings.config.workers
+        self.log.notice(
+            "stopping", signal=name, drain_s=workers.drain_seconds, grace_s=self._grace_s
+        )
+        self.holdings.manager.stopping()
+        now = self._system.now()
+        self.life.stage, self.life.deadline = Stage.DRAINING, now + workers.drain_seconds
+        self.generations.refuse(now)
+
+    @property
+    def _grace_s(self) -> float:
+        return max(slot.spec.grace_s for slot in self.slots)
 
     def _enter_stopping(self, grace_s: float) -> None:
         self.life.stage = Stage.STOPPING
         self.holdings.manager.stopping()
         self.life.deadline = self._system.now() + grace_s
+        self.generations.dismiss()
         for slot in self.slots:
             slot.respawn_at = None
             if slot.pid:
-                os.eventfd_write(slot.stop_fd, 1)
+                ring(slot)
                 if slot.spec.stop_signal is not None:
                     self._system.kill(slot.pid, slot.spec.stop_signal)
 
@@ -201,11 +222,12 @@ class Supervisor:
 
     def _on_exit(self, exit: Exit, now: float) -> None:
         slot = next((each for each in self.slots if each.pid == exit.pid), None)
-        if self._reload.is_trial(exit):
+        if self._reload.is_trial(exit) and self.life.stage is Stage.RUNNING:
             self._reload.trial_ended(exit, now)
         if slot is None:  # somebody else's child that we inherited
             return
-        stopping = self.life.stage is Stage.STOPPING
+        stopping = self.life.stage is Stage.STOPPING or slot.leaving
+        stopping |= self.life.stage is Stage.DRAINING and exit.code == ExitCode.OK
         decision = decide(exit, slot, stopping, now)
         note_failure(exit, slot, now)
         slot.pid, lived_s = 0, now - slot.started_at
@@ -219,17 +241,25 @@ class Supervisor:
                 lived_s=round(lived_s, 3),
                 wait_s=decision.after_s,
             )
+        elif isinstance(decision, GiveUp) and self.generations.is_coming(slot):
+            self.generations.abandon(decision.reason)
         elif isinstance(decision, GiveUp):
             self.log.error("giving up", reason=decision.reason)
             self.life.exit_status = 1
             self._enter_stopping(slot.spec.grace_s)
         elif isinstance(decision, Expected):
-            self.life.clean &= exit.signal is None
+            self.life.clean &= exit.signal is None or self.life.stage not in ENDING
+            self._clear_gauges(slot)
+            if slot.leaving:
+                self.generations.ended(slot)
 
-    def _replace(self, slot: Slot, after_s: float, now: float) -> None:
+    def _clear_gauges(self, slot: Slot) -> None:
         row = self.holdings.tables.slots.counters(slot.row)
         for gauge in counters.GAUGES:
             row.set(gauge, 0)
+
+    def _replace(self, slot: Slot, after_s: float, now: float) -> None:
+        self._clear_gauges(slot)
         self.holdings.tables.slots.counters(0).add(counters.RESTARTS)
         if after_s:
             slot.respawn_at = now + after_s
@@ -244,6 +274,8 @@ class Supervisor:
     def _spawn(self, slot: Slot) -> None:
         now = self._system.now()
         slot.respawn_at = slot.up_at = slot.aborted_at = None
+        if slot.generation:
+            self.holdings.tables.places.begin(slot.index)
         try:
             self.holdings.open_slot(slot)
             pid = self._system.fork()
@@ -260,7 +292,7 @@ class Supervisor:
         code: int = ExitCode.CRASHED
         try:
             signals.die_with_parent(self._pid)
-            child = self.holdings.enter_child(slot, self.slots)
+            child = self.holdings.enter_child(slot, self.slots, self.generations.all)
             code = run_target(child, slot.spec)
         except BaseException:  # noqa: BLE001 - nothing may unwind into the supervisor
             traceback.print_exc()
@@ -286,7 +318,7 @@ class Supervisor:
         config = self.holdings.config
         return {
             "udp": ",".join(str(each) for each in config.listen.udp),
-            "workers": config.workers.udp,
+            "workers": len(self.generations.serving.slots),
             "registered": self.holdings.tables.location.gauges()[0],
             "capacity": self.holdings.tables.location.capacity,
         }
@@ -337,9 +369,20 @@ class Supervisor:
             self.holdings.tables.slots.counters(0).add(counters.SLOW_TURNS)
             self._system.kill(slot.pid, signals.TRACE)
 
-    # The way to the end
+    # New generations, and the way to the end
+
+    def _renew(self, now: float) -> None:
+        if self.life.stage is Stage.RUNNING:
+            self.generations.turn(now)
+            self._reload.turn(self.slots, now)
+            if not self._reload.is_under_way:
+                self.generations.follow()
 
     def _advance(self, now: float) -> None:
+        if self.life.stage is Stage.DRAINING and (
+            self.generations.empty or now >= (self.life.deadline or now)
+        ):
+            self._enter_stopping(self._grace_s)
         if self.life.stage is not Stage.STOPPING:
             return
         living = [slot for slot in self.slots if slot.pid]
@@ -379,5 +422,10 @@ def run_target(child: Child, spec: ChildSpec) -> int:
 
 def _slots(specs: list[ChildSpec]) -> list[Slot]:
     """A slot for each child; row 0 of the process table is the supervisor's own."""
-    places = [(spec, index) for spec in specs for index in range(spec.count)]
-    return [Slot(spec, index, row) for row, (spec, index) in enumerate(places, 1)]
+    others = [spec for spec in specs if not spec.reads_sockets]
+    return [Slot(spec, 0, row) for row, spec in enumerate(others, 1)] + [
+        worker_slot(spec, place, 1, place)
+        for spec in specs
+        if spec.reads_sockets
+        for place in range(spec.count)
+    ]
