@@ -30,6 +30,7 @@ from loadtests.generating import generate, local_ports
 from loadtests.servers import Sipherd
 
 RESTART_SEC = 0.1
+FILLING_S = 1.5  # for the generator to register its telephones
 
 
 def contacts(server: Sipherd) -> dict[str, str]:
@@ -58,8 +59,9 @@ def keep_refreshing(server: Sipherd, args: argparse.Namespace) -> Future[dict[st
     """Telephones that go on meanwhile, and give up after 8 seconds."""
     if args.how == "everything":
         return None
-    seconds = args.times * (args.limit + 1.0)
-    load = ("-u", 1_000, "-r", 500, "-d", seconds)
+    seconds = 2.0 * args.times + 1.0
+    # So many that nobody refreshes again before having given up, 8 s later (RFC 3261 §10.2).
+    load = ("-u", 5_000, "-r", 500, "-d", seconds)
     return ThreadPoolExecutor(1).submit(
         generate, server, "refresh", *load, timeout=seconds + 60, strict=False
     )
@@ -73,7 +75,7 @@ def run(args: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], bool]:
         filled = generate(server, "fill", "-u", args.phones, "-w", 256)
         own = f"127.0.0.1:{local_ports(server)}"
         load = keep_refreshing(server, args)
-        time.sleep(0.5 if load else 0.0)
+        time.sleep(FILLING_S if load else 0.0)
         times = [restart(server, args.how) for _ in range(args.times)]
         warm = max(times)
         meanwhile = load.result() if load else {"gave_up": 0, "refused": 0}
