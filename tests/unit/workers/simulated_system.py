@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, Final
@@ -60,11 +60,11 @@ class Machine:
         if self.living.pop(pid, None):
             self.ended.append(Exit(pid, code, number))
 
-    def reap(self) -> list[Exit]:
-        ended, self.ended = self.ended, []
-        return ended
+    def reap(self, ended: deque[Exit]) -> None:
+        ended.extend(self.ended)
+        self.ended = []
 
-    def wait(self, timeout_s: float | None) -> list[int]:
+    def wait(self, timeout_s: float | None, found: deque[int]) -> None:
         assert timeout_s is not None
         self.waits += 1
         assert self.waits < MOST_WAITS, "it never ends"
@@ -73,8 +73,8 @@ class Machine:
         elif not self.ended:  # an end wakes the supervisor at once
             self.clock += max(timeout_s, 0.001)
         self.at_each_wait()
-        signals, self.signals = self.signals, []
-        return signals
+        found.extend(self.signals)
+        self.signals = []
 
 
 class Rows:
