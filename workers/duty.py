@@ -180,19 +180,22 @@ class Duty:
         if self.keeping is not None and now >= self.swept_at + SWEEP_S:
             self.swept_at = now
             self.keeping.sweep()
-        live = self.under_way()
-        self.places.reach(self.place, Phase.DRAINING if live else Phase.EMPTY, live)
+        unfinished = self.unfinished()
+        phase = Phase.DRAINING if unfinished or self.may_be_asked_again() else Phase.EMPTY
+        self.places.reach(self.place, phase, unfinished)
 
-    def under_way(self) -> int:
-        """What would be lost if the worker ended now."""
-        node, layer = self.node, self.node.layer
+    def unfinished(self) -> int:
+        """How many requests wait for an answer here, or for their ACK."""
+        node = self.node
         parked = len(node.parking.queue) if node.parking is not None else 0
-        waiting = node.pendings.open + parked
+        return node.pendings.open + parked + node.layer.unfinished()
+
+    def may_be_asked_again(self) -> bool:
+        """Whether something may still come that only this worker knows how to take."""
+        node, layer = self.node, self.node.layer
         if not self.places.stopping:
-            return waiting + len(layer.servers) + len(layer.clients)
-        open_now = waiting + layer.unfinished()
-        fresh = node.now - self.turn.heard_at < QUIET_S and layer.servers.has("INVITE")
-        return open_now or int(fresh)
+            return bool(len(layer.servers) + len(layer.clients))
+        return node.now - self.turn.heard_at < QUIET_S and layer.servers.has("INVITE")
 
     def refuses(self, policy: Policy) -> Policy:
         """The policy as it is applied: what is new is refused while the worker takes on nothing."""
