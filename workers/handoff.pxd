@@ -29,7 +29,9 @@ cdef class Handoff:
     cdef readonly list predecessors
     cpdef bint hand_over(self, int listener, bytes sockaddr, bytes data) except *
     @cython.locals(call="uint32_t", owner=int)
-    cpdef bint pass_on(self, int listener, bytes sockaddr, uint64_t received_ns, bytes data) except *
+    cpdef bint pass_on(
+        self, int listener, bytes sockaddr, uint64_t received_ns, bytes data
+    ) except *
     @cython.locals(each=Predecessor, number=int)
     cpdef bint pass_back(
         self, uint32_t call, int listener, bytes sockaddr, uint64_t received_ns, bytes data
