@@ -185,6 +185,7 @@ class Sipherd(Server):
             f'[node]\nid = 1\ndomains = ["{DOMAIN}"]\nsecret = "load-and-end-to-end-tests-0001"\n'
             f"runtime_dir = {json.dumps(str(self.runtime_dir))}\n"
             f"[listen]\nudp = {json.dumps(listen)}\n[workers]\nudp = {self.workers}\n"
+            "drain_seconds = 3\n"
             f"[location]\ncapacity = {capacity}\n"
         )
 
