@@ -1,5 +1,6 @@
 cimport cython
 
+from proxy.cluster.form cimport Form
 from proxy.cluster.stamps cimport Stamps
 from proxy.shm.mixing cimport fnv1a, mix
 from proxy.shm.packed cimport get_u64, put_u64
@@ -32,11 +33,9 @@ cdef class Digests:
         self, unsigned int table, bytes key, unsigned long long live, unsigned long long dead,
         unsigned long long rest=*
     ) except -1
-    @cython.locals(state=tuple, table=int, key=bytes, body=bytes, live="unsigned long long",
-                   dead="unsigned long long")
+    @cython.locals(state=tuple, table=int, key=bytes, body=bytes, form=Form)
     cpdef learn(self, dict forms, list states)
-    @cython.locals(news=list, state=tuple, table=int, key=bytes, body=bytes, brief=bytes,
-                   live="unsigned long long", dead="unsigned long long",
+    @cython.locals(news=list, state=tuple, table=int, key=bytes, body=bytes, brief=bytes, form=Form,
                    rest="unsigned long long", found=int)
     cpdef list take(self, dict forms, list states)
     @cython.locals(p="const unsigned char *", q="const unsigned char *", found=bytearray,

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 
 import cython
 
+from proxy.cluster.form import Form
 from proxy.cluster.stamps import Stamps
-from proxy.cluster.store import Change, Current, Form
+from proxy.cluster.store import Change, Current
 from proxy.shm.mixing import fnv1a, mix
 
 if not cython.compiled:
@@ -90,24 +91,29 @@ class Digests:
         """Take in what records are now; not every peer has been told."""
         for state in states:
             table, key, body = state
-            live = dead = 0
-            if body is not None:
-                live, dead = forms[table].stamps(body)
-            self.note(table, key, live, dead)
+            if body is None:
+                self.note(table, key, 0, 0)
+            else:
+                form = forms[table]
+                form.look(body)
+                self.note(table, key, form.live, form.dead)
 
     def take(self, forms: Mapping[int, Form], states: Sequence[Current]) -> list[Change]:
         """Take in what has changed here and every peer will be told; what of it is news."""
         news: list[Change] = []
         for state in states:
             table, key, body = state
-            live = dead = rest = 0
             form = forms[table]
-            if body is not None:
-                live, dead = form.stamps(body)
+            brief = None
+            if body is None:
+                found = self.note(table, key, 0, 0)
+            else:
+                form.look(body)
                 rest = form.rest(body)
-            found = self.note(table, key, live, dead, rest)
+                found = self.note(table, key, form.live, form.dead, rest)
+                if found == _SAME_REST:
+                    brief = form.brief(body, rest)
             if found:
-                brief = form.brief(body, rest) if body is not None and found == _SAME_REST else None
                 news.append((table, key, body, brief))
         return news
 

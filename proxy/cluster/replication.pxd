@@ -1,6 +1,7 @@
 cimport cython
 
 from proxy.cluster.digests cimport Digests
+from proxy.cluster.form cimport Form
 from proxy.cluster.frames cimport encode_records
 from proxy.cluster.hlc cimport HybridClock
 
@@ -32,8 +33,8 @@ cdef class Replication:
     cdef tuple _batch(self, long long after, bint may_be_brief)
     @cython.locals(start=Py_ssize_t, bodies=dict, found=list, note=tuple)
     cdef list _states(self, long long after)
-    @cython.locals(forms=dict, body=bytes, table=int)
+    @cython.locals(forms=dict, key=bytes, body=bytes, table=int, form=Form)
     cpdef check(self, list records)
-    @cython.locals(forms=dict, applied=list, newest="unsigned long long", table=int, key=bytes,
+    @cython.locals(forms=dict, form=Form, applied=list, newest="unsigned long long", table=int, key=bytes,
                    body=bytes, stored=bytes, outcome=Py_ssize_t)
     cpdef Py_ssize_t apply(self, object link, list records, long long wall) except -2

@@ -317,7 +317,8 @@ class Replication:
         """
         forms = self.store.forms
         for table, _, body in records:
-            newest = forms[table].newest(body)
+            form = forms[table]
+            newest = form.newest(body)
             if not self.clock.observe(newest, wall) and not self._may_lead(link, newest, wall):
                 self._quarantine(link, newest, wall)
                 return 0

@@ -2,14 +2,15 @@
 
 The record travels as it is stored (layout.py). A binding that was removed stays as its tombstone:
 flag REMOVED, expires 1 so that nobody takes it for live, the strings that name it and no others,
-and the version of its removal. One whose contact is `*` stands for all bindings there were, also for
-those that its node has never heard of: whatever has a lower version goes.
+and the version of its removal. One whose contact is `*` stands for all bindings there were, also
+for those that its node has never heard of: whatever has a lower version goes.
 """
 
 from __future__ import annotations
 
 import cython
 
+from proxy.cluster.form import Form
 from proxy.registrar.layout import (
     ALL_CONTACTS,
     AT_CSEQ,
@@ -30,6 +31,7 @@ from proxy.registrar.layout import (
 )
 from proxy.registrar.record import binding_count, string
 from proxy.shm.mixing import fnv1a, fnv1a_part, hash_words, mix
+from proxy.sip.draft import Draft
 
 if not cython.compiled:
     from proxy.shm.words import get_u16, get_u32, get_u64, put_u32, put_u64
@@ -39,6 +41,7 @@ if not cython.compiled:
 HASH = 8
 MOST_BINDINGS = 255
 MOST_BYTES = 60_000  # a table's slot holds little more
+_draft = Draft()
 ALL = 0xFFFF_FFFF_FFFF_FFFF  # a literal as large would be a Python number when compiled
 
 
@@ -213,12 +216,8 @@ def _is_sound_brief(body: bytes) -> bool:
     return True
 
 
-class BindingsForm:
+class BindingsForm(Form):
     """How the records of the location table are read and merged between nodes."""
-
-    def names(self, key: bytes) -> bool:
-        """Whether these bytes can be an address-of-record."""
-        return len(key) > 0
 
     def sound(self, body: bytes) -> bool:
         """Whether these bytes can be a record, each of its bindings with version, origin and name.
@@ -246,7 +245,7 @@ class BindingsForm:
                 highest = version
         return highest
 
-    def stamps(self, body: bytes) -> tuple[int, int]:
+    def look(self, body: bytes) -> int:
         """64-bit sums over its live bindings and over its tombstones."""
         live = 0
         dead = 0
@@ -256,7 +255,9 @@ class BindingsForm:
                 dead = (dead + binding_stamp(body, at)) & ALL
             else:
                 live = (live + binding_stamp(body, at)) & ALL
-        return live, dead
+        self.live = live
+        self.dead = dead
+        return 0
 
     def rest(self, body: bytes) -> int:
         """The hash of the strings."""
@@ -264,13 +265,17 @@ class BindingsForm:
 
     def brief(self, body: bytes, rest: int) -> bytes:
         """The record with the hash in place of the strings."""
-        end = HEAD + binding_count(body) * BINDING
-        made = bytearray(end + HASH)
-        made[:end] = body[:end]
-        made[0] = BRIEF
-        put_u32(made, 4, end + HASH)
-        put_u64(made, end, rest)
-        return bytes(made)
+        p = body
+        end = HEAD + p[1] * BINDING
+        draft = _draft
+        draft.begin()
+        draft.add_part(body, 0, end)
+        draft.add_part(body, 0, HASH)  # room for it
+        q = draft.room
+        q[0] = BRIEF
+        put_u32(q, 4, end + HASH)
+        put_u64(q, end, rest)
+        return draft.take()
 
     def restored(self, body: bytes, ours: bytes | None) -> bytes | None:
         """The record, with our strings if it came without any and they are the same."""
@@ -281,11 +286,14 @@ class BindingsForm:
             return None
         if get_u64(body, end) != hash_words(ours, end):
             return None
-        made = bytearray(ours)
-        made[:end] = body[:end]
-        made[0] = FORMAT
-        put_u32(made, 4, len(ours))
-        whole = bytes(made)
+        draft = _draft
+        draft.begin()
+        draft.add_part(body, 0, end)
+        draft.add_part(ours, end, len(ours))
+        q = draft.room
+        q[0] = FORMAT
+        put_u32(q, 4, len(ours))
+        whole = draft.take()
         return whole if self.sound(whole) else None
 
     def merge(self, ours: bytes, theirs: bytes) -> bytes:

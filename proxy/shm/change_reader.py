@@ -70,7 +70,7 @@ class ChangeReader:
         ring = self.ring
         while len(found) < limit:
             state = self.advance(now_ms)
-            if state == _WAITING or state == _OVERRUN:
+            if state in (_WAITING, _OVERRUN):
                 break
             if state == _STRIPE:
                 stripe = int.from_bytes(ring.key, "little")

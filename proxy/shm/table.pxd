@@ -9,7 +9,7 @@ cdef uint32_t _LIVE, _MAX_CHAIN
 cdef size_t _NEXT, _STATE, _CHECKSUM, _PAYLOAD_LENGTH, _UNITS, _KEY_LENGTH, _EXPIRES_AT, _HEADER
 cdef size_t _EPOCH, _COUNT, _UNITS_SUM, _BROKEN, _RECORDS_AT, _REPAIRS_AT, _RECOVERED_AT
 cdef size_t _TOUCHED_AT
-cdef size_t _LINE, _PAGE
+cdef size_t _LINE, _PAGE, _WARMED
 cdef int _RETRIES
 
 
@@ -22,6 +22,8 @@ cdef class Table(Chains):
     @cython.locals(hash32="uint32_t", at="size_t", epoch_at="size_t", epoch="uint32_t",
                    attempt="int", key_length="size_t", length="size_t", payload="bytes")
     cpdef bytes read(self, bytes key)
+    @cython.locals(key="bytes", hash32="uint32_t", at="size_t", last="size_t")
+    cpdef int warm(self, list keys) except -1
     @cython.locals(hash32="uint32_t", stripe_at="size_t")
     cpdef bint commit(self, bytes key, uint64_t stamp, bytes payload, uint64_t expires_at,
                       uint32_t units) except -1

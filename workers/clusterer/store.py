@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from proxy.cluster.store import Current, Form, Horizon, Record, joined
+from proxy.cluster.form import Form, joined
+from proxy.cluster.store import Current, Horizon, Record
 from proxy.errors import LockTimeout
 from proxy.shm.change_reader import ChangeReader
 from proxy.shm.changes import OVERRUN, STRIPE, WAITING, ChangeRing
@@ -18,6 +19,7 @@ from workers.clusterer.dialogs import dialog_adapter
 from workers.clusterer.location import LocationAdapter
 
 ATTEMPTS = 64  # a peer's change should not lose to a busy phone
+AT_ONCE = 32  # records whose memory is asked for together
 CURSOR_BITS = 40  # of a cursor; above them is the number of the table
 CURSOR_MASK = 0xFF_FFFF_FFFF  # 1 << 40 would be reckoned with as a C int
 _OVERRUN = OVERRUN
@@ -53,30 +55,38 @@ class TableStore:
         reader = self._reader
         ring = reader.ring
         found: list[Current] = []
+        keys: list[bytes] = []
         adapter: Adapter | None = None
-        while len(found) < limit:
+        while len(found) + len(keys) < limit:
             state = reader.advance(now)
             if state == _WAITING:
                 break
-            if state == _OVERRUN:
-                self._resume()
-                return None
             table = ring.table
-            if adapter is None or adapter.table_id != table:
-                adapter = self.adapters.get(table)
-                if adapter is None:
-                    continue
-            if state == _STRIPE:
+            if state == _OVERRUN or (state == _STRIPE and table in self.adapters):
                 self._resume()
                 return None
+            if adapter is None or adapter.table_id != table or len(keys) == AT_ONCE:
+                self._read(adapter, keys, found)
+                adapter = self.adapters.get(table)
             if self._own and ring.following in self._own:
                 self._own.discard(ring.following)
-                continue
-            key = ring.key
-            payload = adapter.table.read(key)
-            body = None if payload is None else adapter.body(key, payload)
-            found.append((table, key, body))
+            elif adapter is not None:
+                keys.append(ring.key)
+        self._read(adapter, keys, found)
         return found
+
+    def _read(self, adapter: Adapter | None, keys: list[bytes], found: list[Current]) -> int:
+        """What the records of some keys are now."""
+        if adapter is None:
+            return 0
+        table = adapter.table
+        table.warm(keys)
+        for key in keys:
+            payload = table.read(key)
+            body = None if payload is None else adapter.body(key, payload)
+            found.append((adapter.table_id, key, body))
+        keys.clear()
+        return 0
 
     def _resume(self) -> None:
         self._reader.resume()

@@ -13,7 +13,7 @@ from simulated_system import World
 from proxy.limits import counters
 from workers import signals
 from workers.child import BOOT_DEADLINE_S, Exit, ExitCode
-from workers.generations import FIRST_ROW
+from workers.shared_page import FIRST_WORKER_ROW as FIRST_ROW
 from workers.supervisor import ABORT_GRACE_S, FAULTS_BORNE, Stage
 
 
