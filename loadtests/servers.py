@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -121,17 +122,19 @@ class Server:
                     raise ServerFailed(f"{self.name} does not answer:\n{self.log[-4000:]}")
                 time.sleep(0.005)
 
-    def stop(self, patience: float = 15.0) -> int:
-        """SIGTERM and wait; returns the exit status. One that does not end is killed."""
+    def stop(self, patience: float = 15.0, how: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to end and wait; returns the exit status. One that does not end is killed."""
         if self.process is None:
             return 0
-        self.process.terminate()
+        self.process.send_signal(how)
         try:
             return self.process.wait(patience)
         except subprocess.TimeoutExpired:
             processes.kill_tree(self.pid)
             self.process.wait()
-            raise ServerFailed(f"{self.name} did not end {patience:.0f} s after SIGTERM") from None
+            raise ServerFailed(
+                f"{self.name} did not end {patience:.0f} s after {how.name}"
+            ) from None
         finally:
             self.process = None
 
