@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from loadtests.ports import free_port, release_port
 
 ROOT = Path(__file__).resolve().parent.parent
 DOMAIN = "example.com"
+DRAIN_S = 2  # what a run has left behind is nothing to wait for
 _probes = itertools.count()
 
 
@@ -122,19 +122,17 @@ class Server:
                     raise ServerFailed(f"{self.name} does not answer:\n{self.log[-4000:]}")
                 time.sleep(0.005)
 
-    def stop(self, patience: float = 15.0, how: signal.Signals = signal.SIGTERM) -> int:
-        """Ask it to end and wait; returns the exit status. One that does not end is killed."""
+    def stop(self, patience: float = 15.0) -> int:
+        """SIGTERM and wait; returns the exit status. One that does not end is killed."""
         if self.process is None:
             return 0
-        self.process.send_signal(how)
+        self.process.terminate()
         try:
             return self.process.wait(patience)
         except subprocess.TimeoutExpired:
             processes.kill_tree(self.pid)
             self.process.wait()
-            raise ServerFailed(
-                f"{self.name} did not end {patience:.0f} s after {how.name}"
-            ) from None
+            raise ServerFailed(f"{self.name} did not end {patience:.0f} s after SIGTERM") from None
         finally:
             self.process = None
 
@@ -188,6 +186,7 @@ class Sipherd(Server):
             f'[node]\nid = 1\ndomains = ["{DOMAIN}"]\nsecret = "load-and-end-to-end-tests-0001"\n'
             f"runtime_dir = {json.dumps(str(self.runtime_dir))}\n"
             f"[listen]\nudp = {json.dumps(listen)}\n[workers]\nudp = {self.workers}\n"
+            f"drain_seconds = {DRAIN_S}\n"
             f"[location]\ncapacity = {capacity}\n"
         )
 
