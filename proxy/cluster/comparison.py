@@ -195,7 +195,7 @@ class Comparison:
         in_order = frame.sequence == pull.expected
         if in_order:
             done = self.replication.apply(link, records, wall)
-            if not done:
+            if done <= 0:
                 link.following.handle(Event.MISSED)
                 self._give_up(now, link.trouble)
                 link.following.compare_at = now + self.settings.pace.repair_soon

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from proxy.cluster.form import joined
 from proxy.cluster.hlc import HybridClock
-from proxy.cluster.store import Horizon, joined
+from proxy.cluster.store import Horizon
 from proxy.dialog import layout as at
 from proxy.dialog.decoded import decode, encode
 from proxy.dialog.dialog import Dialog
