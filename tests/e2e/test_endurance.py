@@ -42,6 +42,11 @@ def test_twenty_thousand_mutants() -> None:
     assert report["log_bytes"] < 1_000_000, "one line per event, limited per cause"
 
 
+def test_calls_of_the_system_that_fail_end_nothing() -> None:
+    report = run("failing_calls", "--sample", 15, "--seed", 1, timeout=300)
+    assert report["failed_calls"] >= 8
+
+
 def test_warm_restart_of_five_thousand_phones() -> None:
     run("warm_restart", "--phones", 5_000, timeout=60)
 
