@@ -150,6 +150,7 @@ class Slot:
     spec: ChildSpec
     index: int
     row: int
+    image: int = 0  # the number of the program that it runs
     pid: int = 0
     stop_fd: int = -1
     started_at: float = 0.0
@@ -160,6 +161,7 @@ class Slot:
     found_slow: bool = False  # and said so, since it last gave a sign of life
     aborted_at: float | None = None
     respawn_at: float | None = None
+    ends_by: float | None = None  # asked to make room for its successor; killed then
     failures: deque[float] = field(default_factory=lambda: deque(maxlen=64))
 
     @property
@@ -204,7 +206,7 @@ class GiveUp:
 
 Decision = Expected | Replace | GiveUp
 _FATAL_AT_BOOT: Final = {ExitCode.BOOT_FAILED, ExitCode.CONFIG_ERROR, ExitCode.SHM_CORRUPT}
-_FROM_OUTSIDE: Final = {signal.SIGKILL, signal.SIGTERM}
+FROM_OUTSIDE: Final = {signal.SIGKILL, signal.SIGTERM}
 
 
 def decide(exit: Exit, slot: Slot, stopping: bool, now: float) -> Decision:
@@ -228,7 +230,7 @@ def decide(exit: Exit, slot: Slot, stopping: bool, now: float) -> Decision:
 
 def _is_other_peoples_doing(exit: Exit, slot: Slot) -> bool:
     """Whether somebody ended it from outside; what we kill ourselves for hanging does not count."""
-    return exit.signal in _FROM_OUTSIDE and slot.aborted_at is None
+    return exit.signal in FROM_OUTSIDE and slot.aborted_at is None
 
 
 def _free_failures(exit: Exit, slot: Slot) -> int:

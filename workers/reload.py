@@ -53,6 +53,16 @@ class Reload:
         """Read the files anew, as soon as may be."""
         self._asked = True
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way, or asked for."""
+        return self._step is Step.IDLE and not self._asked
+
+    @property
+    def asked(self) -> bool:
+        """Whether the files are to be read, and have not been."""
+        return self._asked
+
     def due(self, now: float) -> float | None:
         """When to come back at the latest; None: nothing is under way."""
         if self._step is Step.OFFERING:

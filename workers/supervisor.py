@@ -34,6 +34,7 @@ from workers.child import (
 from workers.holdings import Holdings
 from workers.reload import Reload
 from workers.signals import Waiter
+from workers.upgrade import Upgrade
 
 ABORT_GRACE_S: Final = 1.0  # for writing the traces of a process that hangs
 WATCH_S: Final = 0.5
@@ -111,12 +112,21 @@ class Life:
 class Supervisor:
     """The one loop over the child table."""
 
-    def __init__(self, specs: list[ChildSpec], holdings: Holdings, system: System) -> None:
+    def __init__(
+        self,
+        specs: list[ChildSpec],
+        holdings: Holdings,
+        system: System,
+        adopted: list[Slot] | None = None,
+    ) -> None:
         self.holdings = holdings
         self.log = holdings.log
-        self.life = Life()
-        self.slots = _slots(specs)
-        self._reload = Reload(holdings, system)
+        self.life = Life(Stage.STARTING if adopted is None else Stage.RUNNING)
+        self.slots = _slots(specs) if adopted is None else adopted
+        self.reload = Reload(holdings, system)
+        self._upgrade = Upgrade(
+            holdings, system, self.slots, self._make_room, lambda: self.reload.asked
+        )
         self._system = system
         self._pid = os.getpid()
         self._watched_at = self._fed_at = system.now()
@@ -124,7 +134,8 @@ class Supervisor:
     def run(self) -> int:
         """Live until stopped; the exit status."""
         for slot in self.slots:
-            self._spawn(slot)
+            if self.life.stage is Stage.STARTING:
+                self._spawn(slot)
         while self.life.stage is not Stage.STOPPED:
             for number in self._system.wait(self._timeout()):
                 self._on_signal(number)
@@ -135,10 +146,16 @@ class Supervisor:
             self._watch(now)
             self._respawn(now)
             if self.life.stage is Stage.RUNNING:
-                self._reload.turn(self.slots, now)
+                self._change(now)
             self._advance(now)
             self.holdings.journal.sink.flush()
         return self.life.exit_status
+
+    def _change(self, now: float) -> None:
+        """Reload or upgrade, one at a time."""
+        if self._upgrade.idle:
+            self.reload.turn(self.slots, now)
+        self._upgrade.turn(now, may_begin=self.reload.idle)
 
     # Waiting
 
@@ -148,9 +165,9 @@ class Supervisor:
         due += [slot.respawn_at for slot in self.slots if slot.respawn_at is not None]
         if self.life.deadline is not None:
             due.append(self.life.deadline)
-        reload_at = self._reload.due(now)
-        if reload_at is not None and self.life.stage is Stage.RUNNING:
-            due.append(reload_at)
+        if self.life.stage is Stage.RUNNING:
+            changes_at = self._upgrade.due(now), self.reload.due(now)
+            due += [at for at in changes_at[: 1 + self._upgrade.idle] if at is not None]
         if self.holdings.journal.sink.waiting:
             due.append(now + FLUSH_S)
         return max(0.0, min(due) - now)
@@ -164,7 +181,9 @@ class Supervisor:
             self.log.notice("quitting at once", signal=signal.Signals(number).name)
             self._enter_stopping(0.0)
         elif number in signals.RELOAD:
-            self._reload.ask()
+            self.reload.ask()
+        elif number in signals.UPGRADE:
+            self._upgrade.ask()
         elif number in signals.REOPEN:
             self._reopen_log()
         elif number in signals.NOT_YET:
@@ -182,6 +201,7 @@ class Supervisor:
 
     def _enter_stopping(self, grace_s: float) -> None:
         self.life.stage = Stage.STOPPING
+        self._upgrade.stop()
         self.holdings.manager.stopping()
         self.life.deadline = self._system.now() + grace_s
         for slot in self.slots:
@@ -201,11 +221,17 @@ class Supervisor:
 
     def _on_exit(self, exit: Exit, now: float) -> None:
         slot = next((each for each in self.slots if each.pid == exit.pid), None)
-        if self._reload.is_trial(exit):
-            self._reload.trial_ended(exit, now)
+        stopping = self.life.stage is Stage.STOPPING
+        if self.reload.is_trial(exit):
+            self.reload.trial_ended(exit, now)
+        if self._upgrade.is_trial(exit):
+            self._upgrade.trial_ended(exit, may_go=not stopping)
         if slot is None:  # somebody else's child that we inherited
             return
-        stopping = self.life.stage is Stage.STOPPING
+        if slot.ends_by is not None and not stopping:
+            self._renew(slot, exit)
+            return
+        self._upgrade.child_ended(slot, exit, now)
         decision = decide(exit, slot, stopping, now)
         note_failure(exit, slot, now)
         slot.pid, lived_s = 0, now - slot.started_at
@@ -226,10 +252,25 @@ class Supervisor:
         elif isinstance(decision, Expected):
             self.life.clean &= exit.signal is None
 
-    def _replace(self, slot: Slot, after_s: float, now: float) -> None:
+    def _make_room(self, slot: Slot) -> None:
+        """Have a child end and another one of this program begin in its place."""
+        os.eventfd_write(slot.stop_fd, 1)
+        slot.ends_by = self._system.now() + slot.spec.grace_s
+
+    def _renew(self, slot: Slot, exit: Exit) -> None:
+        slot.pid, slot.ends_by = 0, None
+        self.holdings.tables.slots.release(slot.row)
+        self._clear_gauges(slot)
+        self._spawn(slot)
+        self.log.info("process renewed", what=slot.title, ended=exit)
+
+    def _clear_gauges(self, slot: Slot) -> None:
         row = self.holdings.tables.slots.counters(slot.row)
         for gauge in counters.GAUGES:
             row.set(gauge, 0)
+
+    def _replace(self, slot: Slot, after_s: float, now: float) -> None:
+        self._clear_gauges(slot)
         self.holdings.tables.slots.counters(0).add(counters.RESTARTS)
         if after_s:
             slot.respawn_at = now + after_s
@@ -254,6 +295,7 @@ class Supervisor:
         if pid == 0:
             self._be_child(slot)  # does not return
         slot.pid, slot.started_at, slot.heartbeat_at, slot.heartbeat = pid, now, now, 0
+        slot.image = self.holdings.lineage.number
 
     def _be_child(self, slot: Slot) -> None:
         """Run the child's whole life; never returns into the supervisor's frames."""
@@ -318,7 +360,9 @@ class Supervisor:
             self.holdings.manager.alive()
 
     def _judge(self, slot: Slot, now: float, patience_s: float) -> None:
-        if slot.aborted_at is not None:
+        if slot.ends_by is not None and now >= slot.ends_by:
+            self._system.kill(slot.pid, signal.SIGKILL)
+        elif slot.aborted_at is not None:
             if now - slot.aborted_at >= ABORT_GRACE_S:
                 self._system.kill(slot.pid, signal.SIGKILL)
         elif now - slot.heartbeat_at > patience_s:

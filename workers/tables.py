@@ -125,7 +125,7 @@ def open_tables(config: Config, log: Log) -> Tables:
         destinations.note_changes(changes, table_ids.DESTINATIONS)
     return Tables(
         location=location,
-        slots=ProcessSlots.create(str(folder / PROCESSES), ROWS, counters.COUNT, boot_id=boot_id),
+        slots=_process_slots(folder / PROCESSES, boot_id),
         inboxes=[
             Inbox.create(str(folder / f"inbox-{number}.ring"), config.workers.inbox_bytes)
             for number in range(1, workers + 1)
@@ -143,6 +143,10 @@ def open_tables(config: Config, log: Log) -> Tables:
         cluster=create_cluster_page(folder / CLUSTER, config),
         destinations=destinations,
     )
+
+
+def _process_slots(path: Path, boot_id: bytes) -> ProcessSlots:
+    return ProcessSlots.create(str(path), ROWS, counters.COLUMNS, boot_id=boot_id)
 
 
 def _cluster_status(path: Path, config: Config) -> Page | None:

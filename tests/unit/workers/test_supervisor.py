@@ -14,6 +14,7 @@ import pytest
 from proxy.limits import counters
 from workers import signals
 from workers.child import BOOT_DEADLINE_S, ChildSpec, Exit, ExitCode
+from workers.handover import Lineage
 from workers.supervisor import ABORT_GRACE_S, Stage, Supervisor
 from workers.systemd import ServiceManager
 
@@ -112,6 +113,7 @@ class Property:
             close=lambda clean: self.closed.append(clean),
         )
         self.manager = ServiceManager()
+        self.lineage = Lineage()
         sink = SimpleNamespace(waiting=False, flush=lambda: None)
         self.journal = SimpleNamespace(sink=sink, pass_on=lambda: None)
 
@@ -334,7 +336,7 @@ def test_a_death_while_stopping_is_not_replaced(world: World) -> None:
     assert world.property.closed == [False]
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTTOU, signal.SIGTTIN])
+@pytest.mark.parametrize("number", [signal.SIGTTOU, signal.SIGTTIN])
 def test_signals_of_later_days_do_nothing(world: World, number: int) -> None:
     def send() -> None:
         world.machine.signals = [number] * 100
