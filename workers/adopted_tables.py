@@ -7,7 +7,7 @@ theirs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from proxy.errors import ShmError
 from proxy.shm import table_ids
@@ -18,10 +18,12 @@ from proxy.shm.cluster_page import ClusterPage
 from proxy.shm.destination_table import DestinationTable
 from proxy.shm.dialog_table import DialogTable
 from proxy.shm.inbox import Inbox
+from proxy.shm.kept_calls import KeptCalls
 from proxy.shm.location_table import LocationTable
 from proxy.shm.nonce_table import NonceTable
 from proxy.shm.page import Page
 from proxy.shm.pipes import Pipes
+from proxy.shm.places import PLACES, Places
 from proxy.shm.profile_table import ProfileTable
 from proxy.shm.row_page import RowPage
 from proxy.shm.shards import Shards
@@ -33,7 +35,6 @@ from workers.dialog_tables import DIALOGS, PROFILES
 from workers.settings import Config
 from workers.tables import Tables
 
-INBOX: Final = "inbox-{}.ring"
 Any = TypeVar("Any")
 
 
@@ -57,7 +58,9 @@ def files_of(tables: Tables) -> dict[str, Arena]:
         ANSWERS: None if access is None else access.answers,
         LISTS: None if access is None else access.lists,
         NONCES: None if access is None else access.nonces,
-        **{INBOX.format(n): inbox for n, inbox in enumerate(tables.inboxes, 1)},
+        names.WORKERS: tables.places,
+        **{names.inbox_file(place): each for place, each in enumerate(tables.inboxes)},
+        **{names.kept_file(place): each for place, each in enumerate(tables.kept)},
     }
     return {name: each.arena for name, each in files.items() if each is not None}
 
@@ -92,10 +95,9 @@ def adopt_tables(fds: Mapping[str, int], config: Config) -> Tables:
     tables = Tables(
         location=files.one(names.LOCATION, LocationTable.over),
         slots=files.one(names.PROCESSES, ProcessSlots.over),
-        inboxes=[
-            files.one(INBOX.format(number), Inbox.over)
-            for number in range(1, config.workers.udp + 1)
-        ],
+        places=files.one(names.WORKERS, Places.over),
+        inboxes=[files.maybe(names.inbox_file(place), Inbox.over) for place in range(PLACES)],
+        kept=[files.maybe(names.kept_file(place), KeptCalls.over) for place in range(PLACES)],
         shards=files.one(names.SHARDS, Shards.over),
         pipes=files.one(names.LIMITS, Pipes.over),
         sources=files.maybe(names.SOURCES, Sources.over),

@@ -5,24 +5,36 @@ from __future__ import annotations
 import base64
 import os
 import pickle
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from proxy.limits import counters
-from proxy.sip.address import Address
 from workers.adopted_tables import adopt_tables, files_of
 from workers.child import ChildSpec, Slot
 from workers.edition import Area, Edition
-from workers.handover import FAMILY, FORM, Command, Handover, HandoverError, Image, Lineage, Place
+from workers.generations import Generation, Step
+from workers.handover import (
+    FAMILY,
+    FORM,
+    Command,
+    Crew,
+    Handover,
+    HandoverError,
+    Image,
+    Lineage,
+    Place,
+)
 from workers.holdings import Holdings, Journal
 from workers.live_settings import fixed, moved
 from workers.logs import LogPipe, LogSink
 from workers.mailbox import Mailbox
 from workers.policy import compile_script
-from workers.setting_types import parse_endpoint
+from workers.setting_types import Endpoint, parse_endpoint
 from workers.settings import Config
 from workers.shared_page import SharedPage
-from workers.sockets import adopt_group
+from workers.sockets import Group, adopt_group
 from workers.systemd import ServiceManager
 from workers.tables import node_secret
 
@@ -31,6 +43,14 @@ LOOKUPS: Final = "lookups"
 ORDERS: Final = "orders"
 INBOXES: Final = "inboxes"
 READERS: Final = "readers"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """All children, and the generations of those that are workers; the one that serves last."""
+
+    slots: list[Slot]
+    generations: list[Generation]
 
 
 def image_of(holdings: Holdings) -> Image:
@@ -44,9 +64,7 @@ def image_of(holdings: Holdings) -> Image:
     )
 
 
-def hand_over(
-    holdings: Holdings, slots: Sequence[Slot], before: Image, reload_asked: bool
-) -> Handover:
+def hand_over(holdings: Holdings, family: Family, before: Image, reload_asked: bool) -> Handover:
     """Everything that the next program has to know."""
     files = {name: arena.descriptor for name, arena in files_of(holdings.tables).items()}
     events = {INBOXES: tuple(holdings.inbox_eventfds), READERS: tuple(holdings.reader_eventfds)}
@@ -71,26 +89,40 @@ def hand_over(
         nice=holdings.nice,
         lock=holdings.lock_fd,
         files={**files, LEVELS: journal.page.fd},
-        sockets={str(group.endpoint): tuple(group.fds) for group in holdings.groups},
+        sockets={str(each): tuple(group.fds) for each, group in holdings.groups.items()},
         events=events,
         pipes={"log": journal.pipe.ends, "life": holdings.life, "ready": holdings.ready},
-        children=tuple(place_of(slot) for slot in slots),
+        children=tuple(_place(slot) for slot in family.slots),
+        generations=tuple(_crew(each) for each in family.generations),
         backlog=journal.sink.backlog.decode("latin-1"),
     )
 
 
-def place_of(slot: Slot) -> Place:
-    """What is handed over of a child."""
+def _crew(generation: Generation) -> Crew:
+    return Crew(
+        number=generation.number,
+        endpoints=tuple(map(str, generation.endpoints)),
+        step=generation.step.value,
+        deadline=generation.deadline,
+        version=generation.version,
+    )
+
+
+def _place(slot: Slot) -> Place:
     return Place(
         role=slot.spec.role,
         index=slot.index,
         row=slot.row,
         image=slot.image,
+        generation=slot.generation,
+        number=slot.number,
+        leaving=slot.leaving,
         pid=slot.pid,
         stop_fd=slot.stop_fd,
         started_at=slot.started_at,
         up_at=slot.up_at,
         ever_up=slot.ever_up,
+        heartbeat_at=slot.heartbeat_at,
         respawn_at=slot.respawn_at,
         failures=tuple(slot.failures),
     )
@@ -108,8 +140,7 @@ def adopt(config: Config, handover: Handover, manager: ServiceManager) -> Holdin
         journal=journal,
         log=journal.supervisor_log(),
         lock_fd=handover.lock,
-        groups=[adopt_group(parse_endpoint(name), fds) for name, fds in handover.sockets.items()],
-        listeners=[Address.parse(e.host.encode(), e.port) for e in config.listen.udp],
+        groups=_groups(handover),
         inbox_eventfds=list(inboxes),
         lookups=_mailbox(handover, LOOKUPS),
         clusterer=_mailbox(handover, ORDERS),
@@ -158,29 +189,52 @@ def _area(handover: Handover) -> Area:
     return Area(first=handover.edition + 1)
 
 
-def adopt_slots(handover: Handover, specs: Sequence[ChildSpec]) -> list[Slot]:
+def _groups(handover: Handover) -> dict[Endpoint, Group]:
+    named = {parse_endpoint(name): fds for name, fds in handover.sockets.items()}
+    return {endpoint: adopt_group(endpoint, fds) for endpoint, fds in named.items()}
+
+
+def adopt_family(handover: Handover, specs: Sequence[ChildSpec]) -> Family:
     """The children that there are, and places for those that this program has besides."""
     kinds = {spec.role: spec for spec in specs}
-    slots: list[Slot] = []
-    for place in handover.children:
-        if place.role not in kinds:
-            raise HandoverError(
-                f"this version has no process called {place.role}: stop the server and start it"
-            )
-        slots.append(_slot(place, kinds[place.role]))
-    taken = {(slot.spec.role, slot.index) for slot in slots}
-    row = max((slot.row for slot in slots), default=0)
-    for spec in specs:
-        for index in range(spec.count):
-            if (spec.role, index) not in taken:
-                row += 1
-                slots.append(Slot(spec, index, row, respawn_at=0.0))
-    return slots
+    if unknown := {place.role for place in handover.children} - kinds.keys():
+        raise HandoverError(
+            f"this version has no process called {unknown.pop()}: stop the server and start it"
+        )
+    slots = [_slot(place, kinds[place.role]) for place in handover.children]
+    row = max(slot.row for slot in slots if not slot.generation)
+    for role in kinds.keys() - {place.role for place in handover.children}:
+        row += 1
+        slots.append(Slot(kinds[role], 0, row, respawn_at=0.0))
+    return Family(slots, [_generation(crew, slots) for crew in handover.generations])
+
+
+def _generation(crew: Crew, slots: Sequence[Slot]) -> Generation:
+    return Generation(
+        crew.number,
+        tuple(parse_endpoint(each) for each in crew.endpoints),
+        [slot for slot in slots if slot.generation == crew.number],
+        Step(crew.step),
+        crew.deadline,
+        crew.version,
+    )
 
 
 def _slot(place: Place, spec: ChildSpec) -> Slot:
-    slot = Slot(spec, place.index, place.row, place.image, place.pid, place.stop_fd)
-    slot.started_at = slot.heartbeat_at = place.started_at
-    slot.up_at, slot.ever_up, slot.respawn_at = place.up_at, place.ever_up, place.respawn_at
-    slot.failures.extend(place.failures)
-    return slot
+    return Slot(
+        spec,
+        place.index,
+        place.row,
+        image=place.image,
+        pid=place.pid,
+        stop_fd=place.stop_fd,
+        started_at=place.started_at,
+        up_at=place.up_at,
+        ever_up=place.ever_up,
+        heartbeat_at=place.heartbeat_at,
+        generation=place.generation,
+        number=place.number,
+        leaving=place.leaving,
+        respawn_at=place.respawn_at,
+        failures=deque(place.failures, maxlen=64),
+    )

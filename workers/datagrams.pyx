@@ -13,6 +13,7 @@ from libc.string cimport memcmp
 
 from proxy.shm.flood_guard cimport FloodGuard
 from proxy.shm.inbox cimport Inbox
+from proxy.shm.kept_calls cimport KeptCalls
 from proxy.shm.shards cimport Shards
 from proxy.shm.slots cimport Counters
 from proxy.sip.address cimport Address
@@ -81,6 +82,23 @@ cdef enum:
     INET6 = 10  # AF_INET6 of linux/socket.h
 
 
+cdef class Predecessor:
+    """A worker that has handed over: the calls that it keeps, and the way to it.
+
+    `listeners` holds its number of each of our listeners, -1 for one that it does not know.
+    """
+    cdef readonly int place
+    cdef KeptCalls kept
+    cdef Inbox inbox
+    cdef tuple listeners
+
+    def __init__(self, int place, KeptCalls kept, Inbox inbox, tuple listeners):
+        self.place = place
+        self.kept = kept
+        self.inbox = inbox
+        self.listeners = listeners
+
+
 cdef class Handoff:
     """Who owns a call, and the way to each owner's inbox.
 
@@ -88,17 +106,18 @@ cdef class Handoff:
     wake-up; if it does need some, `hand_over` sends it after all. Under a backlog it goes to its
     owner as well, so that the work spreads.
 
-    Takes this worker's index, the shard table, every worker's inbox and its eventfd, and the
+    Takes this worker's place, the shard table, the inbox and the eventfd of every place, and the
     counter row with the two columns for messages handed off and inboxes found full.
     """
     cdef readonly int index
-    cdef Shards shards
+    cdef public Shards shards
     cdef list inboxes
     cdef list eventfds
     cdef Counters counters
     cdef int handed_off
     cdef int inbox_full
     cdef set sleepers
+    cdef list predecessors
 
     def __init__(self, int index, Shards shards, list inboxes, list eventfds, Counters counters,
                  int handed_off, int inbox_full):
@@ -110,6 +129,11 @@ cdef class Handoff:
         self.handed_off = handed_off
         self.inbox_full = inbox_full
         self.sleepers = set()
+        self.predecessors = None
+
+    def precede(self, list predecessors):
+        """These workers have handed over: the calls that they keep are theirs."""
+        self.predecessors = predecessors or None
 
     def hand_over(self, int listener, bytes sockaddr, bytes data):
         """As pass_on, for a request that turns out to need state; wakes the owner at once."""
@@ -120,18 +144,41 @@ cdef class Handoff:
 
     cdef bint pass_on(self, int listener, bytes sockaddr, uint64_t received_ns, bytes data) except *:
         """True if the datagram belongs to another worker and is no longer ours."""
-        cdef int owner = self.shards.owner(call_id_hash(data))
-        cdef int outcome
-        if owner == self.index or owner >= len(self.inboxes):
+        cdef uint32_t call = call_id_hash(data)
+        cdef int owner
+        if self.predecessors is not None and self.pass_back(
+            call, listener, sockaddr, received_ns, data
+        ):
+            return True
+        owner = self.shards.owner(call)
+        if owner == self.index or owner >= len(self.inboxes) or self.inboxes[owner] is None:
             return False
-        outcome = (<Inbox>self.inboxes[owner]).push(listener, sockaddr, received_ns, data)
+        self.put(owner, <Inbox>self.inboxes[owner], listener, sockaddr, received_ns, data)
+        return True
+
+    cdef bint pass_back(self, uint32_t call, int listener, bytes sockaddr, uint64_t received_ns,
+                        bytes data) except *:
+        """True if a worker that has handed over keeps this call, and got the datagram."""
+        cdef Predecessor each
+        cdef int number
+        for each in self.predecessors:
+            if each.kept.has(call):
+                number = each.listeners[listener]
+                if number >= 0:
+                    self.put(each.place, each.inbox, number, sockaddr, received_ns, data)
+                    return True
+        return False
+
+    cdef put(self, int place, Inbox inbox, int listener, bytes sockaddr, uint64_t received_ns,
+             bytes data):
+        """Leave a datagram in another worker's inbox, or lose it as a full socket does."""
+        cdef int outcome = inbox.push(listener, sockaddr, received_ns, data)
         if outcome == 0:
             self.counters.add(self.inbox_full, 1)
         else:
             self.counters.add(self.handed_off, 1)
             if outcome == 2:
-                self.sleepers.add(owner)
-        return True
+                self.sleepers.add(place)
 
     cpdef wake(self):
         """Wake the owners that were asleep when something was put into their inbox."""
@@ -252,10 +299,14 @@ cdef class DatagramSocket:
                 continue
             data = PyBytes_FromStringAndSize(self.buffers + i * ROOM, self.incoming[i].msg_len)
             source = self.source_of(i)
-            if not spread and stands_alone(data) or not handoff.pass_on(
-                self.listener, source, received_ns, data
+            if spread or not stands_alone(data):
+                if handoff.pass_on(self.listener, source, received_ns, data):
+                    continue
+            elif handoff.predecessors is not None and handoff.pass_back(
+                call_id_hash(data), self.listener, source, received_ns, data
             ):
-                batch.append((self.listener, source, received_ns, data))
+                continue
+            batch.append((self.listener, source, received_ns, data))
         return count
 
     def discard(self):

@@ -34,7 +34,7 @@ class HandoverError(SipherdError):
 class Model(BaseModel):
     """A part of the form."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, ser_json_inf_nan="constants")
 
 
 class Place(Model):
@@ -44,13 +44,27 @@ class Place(Model):
     index: int
     row: int
     image: int
+    generation: int
+    number: int
+    leaving: bool
     pid: int
     stop_fd: int
     started_at: float
     up_at: float | None
     ever_up: bool
+    heartbeat_at: float
     respawn_at: float | None
     failures: tuple[float, ...]
+
+
+class Crew(Model):
+    """A generation of workers; its slots are the places that bear its number."""
+
+    number: int
+    endpoints: tuple[str, ...]
+    step: str
+    deadline: float
+    version: int
 
 
 class Command(Model):
@@ -108,6 +122,7 @@ class Handover(Model):
     events: dict[str, tuple[int, ...]]
     pipes: dict[str, tuple[int, int]]
     children: tuple[Place, ...]
+    generations: tuple[Crew, ...]  # the one that serves last
     backlog: str  # of log lines
 
     def descriptors(self) -> Iterator[int]:

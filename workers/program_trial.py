@@ -22,7 +22,7 @@ from workers.version import VERSION
 if TYPE_CHECKING:
     from workers.child import Exit
     from workers.program import Program
-    from workers.supervisor import System
+    from workers.system import System
 
 SAID_BYTES: Final = 65_536  # a pipe full; one that says more is held up until its time is over
 SENTENCE: Final = 600

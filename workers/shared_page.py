@@ -10,7 +10,7 @@ import mmap
 import os
 from typing import Final
 
-ROWS: Final = 128  # processes of one node
+ROWS: Final = 208  # processes of one node
 LEVELS: Final = {"error": -1, "warning": 1, "notice": 2, "info": 3, "debug": 4}  # OpenSIPS' numbers
 _SHIFT: Final = 8  # levels are stored as unsigned bytes
 

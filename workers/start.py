@@ -13,15 +13,16 @@ from setproctitle import setproctitle
 from proxy.errors import SipherdError
 from proxy.sip import message
 from workers import handover, priority, program_trial, signals
-from workers.adoption import adopt, adopt_slots, edition_of
-from workers.child import ChildSpec, Slot
+from workers.adoption import Family, adopt, adopt_family, edition_of
+from workers.child import ChildSpec
 from workers.handover import Handover
 from workers.holdings import Holdings, Journal
 from workers.inheriting import VARIABLE
 from workers.policy import run_script
 from workers.settings import Config
 from workers.signals import Waiter
-from workers.supervisor import RealSystem, Supervisor
+from workers.supervisor import Supervisor
+from workers.system import RealSystem
 from workers.systemd import ServiceManager, handed_down
 from workers.version import VERSION
 
@@ -45,14 +46,14 @@ def serve(config: Config, specs: list[ChildSpec]) -> int:
     if handover.is_trial(os.environ):
         return _try(config, specs, state)
     try:
-        holdings, slots = adopt(config, state, manager), adopt_slots(state, specs)
+        holdings, family = adopt(config, state, manager), adopt_family(state, specs)
     except Exception as error:  # noqa: BLE001 - whatever it is, there is somebody to go on
         reason = str(error) if isinstance(error, SipherdError) else repr(error)
         give_back(reason, manager.environment)
     handover.accept(state, os.environ)
     holdings.tables.slots.say_version(0, VERSION)
-    holdings.log.notice("took over", version=VERSION, children=len(slots))
-    return _supervise(specs, holdings, slots, state.reload_asked)
+    holdings.log.notice("took over", version=VERSION, children=len(family.slots))
+    return _supervise(specs, holdings, family, state.reload_asked)
 
 
 def _open(config: Config, manager: ServiceManager) -> Holdings:
@@ -67,7 +68,7 @@ def _open(config: Config, manager: ServiceManager) -> Holdings:
 def _supervise(
     specs: list[ChildSpec],
     holdings: Holdings,
-    adopted: list[Slot] | None = None,
+    adopted: Family | None = None,
     reload_asked: bool = False,
 ) -> int:
     waiter = Waiter()
@@ -85,7 +86,7 @@ def _supervise(
 def _try(config: Config, specs: list[ChildSpec], state: Handover) -> int:
     """Do everything that taking over takes, but for doing it."""
     holdings = adopt(config, state, ServiceManager())
-    adopt_slots(state, specs)
+    adopt_family(state, specs)
     run_script(holdings.script, config.routing.script).test_itself()
     program_trial.say_ready()
     return 0

@@ -6,18 +6,17 @@ reap, watch, act on what is due. Nothing sleeps elsewhere and nothing is raised 
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import os
 import signal
-import time
 import traceback
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from proxy.errors import ConfigError, ShmError, SipherdError
 from proxy.limits import counters
 from workers import signals
+from workers.adoption import Family
 from workers.child import (
     BOOT_DEADLINE_S,
     Child,
@@ -31,15 +30,17 @@ from workers.child import (
     decide,
     note_failure,
 )
+from workers.generations import Generations, ring, worker_slot
 from workers.holdings import Holdings
 from workers.reload import Reload
-from workers.signals import Waiter
+from workers.system import System
 from workers.upgrade import Upgrade
 
 ABORT_GRACE_S: Final = 1.0  # for writing the traces of a process that hangs
 WATCH_S: Final = 0.5
 FLUSH_S: Final = 0.05
 FORK_RETRY_S: Final = 0.1
+LOOK_S: Final = 0.01  # whether the workers have anything left
 
 
 class Stage(enum.Enum):
@@ -47,56 +48,12 @@ class Stage(enum.Enum):
 
     STARTING = "starting"
     RUNNING = "running"
+    DRAINING = "draining"  # what is under way is finished, nothing new is begun
     STOPPING = "stopping"
     STOPPED = "stopped"
 
 
-class System(Protocol):
-    """What the supervisor asks of the operating system; tests put a simulation here."""
-
-    def now(self) -> float:
-        """Monotonic seconds."""
-
-    def fork(self) -> int:
-        """As os.fork."""
-
-    def kill(self, pid: int, number: int) -> None:
-        """Send a signal; a process that is gone already is no error."""
-
-    def reap(self) -> list[Exit]:
-        """Every child that has ended since the last call."""
-
-    def wait(self, timeout_s: float | None) -> list[int]:
-        """Wait for signals, readable files or the timeout; the signals that came."""
-
-
-class RealSystem:
-    """The operating system itself."""
-
-    def __init__(self, waiter: Waiter) -> None:
-        self.wait = waiter.wait
-        self.now = time.monotonic
-        self.fork = os.fork
-
-    def kill(self, pid: int, number: int) -> None:
-        """Send a signal; a process that is gone already is no error."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-    def reap(self) -> list[Exit]:
-        """Every child that has ended since the last call."""
-        ended: list[Exit] = []
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return ended
-            if pid == 0:
-                return ended
-            if os.WIFSIGNALED(status):
-                ended.append(Exit(pid, None, os.WTERMSIG(status)))
-            else:
-                ended.append(Exit(pid, os.WEXITSTATUS(status)))
+ENDING: Final = frozenset({Stage.DRAINING, Stage.STOPPING})
 
 
 @dataclass(slots=True)
@@ -117,25 +74,26 @@ class Supervisor:
         specs: list[ChildSpec],
         holdings: Holdings,
         system: System,
-        adopted: list[Slot] | None = None,
+        adopted: Family | None = None,
     ) -> None:
         self.holdings = holdings
         self.log = holdings.log
         self.life = Life(Stage.STARTING if adopted is None else Stage.RUNNING)
-        self.slots = _slots(specs) if adopted is None else adopted
-        self.reload = Reload(holdings, system)
-        self._upgrade = Upgrade(
-            holdings, system, self.slots, self._make_room, lambda: self.reload.asked
-        )
+        self.slots = _slots(specs) if adopted is None else adopted.slots
         self._system = system
+        crews = None if adopted is None else adopted.generations
+        self.generations = Generations(holdings, system, self.slots, self._spawn, crews)
+        self.reload = Reload(holdings, system, self.generations)
+        self._upgrade = Upgrade(
+            holdings, system, self.generations, self.slots, self.reload, self._make_room
+        )
         self._pid = os.getpid()
         self._watched_at = self._fed_at = system.now()
 
     def run(self) -> int:
         """Live until stopped; the exit status."""
-        for slot in self.slots:
-            if self.life.stage is Stage.STARTING:
-                self._spawn(slot)
+        for slot in list(self.slots) if self.life.stage is Stage.STARTING else []:
+            self._spawn(slot)
         while self.life.stage is not Stage.STOPPED:
             for number in self._system.wait(self._timeout()):
                 self._on_signal(number)
@@ -145,17 +103,10 @@ class Supervisor:
                 self._on_exit(exit, now)
             self._watch(now)
             self._respawn(now)
-            if self.life.stage is Stage.RUNNING:
-                self._change(now)
+            self._change(now)
             self._advance(now)
             self.holdings.journal.sink.flush()
         return self.life.exit_status
-
-    def _change(self, now: float) -> None:
-        """Reload or upgrade, one at a time."""
-        if self._upgrade.idle:
-            self.reload.turn(self.slots, now)
-        self._upgrade.turn(now, may_begin=self.reload.idle)
 
     # Waiting
 
@@ -165,9 +116,11 @@ class Supervisor:
         due += [slot.respawn_at for slot in self.slots if slot.respawn_at is not None]
         if self.life.deadline is not None:
             due.append(self.life.deadline)
+        if self.life.stage is Stage.DRAINING:
+            due.append(now + LOOK_S)
         if self.life.stage is Stage.RUNNING:
-            changes_at = self._upgrade.due(now), self.reload.due(now)
-            due += [at for at in changes_at[: 1 + self._upgrade.idle] if at is not None]
+            changes = self._upgrade.due(now), self.generations.due(now), self.reload.due(now)
+            due += [at for at in changes[: 2 + self._upgrade.idle] if at is not None]
         if self.holdings.journal.sink.waiting:
             due.append(now + FLUSH_S)
         return max(0.0, min(due) - now)
@@ -186,28 +139,39 @@ class Supervisor:
             self._upgrade.ask()
         elif number in signals.REOPEN:
             self._reopen_log()
-        elif number in signals.NOT_YET:
-            self.log.notice("signal has no meaning yet", signal=signal.Signals(number).name)
+        elif number in signals.MORE | signals.FEWER:
+            self.generations.want(1 if number in signals.MORE else -1)
 
     def _on_stop(self, number: int) -> None:
         name = signal.Signals(number).name
-        if self.life.stage is Stage.STOPPING:
+        if self.life.stage in ENDING:
             self.log.notice("stopping at once: asked again", signal=name)
-            self.life.deadline = self._system.now()
+            self._enter_stopping(0.0)
             return
-        grace = max(slot.spec.grace_s for slot in self.slots)
-        self.log.notice("stopping", signal=name, grace_s=grace)
-        self._enter_stopping(grace)
+        workers = self.holdings.config.workers
+        self.log.notice(
+            "stopping", signal=name, drain_s=workers.drain_seconds, grace_s=self._grace_s
+        )
+        self.holdings.manager.stopping()
+        self._upgrade.stop()
+        now = self._system.now()
+        self.life.stage, self.life.deadline = Stage.DRAINING, now + workers.drain_seconds
+        self.generations.refuse(now)
+
+    @property
+    def _grace_s(self) -> float:
+        return max(slot.spec.grace_s for slot in self.slots)
 
     def _enter_stopping(self, grace_s: float) -> None:
         self.life.stage = Stage.STOPPING
         self._upgrade.stop()
         self.holdings.manager.stopping()
         self.life.deadline = self._system.now() + grace_s
+        self.generations.dismiss()
         for slot in self.slots:
             slot.respawn_at = None
             if slot.pid:
-                os.eventfd_write(slot.stop_fd, 1)
+                ring(slot)
                 if slot.spec.stop_signal is not None:
                     self._system.kill(slot.pid, slot.spec.stop_signal)
 
@@ -221,17 +185,19 @@ class Supervisor:
 
     def _on_exit(self, exit: Exit, now: float) -> None:
         slot = next((each for each in self.slots if each.pid == exit.pid), None)
-        stopping = self.life.stage is Stage.STOPPING
-        if self.reload.is_trial(exit):
-            self.reload.trial_ended(exit, now)
-        if self._upgrade.is_trial(exit):
-            self._upgrade.trial_ended(exit, may_go=not stopping)
+        if self.life.stage is Stage.RUNNING:
+            if self.reload.is_trial(exit):
+                self.reload.trial_ended(exit, now)
+            elif self._upgrade.is_trial(exit):
+                self._upgrade.trial_ended(exit)
         if slot is None:  # somebody else's child that we inherited
             return
-        if slot.ends_by is not None and not stopping:
+        if slot.ends_by is not None and self.life.stage not in ENDING:
             self._renew(slot, exit)
             return
         self._upgrade.child_ended(slot, exit, now)
+        stopping = self.life.stage is Stage.STOPPING or slot.leaving
+        stopping |= self.life.stage is Stage.DRAINING and exit.code == ExitCode.OK
         decision = decide(exit, slot, stopping, now)
         note_failure(exit, slot, now)
         slot.pid, lived_s = 0, now - slot.started_at
@@ -245,20 +211,25 @@ class Supervisor:
                 lived_s=round(lived_s, 3),
                 wait_s=decision.after_s,
             )
+        elif isinstance(decision, GiveUp) and self.generations.is_coming(slot):
+            self.generations.abandon(decision.reason)
         elif isinstance(decision, GiveUp):
             self.log.error("giving up", reason=decision.reason)
             self.life.exit_status = 1
             self._enter_stopping(slot.spec.grace_s)
         elif isinstance(decision, Expected):
-            self.life.clean &= exit.signal is None
+            self.life.clean &= exit.signal is None or self.life.stage not in ENDING
+            self._clear_gauges(slot)
+            if slot.leaving:
+                self.generations.ended(slot)
 
     def _make_room(self, slot: Slot) -> None:
         """Have a child end and another one of this program begin in its place."""
-        os.eventfd_write(slot.stop_fd, 1)
+        ring(slot)
         slot.ends_by = self._system.now() + slot.spec.grace_s
 
     def _renew(self, slot: Slot, exit: Exit) -> None:
-        slot.pid, slot.ends_by = 0, None
+        slot.pid, slot.ends_by, slot.heartbeat_at = 0, None, self._system.now()
         self.holdings.tables.slots.release(slot.row)
         self._clear_gauges(slot)
         self._spawn(slot)
@@ -285,6 +256,8 @@ class Supervisor:
     def _spawn(self, slot: Slot) -> None:
         now = self._system.now()
         slot.respawn_at = slot.up_at = slot.aborted_at = None
+        if slot.generation:
+            self.holdings.tables.places.begin(slot.index)
         try:
             self.holdings.open_slot(slot)
             pid = self._system.fork()
@@ -302,7 +275,7 @@ class Supervisor:
         code: int = ExitCode.CRASHED
         try:
             signals.die_with_parent(self._pid)
-            child = self.holdings.enter_child(slot, self.slots)
+            child = self.holdings.enter_child(slot, self.slots, self.generations.all)
             code = run_target(child, slot.spec)
         except BaseException:  # noqa: BLE001 - nothing may unwind into the supervisor
             traceback.print_exc()
@@ -328,7 +301,7 @@ class Supervisor:
         config = self.holdings.config
         return {
             "udp": ",".join(str(each) for each in config.listen.udp),
-            "workers": config.workers.udp,
+            "workers": len(self.generations.serving.slots),
             "registered": self.holdings.tables.location.gauges()[0],
             "capacity": self.holdings.tables.location.capacity,
         }
@@ -381,9 +354,24 @@ class Supervisor:
             self.holdings.tables.slots.counters(0).add(counters.SLOW_TURNS)
             self._system.kill(slot.pid, signals.TRACE)
 
-    # The way to the end
+    # New generations, and the way to the end
+
+    def _change(self, now: float) -> None:
+        """Workers, reload and upgrade: one change at a time."""
+        if self.life.stage is not Stage.RUNNING:
+            return
+        self.generations.turn(now)
+        self._upgrade.turn(now, may_begin=self.reload.idle)
+        if self._upgrade.idle:
+            self.reload.turn(self.slots, now)
+            if not self.reload.is_under_way:
+                self.generations.follow()
 
     def _advance(self, now: float) -> None:
+        if self.life.stage is Stage.DRAINING and (
+            self.generations.empty or now >= (self.life.deadline or now)
+        ):
+            self._enter_stopping(self._grace_s)
         if self.life.stage is not Stage.STOPPING:
             return
         living = [slot for slot in self.slots if slot.pid]
@@ -423,5 +411,10 @@ def run_target(child: Child, spec: ChildSpec) -> int:
 
 def _slots(specs: list[ChildSpec]) -> list[Slot]:
     """A slot for each child; row 0 of the process table is the supervisor's own."""
-    places = [(spec, index) for spec in specs for index in range(spec.count)]
-    return [Slot(spec, index, row) for row, (spec, index) in enumerate(places, 1)]
+    others = [spec for spec in specs if not spec.reads_sockets]
+    return [Slot(spec, 0, row) for row, spec in enumerate(others, 1)] + [
+        worker_slot(spec, place, 1, place)
+        for spec in specs
+        if spec.reads_sockets
+        for place in range(spec.count)
+    ]

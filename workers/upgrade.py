@@ -13,19 +13,22 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from proxy.errors import SipherdError
 from proxy.limits import counters
 from workers import handover, priority, program_trial
-from workers.adoption import hand_over, image_of
+from workers.adoption import Family, hand_over, image_of
 from workers.child import BOOT_DEADLINE_S, FROM_OUTSIDE, Exit, Slot
 from workers.handover import Handover, returned
 from workers.inheriting import VARIABLE
 from workers.program_trial import ProgramTrial, Unfit
+from workers.reload import Reload, wanted_workers
 from workers.version import VERSION
 
 if TYPE_CHECKING:
+    from workers.generations import Generations
     from workers.holdings import Holdings
     from workers.program import Program
-    from workers.supervisor import System
+    from workers.system import System
 
 TRIAL_S: Final = 30.0
 
@@ -46,21 +49,24 @@ class Upgrade:
         self,
         holdings: Holdings,
         system: System,
+        generations: Generations,
         slots: list[Slot],
+        reload: Reload,
         make_room: Callable[[Slot], None],
-        reload_asked: Callable[[], bool],
     ) -> None:
         self._holdings = holdings
         self._lineage = holdings.lineage
         self._system = system
+        self._generations = generations
         self._slots = slots
+        self._reload = reload
         self._make_room = make_room
-        self._reload_asked = reload_asked
         self._log = holdings.log
         self._asked = False
         self._trial: ProgramTrial | None = None
         self._deadline = 0.0
         self._renewing: Slot | None = None
+        self._workers = False  # whether a generation of them has been begun
         self._failure = ""
         self.step = Step.RENEWING if self._stale() or self._lineage.before else Step.IDLE
         if self._lineage.failed:
@@ -79,12 +85,14 @@ class Upgrade:
     def due(self, now: float) -> float | None:
         """When to come back at the latest; None: nothing is under way, or somebody will wake us."""
         if self.step is Step.IDLE:
-            return now if self._asked else None
-        return self._deadline if self._trial or self._renewing else now
+            return now if self._asked and self._generations.idle else None
+        if self._trial or self._renewing:
+            return self._deadline
+        return now if self._generations.idle else None
 
     def turn(self, now: float, may_begin: bool) -> None:
         """What is due."""
-        if self.step is Step.IDLE and self._asked and may_begin:
+        if self.step is Step.IDLE and self._asked and may_begin and self._generations.idle:
             self._asked = False
             self._try(self._lineage.command, self._state(), Step.TRYING, now)
         elif self._trial is not None and now >= self._deadline:
@@ -114,17 +122,14 @@ class Upgrade:
         """Whether it is the trial that has ended."""
         return self._trial is not None and exit.pid == self._trial.pid
 
-    def trial_ended(self, exit: Exit, may_go: bool) -> None:
+    def trial_ended(self, exit: Exit) -> None:
         """The trial has come to a verdict, or to a bad end; what passes takes over now."""
         assert self._trial is not None
         trial, self._trial = self._trial, None
         try:
             version = trial.verdict(exit)
         except Unfit as error:
-            if may_go:
-                self._refuse(str(error))
-            return
-        if not may_go:
+            self._refuse(str(error))
             return
         if self.step is Step.TRYING:
             self._log.notice("upgrading", version=VERSION, to=version)
@@ -154,7 +159,8 @@ class Upgrade:
 
     def _state(self) -> Handover:
         before = self._lineage.before or image_of(self._holdings)
-        return hand_over(self._holdings, self._slots, before, self._reload_asked())
+        family = Family(self._slots, [*self._generations.leaving, self._generations.serving])
+        return hand_over(self._holdings, family, before, self._reload.asked)
 
     def _refuse(self, reason: str) -> None:
         """Stay what we are."""
@@ -169,8 +175,12 @@ class Upgrade:
     # Renewing
 
     def _stale(self) -> list[Slot]:
-        """The children of another program."""
-        return [slot for slot in self._slots if slot.image != self._lineage.number and slot.pid]
+        """The children of another program; workers that leave are as good as gone."""
+        return [
+            slot
+            for slot in self._slots
+            if slot.image != self._lineage.number and slot.pid and not slot.leaving
+        ]
 
     def _renew(self, now: float) -> None:
         coming = self._renewing
@@ -180,12 +190,32 @@ class Upgrade:
                     self._fail(f"{coming.title} did not come up", now)
                 return
             self._renewing = None
-        if not (stale := self._stale()):
+        stale = self._stale()
+        if any(slot.generation for slot in stale):
+            self._renew_workers(now)
+        elif stale:
+            self._workers, self._renewing = False, stale[0]
+            self._deadline = now + stale[0].spec.grace_s + 2 * BOOT_DEADLINE_S
+            self._make_room(stale[0])
+        else:
             self._end()
+
+    def _renew_workers(self, now: float) -> None:
+        """A generation of this program's, and of as many as its configuration wants."""
+        generations, config = self._generations, self._holdings.config
+        if generations.coming is not None:
             return
-        self._renewing = stale[0]
-        self._deadline = now + stale[0].spec.grace_s + 2 * BOOT_DEADLINE_S
-        self._make_room(stale[0])
+        if self._workers:
+            self._fail(f"new workers: {generations.outcome}", now)
+            return
+        if not generations.idle:
+            return  # old ones are being hurried
+        self._workers = True
+        try:
+            count = wanted_workers(config, len(generations.serving.slots))
+            generations.renew("upgrade", count, config.listen.udp)
+        except SipherdError as error:
+            self._fail(f"new workers: {error}", now)
 
     def child_ended(self, slot: Slot, exit: Exit, now: float) -> None:
         """A child has ended; one of this program that cannot even begin is the end of it."""
@@ -195,7 +225,7 @@ class Upgrade:
             self._fail(f"{slot.title} could not start: {exit}", now)
 
     def _fail(self, reason: str, now: float) -> None:
-        self._renewing = None
+        self._renewing, self._workers = None, False
         before = self._lineage.before
         if before is None:  # it had been here before, and is all that there is
             self._log.error("upgrade not undone", reason=reason)
@@ -208,7 +238,7 @@ class Upgrade:
 
     def _end(self) -> None:
         """All that could be done has been done."""
-        lineage, self._renewing = self._lineage, None
+        lineage, self._renewing, self._workers = self._lineage, None, False
         self.step = Step.IDLE
         if lineage.before is None:
             return

@@ -64,7 +64,7 @@ def whole(tmp_path: Path, log: Log) -> Iterator[Child]:
     tables.storage.write(orjson.dumps(STORAGE))
     assert tables.cluster_status is not None
     tables.cluster_status.write(orjson.dumps(CLUSTER))
-    names = {"role": "control", "index": 0, "count": 1, "slot": 2, "log": log}
+    names = {"role": "control", "index": 0, "first": True, "slot": 2, "log": log}
     more = {"page": SharedPage(), "area": Area(), "config": config, "tables": tables}
     yield Child(ready=lambda: None, **names, **more)
     tables.close(clean=True)

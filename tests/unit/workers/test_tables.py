@@ -26,12 +26,15 @@ def test_the_files(config: Config, log: Log, tmp_path: Path) -> None:
         "changes.ring",
         "inbox-1.ring",
         "inbox-2.ring",
+        "kept-1.set",
+        "kept-2.set",
         "limits.table",
         "location.table",
         "processes.table",
         "questions.ring",
         "shards.table",
         "storage.state",
+        "workers.table",
     ]
 
 
