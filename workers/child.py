@@ -9,11 +9,13 @@ from __future__ import annotations
 import enum
 import signal
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from proxy.errors import ConfigError, ShmError, SipherdError
 from workers.edition import Taker, nothing_to_prepare
 
 if TYPE_CHECKING:
@@ -143,6 +145,25 @@ class ChildSpec:
         return (
             self.role if self.count == 1 and not self.reads_sockets else f"{self.role} {index + 1}"
         )
+
+
+def run_target(child: Child, spec: ChildSpec) -> int:
+    """Run a child's target; every way it can end becomes an exit code."""
+    try:
+        return spec.target(child)
+    except ConfigError as error:
+        child.log.error("cannot start", reason=error)
+        return ExitCode.CONFIG_ERROR
+    except ShmError as error:
+        child.log.error("shared file unusable", reason=error)
+        return ExitCode.CRASHED if child.up else ExitCode.SHM_CORRUPT
+    except SipherdError as error:
+        child.log.error("stopped by an error" if child.up else "cannot start", reason=error)
+        return ExitCode.CRASHED if child.up else ExitCode.BOOT_FAILED
+    except Exception as error:  # noqa: BLE001 - the one place that may: it ends the process
+        trace = "".join(traceback.format_tb(error.__traceback__))
+        child.log.error("unexpected error", error=repr(error), trace=trace[-2_500:])
+        return ExitCode.CRASHED if child.up else ExitCode.BOOT_FAILED
 
 
 @dataclass(slots=True)

@@ -44,6 +44,12 @@ def main() -> None:
     except SipherdError as error:
         _give_back(str(error))
         _fail(f"sipherd: {str(error).removesuffix('.')}.")
+    except OSError as error:
+        _give_back(str(error))
+        _fail(f"sipherd: {error.filename or 'the system'}: {os.strerror(error.errno or 0)}.")
+    except MemoryError:
+        _give_back("the system gives no memory")
+        _fail("sipherd: the system gives no memory.")
     except BaseException as error:
         _give_back(repr(error))
         raise

@@ -12,13 +12,10 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp
 
 from proxy.shm.flood_guard cimport FloodGuard
-from proxy.shm.inbox cimport Inbox
-from proxy.shm.kept_calls cimport KeptCalls
-from proxy.shm.shards cimport Shards
-from proxy.shm.slots cimport Counters
 from proxy.sip.address cimport Address
 from proxy.sip.scanner cimport call_id_hash, stands_alone
 from proxy.transaction.layer cimport Transaction
+from workers.handoff cimport Handoff
 
 import os
 
@@ -80,114 +77,6 @@ cdef enum:
     MEMINFO_DROPS = 8  # linux/sock_diag.h, SK_MEMINFO_DROPS
     MEMINFO_VALUES = 9
     INET6 = 10  # AF_INET6 of linux/socket.h
-
-
-cdef class Predecessor:
-    """A worker that has handed over: the calls that it keeps, and the way to it.
-
-    `listeners` holds its number of each of our listeners, -1 for one that it does not know.
-    """
-    cdef readonly int place
-    cdef KeptCalls kept
-    cdef Inbox inbox
-    cdef tuple listeners
-
-    def __init__(self, int place, KeptCalls kept, Inbox inbox, tuple listeners):
-        self.place = place
-        self.kept = kept
-        self.inbox = inbox
-        self.listeners = listeners
-
-
-cdef class Handoff:
-    """Who owns a call, and the way to each owner's inbox.
-
-    What most likely needs no state stays where it was received, and is spared the way and a
-    wake-up; if it does need some, `hand_over` sends it after all. Under a backlog it goes to its
-    owner as well, so that the work spreads.
-
-    Takes this worker's place, the shard table, the inbox and the eventfd of every place, and the
-    counter row with the two columns for messages handed off and inboxes found full.
-    """
-    cdef readonly int index
-    cdef public Shards shards
-    cdef list inboxes
-    cdef list eventfds
-    cdef Counters counters
-    cdef int handed_off
-    cdef int inbox_full
-    cdef set sleepers
-    cdef list predecessors
-
-    def __init__(self, int index, Shards shards, list inboxes, list eventfds, Counters counters,
-                 int handed_off, int inbox_full):
-        self.index = index
-        self.shards = shards
-        self.inboxes = inboxes
-        self.eventfds = eventfds
-        self.counters = counters
-        self.handed_off = handed_off
-        self.inbox_full = inbox_full
-        self.sleepers = set()
-        self.predecessors = None
-
-    def precede(self, list predecessors):
-        """These workers have handed over: the calls that they keep are theirs."""
-        self.predecessors = predecessors or None
-
-    def hand_over(self, int listener, bytes sockaddr, bytes data):
-        """As pass_on, for a request that turns out to need state; wakes the owner at once."""
-        if not self.pass_on(listener, sockaddr, 0, data):
-            return False
-        self.wake()
-        return True
-
-    cdef bint pass_on(self, int listener, bytes sockaddr, uint64_t received_ns, bytes data) except *:
-        """True if the datagram belongs to another worker and is no longer ours."""
-        cdef uint32_t call = call_id_hash(data)
-        cdef int owner
-        if self.predecessors is not None and self.pass_back(
-            call, listener, sockaddr, received_ns, data
-        ):
-            return True
-        owner = self.shards.owner(call)
-        if owner == self.index or owner >= len(self.inboxes) or self.inboxes[owner] is None:
-            return False
-        self.put(owner, <Inbox>self.inboxes[owner], listener, sockaddr, received_ns, data)
-        return True
-
-    cdef bint pass_back(self, uint32_t call, int listener, bytes sockaddr, uint64_t received_ns,
-                        bytes data) except *:
-        """True if a worker that has handed over keeps this call, and got the datagram."""
-        cdef Predecessor each
-        cdef int number
-        for each in self.predecessors:
-            if each.kept.has(call):
-                number = each.listeners[listener]
-                if number >= 0:
-                    self.put(each.place, each.inbox, number, sockaddr, received_ns, data)
-                    return True
-        return False
-
-    cdef put(self, int place, Inbox inbox, int listener, bytes sockaddr, uint64_t received_ns,
-             bytes data):
-        """Leave a datagram in another worker's inbox, or lose it as a full socket does."""
-        cdef int outcome = inbox.push(listener, sockaddr, received_ns, data)
-        if outcome == 0:
-            self.counters.add(self.inbox_full, 1)
-        else:
-            self.counters.add(self.handed_off, 1)
-            if outcome == 2:
-                self.sleepers.add(place)
-
-    cpdef wake(self):
-        """Wake the owners that were asleep when something was put into their inbox."""
-        for owner in self.sleepers:
-            try:
-                os.eventfd_write(self.eventfds[owner], 1)
-            except BlockingIOError:
-                pass  # its count is at the maximum: the owner has been told often enough
-        self.sleepers.clear()
 
 
 cdef bint is_stopped(FloodGuard guard, const unsigned char *sockaddr, const char *data,

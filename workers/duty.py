@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from proxy.routing.request import Policy
     from proxy.shm.slots import Counters
     from workers.child import Child
-    from workers.datagrams import Predecessor
+    from workers.handoff import Predecessor
     from workers.turn import Outgoing, Turn
 
 BEAT_MS: Final = 100

@@ -20,12 +20,12 @@ from proxy.errors import SipherdError
 from proxy.shm.places import PLACES, Order, Phase
 from workers.child import BOOT_DEADLINE_S, ChildSpec, Slot
 from workers.setting_types import Endpoint
+from workers.shared_page import FIRST_WORKER_ROW
 
 if TYPE_CHECKING:
     from workers.holdings import Holdings
     from workers.system import System
 
-FIRST_ROW: Final = 16  # of the process table: place 0; before it those who are no workers
 MOST_WORKERS: Final = 64  # of one generation, as [workers] udp allows
 MOST_LEAVING: Final = 8  # generations; each may take minutes to end
 SWITCH_S: Final = 1.0  # for the old ones to publish their calls: then it is done without
@@ -348,7 +348,7 @@ class Generations:
 
 def worker_slot(spec: ChildSpec, place: int, generation: int, number: int) -> Slot:
     """The slot of worker `number` of a generation, in its place."""
-    return Slot(spec, place, FIRST_ROW + place, generation=generation, number=number)
+    return Slot(spec, place, FIRST_WORKER_ROW + place, generation=generation, number=number)
 
 
 def ring(slot: Slot) -> None:

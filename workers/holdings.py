@@ -144,8 +144,9 @@ class Holdings:
 
     def open_slot(self, slot: Slot) -> None:
         """Give a slot a fresh descriptor by which its child is told to stop."""
-        if slot.stop_fd >= 0:
-            os.close(slot.stop_fd)
+        old, slot.stop_fd = slot.stop_fd, -1
+        if old >= 0:
+            os.close(old)
         slot.stop_fd = _eventfd()
 
     def newly_up(self) -> set[int]:

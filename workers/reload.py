@@ -96,12 +96,12 @@ class Reload:
         try:
             pid = self._system.fork()
         except OSError as error:
-            self._refuse([f"no process can be forked to try it: {error.strerror}"])
+            self._refuse([f"no process can be forked to try it: {os.strerror(error.errno or 0)}"])
             return
         if pid == 0:
             run_trial(self._holdings.area, self._holdings.config, self._pid)  # does not return
-        self._holdings.manager.reloading()
         self._trial, self._step, self._deadline = pid, Step.TRYING, now + DEADLINE_S
+        self._holdings.manager.reloading()
 
     def is_trial(self, exit: Exit) -> bool:
         """Whether it is the trial that has ended."""
@@ -112,7 +112,11 @@ class Reload:
         if exit.code != 0:
             self._refuse([f"trying it ended by {exit}"])
             return
-        verdict = pickle.loads(self._holdings.area.text())
+        try:
+            verdict = pickle.loads(self._holdings.area.text())
+        except MemoryError:
+            self._refuse(["there is no memory for it"])
+            return
         if isinstance(verdict, Refusal):
             self._refuse(verdict.mistakes)
             return

@@ -10,7 +10,10 @@ import mmap
 import os
 from typing import Final
 
-ROWS: Final = 208  # processes of one node
+from proxy.shm.places import PLACES
+
+FIRST_WORKER_ROW: Final = 16  # place 0 of the workers; before it those who are none
+ROWS: Final = FIRST_WORKER_ROW + PLACES  # processes of one node
 LEVELS: Final = {"error": -1, "warning": 1, "notice": 2, "info": 3, "debug": 4}  # OpenSIPS' numbers
 _SHIFT: Final = 8  # levels are stored as unsigned bytes
 

@@ -61,8 +61,12 @@ def _open(config: Config, manager: ServiceManager) -> Holdings:
         journal = Journal.open(config)
         return Holdings.open(config, journal, manager, handed_down(os.environ))
     except OSError as error:
-        what = error.filename or config.node.runtime_dir
-        raise SipherdError(f"{what} cannot be used: {error.strerror}.") from None
+        raise _refusal(error) from None
+
+
+def _refusal(error: OSError) -> SipherdError:
+    what = f"{error.filename} cannot be used" if error.filename else "the system refuses"
+    return SipherdError(f"{what}: {error.strerror}.")
 
 
 def _supervise(
@@ -71,7 +75,10 @@ def _supervise(
     adopted: Family | None = None,
     reload_asked: bool = False,
 ) -> int:
-    waiter = Waiter()
+    try:
+        waiter = Waiter()
+    except OSError as error:
+        raise _refusal(error) from None
     waiter.watch(holdings.journal.pipe.reader, holdings.journal.pass_on)
     waiter.watch(holdings.ready[0])
     gc.collect()

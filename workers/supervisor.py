@@ -1,25 +1,26 @@
 """The supervisor: it forks, watches, replaces and stops the children, and does nothing else.
 
 Its life is a stage with a deadline, and one loop: wait for whatever comes first, read the signals,
-reap, watch, act on what is due. Nothing sleeps elsewhere and nothing is raised out of the loop.
+reap, watch, act on what is due. Nothing sleeps elsewhere and nothing is raised out of the loop:
+what the system refuses costs a line in the log, and is tried again in the next turn.
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import signal
 import traceback
+from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.errors import ConfigError, ShmError, SipherdError
 from proxy.limits import counters
 from workers import signals
 from workers.adoption import Family
 from workers.child import (
     BOOT_DEADLINE_S,
-    Child,
     ChildSpec,
     Exit,
     ExitCode,
@@ -29,6 +30,7 @@ from workers.child import (
     Slot,
     decide,
     note_failure,
+    run_target,
 )
 from workers.generations import Generations, ring, worker_slot
 from workers.holdings import Holdings
@@ -41,6 +43,8 @@ WATCH_S: Final = 0.5
 FLUSH_S: Final = 0.05
 FORK_RETRY_S: Final = 0.1
 LOOK_S: Final = 0.01  # whether the workers have anything left
+FAULT_PAUSE_S: Final = 0.05  # before the turn that follows a failed one
+FAULTS_BORNE: Final = 5  # failed turns, before the signal or end they failed on is dropped
 
 
 class Stage(enum.Enum):
@@ -62,6 +66,7 @@ class Life:
 
     stage: Stage = Stage.STARTING
     deadline: float | None = None
+    told: bool = False  # the children have been told to stop
     exit_status: int = 0
     clean: bool = True  # no child had to be killed while it was stopping
 
@@ -89,29 +94,56 @@ class Supervisor:
         )
         self._pid = os.getpid()
         self._watched_at = self._fed_at = system.now()
+        # What has been taken from the kernel and will not come again stays here until it is done.
+        self._signals: deque[int] = deque()
+        self._exits: deque[Exit] = deque()
+        self._faults = 0  # turns that failed one after the other
 
     def run(self) -> int:
         """Live until stopped; the exit status."""
         for slot in list(self.slots) if self.life.stage is Stage.STARTING else []:
             self._spawn(slot)
         while self.life.stage is not Stage.STOPPED:
-            for number in self._system.wait(self._timeout()):
-                self._on_signal(number)
-            now = self._system.now()
-            self._notice_ready(now)  # first: who ends right after coming up has been up
-            for exit in self._system.reap():
-                self._on_exit(exit, now)
-            self._watch(now)
-            self._respawn(now)
-            self._change(now)
-            self._advance(now)
-            self.holdings.journal.sink.flush()
+            try:
+                self._turn()
+                self._faults = 0
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody could take our place
+                self._survive(error)
         return self.life.exit_status
+
+    def _turn(self) -> None:
+        self._signals.extend(self._system.wait(self._timeout()))
+        while self._signals:
+            self._on_signal(self._signals[0])
+            self._signals.popleft()
+        now = self._system.now()
+        self._notice_ready(now)  # first: who ends right after coming up has been up
+        self._system.reap(self._exits)
+        while self._exits:
+            self._on_exit(self._exits[0], now)
+            self._exits.popleft()
+        self._watch(now)
+        self._advance(now)
+        self._respawn(now)
+        self._change(now)
+        self.holdings.journal.sink.flush()
+
+    def _survive(self, error: Exception) -> None:
+        """Go on after a turn that failed; what it failed on is tried again, a few times."""
+        self._faults += 1
+        if self._faults > FAULTS_BORNE:
+            self._signals.clear()
+            self._exits.clear()
+        with contextlib.suppress(Exception):
+            trace = "".join(traceback.format_tb(error.__traceback__))
+            self.log.error("supervisor goes on", error=repr(error), trace=trace[-2_500:])
 
     # Waiting
 
     def _timeout(self) -> float:
         now = self._system.now()
+        if self._faults:
+            return FAULT_PAUSE_S
         due = [self._watched_at + WATCH_S]
         due += [slot.respawn_at for slot in self.slots if slot.respawn_at is not None]
         if self.life.deadline is not None:
@@ -163,10 +195,11 @@ class Supervisor:
         return max(slot.spec.grace_s for slot in self.slots)
 
     def _enter_stopping(self, grace_s: float) -> None:
-        self.life.stage = Stage.STOPPING
-        self._upgrade.stop()
-        self.holdings.manager.stopping()
         self.life.deadline = self._system.now() + grace_s
+        self.life.stage = Stage.STOPPING
+
+    def _tell_to_stop(self) -> None:
+        self._upgrade.stop()
         self.generations.dismiss()
         for slot in self.slots:
             slot.respawn_at = None
@@ -174,6 +207,7 @@ class Supervisor:
                 ring(slot)
                 if slot.spec.stop_signal is not None:
                     self._system.kill(slot.pid, slot.spec.stop_signal)
+        self.life.told = True
 
     def _reopen_log(self) -> None:
         if failure := self.holdings.journal.sink.reopen():
@@ -199,9 +233,12 @@ class Supervisor:
         stopping = self.life.stage is Stage.STOPPING or slot.leaving
         stopping |= self.life.stage is Stage.DRAINING and exit.code == ExitCode.OK
         decision = decide(exit, slot, stopping, now)
-        note_failure(exit, slot, now)
-        slot.pid, lived_s = 0, now - slot.started_at
         self.holdings.tables.slots.release(slot.row)
+        lived_s = now - slot.started_at
+        note_failure(exit, slot, now)
+        if not stopping:
+            slot.respawn_at = now  # holds if what follows fails
+        slot.pid = 0
         if isinstance(decision, Replace):
             self._replace(slot, decision.after_s, now)
             self.log.warning(
@@ -218,6 +255,7 @@ class Supervisor:
             self.life.exit_status = 1
             self._enter_stopping(slot.spec.grace_s)
         elif isinstance(decision, Expected):
+            slot.respawn_at = None
             self.life.clean &= exit.signal is None or self.life.stage not in ENDING
             self._clear_gauges(slot)
             if slot.leaving:
@@ -229,7 +267,8 @@ class Supervisor:
         slot.ends_by = self._system.now() + slot.spec.grace_s
 
     def _renew(self, slot: Slot, exit: Exit) -> None:
-        slot.pid, slot.ends_by, slot.heartbeat_at = 0, None, self._system.now()
+        slot.pid, slot.ends_by = 0, None
+        slot.heartbeat_at = slot.respawn_at = self._system.now()
         self.holdings.tables.slots.release(slot.row)
         self._clear_gauges(slot)
         self._spawn(slot)
@@ -261,13 +300,15 @@ class Supervisor:
         try:
             self.holdings.open_slot(slot)
             pid = self._system.fork()
-        except OSError as error:
-            self.log.error("cannot fork", what=slot.title, reason=error.strerror)
+        except (OSError, MemoryError) as error:
             slot.respawn_at = now + FORK_RETRY_S
+            self.log.error("cannot fork", what=slot.title, reason=reason_of(error))
             return
         if pid == 0:
             self._be_child(slot)  # does not return
-        slot.pid, slot.started_at, slot.heartbeat_at, slot.heartbeat = pid, now, now, 0
+        slot.pid = pid
+        slot.started_at = slot.heartbeat_at = now
+        slot.heartbeat = 0
         slot.image = self.holdings.lineage.number
 
     def _be_child(self, slot: Slot) -> None:
@@ -277,6 +318,8 @@ class Supervisor:
             signals.die_with_parent(self._pid)
             child = self.holdings.enter_child(slot, self.slots, self.generations.all)
             code = run_target(child, slot.spec)
+        except (OSError, MemoryError) as error:
+            self.log.error("process could not begin", what=slot.title, reason=reason_of(error))
         except BaseException:  # noqa: BLE001 - nothing may unwind into the supervisor
             traceback.print_exc()
         finally:
@@ -374,6 +417,8 @@ class Supervisor:
             self._enter_stopping(self._grace_s)
         if self.life.stage is not Stage.STOPPING:
             return
+        if not self.life.told:
+            self._tell_to_stop()
         living = [slot for slot in self.slots if slot.pid]
         if not living:
             self._finish()
@@ -383,30 +428,16 @@ class Supervisor:
             self.life.deadline = None  # the kernel does the rest
 
     def _finish(self) -> None:
+        self.life.stage = Stage.STOPPED
         self.holdings.journal.pass_on()
         self.holdings.tables.slots.release(0)
         self.holdings.tables.close(clean=self.life.clean)
         self.log.notice("stopped", clean=self.life.clean)
-        self.life.stage = Stage.STOPPED
 
 
-def run_target(child: Child, spec: ChildSpec) -> int:
-    """Run a child's target; every way it can end becomes an exit code."""
-    try:
-        return spec.target(child)
-    except ConfigError as error:
-        child.log.error("cannot start", reason=error)
-        return ExitCode.CONFIG_ERROR
-    except ShmError as error:
-        child.log.error("shared file unusable", reason=error)
-        return ExitCode.CRASHED if child.up else ExitCode.SHM_CORRUPT
-    except SipherdError as error:
-        child.log.error("stopped by an error" if child.up else "cannot start", reason=error)
-        return ExitCode.CRASHED if child.up else ExitCode.BOOT_FAILED
-    except Exception as error:  # noqa: BLE001 - the one place that may: it ends the process
-        trace = "".join(traceback.format_tb(error.__traceback__))
-        child.log.error("unexpected error", error=repr(error), trace=trace[-2_500:])
-        return ExitCode.CRASHED if child.up else ExitCode.BOOT_FAILED
+def reason_of(error: OSError | MemoryError) -> str:
+    """What the system has refused, in its own words."""
+    return "no memory" if isinstance(error, MemoryError) else os.strerror(error.errno or 0)
 
 
 def _slots(specs: list[ChildSpec]) -> list[Slot]:

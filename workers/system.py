@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections import deque
 from typing import Protocol
 
 from workers.child import Exit
@@ -23,8 +24,8 @@ class System(Protocol):
     def kill(self, pid: int, number: int) -> None:
         """Send a signal; a process that is gone already is no error."""
 
-    def reap(self) -> list[Exit]:
-        """Every child that has ended since the last call."""
+    def reap(self, ended: deque[Exit]) -> None:
+        """Append every child that has ended since the last call."""
 
     def wait(self, timeout_s: float | None) -> list[int]:
         """Wait for signals, readable files or the timeout; the signals that came."""
@@ -43,16 +44,15 @@ class RealSystem:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
-    def reap(self) -> list[Exit]:
-        """Every child that has ended since the last call."""
-        ended: list[Exit] = []
+    def reap(self, ended: deque[Exit]) -> None:
+        """Append every child that has ended since the last call."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return ended
+                return
             if pid == 0:
-                return ended
+                return
             if os.WIFSIGNALED(status):
                 ended.append(Exit(pid, None, os.WTERMSIG(status)))
             else:

@@ -29,8 +29,9 @@ from proxy.transaction.layer import Transaction
 from proxy.transaction.states import Stimulus
 
 if TYPE_CHECKING:
-    from workers.datagrams import DatagramSocket, Handoff, Incoming
+    from workers.datagrams import DatagramSocket, Incoming
     from workers.duty import Keeping
+    from workers.handoff import Handoff
     from workers.resolver import Resolver
 
 Outgoing = tuple[bytes, Address, int, Transaction | None]

@@ -13,7 +13,6 @@ import time
 from contextlib import suppress
 from functools import partial
 
-from proxy.limits import counters as ids
 from proxy.limits.algorithms import number_of
 from proxy.routing.branch import Signer
 from proxy.routing.core import ProxyCore
@@ -33,10 +32,11 @@ from workers import memory, priority
 from workers.access import access_of, use_rules
 from workers.bans import flood_guard_of
 from workers.child import Child
-from workers.datagrams import DatagramSocket, Handoff, Predecessor
+from workers.datagrams import DatagramSocket
 from workers.duty import Duty
 from workers.edition import Commit
 from workers.errands import Errand
+from workers.handoff import Handoff, Predecessor
 from workers.mailbox import Mailbox
 from workers.memory import Ebb
 from workers.policy import Script, run_script
@@ -62,14 +62,9 @@ class UdpWorker:
         sockets = [
             DatagramSocket(fd, listener) for listener, fds in enumerate(child.sockets) for fd in fds
         ]
+        tables = child.tables
         handoff = Handoff(
-            child.index,
-            child.tables.shards,
-            child.tables.inboxes,
-            child.inbox_eventfds,
-            counters,
-            ids.HANDED_OFF,
-            ids.INBOX_FULL,
+            child.index, tables.shards, tables.inboxes, child.inbox_eventfds, counters
         )
         self.poller = select.epoll()
         self.resolver = resolver_of(child, self.watch)

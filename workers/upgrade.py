@@ -38,6 +38,7 @@ class Step(enum.Enum):
 
     IDLE = "idle"
     TRYING = "trying"
+    PASSED = "passed"  # its trial: it takes over at the end of the turn
     RENEWING = "renewing"  # the children, by those of this program
     RETURNING = "returning"  # the program before is tried, for this one has failed
 
@@ -66,6 +67,7 @@ class Upgrade:
         self._trial: ProgramTrial | None = None
         self._deadline = 0.0
         self._renewing: Slot | None = None
+        self._next: Program | None = None  # what takes over
         self._workers = False  # whether a generation of them has been begun
         self._failure = ""
         self.step = Step.RENEWING if self._stale() or self._lineage.before else Step.IDLE
@@ -98,6 +100,9 @@ class Upgrade:
         elif self._trial is not None and now >= self._deadline:
             self._system.kill(self._trial.pid, signal.SIGKILL)
             self._deadline = now + TRIAL_S
+        elif self.step is Step.PASSED and self._next is not None:
+            state = self._state()
+            self._go(self._next, returned(state, self._failure) if self._failure else state)
         elif self.step is Step.RENEWING:
             self._renew(now)
 
@@ -123,7 +128,10 @@ class Upgrade:
         return self._trial is not None and exit.pid == self._trial.pid
 
     def trial_ended(self, exit: Exit) -> None:
-        """The trial has come to a verdict, or to a bad end; what passes takes over now."""
+        """The trial has come to a verdict, or to a bad end.
+
+        What passes takes over when all that has ended has been seen to: nobody hears of it twice.
+        """
         assert self._trial is not None
         trial, self._trial = self._trial, None
         try:
@@ -133,7 +141,7 @@ class Upgrade:
             return
         if self.step is Step.TRYING:
             self._log.notice("upgrading", version=VERSION, to=version)
-            self._go(self._lineage.command, self._state())
+            self._next, self.step = self._lineage.command, Step.PASSED
         elif self.step is Step.RETURNING:
             self._return(version)
 
@@ -143,7 +151,7 @@ class Upgrade:
         if version != before.command.version:
             self._refuse(f"{before.command.program} is version {version} by now")
             return
-        self._go(before.command.program, returned(self._state(), self._failure))
+        self._next, self.step = before.command.program, Step.PASSED
 
     def _go(self, program: Program, state: Handover) -> None:
         """Become another program; what follows here runs only where that cannot be."""
@@ -164,7 +172,7 @@ class Upgrade:
 
     def _refuse(self, reason: str) -> None:
         """Stay what we are."""
-        if self.step is Step.RETURNING:
+        if self._failure:
             self._log.error("upgrade not undone", reason=reason)
             self._end()
             return

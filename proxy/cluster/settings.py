@@ -46,7 +46,7 @@ class Settings:
     rerouting: bool = True  # over a third node when the direct way is broken (enable_rerouting)
     max_lead_ms: int = 60_000  # how far a peer's clock may be ahead
     window: int = 32  # frames of changes under way to one peer
-    snapshot_window: int = 4  # frames of a snapshot: live changes come first
+    snapshot_window: int = 16  # frames of a snapshot: live changes come first
     backlog: int = bounds.BACKLOG_NOTES
     mark: bytes = b""  # of our secret, secret_mark(); empty: peers are not asked for theirs
     names: dict[int, str] = field(default_factory=dict)  # of tables, as clusterer_list_cap says

@@ -16,6 +16,7 @@ All numbers are little-endian.
 from typing import Final
 
 FORMAT: Final = 1
+BRIEF: Final = 2  # between nodes: a record without its strings, see replica.py
 HEAD: Final = 8
 BINDING: Final = 56
 

@@ -10,6 +10,7 @@ from tests.simulation.node import EPOCH_WALL_MS, Node
 from tests.simulation.parts import Part, Rank, State, parts_of
 
 Cut = dict[Part, State]
+GRACE_S = 5
 NOTHING: Rank = ()  # below every other
 
 
@@ -64,6 +65,11 @@ class Invariants:
         """A record of a node changed: nothing goes back, nothing is made up, nothing ends early."""
         before = parts_of(table, key, old)
         after = parts_of(table, key, new)
+        if why == "swept":
+            for part, state in before.items():
+                if after.get(part) != state:
+                    self._swept(node, part, state)
+            return
         seen = self.highest[node.number]
         for part, state in after.items():
             if before.get(part) == state:
@@ -79,9 +85,6 @@ class Invariants:
                     self.floor[part] = state.rank
             elif state.rank < held.rank and (held.removed or self._lives(node, held)):
                 raise Violation(f"I2 node {node.number} went back from {held} to {state}: {part}")
-        if why == "swept":
-            for part in before.keys() - after.keys():
-                self._swept(node, part, before[part])
 
     def _issue(self, part: Part, state: State, node: Node) -> None:
         states = self.issued.setdefault(part, {}).setdefault(state.rank, [])
@@ -95,7 +98,8 @@ class Invariants:
             self.true_expiry[part, state.rank] = self.now + life_ms
 
     def _lives(self, node: Node, state: State) -> bool:
-        return state.expires == 0 or state.expires + 5 > node.wall(self.now) // 1000
+        grace_s = 0 if state.origin == node.number else GRACE_S
+        return state.expires == 0 or state.expires + grace_s > node.wall(self.now) // 1000
 
     def _swept(self, node: Node, part: Part, state: State) -> None:
         """I5: a live record is never taken before it ran out on its owner's clock.
@@ -158,11 +162,14 @@ class Invariants:
         self.epochs[node.number, peer] = epoch
 
     def began_snapshot(self, donor: Node, peer: int, question: int) -> None:
-        """A donor begins: this is what the other must have in the end."""
+        """A donor begins: this is what the other must have in the end.
+
+        A question that is repeated may be served once more; what comes of it may be the first.
+        """
         cut: Cut = {}
         for (table, key), body in donor.store.records.items():
             cut |= parts_of(table, key, body)
-        self.cuts[donor.number, peer, question] = cut
+        self.cuts.setdefault((donor.number, peer, question), cut)
 
     def took_snapshot(self, node: Node, donor: int, question: int) -> None:
         """I8: who says that a snapshot came whole has all that the donor had."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from proxy.cluster.form import Form, joined
 from proxy.cluster.merge import WholeForm
-from proxy.cluster.store import Current, Form, Horizon, Record, joined
+from proxy.cluster.store import Current, Horizon, Record
 from proxy.dialog.replica import DialogForm
 from proxy.registrar.replica import BindingsForm
 

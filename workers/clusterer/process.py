@@ -32,6 +32,7 @@ from workers.clusterer.report import Report
 from workers.clusterer.store import TableStore, open_store
 from workers.clusterer.tag_watch import TagWatch
 from workers.edition import Commit
+from workers.priority import make_way
 from workers.setting_types import Endpoint
 
 TICK_MS: Final = 1  # between two looks at what changed, while few changes come
@@ -192,7 +193,10 @@ class ClustererProcess:
             self.due = 0
             ended = self.ends.poll(NAP_MS)
             return ended or self.bus.poller.poll(0)
-        return self.bus.poller.poll(self.patience())
+        patience = self.patience()
+        if patience == 0:
+            make_way()
+        return self.bus.poller.poll(patience)
 
     def _is_busy(self) -> bool:
         """Whether the last turn had so much to do that the next had better have more."""
@@ -262,6 +266,7 @@ class ClustererProcess:
                     self.bus.tallies["bad_frames"] += 1
                 else:
                     brain.step(frame, now, wall)
+                    make_way()
             came |= bool(frames)
             now = now_ms()
             if len(frames) < FRAMES or now >= until:
@@ -276,7 +281,9 @@ class ClustererProcess:
             self.counts.tell(now)
         more = self.counts.hear(now, wall)
         due = min((b.tick(now, wall) for b in self.brains.values()), default=now + IDLE_MS)
-        self.due = now + TICK_MS if more else max(due, now + TICK_MS)
+        if due > now:  # else there is something left to do at once
+            due = now + TICK_MS if more else max(due, now + TICK_MS)
+        self.due = due
 
     def send(self) -> None:
         """What the brains want to leave, leaves."""

@@ -47,6 +47,18 @@ def test_what_is_known_is_no_news() -> None:
     assert made.root == 0
 
 
+def test_the_same_rest_is_known_until_somebody_else_had_a_word() -> None:
+    made = Digests()
+    assert made.note(1, b"a", 5, 0, 77) == digests.NEWS
+    assert made.note(1, b"a", 6, 0, 77) == digests.SAME_REST
+    assert made.note(1, b"a", 6, 0, 77) == 0
+    assert made.note(1, b"a", 7, 0, 78) == digests.NEWS
+    assert made.note(1, b"a", 8, 0) == digests.NEWS  # of a peer: who knows whether all have it
+    assert made.note(1, b"a", 9, 0, 78) == digests.NEWS
+    assert made.note(1, b"a", 0, 0) == digests.NEWS
+    assert made.note(1, b"a", 9, 0, 78) == digests.NEWS
+
+
 def test_one_difference_is_one_bucket() -> None:
     ours, theirs = Digests(), Digests()
     for number in range(500):

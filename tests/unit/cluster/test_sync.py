@@ -44,7 +44,7 @@ def test_a_snapshot_of_everything_is_everything() -> None:
 def test_large_records_make_small_batches() -> None:
     serving = Serving(2, 7, EVERYTHING, 0)
     frames = serving.fill(store_of(10, 40_000), 4)
-    assert [len(decode_records(body, 8)) for _, body in frames] == [2, 2, 2, 2]
+    assert [len(decode_records(body, 8)) for _, body in frames] == [1, 1, 1, 1]
 
 
 def test_only_what_differs_is_sent() -> None:

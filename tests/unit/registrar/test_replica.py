@@ -119,6 +119,49 @@ def test_stamps_tell_versions_apart_and_not_orders(a: bytes, b: bytes) -> None:
     assert (FORM.stamps(a) == FORM.stamps(b)) == (essence(a) == essence(b))
 
 
+@given(RECORDS, RECORDS, st.binary(max_size=200))
+def test_a_brief_record_is_restored_where_its_strings_are(a: bytes, b: bytes, noise: bytes) -> None:
+    brief = FORM.brief(a, FORM.rest(a))
+    assert FORM.sound(brief)
+    assert FORM.newest(brief) == FORM.newest(a)
+    assert FORM.restored(brief, a) == a
+    assert FORM.restored(a, b) is a
+    assert FORM.restored(brief, b) in (None, a)
+    assert FORM.restored(brief, noise) is None
+    assert FORM.restored(brief, None) is None
+    assert not FORM.sound(brief[:-1])
+    assert not FORM.sound(brief + b"x")
+
+
+@given(st.binary(max_size=160))
+def test_no_brief_record_is_believed_unseen(noise: bytes) -> None:
+    ours = encode([binding()])
+    for body in (b"\2" + noise, b"\2\1" + bytes(2) + (72).to_bytes(4, "little") + noise[:64]):
+        if FORM.sound(body):
+            assert FORM.restored(body, ours) is None or FORM.sound(FORM.restored(body, ours))
+
+
+def test_a_brief_record_is_of_a_refresh() -> None:
+    """What it needs that the other has: the strings, and nothing else."""
+    ours = encode([binding(b"sip:a", 5, expires=100), binding(b"sip:b", 5)])
+    theirs = encode([binding(b"sip:a", 9, expires=900), binding(b"sip:b", 5)])
+    assert FORM.rest(ours) == FORM.rest(theirs)
+    brief = FORM.brief(theirs, FORM.rest(theirs))
+    assert len(brief) == 8 + 2 * 56 + 8
+    assert FORM.restored(brief, ours) == theirs
+    moved = encode([binding(b"sip:a", 9, call_id=b"d"), binding(b"sip:b", 5)])
+    assert FORM.rest(moved) != FORM.rest(ours)
+    assert FORM.restored(FORM.brief(moved, FORM.rest(moved)), ours) is None
+
+
+def test_lengths_that_lie_are_found_when_a_record_is_restored() -> None:
+    ours = encode([binding(b"sip:a", 5)])
+    brief = bytearray(FORM.brief(ours, FORM.rest(ours)))
+    brief[8 + 38] = 200  # the length of the contact
+    assert FORM.sound(bytes(brief))
+    assert FORM.restored(bytes(brief), ours) is None
+
+
 def test_each_binding_has_its_own_version() -> None:
     ours = encode([binding(b"sip:a", 5), binding(b"sip:b", 5)])
     theirs = encode([binding(b"sip:a", 4), binding(b"sip:b", 6), binding(b"sip:c", 1)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, Final
@@ -60,9 +60,9 @@ class Machine:
         if self.living.pop(pid, None):
             self.ended.append(Exit(pid, code, number))
 
-    def reap(self) -> list[Exit]:
-        ended, self.ended = self.ended, []
-        return ended
+    def reap(self, ended: deque[Exit]) -> None:
+        ended.extend(self.ended)
+        self.ended = []
 
     def wait(self, timeout_s: float | None) -> list[int]:
         assert timeout_s is not None

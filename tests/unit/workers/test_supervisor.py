@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from simulated_system import World
@@ -12,8 +13,8 @@ from simulated_system import World
 from proxy.limits import counters
 from workers import signals
 from workers.child import BOOT_DEADLINE_S, Exit, ExitCode
-from workers.generations import FIRST_ROW
-from workers.supervisor import ABORT_GRACE_S
+from workers.shared_page import FIRST_WORKER_ROW as FIRST_ROW
+from workers.supervisor import ABORT_GRACE_S, FAULTS_BORNE
 
 
 @pytest.fixture
@@ -98,6 +99,72 @@ def test_a_fork_that_fails_is_tried_again(world: World) -> None:
     assert world.run(kill, wait, wait, wait, world.all_up) == 0
     assert world.machine.forks == 4
     assert sum("cannot fork" in line for line in world.property.said) == 3
+
+
+def once(world: World, holder: Any, name: str, error: Exception, times: int = 1) -> None:
+    """Let a call fail a few times, then be what it was."""
+    whole, left = getattr(holder, name), [times]
+
+    def failing(*args: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise error
+        return whole(*args)
+
+    setattr(holder, name, failing)
+
+
+def test_a_descriptor_that_is_refused_is_tried_again(world: World) -> None:
+    def kill() -> None:
+        once(world, world.property, "open_slot", OSError(24, "Too many open files"))
+        world.machine.end(world.pids[2], None, signal.SIGKILL)
+
+    def wait() -> None:
+        world.machine.clock += 0.11
+
+    assert world.run(kill, wait, world.all_up) == 0
+    assert world.machine.forks == 4
+    assert "cannot fork {'what': 'udp worker 2', 'reason': 'Too many open files'}" in "".join(
+        world.property.said
+    )
+
+
+def test_an_order_that_failed_for_want_of_memory_is_obeyed_in_the_next_turn(world: World) -> None:
+    def term() -> None:
+        once(world, world.property.manager, "stopping", MemoryError(), times=3)
+        world.machine.signals = [signal.SIGTERM]
+
+    nothing = [lambda: None] * 3
+    world.machine.script = [world.all_up, term, *nothing, world.all_end]
+    assert world.supervisor.run() == 0
+    assert world.property.closed == [True]
+    assert sum(line.startswith("supervisor goes on") for line in world.property.said) == 3
+
+
+@pytest.mark.parametrize("name", ["release", "counters"])
+def test_an_end_that_could_not_be_noted_is_made_good_all_the_same(world: World, name: str) -> None:
+    def kill() -> None:
+        once(world, world.property.rows, name, MemoryError())
+        world.machine.end(world.pids[1], None, signal.SIGKILL)
+
+    assert world.run(kill, world.all_up, world.all_up) == 0
+    assert world.machine.forks == 4
+    assert world.property.closed == [True]
+
+
+def test_an_order_that_can_never_be_obeyed_stops_nothing_else(world: World) -> None:
+    def hang_up() -> None:
+        once(world, world.supervisor, "_on_signal", ValueError("?"), times=FAULTS_BORNE + 1)
+        world.machine.signals = [signal.SIGHUP]
+
+    assert world.run(hang_up, *[lambda: None] * FAULTS_BORNE, world.later(1.0)) == 0
+    assert world.machine.forks == 3
+
+
+def test_tables_that_cannot_be_closed_do_not_keep_the_server_from_ending(world: World) -> None:
+    once(world, world.property.tables, "close", MemoryError())
+    assert world.run() == 0
+    assert any(line.startswith("supervisor goes on") for line in world.property.said)
 
 
 def test_a_silent_child_is_aborted_then_killed(world: World) -> None:
