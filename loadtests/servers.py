@@ -231,6 +231,13 @@ class Sipherd(Server):
         answer = self.ctl("ul_dump", **({"page": page} if page else {}))
         return {row["AOR"]: row["Contacts"] for table in answer["Domains"] for row in table["AORs"]}
 
+    def cpu_by_role(self) -> dict[str, float]:
+        """Processor seconds of each kind of process."""
+        return {
+            role: sum(processes.cpu_seconds(pid) for pid in pids)
+            for role, pids in processes.by_role(self.pid).items()
+        }
+
     def workers_alive(self) -> list[int]:
         """Process ids of the UDP workers, by `ps`-like titles below the supervisor."""
         return [pid for pid in processes.children(self.pid) if "worker" in processes.title(pid)]

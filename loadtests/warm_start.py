@@ -76,6 +76,7 @@ class WarmStarter:
             env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            bufsize=0,  # what is known by select must not lie in a buffer
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

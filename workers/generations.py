@@ -356,3 +356,14 @@ def ring(slot: Slot) -> None:
     if slot.stop_fd >= 0:
         with suppress(BlockingIOError):
             os.eventfd_write(slot.stop_fd, 1)
+
+
+def first_slots(specs: list[ChildSpec]) -> list[Slot]:
+    """A slot for each child; row 0 of the process table is the supervisor's own."""
+    others = [spec for spec in specs if not spec.reads_sockets]
+    return [Slot(spec, 0, row) for row, spec in enumerate(others, 1)] + [
+        worker_slot(spec, place, 1, place)
+        for spec in specs
+        if spec.reads_sockets
+        for place in range(spec.count)
+    ]

@@ -32,19 +32,19 @@ from workers.child import (
     note_failure,
     run_target,
 )
-from workers.generations import Generations, ring, worker_slot
+from workers.generations import Generations, first_slots, ring
 from workers.holdings import Holdings
 from workers.reload import Reload
-from workers.system import System
+from workers.system import System, reason_of
 from workers.upgrade import Upgrade
 
 ABORT_GRACE_S: Final = 1.0  # for writing the traces of a process that hangs
 WATCH_S: Final = 0.5
 FLUSH_S: Final = 0.05
 FORK_RETRY_S: Final = 0.1
-LOOK_S: Final = 0.01  # whether the workers have anything left
 FAULT_PAUSE_S: Final = 0.05  # before the turn that follows a failed one
 FAULTS_BORNE: Final = 5  # failed turns, before the signal or end they failed on is dropped
+LOOK_S: Final = 0.01  # whether the workers have anything left
 
 
 class Stage(enum.Enum):
@@ -66,7 +66,8 @@ class Life:
 
     stage: Stage = Stage.STARTING
     deadline: float | None = None
-    told: bool = False  # the children have been told to stop
+    told: Stage | None = None  # the last stage that everybody concerned has been told
+    over: bool = False  # plainly said, for the loop must not fail where nothing catches it
     exit_status: int = 0
     clean: bool = True  # no child had to be killed while it was stopping
 
@@ -84,7 +85,7 @@ class Supervisor:
         self.holdings = holdings
         self.log = holdings.log
         self.life = Life(Stage.STARTING if adopted is None else Stage.RUNNING)
-        self.slots = _slots(specs) if adopted is None else adopted.slots
+        self.slots = first_slots(specs) if adopted is None else adopted.slots
         self._system = system
         crews = None if adopted is None else adopted.generations
         self.generations = Generations(holdings, system, self.slots, self._spawn, crews)
@@ -103,7 +104,7 @@ class Supervisor:
         """Live until stopped; the exit status."""
         for slot in list(self.slots) if self.life.stage is Stage.STARTING else []:
             self._spawn(slot)
-        while self.life.stage is not Stage.STOPPED:
+        while not self.life.over:
             try:
                 self._turn()
                 self._faults = 0
@@ -112,7 +113,7 @@ class Supervisor:
         return self.life.exit_status
 
     def _turn(self) -> None:
-        self._signals.extend(self._system.wait(self._timeout()))
+        self._system.wait(self._timeout(), self._signals)
         while self._signals:
             self._on_signal(self._signals[0])
             self._signals.popleft()
@@ -123,9 +124,9 @@ class Supervisor:
             self._on_exit(self._exits[0], now)
             self._exits.popleft()
         self._watch(now)
-        self._advance(now)
         self._respawn(now)
         self._change(now)
+        self._advance(now)
         self.holdings.journal.sink.flush()
 
     def _survive(self, error: Exception) -> None:
@@ -141,9 +142,9 @@ class Supervisor:
     # Waiting
 
     def _timeout(self) -> float:
-        now = self._system.now()
         if self._faults:
             return FAULT_PAUSE_S
+        now = self._system.now()
         due = [self._watched_at + WATCH_S]
         due += [slot.respawn_at for slot in self.slots if slot.respawn_at is not None]
         if self.life.deadline is not None:
@@ -184,11 +185,8 @@ class Supervisor:
         self.log.notice(
             "stopping", signal=name, drain_s=workers.drain_seconds, grace_s=self._grace_s
         )
-        self.holdings.manager.stopping()
-        self._upgrade.stop()
-        now = self._system.now()
-        self.life.stage, self.life.deadline = Stage.DRAINING, now + workers.drain_seconds
-        self.generations.refuse(now)
+        self.life.deadline = self._system.now() + workers.drain_seconds
+        self.life.stage = Stage.DRAINING
 
     @property
     def _grace_s(self) -> float:
@@ -198,8 +196,17 @@ class Supervisor:
         self.life.deadline = self._system.now() + grace_s
         self.life.stage = Stage.STOPPING
 
-    def _tell_to_stop(self) -> None:
+    def _tell(self, stage: Stage, now: float) -> None:
+        """Have everybody know that the end has begun; told again if that fails."""
+        self.holdings.manager.stopping()
         self._upgrade.stop()
+        if stage is Stage.DRAINING:
+            self.generations.refuse(now)
+        else:
+            self._tell_to_stop()
+        self.life.told = stage
+
+    def _tell_to_stop(self) -> None:
         self.generations.dismiss()
         for slot in self.slots:
             slot.respawn_at = None
@@ -207,7 +214,6 @@ class Supervisor:
                 ring(slot)
                 if slot.spec.stop_signal is not None:
                     self._system.kill(slot.pid, slot.spec.stop_signal)
-        self.life.told = True
 
     def _reopen_log(self) -> None:
         if failure := self.holdings.journal.sink.reopen():
@@ -288,6 +294,8 @@ class Supervisor:
             self._spawn(slot)
 
     def _respawn(self, now: float) -> None:
+        if self.life.stage is Stage.STOPPING:
+            return
         for slot in self.slots:
             if slot.respawn_at is not None and slot.respawn_at <= now:
                 self._spawn(slot)
@@ -411,14 +419,16 @@ class Supervisor:
                 self.generations.follow()
 
     def _advance(self, now: float) -> None:
+        if self.life.stage is Stage.DRAINING and self.life.told is None:
+            self._tell(Stage.DRAINING, now)
         if self.life.stage is Stage.DRAINING and (
             self.generations.empty or now >= (self.life.deadline or now)
         ):
             self._enter_stopping(self._grace_s)
         if self.life.stage is not Stage.STOPPING:
             return
-        if not self.life.told:
-            self._tell_to_stop()
+        if self.life.told is not Stage.STOPPING:
+            self._tell(Stage.STOPPING, now)
         living = [slot for slot in self.slots if slot.pid]
         if not living:
             self._finish()
@@ -428,24 +438,8 @@ class Supervisor:
             self.life.deadline = None  # the kernel does the rest
 
     def _finish(self) -> None:
-        self.life.stage = Stage.STOPPED
+        self.life.stage, self.life.over = Stage.STOPPED, True
         self.holdings.journal.pass_on()
         self.holdings.tables.slots.release(0)
         self.holdings.tables.close(clean=self.life.clean)
         self.log.notice("stopped", clean=self.life.clean)
-
-
-def reason_of(error: OSError | MemoryError) -> str:
-    """What the system has refused, in its own words."""
-    return "no memory" if isinstance(error, MemoryError) else os.strerror(error.errno or 0)
-
-
-def _slots(specs: list[ChildSpec]) -> list[Slot]:
-    """A slot for each child; row 0 of the process table is the supervisor's own."""
-    others = [spec for spec in specs if not spec.reads_sockets]
-    return [Slot(spec, 0, row) for row, spec in enumerate(others, 1)] + [
-        worker_slot(spec, place, 1, place)
-        for spec in specs
-        if spec.reads_sockets
-        for place in range(spec.count)
-    ]

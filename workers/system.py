@@ -1,4 +1,4 @@
-"""What the supervisor asks of the operating system."""
+"""What the supervisor asks of the operating system, so that tests can give it another one."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class System(Protocol):
     def reap(self, ended: deque[Exit]) -> None:
         """Append every child that has ended since the last call."""
 
-    def wait(self, timeout_s: float | None) -> list[int]:
-        """Wait for signals, readable files or the timeout; the signals that came."""
+    def wait(self, timeout_s: float | None, found: deque[int]) -> None:
+        """Wait for signals, readable files or the timeout; append the signals that came."""
 
 
 class RealSystem:
@@ -48,12 +48,18 @@ class RealSystem:
         """Append every child that has ended since the last call."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
-            if pid == 0:
+            if found is None:
                 return
-            if os.WIFSIGNALED(status):
-                ended.append(Exit(pid, None, os.WTERMSIG(status)))
+            if found.si_code == os.CLD_EXITED:
+                ended.append(Exit(found.si_pid, found.si_status))
             else:
-                ended.append(Exit(pid, os.WEXITSTATUS(status)))
+                ended.append(Exit(found.si_pid, None, found.si_status))
+            os.waitpid(found.si_pid, os.WNOHANG)  # only now: who is reaped has been noted
+
+
+def reason_of(error: OSError | MemoryError) -> str:
+    """What the system has refused, in its own words."""
+    return "no memory" if isinstance(error, MemoryError) else os.strerror(error.errno or 0)
