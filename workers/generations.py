@@ -324,6 +324,7 @@ class Generations:
             self._complete(now, Order.REFUSE)
         elif self.coming is not None:
             self.abandon("the server stops")
+        self._places.stop()
         for slot in self.serving.slots:
             self._places.order(slot.index, Order.REFUSE)
         self.serving.version = self._announce()
