@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from process_harness import SETTINGS, Server, wait_for
-from programs import Programs
 from sip_phone import phone_of
 
+from loadtests.programs import Programs
 from proxy.errors import SipherdError
 
 Make = Callable[..., Server]

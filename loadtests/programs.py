@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from process_harness import SOURCES
+from loadtests.servers import ROOT
 
 
 class Programs:
@@ -21,8 +21,8 @@ class Programs:
         root = self.folder / version
         root.mkdir()
         for name in ("proxy", "conf"):
-            (root / name).symlink_to(SOURCES / name)
-        shutil.copytree(SOURCES / "workers", root / "workers", ignore=_sources_of_c)
+            (root / name).symlink_to(ROOT / name)
+        shutil.copytree(ROOT / "workers", root / "workers", ignore=_sources_of_c)
         for module, (old, new) in edits.items():
             path = root / "workers" / f"{module}.py"
             text = path.read_text()
