@@ -19,6 +19,7 @@ from loadtests.ports import free_port, release_port
 
 ROOT = Path(__file__).resolve().parent.parent
 DOMAIN = "example.com"
+DRAIN_S = 2  # what a run has left behind is nothing to wait for
 _probes = itertools.count()
 
 
@@ -185,7 +186,7 @@ class Sipherd(Server):
             f'[node]\nid = 1\ndomains = ["{DOMAIN}"]\nsecret = "load-and-end-to-end-tests-0001"\n'
             f"runtime_dir = {json.dumps(str(self.runtime_dir))}\n"
             f"[listen]\nudp = {json.dumps(listen)}\n[workers]\nudp = {self.workers}\n"
-            "drain_seconds = 3\n"
+            f"drain_seconds = {DRAIN_S}\n"
             f"[location]\ncapacity = {capacity}\n"
         )
 

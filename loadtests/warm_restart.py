@@ -61,7 +61,8 @@ def keep_refreshing(server: Sipherd, args: argparse.Namespace) -> Future[dict[st
         return None
     seconds = 2.0 * args.times + 1.0
     # So many that nobody refreshes again before having given up, 8 s later (RFC 3261 §10.2).
-    load = ("-u", 5_000, "-r", 500, "-d", seconds)
+    users = min(5_000, args.phones)
+    load = ("-u", users, "-r", users / 10, "-d", seconds)
     return ThreadPoolExecutor(1).submit(
         generate, server, "refresh", *load, timeout=seconds + 60, strict=False
     )

@@ -42,6 +42,11 @@ def test_twenty_thousand_mutants() -> None:
     assert report["log_bytes"] < 1_000_000, "one line per event, limited per cause"
 
 
+def test_calls_of_the_system_that_fail_end_nothing() -> None:
+    report = run("failing_calls", "--sample", 15, "--seed", 1, timeout=300)
+    assert report["failed_calls"] >= 8
+
+
 def test_warm_restart_of_five_thousand_phones() -> None:
     run("warm_restart", "--phones", 5_000, timeout=60)
 
@@ -65,9 +70,9 @@ def test_three_hundred_processes_of_every_kind_die_and_nothing_is_lost() -> None
 
 
 def test_a_killed_supervisor_is_started_again() -> None:
-    options = ("--phones", 2_000, "--how", "supervisor", "--times", 2, "--limit", 30)
+    options = ("--phones", 2_000, "--how", "supervisor", "--times", 1, "--limit", 30)
     report = run("warm_restart", *options, timeout=90)
-    assert report["meanwhile"]["done"] > 100
+    assert report["meanwhile"]["done"] > 20
 
 
 def test_twenty_reloads_under_load() -> None:
@@ -76,12 +81,19 @@ def test_twenty_reloads_under_load() -> None:
     assert report["edition"] == 15, "six of twenty are broken"
 
 
+def test_three_upgrades_under_load() -> None:
+    load = ("--rate", 300, "--phones", 60, "--calls-per-second", 10, "--pause", 1)
+    report = run("upgrades", "--times", 3, *load, "--gap", 5, "--seed", 1, timeout=200)
+    assert report["probes"] > 500
+    assert report["registrations"] > 100
+
+
 def test_an_avalanche_of_two_thousand() -> None:
     report = run("avalanche", "--phones", 2_000, "--seconds", 2, timeout=120)
     assert report["challenged"] >= 2_000
 
 
 def test_a_short_soak() -> None:
-    report = run("soak", "--minutes", 0.1, "--every", 1, "--slice", 2, "--rate", 200, timeout=120)
+    report = run("soak", "--minutes", 0.07, "--every", 1, "--slice", 2, "--rate", 200, timeout=120)
     assert report["spoilt"] >= 50
     assert report["samples"] > 3

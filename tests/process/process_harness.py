@@ -51,6 +51,7 @@ class Server:
         self.folder = folder
         self.port = free_port()
         self.worker = worker
+        self.program = SOURCES  # the folder that it is loaded from
         self.file = folder / "s.toml"
         self.file.write_text(settings.replace("PORT", str(self.port)))
         self.process: subprocess.Popen[bytes] | None = None
@@ -74,7 +75,7 @@ class Server:
             self.process = subprocess.Popen(
                 [sys.executable, str(HERE / "echo_server.py"), str(self.file), self.worker],
                 stderr=log,
-                env={**os.environ, "PYTHONPATH": str(SOURCES)},
+                env={**os.environ, "PYTHONPATH": str(self.program)},
             )
         return self
 
