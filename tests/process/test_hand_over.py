@@ -13,6 +13,8 @@ from process_harness import SETTINGS, Server, free_port, wait_for
 from sip_phone import phone_of
 
 from loadtests.servers import DOMAIN
+from proxy.shm.arena import Arena
+from proxy.shm.places import Places
 from tests.e2e.phone import Phone, Received
 
 Make = Callable[..., Server]
@@ -196,6 +198,8 @@ def test_an_old_worker_that_is_killed_leaves_its_calls_to_their_branches(
         if row.get("Generation") == 1:
             os.kill(row["PID"], signal.SIGKILL)
     wait_for(lambda: "workers gone generation=1" in server.log)
+    places = Places(Arena.join(str(server.runtime / "workers.table")))
+    wait_for(lambda: all(places.seen(each) == places.version for each in places.at_work()))
     exchange.finish()
     assert exchange.statistic("stateless_responses") == CALLS
 
