@@ -36,6 +36,10 @@ class ShmError(SipherdError):
     """A shared file that cannot be created, attached or trusted."""
 
 
+class ShmRefused(ShmError):
+    """The system does not give a shared file now; what is in it is not at fault."""
+
+
 class TableFull(ShmError):
     """A table has no room for a new record; what it holds is untouched."""
 

@@ -80,6 +80,7 @@ EXCEPTIONS = {
     ("proxy.storage.statements", "sqlalchemy"): "as proxy.storage.schema",
     ("proxy.storage.statements", "proxy.dialog.rows"): "where a row of a dialog has its version",
     ("proxy.storage.differences", "proxy.registrar.binding"): "rows are made of bindings",
+    ("proxy.storage.differences", "proxy.registrar.tombstones"): "rows are made of bindings",
     ("proxy.storage.location_rows", "proxy.registrar.binding"): "rows are made of bindings",
     ("proxy.storage.location_rows", "proxy.registrar.contact_id"): "rows are made of bindings",
     ("proxy.storage.location_rows", "proxy.registrar.layout"): "rows are made of bindings",

@@ -12,12 +12,10 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp
 
 from proxy.shm.flood_guard cimport FloodGuard
-from proxy.shm.inbox cimport Inbox
-from proxy.shm.shards cimport Shards
-from proxy.shm.slots cimport Counters
 from proxy.sip.address cimport Address
 from proxy.sip.scanner cimport call_id_hash, stands_alone
 from proxy.transaction.layer cimport Transaction
+from workers.handoff cimport Handoff
 
 import os
 
@@ -79,68 +77,6 @@ cdef enum:
     MEMINFO_DROPS = 8  # linux/sock_diag.h, SK_MEMINFO_DROPS
     MEMINFO_VALUES = 9
     INET6 = 10  # AF_INET6 of linux/socket.h
-
-
-cdef class Handoff:
-    """Who owns a call, and the way to each owner's inbox.
-
-    What most likely needs no state stays where it was received, and is spared the way and a
-    wake-up; if it does need some, `hand_over` sends it after all. Under a backlog it goes to its
-    owner as well, so that the work spreads.
-
-    Takes this worker's index, the shard table, every worker's inbox and its eventfd, and the
-    counter row with the two columns for messages handed off and inboxes found full.
-    """
-    cdef readonly int index
-    cdef Shards shards
-    cdef list inboxes
-    cdef list eventfds
-    cdef Counters counters
-    cdef int handed_off
-    cdef int inbox_full
-    cdef set sleepers
-
-    def __init__(self, int index, Shards shards, list inboxes, list eventfds, Counters counters,
-                 int handed_off, int inbox_full):
-        self.index = index
-        self.shards = shards
-        self.inboxes = inboxes
-        self.eventfds = eventfds
-        self.counters = counters
-        self.handed_off = handed_off
-        self.inbox_full = inbox_full
-        self.sleepers = set()
-
-    def hand_over(self, int listener, bytes sockaddr, bytes data):
-        """As pass_on, for a request that turns out to need state; wakes the owner at once."""
-        if not self.pass_on(listener, sockaddr, 0, data):
-            return False
-        self.wake()
-        return True
-
-    cdef bint pass_on(self, int listener, bytes sockaddr, uint64_t received_ns, bytes data) except *:
-        """True if the datagram belongs to another worker and is no longer ours."""
-        cdef int owner = self.shards.owner(call_id_hash(data))
-        cdef int outcome
-        if owner == self.index or owner >= len(self.inboxes):
-            return False
-        outcome = (<Inbox>self.inboxes[owner]).push(listener, sockaddr, received_ns, data)
-        if outcome == 0:
-            self.counters.add(self.inbox_full, 1)
-        else:
-            self.counters.add(self.handed_off, 1)
-            if outcome == 2:
-                self.sleepers.add(owner)
-        return True
-
-    cpdef wake(self):
-        """Wake the owners that were asleep when something was put into their inbox."""
-        for owner in self.sleepers:
-            try:
-                os.eventfd_write(self.eventfds[owner], 1)
-            except BlockingIOError:
-                pass  # its count is at the maximum: the owner has been told often enough
-        self.sleepers.clear()
 
 
 cdef bint is_stopped(FloodGuard guard, const unsigned char *sockaddr, const char *data,
@@ -252,10 +188,14 @@ cdef class DatagramSocket:
                 continue
             data = PyBytes_FromStringAndSize(self.buffers + i * ROOM, self.incoming[i].msg_len)
             source = self.source_of(i)
-            if not spread and stands_alone(data) or not handoff.pass_on(
-                self.listener, source, received_ns, data
+            if spread or not stands_alone(data):
+                if handoff.pass_on(self.listener, source, received_ns, data):
+                    continue
+            elif handoff.predecessors is not None and handoff.pass_back(
+                call_id_hash(data), self.listener, source, received_ns, data
             ):
-                batch.append((self.listener, source, received_ns, data))
+                continue
+            batch.append((self.listener, source, received_ns, data))
         return count
 
     def discard(self):

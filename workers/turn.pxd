@@ -26,7 +26,8 @@ cdef class Turn:
     cdef readonly TransactionLayer layer
     cdef readonly Counters counters
     cdef readonly list sockets
-    cdef readonly set datagram_fds
+    cdef public list reading
+    cdef public set datagram_fds
     cdef readonly dict senders
     cdef readonly object handoff
     cdef readonly Inbox inbox
@@ -38,6 +39,8 @@ cdef class Turn:
     cdef readonly list each_second
     cdef double second_at
     cdef public double taken_at
+    cdef readonly double heard_at
+    cdef public object keeping
     cdef unsigned long long changed_at
     @cython.locals(batch=list, count=Py_ssize_t, received=Py_ssize_t, more=bint, handed_in=list,
                    stood_still=double)

@@ -29,7 +29,9 @@ from proxy.transaction.layer import Transaction
 from proxy.transaction.states import Stimulus
 
 if TYPE_CHECKING:
-    from workers.datagrams import DatagramSocket, Handoff, Incoming
+    from workers.datagrams import DatagramSocket, Incoming
+    from workers.duty import Keeping
+    from workers.handoff import Handoff
     from workers.resolver import Resolver
 
 Outgoing = tuple[bytes, Address, int, Transaction | None]
@@ -75,7 +77,8 @@ class Turn:
         self.layer = core.node.layer
         self.counters = core.node.counters
         self.sockets = sockets
-        self.datagram_fds = {sock.fd for sock in sockets}
+        self.reading: list[DatagramSocket] = []  # of these sockets
+        self.datagram_fds: set[int] = set()  # theirs
         self.senders = {sock.listener: sock for sock in reversed(sockets)}
         self.handoff = handoff
         self.inbox = inbox
@@ -87,6 +90,8 @@ class Turn:
         self.each_second: list[Callable[[], None]] = []
         self.second_at = 0.0
         self.taken_at = 0.0  # when it was last awake; 0: nothing waits that nobody looked after
+        self.heard_at = 0.0  # when anything came in
+        self.keeping: Keeping | None = None  # what others have to know before it is sent
         self.changed_at = 0
 
     def take(self) -> bool:
@@ -99,7 +104,7 @@ class Turn:
         batch: list[Incoming] = []
         count = 0
         more = False
-        for sock in self.sockets:
+        for sock in self.reading:
             received = sock.receive(self.handoff, received_ns, batch)
             count += received
             more = more or received == BATCH
@@ -118,6 +123,7 @@ class Turn:
         if self.layer.outbox:
             self.flush()
         if count or handed_in:
+            self.heard_at = self.taken_at
             self.counters.add(RECEIVED_DATAGRAMS, count)
             self.counters.add(TURNS, 1)
         return more
@@ -129,7 +135,7 @@ class Turn:
         undo what that one has accepted since.
         """
         count = 0
-        for sock in self.sockets:
+        for sock in self.reading:
             count += sock.discard()
         self.counters.add(STALE_DATAGRAMS, count)
         self.node.log.warning("stood still", seconds=round(stood_still, 1), dropped=count)
@@ -167,6 +173,8 @@ class Turn:
         """Send the outbox, each listener's part by its own socket."""
         outbox = self.layer.outbox
         self.layer.outbox = []
+        if self.keeping is not None:
+            self.keeping.note(outbox)
         failed: list[Outgoing] = []
         if len(self.senders) == 1:
             self.sockets[0].send(outbox, failed)

@@ -38,4 +38,7 @@ cdef class Digests:
     @cython.locals(news=list, state=tuple, table=int, key=bytes, body=bytes, brief=bytes, form=Form,
                    rest="unsigned long long", found=int)
     cpdef list take(self, dict forms, list states)
+    @cython.locals(p="const unsigned char *", q="const unsigned char *", found=bytearray,
+                   to="unsigned char *", bucket=Py_ssize_t)
+    cpdef bytes differing(self, bytes sums)
     cpdef clear(self)

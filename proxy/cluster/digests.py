@@ -8,9 +8,7 @@ at slightly different times, and then send them to each other in vain for a mome
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Mapping, Sequence
-from sys import byteorder
 
 import cython
 
@@ -23,6 +21,7 @@ if not cython.compiled:
     from proxy.shm.words import get_u64, put_u64
 
 BUCKETS = 4096
+SUMS_BYTES = 8 * BUCKETS
 NEWS = 1  # what note() finds: the record is another
 SAME_REST = 2  # it is, but what its last teller called the rest of it is not
 _NEWS = NEWS
@@ -54,19 +53,11 @@ def record_sum(key_hash: int, live: int, dead: int) -> int:
     return mix(key_hash ^ live ^ mix(dead)) if live or dead else 0
 
 
-def little(sums: array[int]) -> array[int]:
-    """Numbers as little-endian bytes have them, or the way back."""
-    if byteorder == "big":
-        sums = array("Q", sums)
-        sums.byteswap()
-    return sums
-
-
 class Digests:
     """The sums of one node's records, with what is known of each."""
 
     def __init__(self) -> None:
-        self._sums = bytearray(8 * BUCKETS)  # little-endian
+        self._sums = bytearray(SUMS_BYTES)  # little-endian
         self.root = 0
         self._live = Stamps()
         self._dead: dict[int, int] = {}  # only of records with tombstones
@@ -127,9 +118,9 @@ class Digests:
         return news
 
     @property
-    def sums(self) -> array[int]:
-        """The sums of all buckets."""
-        return little(array("Q", bytes(self._sums)))
+    def sums(self) -> bytes:
+        """The sums of all buckets, as little-endian numbers of 64 bits."""
+        return bytes(self._sums)
 
     @property
     def count(self) -> int:
@@ -141,13 +132,21 @@ class Digests:
         """How many records have a tombstone."""
         return len(self._dead)
 
-    def differing(self, sums: array[int]) -> bytes:
+    def differing(self, sums: bytes) -> bytes:
         """One byte per bucket: 1 where `sums` are not ours."""
-        return bytes(ours != theirs for ours, theirs in zip(self.sums, sums, strict=True))
+        if len(sums) != SUMS_BYTES:
+            raise ValueError(f"sums of {len(sums)} bytes")
+        p = self._sums
+        q = sums
+        found = bytearray(BUCKETS)
+        to = found
+        for bucket in range(BUCKETS):
+            to[bucket] = get_u64(p, 8 * bucket) != get_u64(q, 8 * bucket)
+        return bytes(found)
 
     def clear(self) -> None:
         """Forget everything, before all is read again."""
-        self._sums = bytearray(8 * BUCKETS)
+        self._sums = bytearray(SUMS_BYTES)
         self.root = 0
         self._live = Stamps()
         self._dead.clear()

@@ -17,6 +17,7 @@ cdef class Replication:
     cdef readonly set disabled
     cdef readonly long long scanning, stable_ms
     cdef readonly bint is_drained
+    cdef public bint crowded
     cdef object _marks
     cdef dict _batches
     cdef list _fresh

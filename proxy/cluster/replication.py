@@ -13,7 +13,7 @@ from proxy.cluster.backlog import Backlog
 from proxy.cluster.digests import Digests
 from proxy.cluster.frames import Frame, decode_records, encode_records
 from proxy.cluster.hlc import HybridClock
-from proxy.cluster.link import Event, Link, State
+from proxy.cluster.link import REFUSED_MS, Event, Link, State
 from proxy.cluster.membership import Membership
 from proxy.cluster.messages import DATA_HEAD, Ack, Hello, Kind, Welcome, unpack
 from proxy.cluster.settings import Settings
@@ -52,6 +52,7 @@ class Replication:
         self.digests = Digests()
         self.backlog = Backlog(settings.backlog)
         self.disabled: set[int] = set()  # tables an operator took out
+        self.crowded = False  # whether tombstones have to go as soon as every node has them
         self.scanning = 0  # the next cursor, -1 = all is known
         self.is_drained = False  # whether every change here is in the sums
         self.stable_ms = 0
@@ -205,7 +206,12 @@ class Replication:
         following.ask_at = now + self.settings.pace.hello
         epoch = following.epoch if following.complete else 0
         hello = Hello(
-            following.greeting, epoch, following.position, wall, tuple(sorted(self.settings.tables))
+            following.greeting,
+            epoch,
+            following.position,
+            wall,
+            tuple(sorted(self.settings.tables)),
+            self.settings.mark,
         )
         self.wire.send(link, Kind.HELLO, 0, hello.encode())
 
@@ -220,18 +226,33 @@ class Replication:
         """A peer asks for ours: from where it is, or from now on."""
         hello = Hello.decode(frame.body)
         link.waits_since = now
-        tables = tuple(sorted(self.settings.tables))
-        if hello.tables != tables:
-            link.trouble = f"it keeps the tables {hello.tables} and we {tables}"
-            self.wire.tallies["mismatches"] += 1
+        link.trouble = self._objection(hello)
+        if link.trouble:
+            self._refuse(link, now)
             return
-        link.trouble = ""
         backlog = self.backlog
         resumed = hello.epoch == self.wire.epoch and backlog.tail <= hello.position <= backlog.head
         start = hello.position if resumed else backlog.head
         link.sending.begin(start, now)
         welcome = Welcome(hello.greeting, start, resumed)
         self.wire.send(link, Kind.WELCOME, 0, welcome.encode())
+
+    def _objection(self, hello: Hello) -> str:
+        """Why a peer is none that we could keep tables equal with; empty when it is one."""
+        tables = tuple(sorted(self.settings.tables))
+        if hello.tables != tables:
+            return f"it keeps the tables {hello.tables} and we {tables}"
+        if hello.mark and self.settings.mark not in (b"", hello.mark):
+            return "its [node] secret is another one than ours"
+        return ""
+
+    def _refuse(self, link: Link, now: int) -> None:
+        """No WELCOME: the peer gets nothing of us and stays unsynced, as we do, for it does so."""
+        self.wire.tallies["hellos_refused"] += 1
+        link.sending.stop()
+        if now - link.refused_at >= REFUSED_MS:
+            link.refused_at = now
+            self.wire.note("node refused", f"node {link.peer}: {link.trouble}")
 
     def on_welcome(self, link: Link, frame: Frame, now: int, wall: int) -> None:
         """A peer says where its changes begin."""
@@ -394,7 +415,8 @@ class Replication:
         if pace.longest_life_s:
             moments.append(wall - 1000 * (pace.longest_life_s + pace.grace_s) - 2 * lead)
         settled = self.settled_before() >> 16
-        moments.append(min(settled, wall - 1000 * pace.tombstone_least_s))
+        least_s = 0 if self.crowded else pace.tombstone_least_s
+        moments.append(min(settled, wall - 1000 * least_s))
         return max(moments) << 16
 
     def settled_before(self) -> int:

@@ -27,6 +27,11 @@ cdef bytes _strings(bytes payload, Py_ssize_t at)
 cpdef bytes merge(bytes ours, bytes theirs)
 @cython.locals(name=bytes, held=tuple)
 cdef bint _choose(dict chosen, bytes payload, Py_ssize_t at) except *
+@cython.locals(everything=bytes, everything_at=Py_ssize_t, payload=bytes, at=Py_ssize_t,
+               from_ours=Py_ssize_t)
+cdef bytes _without_removed(dict chosen, bytes ours, bytes theirs)
+@cython.locals(left="unsigned long long", right="unsigned long long")
+cpdef bint precedes(bytes payload, Py_ssize_t at, bytes other, Py_ssize_t other_at) except -1
 @cython.locals(count=Py_ssize_t, head=bytearray, pieces=list, size=Py_ssize_t, to=Py_ssize_t,
                payload=bytes, at=Py_ssize_t, text=bytes)
 cpdef bytes record_of(list bindings)

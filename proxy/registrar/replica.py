@@ -2,7 +2,8 @@
 
 The record travels as it is stored (layout.py). A binding that was removed stays as its tombstone:
 flag REMOVED, expires 1 so that nobody takes it for live, the strings that name it and no others,
-and the version of its removal.
+and the version of its removal. One whose contact is `*` stands for all bindings there were, also
+for those that its node has never heard of: whatever has a lower version goes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import cython
 
 from proxy.cluster.form import Form
 from proxy.registrar.layout import (
+    ALL_CONTACTS,
     AT_CSEQ,
     AT_EXPIRES,
     AT_FLAGS,
@@ -111,9 +113,38 @@ def merge(ours: bytes, theirs: bytes) -> bytes:
         news += _choose(chosen, theirs, HEAD + index * BINDING)
     if news == 0:
         return ours
+    if ALL_CONTACTS in chosen:
+        return _without_removed(chosen, ours, theirs)
     if news == count == len(chosen):
         return theirs
     return _assemble(chosen)
+
+
+def _without_removed(chosen: dict[bytes, tuple[bytes, int]], ours: bytes, theirs: bytes) -> bytes:
+    """The record of what the tombstone of all bindings leaves."""
+    everything, everything_at = chosen[ALL_CONTACTS]
+    if get_u16(everything, everything_at + AT_FLAGS) & REMOVED:
+        for name in list(chosen):
+            payload, at = chosen[name]
+            if name != ALL_CONTACTS and precedes(payload, at, everything, everything_at):
+                del chosen[name]
+    from_ours = 0
+    for payload, _ in chosen.values():
+        from_ours += payload is ours
+    if from_ours == len(chosen) == binding_count(ours):
+        return ours
+    if from_ours == 0 and len(chosen) == binding_count(theirs):
+        return theirs
+    return _assemble(chosen)
+
+
+def precedes(payload: bytes, at: int, other: bytes, other_at: int) -> bool:
+    """Whether a binding has a lower version than another one, origins deciding between equals."""
+    left = get_u64(payload, at)
+    right = get_u64(other, other_at)
+    if left != right:
+        return left < right
+    return get_u16(payload, at + AT_ORIGIN) < get_u16(other, other_at + AT_ORIGIN)
 
 
 def _choose(chosen: dict[bytes, tuple[bytes, int]], payload: bytes, at: int) -> bool:
@@ -146,7 +177,7 @@ def _fitting(chosen: dict[bytes, tuple[bytes, int]], names: list[bytes]) -> int:
 
 
 def _wantedness(payload: bytes, at: int) -> tuple[bool, int, int]:
-    live = get_u16(payload, at + AT_FLAGS) & REMOVED == 0
+    live = get_u16(payload, at + AT_FLAGS) & REMOVED == 0 or identity(payload, at) == ALL_CONTACTS
     return live, get_u64(payload, at), get_u16(payload, at + AT_ORIGIN)
 
 
@@ -189,13 +220,18 @@ class BindingsForm(Form):
     """How the records of the location table are read and merged between nodes."""
 
     def sound(self, body: bytes) -> bool:
-        """Whether these bytes can be a record, each of its bindings with a version and a name."""
+        """Whether these bytes can be a record, each of its bindings with version, origin and name.
+
+        The name is the contact, the first of the strings, unless there is a reg-id.
+        """
         if len(body) > 0 and body[0] == BRIEF:
             return _is_sound_brief(body)
         count = binding_count(body)
         for index in range(count):
             at = HEAD + index * BINDING
-            if get_u64(body, at) == 0 or not identity(body, at):
+            if get_u64(body, at) == 0 or get_u16(body, at + AT_ORIGIN) == 0:
+                return False
+            if get_u32(body, at + AT_REG_ID) == 0 and get_u16(body, at + AT_LENGTHS) == 0:
                 return False
         return count > 0
 

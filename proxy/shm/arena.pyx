@@ -10,7 +10,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset, strerror
 
-from proxy.errors import LockTimeout, ShmError
+from proxy.errors import LockTimeout, ShmError, ShmRefused
 
 cdef extern from *:
     """
@@ -238,13 +238,13 @@ cdef Arena _map(str path, int mode, size_t size):
     if error == EEXIST:
         raise ShmError(f"{path} exists already")
     if error == EWOULDBLOCK:
-        raise ShmError(f"{path} is in use by another running server")
+        raise ShmRefused(f"{path} is in use by another running server")
     if error == EINVAL:
         raise ShmError(f"{path} is not a shared memory file: shorter than its header")
     if error == ENOSPC:
-        raise ShmError(f"{path} needs {size} bytes and its file system has no room for them")
+        raise ShmRefused(f"{path} needs {size} bytes and its file system has no room for them")
     if error:
-        raise ShmError(f"{path} cannot be mapped: {strerror(error).decode()}")
+        raise ShmRefused(f"{path} cannot be mapped: {strerror(error).decode()}")
     arena.base = <unsigned char *>base
     arena.size = size
     arena.path = path

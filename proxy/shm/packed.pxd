@@ -6,6 +6,23 @@ Each is one load or store of a machine that keeps numbers as the files and frame
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from cpython.bytearray cimport (
+    PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_GET_SIZE,
+)
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memset
+
+
+cdef inline bytearray blank(Py_ssize_t size):
+    cdef bytearray made = PyByteArray_FromStringAndSize(NULL, size)
+    memset(PyByteArray_AS_STRING(made), 0, size)
+    return made
+
+cdef inline bytearray drafted(bytes record):
+    return PyByteArray_FromStringAndSize(PyBytes_AS_STRING(record), PyBytes_GET_SIZE(record))
+
+cdef inline bytes fixed(bytearray draft):
+    return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(draft), PyByteArray_GET_SIZE(draft))
 
 cdef inline unsigned int get_u16(const unsigned char *p, Py_ssize_t at) noexcept:
     cdef uint16_t value

@@ -17,6 +17,7 @@ import zmq
 
 from proxy.cluster.cluster import Cluster
 from proxy.cluster.hlc import HybridClock
+from proxy.cluster.settings import secret_mark
 from proxy.shm.table_ids import READER_CLUSTER
 from workers.child import Child
 from workers.cluster_settings import PACE, Member, brain_settings, contents_of, read_secret_key
@@ -162,6 +163,7 @@ class ClustererProcess:
             brain_settings(config, member, peers),
             tables=tuple(sorted(store.forms)),
             seed=own.seed if own else False,
+            mark=secret_mark(self.child.secret, member.id),
             names=TABLES,
         )
         synced = member.id in self.memory.synced

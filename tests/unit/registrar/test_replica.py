@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.registrar.binding import Binding, decode, encode
-from proxy.registrar.layout import REMOVED
+from proxy.registrar.layout import ALL_CONTACTS, REMOVED
 from proxy.registrar.replica import BindingsForm, identity
 
 FORM = BindingsForm()
@@ -30,7 +30,7 @@ def binding(
 
 BINDINGS = st.builds(
     binding,
-    st.sampled_from([b"sip:a", b"sip:b", b"sip:c"]),
+    st.sampled_from([b"sip:a", b"sip:b", b"sip:c", ALL_CONTACTS]),
     st.integers(1, 5),
     st.integers(1, 3),
     st.sampled_from([0, 1, REMOVED]),
@@ -46,6 +46,11 @@ def as_record(bindings: list[Binding]) -> bytes:
     names: dict[bytes, Binding] = {}
     for one in once.values():
         names[identity(encode([one]), 8)] = one
+    everything = names.get(ALL_CONTACTS)
+    if everything is not None:
+        everything.flags, everything.instance, everything.reg_id = REMOVED, b"", 0
+        floor = (everything.version, everything.origin)
+        names = {name: one for name, one in names.items() if (one.version, one.origin) >= floor}
     return encode(list(names.values()))
 
 
@@ -55,6 +60,17 @@ RECORDS = st.lists(BINDINGS, min_size=1, max_size=4).map(as_record)
 def same(a: bytes, b: bytes) -> bool:
     """Whether two records hold the same, in whatever order."""
     return sorted(encode([one]) for one in decode(a)) == sorted(encode([one]) for one in decode(b))
+
+
+def test_a_tombstone_of_all_takes_what_its_node_never_heard_of() -> None:
+    everything = encode([binding(ALL_CONTACTS, version=5, flags=REMOVED, expires=1)])
+    old, new = binding(b"sip:a", version=4), binding(b"sip:b", version=6)
+    assert FORM.merge(encode([old]), everything) is everything
+    assert FORM.merge(everything, encode([old])) is everything
+    both = FORM.merge(encode([old, new]), everything)
+    assert [one.contact for one in decode(both)] == [ALL_CONTACTS, b"sip:b"]
+    assert FORM.merge(both, encode([old])) is both
+    assert FORM.prune(both, 1, 0, 0, 6) == encode([new])
 
 
 @given(RECORDS, RECORDS)
@@ -80,7 +96,13 @@ def test_the_union_is_sound_and_loses_nothing(a: bytes, b: bytes) -> None:
     merged = FORM.merge(a, b)
     assert FORM.sound(merged)
     assert FORM.newest(merged) == max(FORM.newest(a), FORM.newest(b))
-    names = {identity(r, 8 + 56 * i) for r in (a, b) for i in range(len(decode(r)))}
+    both: dict[bytes, tuple[int, int]] = {}
+    for record in (a, b):
+        for i, one in enumerate(decode(record)):
+            name = identity(record, 8 + 56 * i)
+            both[name] = max(both.get(name, (0, 0)), (one.version, one.origin))
+    floor = both.get(ALL_CONTACTS, (0, 0))
+    names = {name for name, version in both.items() if version >= floor}
     assert {identity(merged, 8 + 56 * i) for i in range(len(decode(merged)))} == names
 
 

@@ -20,7 +20,8 @@ from proxy.sip.scanner import hash_call_id
 from proxy.transaction.layer import Transaction
 
 if TYPE_CHECKING:
-    from workers.datagrams import DatagramSocket, Handoff
+    from workers.datagrams import DatagramSocket
+    from workers.handoff import Handoff
 
 pytestmark = pytest.mark.compiled
 
@@ -140,11 +141,11 @@ def inboxes() -> list[Inbox]:
 @pytest.fixture
 def handoff(inboxes: list[Inbox]) -> Handoff:
     """Worker 0 of two; the other one's eventfd is never written to, as it does not sleep."""
-    from workers.datagrams import Handoff
+    from workers.handoff import Handoff
 
     counters = ProcessSlots.create(None, 1, ids.COUNT).counters(0)
     shards = Shards.create(None, 2)
-    return Handoff(0, shards, inboxes, [-1, -1], counters, ids.HANDED_OFF, ids.INBOX_FULL)
+    return Handoff(0, shards, list(inboxes), [-1, -1], counters)
 
 
 def of_the_other(start: bytes) -> bytes:

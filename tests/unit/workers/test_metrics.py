@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.limits import counters
+from proxy.shm.places import Order, Phase
 from workers import metrics_endpoint
 from workers.child import Child
 from workers.edition import Area
@@ -64,7 +65,7 @@ def whole(tmp_path: Path, log: Log) -> Iterator[Child]:
     tables.storage.write(orjson.dumps(STORAGE))
     assert tables.cluster_status is not None
     tables.cluster_status.write(orjson.dumps(CLUSTER))
-    names = {"role": "control", "index": 0, "count": 1, "slot": 2, "log": log}
+    names = {"role": "control", "index": 0, "first": True, "slot": 2, "log": log}
     more = {"page": SharedPage(), "area": Area(), "config": config, "tables": tables}
     yield Child(ready=lambda: None, **names, **more)
     tables.close(clean=True)
@@ -102,7 +103,14 @@ def test_what_is_no_statistic(whole: Child) -> None:
     assert table is not None
     for number, value in enumerate((b"a", b"a", b"b")):
         assert table.join(b"trunk\0" + value, bytes([number + 1]) * 16, 0, 0, 1)
+    whole.tables.open_place(5, whole.config.node.runtime_dir, 262_144)
+    whole.tables.places.enter(5, 2, Order.HAND_OVER)
+    whole.tables.places.reach(5, Phase.DRAINING, 7)
+    whole.tables.places.announce()
     found = samples(whole)
+    assert found["sipherd_workers generation=1"] == 2
+    assert found["sipherd_workers generation=2"] == 1
+    assert found["sipherd_draining_calls generation=2"] == 7
     assert found["sipherd_process_starts process=udp worker 1"] == 1
     assert found["sipherd_configuration_edition"] == 1
     assert found["sipherd_profile_dialogs profile=trunk"] == 3

@@ -62,10 +62,10 @@ def test_only_others_events_are_told(turn: Turn) -> None:
 
 
 def test_a_successor_looks_at_when_its_predecessor_was_awake(turn: Turn, world: World) -> None:
-    turn.sockets.append(Waiting())  # type: ignore[arg-type]
+    turn.reading.append(Waiting())  # type: ignore[arg-type]
     turn.taken_at = time.monotonic() - 10
     turn.take()
-    assert turn.sockets[0].waits == 0
+    assert turn.reading[0].waits == 0
     turn.take()
     assert [event[1] for event in world.log.events] == ["stood still"]
 
@@ -87,16 +87,16 @@ class Waiting:
 
 
 def test_what_came_while_we_stood_still_is_not_acted_on(turn: Turn, world: World) -> None:
-    turn.sockets.append(Waiting())  # type: ignore[arg-type]
+    turn.reading.append(Waiting())  # type: ignore[arg-type]
     turn.take()
     turn.take()
-    assert turn.sockets[0].waits == 3
+    assert turn.reading[0].waits == 3
     counters = turn.counters
     with pytest.MonkeyPatch.context() as patch:
         later = time.monotonic() + 2.5
         patch.setattr(time, "monotonic", lambda: later)
         turn.take()
-    assert turn.sockets[0].waits == 0
+    assert turn.reading[0].waits == 0
     assert counters.get(ids.STALE_DATAGRAMS) == 3
     assert world.log.events[-1][1] == "stood still"
 
