@@ -129,6 +129,11 @@ class Replication:
             frames += 1
         return False
 
+    def may_send(self) -> bool:
+        """Whether a peer's credit allows what has been waiting for it."""
+        head = self.backlog.head
+        return any(link.next_hop and link.sending.may_send(head) for link in self.links.values())
+
     def _skip_ahead(self, link: Link, now: int) -> None:
         """The peer is further behind than we remember: go on from here, it has to compare."""
         link.sending.begin(self.backlog.head, now)

@@ -109,7 +109,8 @@ class TableStore:
             if merged is None:
                 return None
             if adapter.commit(key, stamp, payload, merged):
-                self._own.add(adapter.table.changed_at)
+                if not self._reader.pass_own(key, adapter.table.changed_at):
+                    self._own.add(adapter.table.changed_at)
                 return merged
         raise LockTimeout(f"the record of {key!r} is changing too fast to take a peer's")
 
