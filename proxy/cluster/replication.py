@@ -11,6 +11,7 @@ from zlib import crc32
 
 from proxy.cluster.backlog import Backlog
 from proxy.cluster.digests import Digests
+from proxy.cluster.form import Form
 from proxy.cluster.frames import Frame, decode_records, encode_records
 from proxy.cluster.hlc import HybridClock
 from proxy.cluster.link import REFUSED_MS, Event, Link, State
@@ -331,8 +332,8 @@ class Replication:
             link.following.quarantine = 0
             link.trouble = ""
         horizon = self.horizon(wall)
-        applied: list[Current] = []
         outcome = 1
+        news = 0
         for table, key, body in records:
             if table in self.disabled:
                 continue
@@ -347,12 +348,29 @@ class Replication:
                 outcome = INCOMPLETE
                 break
             if stored is not None:
-                applied.append((table, key, stored))
-        self.digests.learn(forms, applied)
+                news += 1
+                self._learn(forms[table], table, key, self.store.was, stored)
         if outcome != 1:
             return outcome
         self.wire.tallies["applied"] += len(records)
-        return 1 + len(applied)
+        return 1 + news
+
+    def _learn(
+        self, form: Form, table: int, key: bytes, was: bytes | None, stored: bytes
+    ) -> bool:
+        """Take a record in as it is after a peer's word, unless its own last note is still to come.
+
+        That note would then be none: what changed here would be told to nobody.
+        """
+        live = dead = 0
+        if was is not None:
+            form.look(was)
+            live, dead = form.live, form.dead
+        if not self.digests.knows(table, key, live, dead):
+            return False
+        form.look(stored)
+        self.digests.note(table, key, form.live, form.dead)
+        return True
 
     def _may_lead(self, link: Link, version: int, wall: int) -> bool:
         """Whether a peer gave this version while its clock was wrong, which is right again."""

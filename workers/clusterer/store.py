@@ -34,6 +34,7 @@ class TableStore:
         self.adapters = {adapter.table_id: adapter for adapter in adapters}
         self.forms: dict[int, Form] = {each.table_id: each.form for each in adapters}
         self.tables = tuple(sorted(self.adapters))
+        self.was: bytes | None = None  # what apply() found
         self._reader = ChangeReader(changes)
         self._own: set[int] = set()  # where the notes of our own changes end
 
@@ -105,6 +106,7 @@ class TableStore:
             payload = adapter.table.read(key)
             stamp = adapter.table.seen
             ours = None if payload is None else adapter.body(key, payload)
+            self.was = ours
             merged = joined(adapter.form, ours, body, horizon)
             if merged is None:
                 return None
