@@ -1,27 +1,10 @@
 from proxy.shm.flood_guard import FloodGuard
-from proxy.shm.inbox import Inbox
-from proxy.shm.shards import Shards
-from proxy.shm.slots import Counters
 from proxy.sip.address import Address
 from proxy.transaction.layer import Transaction
+from workers.handoff import Handoff
 
 Incoming = tuple[int, bytes, int, bytes]
 Outgoing = tuple[bytes, Address, int, Transaction | None]
-
-class Handoff:
-    index: int
-    def __init__(
-        self,
-        index: int,
-        shards: Shards,
-        inboxes: list[Inbox],
-        eventfds: list[int],
-        counters: Counters,
-        handed_off: int,
-        inbox_full: int,
-    ) -> None: ...
-    def hand_over(self, listener: int, sockaddr: bytes, data: bytes) -> bool: ...
-    def wake(self) -> None: ...
 
 def stops(guard: FloodGuard, sockaddr: bytes, data: bytes) -> bool: ...
 
@@ -31,7 +14,10 @@ class DatagramSocket:
     listener: int
     segmenting: bool
     def __init__(self, fd: int, listener: int) -> None: ...
-    def receive(self, handoff: Handoff, received_ns: int, batch: list[Incoming]) -> int: ...
+    waited_ns: int
+    def receive(
+        self, handoff: Handoff, now_ns: int, most_ns: int, batch: list[Incoming]
+    ) -> int: ...
     def discard(self) -> int: ...
     def drops(self) -> int: ...
     def send(self, outbox: list[Outgoing], failed: list[Outgoing]) -> None: ...

@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from workers.child import Child
 from workers.commands.core import program_version
+from workers.message_metrics import drops, messages, times
 from workers.statistics import ALL, INCREMENTAL, Statistics
 
 Value = float | bool | None  # None: there is nothing to say just now
@@ -74,6 +75,9 @@ class NodeMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """The families, read now."""
         yield from self._counted()
+        yield from messages(self._child.tables.slots)
+        yield from times(self._child.tables.slots)
+        yield drops(self._child.listeners)
         yield from self._processes()
         yield from self._profiles()
         yield from self._databases()

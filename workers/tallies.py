@@ -69,7 +69,8 @@ class Tallies:
             ids.TM_INUSE_TRANSACTIONS, len(transactions.servers) + len(transactions.clients)
         )
         # The kernel counts by socket, and sockets outlive workers as the row does.
-        counters.set(ids.RECEIVE_DROPS, sum(each.drops() for each in self._sockets))
+        dropped = sum(each.drops() for each in self._sockets)
+        counters.set(ids.RECEIVE_DROPS, dropped - counters.get(ids.SHED_UNREAD))
 
     def _counted(self) -> list[int]:
         tallies, faults = self._transactions.tallies(), self._faults
