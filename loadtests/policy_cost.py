@@ -8,6 +8,7 @@ the script ends with and nothing else: no question, no coroutine. The difference
 
 from __future__ import annotations
 
+import argparse
 import gc
 import tempfile
 import time
@@ -92,6 +93,7 @@ def cost(kind: str) -> tuple[float, float]:
 
 def main() -> int:
     """Print a line for each kind of request; 1 when the policy costs more than it may."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     worst = 0.0
     print(f"{'request':10} {'without':>9} {'with':>9} {'policy':>9}   µs per message")
     for kind in Bare.KINDS:

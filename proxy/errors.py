@@ -36,6 +36,10 @@ class ShmError(SipherdError):
     """A shared file that cannot be created, attached or trusted."""
 
 
+class ShmRefused(ShmError):
+    """The system does not give a shared file now; what is in it is not at fault."""
+
+
 class TableFull(ShmError):
     """A table has no room for a new record; what it holds is untouched."""
 
@@ -54,6 +58,10 @@ class ClockExhausted(SipherdError):
 
 class BadFrame(SipherdError):
     """A frame of the cluster's bus that is not what the protocol allows; nothing was changed."""
+
+
+class RestMissing(SipherdError):
+    """A peer has told only what changed of a record, and the record here is not the one before."""
 
 
 class LocateError(SipherdError):

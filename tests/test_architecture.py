@@ -80,11 +80,16 @@ EXCEPTIONS = {
     ("proxy.storage.statements", "sqlalchemy"): "as proxy.storage.schema",
     ("proxy.storage.statements", "proxy.dialog.rows"): "where a row of a dialog has its version",
     ("proxy.storage.differences", "proxy.registrar.binding"): "rows are made of bindings",
+    ("proxy.storage.differences", "proxy.registrar.tombstones"): "rows are made of bindings",
     ("proxy.storage.location_rows", "proxy.registrar.binding"): "rows are made of bindings",
     ("proxy.storage.location_rows", "proxy.registrar.contact_id"): "rows are made of bindings",
     ("proxy.storage.location_rows", "proxy.registrar.layout"): "rows are made of bindings",
     ("proxy.storage.refreshes", "proxy.registrar.layout"): "and brought up to date from records",
     ("proxy.storage.refreshes", "proxy.registrar.record"): "as proxy.registrar.layout",
+    ("proxy.registrar.replica", "proxy.cluster.form"): (
+        "what the cluster asks of records, answered without Python in between"
+    ),
+    ("proxy.dialog.replica", "proxy.cluster.form"): "as proxy.registrar.replica",
     ("proxy.dialog.store", "proxy.cluster.hlc"): "as proxy.registrar.edit: a dialog has a version",
 }
 # Compiled modules that declare C functions of the system, and what for.

@@ -43,7 +43,7 @@ class Lists:
         self.node = node
         self.ask = ask
         self.seen = dict.fromkeys(LIST_KINDS, 0)
-        self.load_at = dict.fromkeys(LIST_KINDS, 0.0 if child.index == 0 else float("inf"))
+        self.load_at = dict.fromkeys(LIST_KINDS, 0.0 if child.first else float("inf"))
 
     def turn(self) -> None:
         """Once a second: ask for what is due, take over what is new."""
@@ -61,7 +61,7 @@ class Lists:
     def begin_anew(self) -> None:
         """Take over what was published, by objects that are new, and have it read once more."""
         self.seen = dict.fromkeys(LIST_KINDS, 0)
-        if self.child.index == 0:
+        if self.child.first:
             self.load_at = dict.fromkeys(LIST_KINDS, self.node.now)
         self.refresh()
 
@@ -96,7 +96,7 @@ class Lists:
             self.node.rules.domains.replace(rows)
         else:
             self.node.addresses.replace(rows)
-            if self.node.addresses.bad_rows and self.child.index == 0:
+            if self.node.addresses.bad_rows and self.child.first:
                 bad = self.node.addresses.bad_rows
                 self.child.log.warning("address rows ignored", rows=bad)
 
@@ -187,6 +187,7 @@ def rules_of(child: Child, settings: Auth) -> AuthenticationRules:
 
 def tell_others(child: Child, news: bytes) -> None:
     """Pass on to the other workers what the database has said of a key."""
-    for worker in range(child.count):
-        if worker != child.index:
+    tables = child.tables
+    for worker in tables.places.at_work():
+        if worker != child.index and tables.inboxes[worker] is not None:
             send_errand(child, worker, Errand.CREDENTIALS, news)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from proxy.errors import ShmError
+from proxy.errors import ShmError, ShmRefused
 from proxy.shm.answer_table import AnswerTable
 from proxy.shm.nonce_table import NonceTable
 from proxy.shm.row_page import RowPage
@@ -97,6 +97,8 @@ def _open(
     if path.exists():
         try:
             return attach(str(path))
+        except ShmRefused:
+            raise
         except ShmError as error:
             log.error("table file refused", reason=error, kept_as=put_aside(path))
     return create(str(path))

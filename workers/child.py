@@ -61,7 +61,7 @@ class Child:
         "beaten_at",
         "clusterer",
         "config",
-        "count",
+        "first",
         "inbox_eventfds",
         "index",
         "listeners",
@@ -69,6 +69,7 @@ class Child:
         "lookups",
         "page",
         "parent_fd",
+        "predecessors",
         "prepare",
         "reader_eventfds",
         "role",
@@ -82,16 +83,17 @@ class Child:
 
     config: Config
     role: str
-    index: int  # 0-based within the role
-    count: int  # how many children the role has
+    index: int  # of a worker: its place (proxy/shm/places.py)
+    first: bool  # of the children of its role that began together
     slot: int  # row in tables.slots
     sockets: list[list[int]]  # per listener, the descriptors this child reads and sends by
     listeners: list[Address]
-    inbox_eventfds: list[int]  # one per UDP worker
+    predecessors: list[tuple[int, list[int]]]  # places that may keep calls, and see Predecessor
+    inbox_eventfds: list[int]  # one per place of a worker
     reader_eventfds: list[int]  # one per reader of the change ring
     beaten_at: float  # when this child's predecessor gave its last sign of life; 0: there was none
     tables: Tables
-    stop_fd: int  # readable: stop
+    stop_fd: int  # readable: stop; to a worker: there are orders
     parent_fd: int  # end of file: the supervisor is gone
     secret: bytes
     log: Log
@@ -157,6 +159,9 @@ class Slot:
     ever_up: bool = False
     heartbeat: int = 0
     heartbeat_at: float = 0.0
+    generation: int = 0  # of workers; 0: it is none
+    number: int = 0  # within its generation
+    leaving: bool = False  # it is meant to end
     found_slow: bool = False  # and said so, since it last gave a sign of life
     aborted_at: float | None = None
     respawn_at: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -40,6 +41,10 @@ def main() -> None:
         _fail(*error.mistakes)
     except SipherdError as error:
         _fail(f"sipherd: {str(error).removesuffix('.')}.")
+    except OSError as error:
+        _fail(f"sipherd: {error.filename or 'the system'}: {os.strerror(error.errno or 0)}.")
+    except MemoryError:
+        _fail("sipherd: the system gives no memory.")
 
 
 def _fail(*sentences: str) -> None:

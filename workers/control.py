@@ -44,6 +44,7 @@ def run(child: Child) -> int:
 async def _serve(child: Child) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(child.log.callback_failed)
     loop.add_reader(child.stop_fd, stop.set)
     loop.add_reader(child.parent_fd, stop.set)
     endpoint = ControlEndpoint(child)

@@ -210,10 +210,14 @@ cdef class DatagramSocket:
                 continue
             data = PyBytes_FromStringAndSize(self.buffers + i * ROOM, self.incoming[i].msg_len)
             source = self.source_of(i)
-            if not spread and stands_alone(data) or not handoff.pass_on(
-                self.listener, source, received_ns, data
+            if spread or not stands_alone(data):
+                if handoff.pass_on(self.listener, source, received_ns, data):
+                    continue
+            elif handoff.predecessors is not None and handoff.pass_back(
+                call_id_hash(data), self.listener, source, received_ns, data
             ):
-                batch.append((self.listener, source, received_ns, data))
+                continue
+            batch.append((self.listener, source, received_ns, data))
         return count
 
     cdef int64_t stamped_ns(self, int64_t unknown) noexcept:

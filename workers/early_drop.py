@@ -12,7 +12,7 @@ import errno
 import socket
 import struct
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from proxy.limits.counters import SHED_UNREAD
@@ -98,14 +98,20 @@ def _set_option(fd: int, option: int, value: int | bytes) -> None:
 
 
 class EarlyDrop:
-    """The filters of one worker's sockets, as its shedder wants them."""
+    """The filters of the sockets that a worker reads, as its shedder wants them.
+
+    One that has handed its sockets over has no more say: whoever reads them sees to their filters.
+    """
 
     def __init__(
-        self, shedder: Shedder, sockets: Sequence[DatagramSocket], counters: Counters
+        self,
+        shedder: Shedder,
+        reading: Callable[[], Sequence[DatagramSocket]],
+        counters: Counters,
     ) -> None:
         self._shedder = shedder
         self._counters = counters
-        self._sockets = sockets
+        self._reading = reading
         self._looked_at = 0.0
         self._below = 0  # of the filters in place
         self._drops = 0
@@ -128,7 +134,7 @@ class EarlyDrop:
         """No filters, also none that somebody left who used these sockets before."""
         self._count()
         self._below = 0
-        for each in self._sockets:
+        for each in self._reading():
             detach(each.fd)
 
     def _put(self, below: int) -> None:
@@ -136,14 +142,15 @@ class EarlyDrop:
             self._drops = self._dropped()
         self._below = below
         code = program(self._shedder.salt, below)
-        for each in self._sockets:
+        for each in self._reading():
             attach(each.fd, code)
 
     def _count(self) -> None:
         if self._below:
             before, self._drops = self._drops, self._dropped()
-            self._shedder.unread(self._drops - before)
-            self._counters.add(SHED_UNREAD, self._drops - before)
+            unread = max(self._drops - before, 0)  # it may read fewer sockets than before
+            self._shedder.unread(unread)
+            self._counters.add(SHED_UNREAD, unread)
 
     def _dropped(self) -> int:
-        return sum(each.drops() for each in self._sockets)
+        return sum(each.drops() for each in self._reading())

@@ -11,9 +11,12 @@ import time
 from collections import deque
 from typing import Final
 
+from proxy.shm.inbox import Inbox
+from proxy.shm.kept_calls import KeptCalls
 from proxy.sip.scanner import hash_call_id
 from workers.child import Child
 from workers.mailbox import Mailbox
+from workers.tables import inbox_file, kept_file
 
 CLUSTERER: Final = 0xFFFF  # in a worker's place
 KEPT: Final = 10_000
@@ -33,19 +36,48 @@ class Errand(enum.IntEnum):
 
 
 def send_errand(child: Child, worker: int, errand: int, data: bytes) -> bool:
-    """Tell worker number `worker`, or the CLUSTERER; False when its inbox is full."""
+    """Tell the worker in a place, or the CLUSTERER; False when its inbox is full."""
     if worker == CLUSTERER:
         mailbox = child.clusterer
         if mailbox is None:
             return False
     else:
-        mailbox = Mailbox(child.tables.inboxes[worker], child.inbox_eventfds[worker])
+        mailbox = Mailbox(inbox_of(child, worker), child.inbox_eventfds[worker])
     return mailbox.put(errand.to_bytes(1, "little") + data)
 
 
+def inbox_of(child: Child, place: int) -> Inbox:
+    """The inbox of a place; its file is mapped when it has come after this process."""
+    inboxes = child.tables.inboxes
+    inbox = inboxes[place]
+    if inbox is None:
+        folder = child.config.node.runtime_dir
+        inbox = inboxes[place] = Inbox.join(str(folder / inbox_file(place)))
+    return inbox
+
+
+def owner_of(child: Child, call_id: bytes) -> int:
+    """The place of the worker that a Call-ID belongs to: who keeps it, or who owns it."""
+    tables, call = child.tables, hash_call_id(call_id)
+    for place in tables.places.handed_over():
+        kept = tables.kept[place]
+        if kept is None:
+            path = child.config.node.runtime_dir / kept_file(place)
+            kept = tables.kept[place] = KeptCalls.join(str(path))
+        if kept.has(call):
+            return place
+    return tables.shards.owner(call)
+
+
 def send_to_owner(child: Child, call_id: bytes, errand: int, data: bytes) -> bool:
-    """Tell the worker that owns a Call-ID."""
-    return send_errand(child, child.tables.shards.owner(hash_call_id(call_id)), errand, data)
+    """Tell the worker that a Call-ID belongs to."""
+    return send_errand(child, owner_of(child, call_id), errand, data)
+
+
+def tell_workers(child: Child, errand: int, data: bytes) -> None:
+    """Tell every worker that serves calls."""
+    for place in child.tables.places.at_work():
+        send_errand(child, place, errand, data)
 
 
 class Deliveries:

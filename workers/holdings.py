@@ -10,7 +10,7 @@ import faulthandler
 import os
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -19,13 +19,16 @@ from setproctitle import setproctitle
 
 from proxy.limits import counters
 from proxy.shm.changes import READERS
+from proxy.shm.places import PLACES
 from proxy.sip.address import Address
 from workers import priority, signals
 from workers.child import Child, Slot
 from workers.edition import Area, Edition
+from workers.generations import Generation
 from workers.logs import Log, LogPipe, LogSink, LogStyle
 from workers.mailbox import Mailbox
 from workers.policy import compile_script
+from workers.setting_types import Endpoint
 from workers.settings import Config
 from workers.shared_page import LEVELS, SharedPage
 from workers.sockets import Group, kept_name, open_group
@@ -90,8 +93,7 @@ class Holdings:
     journal: Journal
     log: Log
     lock_fd: int
-    groups: list[Group]
-    listeners: list[Address]
+    groups: dict[Endpoint, Group]
     inbox_eventfds: list[int]
     lookups: Mailbox | None
     clusterer: Mailbox | None
@@ -123,8 +125,7 @@ class Holdings:
             log=log,
             lock_fd=lock_fd,
             groups=groups,
-            listeners=[Address.parse(e.host.encode(), e.port) for e in config.listen.udp],
-            inbox_eventfds=[_eventfd() for _ in range(config.workers.udp)],
+            inbox_eventfds=[_eventfd() for _ in range(PLACES)],
             lookups=Mailbox.open(LOOKUPS_BYTES) if config.lookups.enabled else None,
             clusterer=Mailbox.open(ORDERS_BYTES) if config.cluster.is_used else None,
             reader_eventfds=[_eventfd() for _ in range(READERS)],
@@ -140,8 +141,9 @@ class Holdings:
 
     def open_slot(self, slot: Slot) -> None:
         """Give a slot a fresh descriptor by which its child is told to stop."""
-        if slot.stop_fd >= 0:
-            os.close(slot.stop_fd)
+        old, slot.stop_fd = slot.stop_fd, -1
+        if old >= 0:
+            os.close(old)
         slot.stop_fd = _eventfd()
 
     def newly_up(self) -> set[int]:
@@ -152,7 +154,38 @@ class Holdings:
             return set()
         return {pid for (pid,) in _PID.iter_unpack(data)}
 
-    def enter_child(self, slot: Slot, siblings: list[Slot]) -> Child:
+    def make_room(self, endpoints: Iterable[Endpoint], places: list[int]) -> None:
+        """Have sockets and files for workers in these places; raises SipherdError."""
+        workers = self.config.workers
+        for endpoint in endpoints:
+            group = self.groups.get(endpoint)
+            if group is None:
+                wanted = self.config.listen.receive_buffer
+                self.groups[endpoint] = open_group(endpoint, len(places), wanted, [])
+            else:
+                group.widen(len(places))
+        for place in places:
+            self.tables.open_place(place, self.config.node.runtime_dir, workers.inbox_bytes)
+
+    def bind_sockets(self) -> None:
+        """Give the sockets that were made for more workers their addresses."""
+        for group in self.groups.values():
+            try:
+                group.bind()
+            except OSError as error:
+                self.log.error("socket not bound", address=group.endpoint, reason=error.strerror)
+
+    def give_back(self, used: set[Endpoint]) -> None:
+        """Let go of the sockets that nobody reads or will read."""
+        for endpoint, group in list(self.groups.items()):
+            if endpoint in used:
+                group.narrow()
+            else:
+                self.manager.forget(kept_name(endpoint))
+                group.close()
+                del self.groups[endpoint]
+
+    def enter_child(self, slot: Slot, siblings: list[Slot], generations: list[Generation]) -> Child:
         """Become the child of `slot`: choose what to keep, close the rest."""
         setproctitle(f"sipherd: {slot.title}")
         signals.enter_child()
@@ -166,15 +199,17 @@ class Holdings:
                 os.close(other.stop_fd)
         self.tables.slots.claim(slot.row, os.getpid(), slot.title, int(time.time()))
         own = self.tables.slots.counters(slot.row)
+        crew = next(each for each in generations if slot.generation in {0, each.number})
         return Child(
             ready=self._child_is_up,
             config=self.config,
             role=slot.spec.role,
             index=slot.index,
-            count=slot.spec.count,
+            first=slot.number == 0,
             slot=slot.row,
-            sockets=self._own_sockets(slot),
-            listeners=self.listeners,
+            sockets=self._own_sockets(slot, crew),
+            listeners=[Address.parse(e.host.encode(), e.port) for e in crew.endpoints],
+            predecessors=_predecessors(crew, generations),
             inbox_eventfds=self.inbox_eventfds,
             lookups=self.lookups,
             clusterer=self.clusterer,
@@ -200,13 +235,13 @@ class Holdings:
 
     def wake_workers(self) -> None:
         """Let the UDP workers look at once what is offered to them."""
-        for eventfd in self.inbox_eventfds:
-            os.eventfd_write(eventfd, 1)
+        for place in self.tables.places.at_work():
+            os.eventfd_write(self.inbox_eventfds[place], 1)
 
     def keep_sockets(self) -> None:
         """Have the service manager keep the sockets, for a supervisor that comes after a kill."""
-        for group in self.groups:
-            name = kept_name(group.endpoint)
+        for endpoint, group in self.groups.items():
+            name = kept_name(endpoint)
             self.manager.forget(name)  # what it may hold from before
             self.manager.keep(name, group.fds)
 
@@ -215,27 +250,40 @@ class Holdings:
         priority.go_along(self.nice)
         os.write(self.ready[1], _PID.pack(os.getpid()))
 
-    def _own_sockets(self, slot: Slot) -> list[list[int]]:
+    def _own_sockets(self, slot: Slot, crew: Generation) -> list[list[int]]:
         """The members of the groups that are this child's; the others are closed."""
-        own: list[list[int]] = []
-        for group in self.groups:
-            keep = slot.index if slot.spec.reads_sockets else -1
-            for member, fd in enumerate(group.fds):
-                if member != keep:
-                    os.close(fd)
-            if keep >= 0:
-                own.append([group.fds[keep]])
-        return own
+        own: dict[Endpoint, list[int]] = {}
+        for endpoint, group in self.groups.items():
+            reads = slot.generation and endpoint in crew.endpoints
+            own[endpoint] = [
+                fd
+                for member, fd in enumerate(group.fds)
+                if reads and member % len(crew.slots) == slot.number
+            ]
+            for fd in set(group.fds) - set(own[endpoint]):
+                os.close(fd)
+        return [own[endpoint] for endpoint in crew.endpoints] if slot.generation else []
 
 
-def _open_groups(config: Config, log: Log, kept: dict[str, list[int]]) -> list[Group]:
+def _predecessors(crew: Generation, generations: list[Generation]) -> list[tuple[int, list[int]]]:
+    """The places of the workers before these, and their number of each listener, or -1."""
+    found = []
+    for older in generations:
+        if older.number < crew.number:
+            numbers = {endpoint: number for number, endpoint in enumerate(older.endpoints)}
+            known = [numbers.get(endpoint, -1) for endpoint in crew.endpoints]
+            found += [(slot.index, known) for slot in older.slots]
+    return found
+
+
+def _open_groups(config: Config, log: Log, kept: dict[str, list[int]]) -> dict[Endpoint, Group]:
     wanted = config.listen.receive_buffer
-    groups = [
-        open_group(each, config.workers.udp, wanted, kept.pop(kept_name(each), []))
+    groups = {
+        each: open_group(each, config.workers.udp, wanted, kept.pop(kept_name(each), []))
         for each in config.listen.udp
-    ]
+    }
     let_go(kept)
-    granted = min(group.receive_buffer for group in groups)
+    granted = min(group.receive_buffer for group in groups.values())
     if granted < wanted:
         log.warning(
             "small receive buffer",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from proxy.errors import ShmError
+from proxy.errors import ShmError, ShmRefused
 from proxy.shm.table import Table
 from workers.logs import Log
 
@@ -29,11 +29,13 @@ class Lasting(Generic[TableType]):
         self.units = units
 
     def open(self, path: Path, capacity: int, log: Log) -> TableType:
-        """The table in a file, or a new one."""
+        """The table in a file, or a new one; ShmRefused where it may be sound and cannot be had."""
         if not path.exists():
             return self.create(path)
         try:
             table = self.attach(path)
+        except ShmRefused:
+            raise
         except ShmError as error:
             bad = put_aside(path)
             log.error("table file refused", reason=error, kept_as=bad)

@@ -10,7 +10,8 @@ from workers.settings import Config
 # Everything else is fixed while the server runs: it shapes files, sockets or processes.
 LIVE: Final[dict[str, frozenset[str]]] = {
     "node": frozenset({"domains"}),
-    "workers": frozenset({"slow_seconds", "hang_seconds"}),
+    "listen": frozenset({"udp"}),
+    "workers": frozenset({"udp", "slow_seconds", "hang_seconds", "drain_seconds"}),
     "registrar": frozenset(
         {
             "default_expires",

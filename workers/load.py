@@ -14,8 +14,8 @@ from typing import Final, NamedTuple
 from proxy.limits import algorithms
 from proxy.limits.feedback import Course, resume, step
 from proxy.shm import pipe_view
-from proxy.sip.address import Address
 from workers.child import Child
+from workers.setting_types import Endpoint
 
 SAMPLE_S: Final = 0.2  # queues fill and empty in less than a second
 LOAD_S: Final = 1.0
@@ -46,9 +46,9 @@ def busy_share(before: Ticks, after: Ticks) -> float:
     return min(max((after.busy - before.busy) / total, 0.0), 1.0) if total > 0 else 0.0
 
 
-def kernel_name(address: Address) -> str:
+def kernel_name(address: Endpoint) -> str:
     """How /proc/net/udp writes a local address: each 32-bit word as this machine stores it."""
-    packed = ipaddress.ip_address(address.host.decode()).packed
+    packed = ipaddress.ip_address(address.host).packed
     words = (packed[at : at + 4][::-1].hex() for at in range(0, len(packed), 4))
     return f"{''.join(words)}:{address.port:04x}".upper()
 
@@ -69,7 +69,7 @@ class LoadGauge:
 
     def __init__(self, child: Child) -> None:
         self._pipes = child.tables.pipes
-        self._names = {kernel_name(listener) for listener in child.listeners}
+        self._child = child
         self._ticks = ticks_of(read_text(STAT))
         self._load = 0.0
         self._load_at = 0.0
@@ -78,7 +78,8 @@ class LoadGauge:
 
     def turn(self, now: float) -> None:
         """One sample; the load and what follows from it once a second."""
-        waiting = sum(waiting_bytes(read_text(path), self._names) for path in QUEUES)
+        names = {kernel_name(listener) for listener in self._child.config.listen.udp}
+        waiting = sum(waiting_bytes(read_text(path), names) for path in QUEUES)
         if now >= self._load_at:
             self._load_at = now + LOAD_S
             ticks = ticks_of(read_text(STAT))

@@ -8,6 +8,7 @@ the packet path nothing.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import socket
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -29,6 +30,8 @@ PERIOD_S: Final = 10.0
 CAUSES: Final = 1_024
 PIPE_BYTES: Final = 1 << 20
 BACKLOG_BYTES: Final = 1 << 20
+# A full disk, or no memory: it may pass, and then the lines of that time are wanted most.
+PASSING: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.ENOBUFS}
 
 Write = Callable[[bytes], bool]
 
@@ -102,9 +105,19 @@ class Log:
         """Say what failed."""
         self._emit("error", event, fields)
 
+    def callback_failed(self, _loop: object, context: dict[str, Any]) -> None:
+        """Say what went wrong where nobody awaits it: an event loop's exception handler."""
+        self.error("callback failed", reason=repr(context.get("exception", context["message"])))
+
     def _emit(self, level: str, event: str, fields: dict[str, object]) -> None:
         if not self.enabled(level):
             return
+        try:
+            self._say(level, event, fields)
+        except (OSError, MemoryError):  # nobody fails because he cannot say what he does
+            self.dropped += 1
+
+    def _say(self, level: str, event: str, fields: dict[str, object]) -> None:
         suppressed = self._limit.admit(event, time.monotonic())
         if suppressed < 0:
             return
@@ -253,8 +266,10 @@ class LogSink:
                     taken = self._send(piece)
                 except BlockingIOError:
                     raise
-                except OSError:  # the reader has gone, or the disk is full: nobody to tell
-                    taken = len(piece)
+                except OSError as error:
+                    if error.errno in PASSING:
+                        return
+                    taken = len(piece)  # the reader has gone: nobody to tell
                     self.dropped += piece.count(b"\n")
                 del self._backlog[:taken]
 

@@ -58,6 +58,7 @@ class Asker:
         import aiohttp
 
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self.child.log.callback_failed)
         for fd in (self.child.stop_fd, self.child.parent_fd):
             loop.add_reader(fd, self.ended.set)
         loop.add_reader(self.mailbox.eventfd, self.take)

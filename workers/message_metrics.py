@@ -16,8 +16,8 @@ from prometheus_client.metrics_core import (
 
 from proxy.limits import measures
 from proxy.shm.slots import ProcessSlots
-from proxy.sip.address import Address
 from workers.load import QUEUES, kernel_name, read_text
+from workers.setting_types import Endpoint
 
 SECOND_US: Final = 1_000_000
 
@@ -76,9 +76,9 @@ def _histogram(slots: ProcessSlots, at: int) -> tuple[list[tuple[str, float]], f
     return buckets, slots.total(at + measures.STEPS) / SECOND_US
 
 
-def drops(listeners: Iterable[Address]) -> Metric:
+def drops(listeners: Iterable[Endpoint]) -> Metric:
     """Datagrams that the kernel had no room for, or dropped because a worker wanted it to."""
-    names = {kernel_name(listener): listener.hostport.decode() for listener in listeners}
+    names = {kernel_name(listener): str(listener) for listener in listeners}
     dropped = dict.fromkeys(names.values(), 0)
     for path in QUEUES:
         for name, count in drops_in(read_text(path)):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
@@ -77,8 +78,9 @@ class NodeMetrics(Collector):
         yield from self._counted()
         yield from messages(self._child.tables.slots)
         yield from times(self._child.tables.slots)
-        yield drops(self._child.listeners)
+        yield drops(self._child.config.listen.udp)
         yield from self._processes()
+        yield from self._workers()
         yield from self._profiles()
         yield from self._databases()
         yield from self._clusters()
@@ -115,6 +117,21 @@ class NodeMetrics(Collector):
         )
         holds = area.holds
         yield _gauge("configuration_edition", "The edition that holds.", [({}, holds)])
+
+    def _workers(self) -> Iterator[Metric]:
+        """By generation: how many there are, and what those have under way that drain."""
+        places = self._child.tables.places
+        generations = Counter(places.generation(place) for place in places.at_work())
+        calls = Counter(dict.fromkeys(generations, 0))
+        for place in places.at_work():
+            calls[places.generation(place)] += places.live(place)
+        for name, what, found in (
+            ("workers", "Workers of a generation that serve calls, all or some.", generations),
+            ("draining_calls", "What its workers have under way, once they drain.", calls),
+        ):
+            yield _gauge(
+                name, what, [({"generation": str(each)}, value) for each, value in found.items()]
+            )
 
     def _profiles(self) -> Iterator[Metric]:
         table, settings = self._child.tables.profiles, self._child.config.dialog

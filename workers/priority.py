@@ -37,3 +37,8 @@ def gather() -> None:
     """Wait for one's turn when woken (SCHED_BATCH): fewer, larger batches cost less each."""
     with suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def make_way() -> None:
+    """Let whoever waits for this processor have it before the next stretch of work."""
+    os.sched_yield()

@@ -12,6 +12,7 @@ import pickle
 import signal
 from typing import TYPE_CHECKING, Final
 
+from proxy.errors import SipherdError
 from proxy.limits import counters
 from workers.child import Exit, Slot
 from workers.edition import Edition
@@ -19,7 +20,9 @@ from workers.live_settings import changes
 from workers.trial import DEADLINE_S, Refusal, run_trial
 
 if TYPE_CHECKING:
+    from workers.generations import Generations
     from workers.holdings import Holdings
+    from workers.settings import Config
     from workers.supervisor import System
 
 PATIENCE_S: Final = 10.0  # for every process to make itself ready
@@ -38,9 +41,10 @@ class Step(enum.Enum):
 class Reload:
     """The reload that is under way, if any."""
 
-    def __init__(self, holdings: Holdings, system: System) -> None:
+    def __init__(self, holdings: Holdings, system: System, generations: Generations) -> None:
         self._holdings = holdings
         self._system = system
+        self._generations = generations
         self._log = holdings.log
         self._pid = os.getpid()
         self._asked = False
@@ -48,6 +52,12 @@ class Reload:
         self._trial = 0
         self._deadline = 0.0
         self._edition: Edition | None = None
+        self._renews = False  # with new workers
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether there is an edition on trial, or offered."""
+        return self._step is not Step.IDLE
 
     def ask(self) -> None:
         """Read the files anew, as soon as may be."""
@@ -59,11 +69,11 @@ class Reload:
             return now + LOOK_S
         if self._step is Step.TRYING:
             return self._deadline
-        return now if self._asked else None
+        return now if self._asked and self._generations.idle else None
 
     def turn(self, slots: list[Slot], now: float) -> None:
         """What is due."""
-        if self._step is Step.IDLE and self._asked:
+        if self._step is Step.IDLE and self._asked and self._generations.idle:
             self._begin(now)
         elif self._step is Step.TRYING and now >= self._deadline:
             self._system.kill(self._trial, signal.SIGKILL)
@@ -76,12 +86,12 @@ class Reload:
         try:
             pid = self._system.fork()
         except OSError as error:
-            self._refuse([f"no process can be forked to try it: {error.strerror}"])
+            self._refuse([f"no process can be forked to try it: {os.strerror(error.errno or 0)}"])
             return
         if pid == 0:
             run_trial(self._holdings.area, self._holdings.config, self._pid)  # does not return
-        self._holdings.manager.reloading()
         self._trial, self._step, self._deadline = pid, Step.TRYING, now + DEADLINE_S
+        self._holdings.manager.reloading()
 
     def is_trial(self, exit: Exit) -> bool:
         """Whether it is the trial that has ended."""
@@ -92,35 +102,66 @@ class Reload:
         if exit.code != 0:
             self._refuse([f"trying it ended by {exit}"])
             return
-        verdict = pickle.loads(self._holdings.area.text())
+        try:
+            verdict = pickle.loads(self._holdings.area.text())
+        except MemoryError:
+            self._refuse(["there is no memory for it"])
+            return
         if isinstance(verdict, Refusal):
             self._refuse(verdict.mistakes)
             return
         self._edition = verdict
+        try:
+            self._renews = self._renew(verdict.config)
+        except SipherdError as error:
+            self._refuse([str(error)])
+            return
         self._holdings.area.offer()
         self._step, self._deadline = Step.OFFERING, now + PATIENCE_S
         self._holdings.wake_workers()
 
+    def _renew(self, config: Config) -> bool:
+        """Begin a generation of workers if these are to be others than they are."""
+        serving = self._generations.serving
+        said = "udp" in config.workers.model_fields_set
+        count = config.workers.udp if said else len(serving.slots)
+        if (config.listen.udp, count) == (serving.endpoints, len(serving.slots)):
+            self._generations.wanted = count
+            return False
+        self._generations.renew("reload", count, config.listen.udp, hold=True)
+        return True
+
     def _look(self, slots: list[Slot], now: float) -> None:
         area = self._holdings.area
         rows = [slot.row for slot in slots if slot.pid]
-        if refused := area.refused_by(rows):
-            area.settle(holds=False)
+        if self._renews and self._generations.coming is None:
+            self._withdraw([f"new workers: {self._generations.outcome}"])
+        elif refused := area.refused_by(rows):
             names = ", ".join(slot.title for slot in slots if slot.row in refused)
-            self._refuse([f"{names} cannot take it over: see the line of that process"])
-        elif not (waited_for := area.waited_for(rows)):
-            self._take()
+            self._withdraw([f"{names} cannot take it over: see the line of that process"])
+        elif not (waited_for := area.waited_for(rows)) and (
+            not self._renews or self._generations.ready
+        ):
+            self._take(now)
         elif now >= self._deadline:
-            area.settle(holds=False)
-            names = ", ".join(slot.title for slot in slots if slot.row in waited_for)
-            self._refuse([f"{names} did not answer within {PATIENCE_S:.0f} s"])
+            late = [slot.title for slot in slots if slot.row in waited_for]
+            names = ", ".join(late) or "the new workers"
+            self._withdraw([f"{names} did not answer within {PATIENCE_S:.0f} s"])
 
-    def _take(self) -> None:
+    def _withdraw(self, mistakes: list[str]) -> None:
+        self._holdings.area.settle(holds=False)
+        self._refuse(mistakes)
+        if self._renews and self._generations.coming is not None:
+            self._generations.abandon("the reload was refused")
+
+    def _take(self, now: float) -> None:
         assert self._edition is not None
         old = self._holdings.config
         self._holdings.take_over(self._edition)
         self._holdings.area.settle(holds=True)
         self._holdings.wake_workers()
+        if self._renews:
+            self._generations.switch(now)
         self._step = Step.IDLE
         self._holdings.manager.ready(f"running, edition {self._holdings.area.holds}")
         changed = [f"{section}.{name}" for section, name in changes(old, self._edition.config)]

@@ -75,6 +75,7 @@ class Workers(Section):
     slow_seconds: Annotated[Fraction, Field(ge=0.5, le=3_600)] = 2.0
     hang_seconds: Annotated[Fraction, Field(ge=0.5, le=3_600)] = 10.0
     memory_mb: Annotated[Whole, Field(ge=64, le=1_048_576)] = 4_096
+    drain_seconds: Annotated[Fraction, Field(ge=0, le=3_600)] = 20.0
     grace_seconds: Annotated[Fraction, Field(ge=0, le=3_600)] = 5.0
     pure: StrictBool = False
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 import mmap
 from typing import Final
 
-ROWS: Final = 128  # processes of one node
+from proxy.shm.places import PLACES
+
+FIRST_WORKER_ROW: Final = 16  # place 0 of the workers; before it those who are none
+ROWS: Final = FIRST_WORKER_ROW + PLACES  # processes of one node
 LEVELS: Final = {"error": -1, "warning": 1, "notice": 2, "info": 3, "debug": 4}  # OpenSIPS' numbers
 _SHIFT: Final = 8  # levels are stored as unsigned bytes
 

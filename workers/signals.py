@@ -19,8 +19,10 @@ STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 QUIT: Final = frozenset({signal.SIGQUIT})
 RELOAD: Final = frozenset({signal.SIGHUP})
 REOPEN: Final = frozenset({signal.SIGUSR1})
-NOT_YET: Final = frozenset({signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU})
-COMMANDS: Final = STOP | QUIT | RELOAD | REOPEN | NOT_YET
+MORE: Final = frozenset({signal.SIGTTIN})
+FEWER: Final = frozenset({signal.SIGTTOU})
+NOT_YET: Final = frozenset({signal.SIGUSR2})
+COMMANDS: Final = STOP | QUIT | RELOAD | REOPEN | MORE | FEWER | NOT_YET
 WAITED_FOR: Final = COMMANDS | {signal.SIGCHLD}
 # A child is told to stop by its stop_fd alone: what a terminal or an init system sends to the
 # whole group must not end a worker that the supervisor wants to end gracefully.

@@ -1,7 +1,8 @@
-"""The sockets: bound once, by the supervisor, as SO_REUSEPORT groups with one member per worker.
+"""The sockets: bound once, by the supervisor, as SO_REUSEPORT groups with a member per worker.
 
 They outlive every worker. A worker that is killed leaves its queue in its member of the group, and
-the worker that replaces it reads on there.
+the worker that replaces it reads on there. A group grows with the number of workers and never
+shrinks, for with a member its queue would go: then a worker reads several.
 """
 
 from __future__ import annotations
@@ -25,23 +26,54 @@ class SocketError(SipherdError):
     """An address that cannot be listened on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Group:
-    """The sockets of one listener, one per worker, and the receive buffer the kernel granted."""
+    """The sockets of one listener, at least one per worker, and the buffer the kernel granted.
+
+    The first `bound` of them have their address. Who takes a place before somebody reads there
+    would have its share of the datagrams wait, so the others get theirs when that begins.
+    """
 
     endpoint: Endpoint
     fds: list[int]
     receive_buffer: int
+    bound: int
+
+    def widen(self, count: int) -> None:
+        """Have at least `count` sockets."""
+        try:
+            while len(self.fds) < count:
+                self.fds.append(_member(self.endpoint, self.receive_buffer).detach())
+        except OSError as error:
+            raise SocketError(_sentence(self.endpoint, error)) from None
+
+    def bind(self) -> None:
+        """Give all their address."""
+        for fd in self.fds[self.bound :]:
+            member = socket.socket(fileno=fd)
+            try:
+                member.bind((self.endpoint.host, self.endpoint.port))
+            finally:
+                member.detach()
+            self.bound += 1
+
+    def narrow(self) -> None:
+        """Let go of the sockets without an address."""
+        while len(self.fds) > self.bound:
+            os.close(self.fds.pop())
+
+    def close(self) -> None:
+        """Let go of all."""
+        while self.fds:
+            os.close(self.fds.pop())
 
 
 def open_group(endpoint: Endpoint, count: int, receive_buffer: int, kept: list[int]) -> Group:
-    """Bind `count` sockets to `endpoint`; first those that were kept, with what waits in them."""
+    """At least `count` sockets of an endpoint; first those that were kept, with their queues."""
     opened: list[socket.socket] = []
     try:
         for fd in kept:
             opened.append(_taken_over(fd, endpoint))
-        while len(opened) > count:
-            opened.pop().close()
         if not opened:
             _refuse_if_taken(endpoint)
         while len(opened) < count:
@@ -51,7 +83,7 @@ def open_group(endpoint: Endpoint, count: int, receive_buffer: int, kept: list[i
         for each in opened:
             each.close()
         raise SocketError(_sentence(endpoint, error)) from None
-    return Group(endpoint, [each.detach() for each in opened], granted)
+    return Group(endpoint, [each.detach() for each in opened], granted, len(opened))
 
 
 def _taken_over(fd: int, endpoint: Endpoint) -> socket.socket:
@@ -77,15 +109,21 @@ def _refuse_if_taken(endpoint: Endpoint) -> None:
 
 
 def _open(endpoint: Endpoint, receive_buffer: int) -> socket.socket:
-    member = _socket(endpoint)
+    member = _member(endpoint, receive_buffer)
     try:
-        member.setblocking(False)
-        member.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        _ask_for_buffer(member, receive_buffer)
         member.bind((endpoint.host, endpoint.port))
     except OSError:
         member.close()
         raise
+    return member
+
+
+def _member(endpoint: Endpoint, receive_buffer: int) -> socket.socket:
+    """A socket that may share an address, without one yet."""
+    member = _socket(endpoint)
+    member.setblocking(False)
+    member.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    _ask_for_buffer(member, receive_buffer)
     return member
 
 

@@ -35,10 +35,10 @@ def serve(config: Config, specs: list[ChildSpec]) -> int:
         journal = Journal.open(config)
         manager = ServiceManager.from_environment(os.environ)
         holdings = Holdings.open(config, journal, manager, handed_down(os.environ))
+        waiter = Waiter()
     except OSError as error:
-        what = error.filename or config.node.runtime_dir
-        raise SipherdError(f"{what} cannot be used: {error.strerror}.") from None
-    waiter = Waiter()
+        what = f"{error.filename} cannot be used" if error.filename else "the system refuses"
+        raise SipherdError(f"{what}: {error.strerror}.") from None
     waiter.watch(journal.pipe.reader, journal.pass_on)
     waiter.watch(holdings.ready[0])
     gc.collect()

@@ -9,6 +9,7 @@ import orjson
 
 from proxy.limits import counters
 from workers.child import Child
+from workers.errands import inbox_of
 
 INCREMENTAL: Final = "incremental"
 NON_INCREMENTAL: Final = "non-incremental"
@@ -69,8 +70,14 @@ class Statistics:
             "sipherd:location_capacity": location.capacity,
             **self._dialogs(),
             **self._nodes(),
-            "sipherd:inbox_used_bytes": sum(each.used_bytes for each in self._child.tables.inboxes),
+            "sipherd:inbox_used_bytes": self._waiting(),
         }
+
+    def _waiting(self) -> int:
+        """What lies in the inboxes of all workers."""
+        child = self._child
+        at_work = child.tables.places.at_work()
+        return sum(inbox_of(child, place).used_bytes for place in at_work)
 
     def _dialogs(self) -> dict[str, int]:
         """What the dialog table itself says: gauges that no death can set astray."""

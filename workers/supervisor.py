@@ -1,7 +1,8 @@
 """The supervisor: it forks, watches, replaces and stops the children, and does nothing else.
 
 Its life is a stage with a deadline, and one loop: wait for whatever comes first, read the signals,
-reap, watch, act on what is due. Nothing sleeps elsewhere and nothing is raised out of the loop.
+reap, watch, act on what is due. Nothing sleeps elsewhere and nothing is raised out of the loop:
+what the system refuses costs a line in the log, and is tried again in the next turn.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import signal
 import time
 import traceback
+from collections import deque
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -31,6 +33,7 @@ from workers.child import (
     decide,
     note_failure,
 )
+from workers.generations import Generations, ring, worker_slot
 from workers.holdings import Holdings
 from workers.reload import Reload
 from workers.signals import Waiter
@@ -39,6 +42,9 @@ ABORT_GRACE_S: Final = 1.0  # for writing the traces of a process that hangs
 WATCH_S: Final = 0.5
 FLUSH_S: Final = 0.05
 FORK_RETRY_S: Final = 0.1
+LOOK_S: Final = 0.01  # whether the workers have anything left
+FAULT_PAUSE_S: Final = 0.05  # before the turn that follows a failed one
+FAULTS_BORNE: Final = 5  # failed turns, before the signal or end they failed on is dropped
 
 
 class Stage(enum.Enum):
@@ -46,8 +52,12 @@ class Stage(enum.Enum):
 
     STARTING = "starting"
     RUNNING = "running"
+    DRAINING = "draining"  # what is under way is finished, nothing new is begun
     STOPPING = "stopping"
     STOPPED = "stopped"
+
+
+ENDING: Final = frozenset({Stage.DRAINING, Stage.STOPPING})
 
 
 class System(Protocol):
@@ -62,8 +72,8 @@ class System(Protocol):
     def kill(self, pid: int, number: int) -> None:
         """Send a signal; a process that is gone already is no error."""
 
-    def reap(self) -> list[Exit]:
-        """Every child that has ended since the last call."""
+    def reap(self, ended: deque[Exit]) -> None:
+        """Append every child that has ended since the last call."""
 
     def wait(self, timeout_s: float | None) -> list[int]:
         """Wait for signals, readable files or the timeout; the signals that came."""
@@ -82,16 +92,15 @@ class RealSystem:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
-    def reap(self) -> list[Exit]:
-        """Every child that has ended since the last call."""
-        ended: list[Exit] = []
+    def reap(self, ended: deque[Exit]) -> None:
+        """Append every child that has ended since the last call."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return ended
+                return
             if pid == 0:
-                return ended
+                return
             if os.WIFSIGNALED(status):
                 ended.append(Exit(pid, None, os.WTERMSIG(status)))
             else:
@@ -104,6 +113,7 @@ class Life:
 
     stage: Stage = Stage.STARTING
     deadline: float | None = None
+    told: bool = False  # the children have been told to stop
     exit_status: int = 0
     clean: bool = True  # no child had to be killed while it was stopping
 
@@ -116,41 +126,71 @@ class Supervisor:
         self.log = holdings.log
         self.life = Life()
         self.slots = _slots(specs)
-        self._reload = Reload(holdings, system)
         self._system = system
+        self.generations = Generations(holdings, system, self.slots, self._spawn)
+        self._reload = Reload(holdings, system, self.generations)
         self._pid = os.getpid()
         self._watched_at = self._fed_at = system.now()
+        # What has been taken from the kernel and will not come again stays here until it is done.
+        self._signals: deque[int] = deque()
+        self._exits: deque[Exit] = deque()
+        self._faults = 0  # turns that failed one after the other
 
     def run(self) -> int:
         """Live until stopped; the exit status."""
-        for slot in self.slots:
+        for slot in list(self.slots):
             self._spawn(slot)
         while self.life.stage is not Stage.STOPPED:
-            for number in self._system.wait(self._timeout()):
-                self._on_signal(number)
-            now = self._system.now()
-            self._notice_ready(now)  # first: who ends right after coming up has been up
-            for exit in self._system.reap():
-                self._on_exit(exit, now)
-            self._watch(now)
-            self._respawn(now)
-            if self.life.stage is Stage.RUNNING:
-                self._reload.turn(self.slots, now)
-            self._advance(now)
-            self.holdings.journal.sink.flush()
+            try:
+                self._turn()
+                self._faults = 0
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody could take our place
+                self._survive(error)
         return self.life.exit_status
+
+    def _turn(self) -> None:
+        self._signals.extend(self._system.wait(self._timeout()))
+        while self._signals:
+            self._on_signal(self._signals[0])
+            self._signals.popleft()
+        now = self._system.now()
+        self._notice_ready(now)  # first: who ends right after coming up has been up
+        self._system.reap(self._exits)
+        while self._exits:
+            self._on_exit(self._exits[0], now)
+            self._exits.popleft()
+        self._watch(now)
+        self._advance(now)
+        self._respawn(now)
+        self._renew(now)
+        self.holdings.journal.sink.flush()
+
+    def _survive(self, error: Exception) -> None:
+        """Go on after a turn that failed; what it failed on is tried again, a few times."""
+        self._faults += 1
+        if self._faults > FAULTS_BORNE:
+            self._signals.clear()
+            self._exits.clear()
+        with contextlib.suppress(Exception):
+            trace = "".join(traceback.format_tb(error.__traceback__))
+            self.log.error("supervisor goes on", error=repr(error), trace=trace[-2_500:])
 
     # Waiting
 
     def _timeout(self) -> float:
         now = self._system.now()
+        if self._faults:
+            return FAULT_PAUSE_S
         due = [self._watched_at + WATCH_S]
         due += [slot.respawn_at for slot in self.slots if slot.respawn_at is not None]
         if self.life.deadline is not None:
             due.append(self.life.deadline)
-        reload_at = self._reload.due(now)
-        if reload_at is not None and self.life.stage is Stage.RUNNING:
-            due.append(reload_at)
+        if self.life.stage is Stage.DRAINING:
+            due.append(now + LOOK_S)
+        if self.life.stage is Stage.RUNNING:
+            due += [
+                at for at in (self._reload.due(now), self.generations.due(now)) if at is not None
+            ]
         if self.holdings.journal.sink.waiting:
             due.append(now + FLUSH_S)
         return max(0.0, min(due) - now)
@@ -167,29 +207,43 @@ class Supervisor:
             self._reload.ask()
         elif number in signals.REOPEN:
             self._reopen_log()
+        elif number in signals.MORE | signals.FEWER:
+            self.generations.want(1 if number in signals.MORE else -1)
         elif number in signals.NOT_YET:
             self.log.notice("signal has no meaning yet", signal=signal.Signals(number).name)
 
     def _on_stop(self, number: int) -> None:
         name = signal.Signals(number).name
-        if self.life.stage is Stage.STOPPING:
+        if self.life.stage in ENDING:
             self.log.notice("stopping at once: asked again", signal=name)
-            self.life.deadline = self._system.now()
+            self._enter_stopping(0.0)
             return
-        grace = max(slot.spec.grace_s for slot in self.slots)
-        self.log.notice("stopping", signal=name, grace_s=grace)
-        self._enter_stopping(grace)
+        workers = self.holdings.config.workers
+        self.log.notice(
+            "stopping", signal=name, drain_s=workers.drain_seconds, grace_s=self._grace_s
+        )
+        self.holdings.manager.stopping()
+        now = self._system.now()
+        self.life.stage, self.life.deadline = Stage.DRAINING, now + workers.drain_seconds
+        self.generations.refuse(now)
+
+    @property
+    def _grace_s(self) -> float:
+        return max(slot.spec.grace_s for slot in self.slots)
 
     def _enter_stopping(self, grace_s: float) -> None:
-        self.life.stage = Stage.STOPPING
-        self.holdings.manager.stopping()
         self.life.deadline = self._system.now() + grace_s
+        self.life.stage = Stage.STOPPING
+
+    def _tell_to_stop(self) -> None:
+        self.generations.dismiss()
         for slot in self.slots:
             slot.respawn_at = None
             if slot.pid:
-                os.eventfd_write(slot.stop_fd, 1)
+                ring(slot)
                 if slot.spec.stop_signal is not None:
                     self._system.kill(slot.pid, slot.spec.stop_signal)
+        self.life.told = True
 
     def _reopen_log(self) -> None:
         if failure := self.holdings.journal.sink.reopen():
@@ -201,15 +255,19 @@ class Supervisor:
 
     def _on_exit(self, exit: Exit, now: float) -> None:
         slot = next((each for each in self.slots if each.pid == exit.pid), None)
-        if self._reload.is_trial(exit):
+        if self._reload.is_trial(exit) and self.life.stage is Stage.RUNNING:
             self._reload.trial_ended(exit, now)
         if slot is None:  # somebody else's child that we inherited
             return
-        stopping = self.life.stage is Stage.STOPPING
+        stopping = self.life.stage is Stage.STOPPING or slot.leaving
+        stopping |= self.life.stage is Stage.DRAINING and exit.code == ExitCode.OK
         decision = decide(exit, slot, stopping, now)
-        note_failure(exit, slot, now)
-        slot.pid, lived_s = 0, now - slot.started_at
         self.holdings.tables.slots.release(slot.row)
+        lived_s = now - slot.started_at
+        note_failure(exit, slot, now)
+        if not stopping:
+            slot.respawn_at = now  # holds if what follows fails
+        slot.pid = 0
         if isinstance(decision, Replace):
             self._replace(slot, decision.after_s, now)
             self.log.warning(
@@ -219,17 +277,26 @@ class Supervisor:
                 lived_s=round(lived_s, 3),
                 wait_s=decision.after_s,
             )
+        elif isinstance(decision, GiveUp) and self.generations.is_coming(slot):
+            self.generations.abandon(decision.reason)
         elif isinstance(decision, GiveUp):
             self.log.error("giving up", reason=decision.reason)
             self.life.exit_status = 1
             self._enter_stopping(slot.spec.grace_s)
         elif isinstance(decision, Expected):
-            self.life.clean &= exit.signal is None
+            slot.respawn_at = None
+            self.life.clean &= exit.signal is None or self.life.stage not in ENDING
+            self._clear_gauges(slot)
+            if slot.leaving:
+                self.generations.ended(slot)
 
-    def _replace(self, slot: Slot, after_s: float, now: float) -> None:
+    def _clear_gauges(self, slot: Slot) -> None:
         row = self.holdings.tables.slots.counters(slot.row)
         for gauge in counters.GAUGES:
             row.set(gauge, 0)
+
+    def _replace(self, slot: Slot, after_s: float, now: float) -> None:
+        self._clear_gauges(slot)
         self.holdings.tables.slots.counters(0).add(counters.RESTARTS)
         if after_s:
             slot.respawn_at = now + after_s
@@ -244,24 +311,30 @@ class Supervisor:
     def _spawn(self, slot: Slot) -> None:
         now = self._system.now()
         slot.respawn_at = slot.up_at = slot.aborted_at = None
+        if slot.generation:
+            self.holdings.tables.places.begin(slot.index)
         try:
             self.holdings.open_slot(slot)
             pid = self._system.fork()
-        except OSError as error:
-            self.log.error("cannot fork", what=slot.title, reason=error.strerror)
+        except (OSError, MemoryError) as error:
             slot.respawn_at = now + FORK_RETRY_S
+            self.log.error("cannot fork", what=slot.title, reason=reason_of(error))
             return
         if pid == 0:
             self._be_child(slot)  # does not return
-        slot.pid, slot.started_at, slot.heartbeat_at, slot.heartbeat = pid, now, now, 0
+        slot.pid = pid
+        slot.started_at = slot.heartbeat_at = now
+        slot.heartbeat = 0
 
     def _be_child(self, slot: Slot) -> None:
         """Run the child's whole life; never returns into the supervisor's frames."""
         code: int = ExitCode.CRASHED
         try:
             signals.die_with_parent(self._pid)
-            child = self.holdings.enter_child(slot, self.slots)
+            child = self.holdings.enter_child(slot, self.slots, self.generations.all)
             code = run_target(child, slot.spec)
+        except (OSError, MemoryError) as error:
+            self.log.error("process could not begin", what=slot.title, reason=reason_of(error))
         except BaseException:  # noqa: BLE001 - nothing may unwind into the supervisor
             traceback.print_exc()
         finally:
@@ -286,7 +359,7 @@ class Supervisor:
         config = self.holdings.config
         return {
             "udp": ",".join(str(each) for each in config.listen.udp),
-            "workers": config.workers.udp,
+            "workers": len(self.generations.serving.slots),
             "registered": self.holdings.tables.location.gauges()[0],
             "capacity": self.holdings.tables.location.capacity,
         }
@@ -337,11 +410,24 @@ class Supervisor:
             self.holdings.tables.slots.counters(0).add(counters.SLOW_TURNS)
             self._system.kill(slot.pid, signals.TRACE)
 
-    # The way to the end
+    # New generations, and the way to the end
+
+    def _renew(self, now: float) -> None:
+        if self.life.stage is Stage.RUNNING:
+            self.generations.turn(now)
+            self._reload.turn(self.slots, now)
+            if not self._reload.is_under_way:
+                self.generations.follow()
 
     def _advance(self, now: float) -> None:
+        if self.life.stage is Stage.DRAINING and (
+            self.generations.empty or now >= (self.life.deadline or now)
+        ):
+            self._enter_stopping(self._grace_s)
         if self.life.stage is not Stage.STOPPING:
             return
+        if not self.life.told:
+            self._tell_to_stop()
         living = [slot for slot in self.slots if slot.pid]
         if not living:
             self._finish()
@@ -351,11 +437,16 @@ class Supervisor:
             self.life.deadline = None  # the kernel does the rest
 
     def _finish(self) -> None:
+        self.life.stage = Stage.STOPPED
         self.holdings.journal.pass_on()
         self.holdings.tables.slots.release(0)
         self.holdings.tables.close(clean=self.life.clean)
         self.log.notice("stopped", clean=self.life.clean)
-        self.life.stage = Stage.STOPPED
+
+
+def reason_of(error: OSError | MemoryError) -> str:
+    """What the system has refused, in its own words."""
+    return "no memory" if isinstance(error, MemoryError) else os.strerror(error.errno or 0)
 
 
 def run_target(child: Child, spec: ChildSpec) -> int:
@@ -379,5 +470,10 @@ def run_target(child: Child, spec: ChildSpec) -> int:
 
 def _slots(specs: list[ChildSpec]) -> list[Slot]:
     """A slot for each child; row 0 of the process table is the supervisor's own."""
-    places = [(spec, index) for spec in specs for index in range(spec.count)]
-    return [Slot(spec, index, row) for row, (spec, index) in enumerate(places, 1)]
+    others = [spec for spec in specs if not spec.reads_sockets]
+    return [Slot(spec, 0, row) for row, spec in enumerate(others, 1)] + [
+        worker_slot(spec, place, 1, place)
+        for spec in specs
+        if spec.reads_sockets
+        for place in range(spec.count)
+    ]

@@ -28,10 +28,12 @@ from proxy.shm.cluster_page import ClusterPage
 from proxy.shm.destination_table import DestinationTable
 from proxy.shm.dialog_table import DialogTable
 from proxy.shm.inbox import Inbox
+from proxy.shm.kept_calls import KeptCalls
 from proxy.shm.location_table import LocationTable
 from proxy.shm.page import Page
 from proxy.shm.pipe_layout import Timing
 from proxy.shm.pipes import Pipes
+from proxy.shm.places import PLACES, Order, Places
 from proxy.shm.profile_table import ProfileTable
 from proxy.shm.shards import Shards
 from proxy.shm.slots import ProcessSlots
@@ -48,6 +50,7 @@ LOCATION: Final = "location.table"
 DESTINATIONS: Final = "destinations.table"
 PROCESSES: Final = "processes.table"
 SHARDS: Final = "shards.table"
+WORKERS: Final = "workers.table"
 LIMITS: Final = "limits.table"
 SOURCES: Final = "sources.table"
 CHANGES: Final = "changes.ring"
@@ -58,6 +61,7 @@ CLUSTER_STATUS: Final = "cluster.status"
 MADE_ANEW: Final = (
     PROCESSES,
     SHARDS,
+    WORKERS,
     LIMITS,
     SOURCES,
     CHANGES,
@@ -82,7 +86,9 @@ class Tables:
 
     location: LocationTable
     slots: ProcessSlots
-    inboxes: list[Inbox]
+    places: Places
+    inboxes: list[Inbox | None]  # of each place, once it has been used
+    kept: list[KeptCalls | None]
     shards: Shards
     pipes: Pipes
     sources: Sources | None  # None: no flood guard
@@ -95,6 +101,23 @@ class Tables:
     access: AccessTables | None = None  # None: no database is used
     cluster: ClusterPage | None = None  # for whom this node acts; None: it is alone
     destinations: DestinationTable | None = None  # None: nobody else is told of them
+
+    def open_place(self, place: int, folder: Path, size: int) -> None:
+        """Make a place ready for a worker that comes after nobody."""
+        inbox, kept = self.inboxes[place], self.kept[place]
+        if inbox is None or kept is None:
+            self.inboxes[place] = Inbox.create(str(folder / inbox_file(place)), size)
+            self.kept[place] = KeptCalls.create(str(folder / kept_file(place)))
+        else:
+            inbox.clear()
+            kept.clear()
+
+    def inbox(self, place: int) -> Inbox:
+        """The inbox of a place that this process knows of."""
+        inbox = self.inboxes[place]
+        if inbox is None:
+            raise ShmError(f"nobody has been in place {place} yet")
+        return inbox
 
     def close(self, clean: bool) -> None:
         """Let go of the tables; `clean` when no process was killed inside one."""
@@ -113,9 +136,9 @@ def open_tables(config: Config, log: Log) -> Tables:
     boot_id = read_boot_id()
     location = open_location(folder, config, boot_id, log)
     dialogs, profiles = open_dialogs(folder, config, boot_id, log)
-    for old in [*folder.glob("inbox-*.ring"), *(folder / name for name in MADE_ANEW)]:
+    of_places = [*folder.glob("inbox-*.ring"), *folder.glob("kept-*.set")]
+    for old in [*of_places, *(folder / name for name in MADE_ANEW)]:
         old.unlink(missing_ok=True)
-    workers = config.workers.udp
     changes = ChangeRing.create(str(folder / CHANGES), CHANGE_UNITS)
     location.note_changes(changes, table_ids.LOCATION)
     if dialogs is not None:
@@ -123,14 +146,13 @@ def open_tables(config: Config, log: Log) -> Tables:
     destinations = open_destinations(folder, config, boot_id, log)
     if destinations is not None:
         destinations.note_changes(changes, table_ids.DESTINATIONS)
-    return Tables(
+    tables = Tables(
         location=location,
         slots=ProcessSlots.create(str(folder / PROCESSES), ROWS, measures.COLUMNS, boot_id=boot_id),
-        inboxes=[
-            Inbox.create(str(folder / f"inbox-{number}.ring"), config.workers.inbox_bytes)
-            for number in range(1, workers + 1)
-        ],
-        shards=Shards.create(str(folder / SHARDS), workers),
+        places=Places.create(str(folder / WORKERS)),
+        inboxes=[None] * PLACES,
+        kept=[None] * PLACES,
+        shards=Shards.create(str(folder / SHARDS), config.workers.udp),
         access=open_access(config, boot_id, log),
         pipes=create_pipes(folder / LIMITS, config),
         sources=create_sources(folder / SOURCES, config),
@@ -143,6 +165,20 @@ def open_tables(config: Config, log: Log) -> Tables:
         cluster=create_cluster_page(folder / CLUSTER, config),
         destinations=destinations,
     )
+    for place in range(config.workers.udp):
+        tables.open_place(place, folder, config.workers.inbox_bytes)
+        tables.places.enter(place, 1, Order.SERVE)
+    return tables
+
+
+def inbox_file(place: int) -> str:
+    """The file of the inbox of a place."""
+    return f"inbox-{place + 1}.ring"
+
+
+def kept_file(place: int) -> str:
+    """The file of the calls that the worker in a place keeps."""
+    return f"kept-{place + 1}.set"
 
 
 def _cluster_status(path: Path, config: Config) -> Page | None:

@@ -16,6 +16,7 @@ from proxy.cluster import destinations
 from proxy.errors import LockTimeout
 from proxy.limits import counters
 from proxy.registrar.expire import Horizon, alone, expire
+from proxy.registrar.graves import Graves
 from proxy.shm.answer_table import AnswerTable
 from proxy.shm.location_table import LocationTable
 from proxy.shm.repair import scavenge
@@ -61,6 +62,7 @@ class Sweeper:
         self._table: LocationTable = child.tables.location
         self._counters = child.tables.slots.counters(child.slot)
         self._replicated = child.config.replicates("location")
+        self._graves = Graves(self._table)
         self._next_at = 0.0
         self._alarms = Alarms(child)
 
@@ -79,8 +81,16 @@ class Sweeper:
             period_s = min(LONGEST_PERIOD_S, self._table.count / RECORDS_PER_SECOND)
             self._next_at = now + max(TURN_S, period_s) - TURN_S / 2
             self.sweep(now_wall)
+            self.sweep_graves(now_wall)
             self.forget(now_wall)
             self.sweep_destinations(now_wall)
+
+    def sweep_graves(self, now_wall: int) -> None:
+        """Make room when what was removed takes too much of the table."""
+        self._graves.turn(self._horizon(now_wall).before, RECORDS_PER_SECOND)
+        if self._graves.forgotten:
+            self._counters.add(counters.REMOVALS_FORGOTTEN, self._graves.forgotten)
+            self._graves.forgotten = 0
 
     def sweep_destinations(self, now_wall: int) -> None:
         """Drop tombstones of destinations that every node has forgotten."""
@@ -161,6 +171,7 @@ class Alarms:
                 counters.RECEIVE_DROPS,
                 counters.CORRUPT_RECORDS,
                 counters.PIPES_FULL,
+                counters.REMOVALS_FORGOTTEN,
             )
         }
 
@@ -179,7 +190,8 @@ class Alarms:
             log.error("receive queue full", lost=lost)
         if damaged := self._news(counters.CORRUPT_RECORDS, now):
             log.error("record unreadable", times=damaged)
-
+        if forgotten := self._news(counters.REMOVALS_FORGOTTEN, now):
+            log.warning("removals forgotten", records=forgotten, capacity=table.capacity)
         if refused := self._news(counters.PIPES_FULL, now):
             log.error("pipe table full", refused=refused)
 

@@ -6,12 +6,16 @@ ctypedef const unsigned char *Bytes
 cdef int INTERNAL_LISTENER
 cdef int RECEIVED_METHOD, SENT_METHOD, RECEIVED_CODE, SENT_CODE, WAITED, TAKEN
 cdef int CLASS_COUNT, HISTOGRAM, STEPS, OTHER, OTHER_CLASS, RESPONSE_CLASS, BYTES
-cdef tuple NAMES
+cdef int LONGEST
 cdef int FIRST_OF[256]
+cdef int FIRST[14]
+cdef int SECOND[14]
+cdef int THIRD[14]
+cdef int LENGTH[14]
 cdef int CLASS_OF[15]
 cdef long long ENDS_US[14]
 
-@cython.locals(p=Bytes, at=int, name=bytes)
+@cython.locals(p=Bytes, at=int)
 cpdef int method_of(bytes data) except -1
 @cython.locals(p=Bytes, code=int)
 cpdef int code_of(bytes data) except -1

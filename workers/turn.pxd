@@ -29,7 +29,8 @@ cdef class Turn:
     cdef readonly TransactionLayer layer
     cdef readonly Counters counters
     cdef readonly list sockets
-    cdef readonly set datagram_fds
+    cdef public list reading
+    cdef public set datagram_fds
     cdef readonly dict senders
     cdef readonly Handoff handoff
     cdef readonly Inbox inbox
@@ -45,6 +46,8 @@ cdef class Turn:
     cdef readonly Traffic traffic
     cdef readonly long long waited_ns
     cdef readonly long long standing_ns
+    cdef readonly double heard_at
+    cdef public object keeping
     cdef unsigned long long changed_at
     @cython.locals(batch=list, count=Py_ssize_t, more=bint, handed_in=list, stood_still=double,
                    received_ns="long long", handed_ns="long long")

@@ -31,6 +31,7 @@ from workers.traffic import Traffic
 
 if TYPE_CHECKING:
     from workers.datagrams import DatagramSocket, Incoming
+    from workers.duty import Keeping
     from workers.handoff import Handoff
     from workers.resolver import Resolver
 
@@ -77,7 +78,8 @@ class Turn:
         self.layer = core.node.layer
         self.counters = core.node.counters
         self.sockets = sockets
-        self.datagram_fds = {sock.fd for sock in sockets}
+        self.reading: list[DatagramSocket] = []  # of these sockets
+        self.datagram_fds: set[int] = set()  # theirs
         self.senders = {sock.listener: sock for sock in reversed(sockets)}
         self.handoff = handoff
         self.inbox = inbox
@@ -93,6 +95,8 @@ class Turn:
         self.traffic = Traffic(self.counters)
         self.waited_ns = 0  # how long the oldest of what this turn took in had waited
         self.standing_ns = 0  # the same where the turn could not take in all there was
+        self.heard_at = 0.0  # when anything came in
+        self.keeping: Keeping | None = None  # what others have to know before it is sent
         self.changed_at = 0
 
     def take(self) -> bool:
@@ -127,6 +131,7 @@ class Turn:
         if self.layer.outbox:
             self.flush()
         if count or handed_in:
+            self.heard_at = self.taken_at
             self.counters.add(RECEIVED_DATAGRAMS, count)
             self.counters.add(TURNS, 1)
             self.traffic.settle(self.waited_ns, int((time.monotonic() - self.node.now) * 1e9))
@@ -139,7 +144,7 @@ class Turn:
         most_ns = int((now - self.emptied_at) * 1e9)
         count = 0
         self.waited_ns = self.standing_ns = 0
-        for sock in self.sockets:
+        for sock in self.reading:
             received = sock.receive(self.handoff, now_ns, most_ns, batch)
             if received:
                 count += received
@@ -171,7 +176,7 @@ class Turn:
         undo what that one has accepted since.
         """
         count = 0
-        for sock in self.sockets:
+        for sock in self.reading:
             count += sock.discard()
         self.counters.add(STALE_DATAGRAMS, count)
         self.node.log.warning("stood still", seconds=round(stood_still, 1), dropped=count)
@@ -209,6 +214,8 @@ class Turn:
         """Send the outbox, each listener's part by its own socket."""
         outbox = self.layer.outbox
         self.layer.outbox = []
+        if self.keeping is not None:
+            self.keeping.note(outbox)
         failed: list[Outgoing] = []
         if len(self.senders) == 1:
             self.sockets[0].send(outbox, failed)

@@ -13,7 +13,6 @@ import time
 from contextlib import suppress
 from functools import partial
 
-from proxy.limits import counters as ids
 from proxy.limits.algorithms import number_of
 from proxy.routing.branch import Signer
 from proxy.routing.core import ProxyCore
@@ -34,10 +33,11 @@ from workers.access import access_of, use_rules
 from workers.bans import flood_guard_of
 from workers.child import Child
 from workers.datagrams import DatagramSocket
+from workers.duty import Duty
 from workers.early_drop import EarlyDrop
 from workers.edition import Commit
 from workers.errands import Errand
-from workers.handoff import Handoff
+from workers.handoff import Handoff, Predecessor
 from workers.mailbox import Mailbox
 from workers.memory import Ebb
 from workers.overload import OverloadWatch, overload_rules, salt
@@ -49,6 +49,8 @@ from workers.tables import private_location
 from workers.tallies import Tallies
 from workers.tracking import dialog_rules_of, track_calls
 from workers.turn import IDLE_SECONDS, Readers, Turn
+
+LAST_TURNS = 1_000
 
 
 class UdpWorker:
@@ -62,14 +64,9 @@ class UdpWorker:
         sockets = [
             DatagramSocket(fd, listener) for listener, fds in enumerate(child.sockets) for fd in fds
         ]
+        tables = child.tables
         handoff = Handoff(
-            child.index,
-            child.tables.shards,
-            child.tables.inboxes,
-            child.inbox_eventfds,
-            counters,
-            ids.HANDED_OFF,
-            ids.INBOX_FULL,
+            child.index, tables.shards, tables.inboxes, child.inbox_eventfds, counters
         )
         self.poller = select.epoll()
         self.resolver = resolver_of(child, self.watch)
@@ -99,13 +96,15 @@ class UdpWorker:
             ProxyCore(self.node, self.script.on_request),
             sockets,
             handoff,
-            child.tables.inboxes[child.index],
+            child.tables.inbox(child.index),
             child.inbox_eventfds[child.index],
             Readers(child.tables.changes, child.reader_eventfds),
             self.resolver,
             flood_guard_of(child),
         )
         self.turn.taken_at = child.beaten_at
+        self.duty = Duty(child, self.turn, self.poller, predecessors_of(child))
+        self.duty.use_policy = self.use_policy
         self.tallies = Tallies(counters, self.layer, self.resolver, self.node.faults, sockets)
         chores = [self.tallies.take, self.watch_memory, self.let_scripts_go]
         self.turn.each_second.extend(chores)
@@ -121,7 +120,7 @@ class UdpWorker:
         shedder.salt = salt()
         shedder.use_rules(overload_rules(child.config))
         turn.each_second.append(OverloadWatch(shedder, turn.counters, child.log).look)
-        turn.waits.append(EarlyDrop(shedder, turn.sockets, turn.counters).follow)
+        turn.waits.append(EarlyDrop(shedder, lambda: turn.reading, turn.counters).follow)
 
     def use_storage(self) -> None:
         """What asks the database, or waits for it, if the configuration wants that."""
@@ -151,7 +150,8 @@ class UdpWorker:
         def commit() -> None:
             self.old_scripts.append(self.script)
             self.script = script
-            turn.core.policy, node.on_reply = script.on_request, script.on_reply
+            self.use_policy()
+            node.on_reply = script.on_reply
             node.identity, node.rules, node.pipes = identity, rules, pipes
             node.timer_c = float(config.limits.timer_c_seconds)
             node.layer.capacity = config.limits.transactions
@@ -165,39 +165,52 @@ class UdpWorker:
 
         return commit
 
+    def use_policy(self) -> None:
+        """Decide by the script, within the worker's orders."""
+        self.turn.core.policy = self.duty.refuses(self.script.on_request)
+
     def let_scripts_go(self) -> None:
         """Free the policies that were replaced and that no call runs by any more."""
         if self.old_scripts:
             self.old_scripts = [each for each in self.old_scripts if not each.let_go()]
 
     def serve(self) -> int:
-        """Turn after turn until asked to stop; 0."""
-        child, turn = self.child, self.turn
-        for fd in (*turn.datagram_fds, turn.wake_fd, child.stop_fd, child.parent_fd):
+        """Turn after turn until told to leave; 0."""
+        child, turn, duty = self.child, self.turn, self.duty
+        for fd in (turn.wake_fd, child.stop_fd, child.parent_fd):
             self.poller.register(fd, select.EPOLLIN)
         self.tallies.take()
-        beaten = -IDLE_SECONDS
+        looked = -IDLE_SECONDS
+        if not duty.stand_by():
+            return 0
         while True:
             more = turn.take()
-            if self.node.now - beaten >= IDLE_SECONDS:
-                beaten = self.node.now
+            if self.node.now - looked >= IDLE_SECONDS:
+                looked = self.node.now
                 child.beat()
-                if self.stopping():
-                    return 0
+                if not duty.look():
+                    return self.leave()
             if more:
                 continue
             for fd, events in turn.rest(self.poller.poll):
-                if fd in (child.stop_fd, child.parent_fd):
+                if fd == child.parent_fd:
                     return 0
-                if fd in self.resolver_fds:
+                if fd == child.stop_fd:
+                    duty.hear()
+                    looked = -IDLE_SECONDS
+                elif fd in self.resolver_fds:
                     self.node.set_time(time.monotonic(), time.time_ns() // 1_000_000)
                     self.resolver.process(
                         fd, bool(events & select.EPOLLIN), bool(events & select.EPOLLOUT)
                     )
 
-    def stopping(self) -> bool:
-        """Whether a worker too busy to sleep has been asked to stop."""
-        return bool(select.select([self.child.stop_fd, self.child.parent_fd], [], [], 0)[0])
+    def leave(self) -> int:
+        """See to what has come by now, and end."""
+        for _ in range(LAST_TURNS):
+            if not self.turn.take() and self.turn.inbox.empty:
+                break
+        self.tallies.take()
+        return 0
 
     def watch_memory(self) -> None:
         """Give memory back after a flood."""
@@ -229,6 +242,16 @@ def location_of(child: Child) -> LocationTable:
     if child.config.storage.mode == SQL_ONLY:
         return private_location(child.config, f"worker-{child.index + 1}")
     return child.tables.location
+
+
+def predecessors_of(child: Child) -> list[Predecessor]:
+    """The workers that may have handed over calls before this one began, and the ways to them."""
+    inboxes, kept = child.tables.inboxes, child.tables.kept
+    return [
+        Predecessor(place, known, inbox, tuple(numbers))
+        for place, numbers in child.predecessors
+        if (known := kept[place]) is not None and (inbox := inboxes[place]) is not None
+    ]
 
 
 def retry_after(child: Child) -> bytes:

@@ -71,13 +71,13 @@ class Comparison:
         """One sentence: why this node is synced or not."""
         if self.pull is not None and not self.baseline:
             return f"a snapshot of node {self.pull.donor} is coming: {self.pull.count} records"
-        if not self.baseline:
-            return f"not synced: {self.reason}"
         lacking = self.lacking()
+        troubles = "".join(f"; {t}" for t in (self.links[p].trouble for p in lacking) if t)
+        if not self.baseline:
+            return f"not synced: {self.reason}{troubles}"
         if lacking:
             nodes = ", ".join(str(peer) for peer in lacking)
-            troubles = [t for t in (self.links[peer].trouble for peer in lacking) if t]
-            return f"comparing with node {nodes}" + "".join(f"; {each}" for each in troubles)
+            return f"comparing with node {nodes}{troubles}"
         return f"synced: {self.reason}" if self.reason else "synced"
 
     def declare(self, reason: str) -> None:
@@ -195,7 +195,7 @@ class Comparison:
         in_order = frame.sequence == pull.expected
         if in_order:
             done = self.replication.apply(link, records, wall)
-            if not done:
+            if done <= 0:
                 link.following.handle(Event.MISSED)
                 self._give_up(now, link.trouble)
                 link.following.compare_at = now + self.settings.pace.repair_soon

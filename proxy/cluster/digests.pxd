@@ -1,10 +1,12 @@
 cimport cython
 
+from proxy.cluster.form cimport Form
 from proxy.cluster.stamps cimport Stamps
 from proxy.shm.mixing cimport fnv1a, mix
 from proxy.shm.packed cimport get_u64, put_u64
 
 cdef unsigned int _BUCKET_MASK
+cdef int _NEWS, _SAME_REST
 cdef unsigned long long _ALL
 
 cpdef unsigned long long hash_bytes(bytes data, unsigned long long start) except? 0
@@ -24,13 +26,19 @@ cdef class Digests:
     cdef Stamps _live
     cdef dict _dead
 
-    @cython.locals(name="unsigned long long", old_live="unsigned long long",
+    @cython.locals(name="unsigned long long", old_live="unsigned long long", stamps=Stamps,
                    old_dead="unsigned long long", change="unsigned long long", at=Py_ssize_t,
-                   p="unsigned char *")
-    cpdef bint note(
-        self, unsigned int table, bytes key, unsigned long long live, unsigned long long dead
-    ) except *
-    @cython.locals(news=list, state=tuple, table=int, key=bytes, body=bytes,
-                   live="unsigned long long", dead="unsigned long long")
-    cpdef list learn(self, dict forms, list states)
+                   p="unsigned char *", found=int)
+    cpdef int note(
+        self, unsigned int table, bytes key, unsigned long long live, unsigned long long dead,
+        unsigned long long rest=*
+    ) except -1
+    @cython.locals(state=tuple, table=int, key=bytes, body=bytes, form=Form)
+    cpdef learn(self, dict forms, list states)
+    @cython.locals(news=list, state=tuple, table=int, key=bytes, body=bytes, brief=bytes, form=Form,
+                   rest="unsigned long long", found=int)
+    cpdef list take(self, dict forms, list states)
+    @cython.locals(p="const unsigned char *", q="const unsigned char *", found=bytearray,
+                   to="unsigned char *", bucket=Py_ssize_t)
+    cpdef bytes differing(self, bytes sums)
     cpdef clear(self)

@@ -8,20 +8,24 @@ at slightly different times, and then send them to each other in vain for a mome
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Mapping, Sequence
-from sys import byteorder
 
 import cython
 
+from proxy.cluster.form import Form
 from proxy.cluster.stamps import Stamps
-from proxy.cluster.store import Current, Form
+from proxy.cluster.store import Change, Current
 from proxy.shm.mixing import fnv1a, mix
 
 if not cython.compiled:
     from proxy.shm.words import get_u64, put_u64
 
 BUCKETS = 4096
+SUMS_BYTES = 8 * BUCKETS
+NEWS = 1  # what note() finds: the record is another
+SAME_REST = 2  # it is, but what its last teller called the rest of it is not
+_NEWS = NEWS
+_SAME_REST = SAME_REST
 _BUCKET_MASK = BUCKETS - 1
 _ALL = 0xFFFFFFFFFFFFFFFF  # a literal as large would be a Python number when compiled
 
@@ -49,31 +53,29 @@ def record_sum(key_hash: int, live: int, dead: int) -> int:
     return mix(key_hash ^ live ^ mix(dead)) if live or dead else 0
 
 
-def little(sums: array[int]) -> array[int]:
-    """Numbers as little-endian bytes have them, or the way back."""
-    if byteorder == "big":
-        sums = array("Q", sums)
-        sums.byteswap()
-    return sums
-
-
 class Digests:
     """The sums of one node's records, with what is known of each."""
 
     def __init__(self) -> None:
-        self._sums = bytearray(8 * BUCKETS)  # little-endian
+        self._sums = bytearray(SUMS_BYTES)  # little-endian
         self.root = 0
         self._live = Stamps()
         self._dead: dict[int, int] = {}  # only of records with tombstones
 
-    def note(self, table: int, key: bytes, live: int, dead: int) -> bool:
-        """Take in what a record is now (0, 0: gone); whether that is news."""
+    def note(self, table: int, key: bytes, live: int, dead: int, rest: int = 0) -> int:
+        """Take in what a record is now (0, 0: gone); whether that is news, NEWS or SAME_REST.
+
+        A rest other than 0 is of a state that every peer is told.
+        """
         name = hash_bytes(key, table)
-        old_live = self._live.get(name)
+        stamps = self._live
+        at = stamps.find(name)
+        old_live = stamps.value_at(at)
         old_dead = self._dead.get(name, 0) if self._dead else 0
         if old_live == live and old_dead == dead:
-            return False
-        self._live.put(name, live)
+            return 0
+        found = _SAME_REST if rest and stamps.rest_at(at) == rest else _NEWS
+        stamps.put_at(at, name, live, rest)
         if dead:
             self._dead[name] = dead
         elif old_dead:
@@ -83,24 +85,42 @@ class Digests:
         p = self._sums
         put_u64(p, at, (get_u64(p, at) + change) & _ALL)
         self.root = (self.root + change) & _ALL
-        return True
+        return found
 
-    def learn(self, forms: Mapping[int, Form], states: Sequence[Current]) -> list[Current]:
-        """Take in what records are now; those that are news."""
-        news: list[Current] = []
+    def learn(self, forms: Mapping[int, Form], states: Sequence[Current]) -> None:
+        """Take in what records are now; not every peer has been told."""
         for state in states:
             table, key, body = state
-            live = dead = 0
-            if body is not None:
-                live, dead = forms[table].stamps(body)
-            if self.note(table, key, live, dead):
-                news.append(state)
+            if body is None:
+                self.note(table, key, 0, 0)
+            else:
+                form = forms[table]
+                form.look(body)
+                self.note(table, key, form.live, form.dead)
+
+    def take(self, forms: Mapping[int, Form], states: Sequence[Current]) -> list[Change]:
+        """Take in what has changed here and every peer will be told; what of it is news."""
+        news: list[Change] = []
+        for state in states:
+            table, key, body = state
+            form = forms[table]
+            brief = None
+            if body is None:
+                found = self.note(table, key, 0, 0)
+            else:
+                form.look(body)
+                rest = form.rest(body)
+                found = self.note(table, key, form.live, form.dead, rest)
+                if found == _SAME_REST:
+                    brief = form.brief(body, rest)
+            if found:
+                news.append((table, key, body, brief))
         return news
 
     @property
-    def sums(self) -> array[int]:
-        """The sums of all buckets."""
-        return little(array("Q", bytes(self._sums)))
+    def sums(self) -> bytes:
+        """The sums of all buckets, as little-endian numbers of 64 bits."""
+        return bytes(self._sums)
 
     @property
     def count(self) -> int:
@@ -112,13 +132,21 @@ class Digests:
         """How many records have a tombstone."""
         return len(self._dead)
 
-    def differing(self, sums: array[int]) -> bytes:
+    def differing(self, sums: bytes) -> bytes:
         """One byte per bucket: 1 where `sums` are not ours."""
-        return bytes(ours != theirs for ours, theirs in zip(self.sums, sums, strict=True))
+        if len(sums) != SUMS_BYTES:
+            raise ValueError(f"sums of {len(sums)} bytes")
+        p = self._sums
+        q = sums
+        found = bytearray(BUCKETS)
+        to = found
+        for bucket in range(BUCKETS):
+            to[bucket] = get_u64(p, 8 * bucket) != get_u64(q, 8 * bucket)
+        return bytes(found)
 
     def clear(self) -> None:
         """Forget everything, before all is read again."""
-        self._sums = bytearray(8 * BUCKETS)
+        self._sums = bytearray(SUMS_BYTES)
         self.root = 0
         self._live = Stamps()
         self._dead.clear()

@@ -15,6 +15,8 @@ from enum import IntEnum
 
 from proxy.cluster.settings import Pace
 
+REFUSED_MS = 60_000  # between two words in the log about one peer
+
 
 class State(IntEnum):
     """Of following a peer."""
@@ -173,5 +175,6 @@ class Link:
         self.waits_since = 0  # for the peer to ask for our changes
         self.owes_ack = False
         self.gap = False  # and the acknowledgement asks to go back
+        self.refused_at = -REFUSED_MS  # when it was last said that its HELLO is refused
         self.trouble = ""  # a sentence: why it does not get on
         self.verified_at = -1  # when its sums and ours were last seen to be equal

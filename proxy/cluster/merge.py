@@ -12,6 +12,7 @@ from struct import Struct
 from zlib import crc32
 
 from proxy.cluster.digests import part_stamp
+from proxy.cluster.form import Form
 
 HEAD = Struct("<QHBBI")
 HEAD_BYTES = 16
@@ -33,12 +34,8 @@ def payload_of(body: bytes) -> bytes | None:
     return None if body[10] & TOMBSTONE else body[HEAD_BYTES:]
 
 
-class WholeForm:
+class WholeForm(Form):
     """How records that are one piece are read and merged."""
-
-    def names(self, key: bytes) -> bool:
-        """Whether these bytes can be a key."""
-        return len(key) > 0
 
     def sound(self, body: bytes) -> bool:
         """Whether these bytes can be a body."""
@@ -52,11 +49,12 @@ class WholeForm:
         version: int = HEAD.unpack_from(body)[0]
         return version
 
-    def stamps(self, body: bytes) -> tuple[int, int]:
-        """What is live in it, and what is dead, as 64-bit numbers."""
+    def look(self, body: bytes) -> int:
+        """What is live in it, and what is dead."""
         version, origin, flags, _, _ = HEAD.unpack_from(body)
         stamp = part_stamp(crc32(body), version, origin)
-        return (0, stamp) if flags & TOMBSTONE else (stamp, 0)
+        self.live, self.dead = (0, stamp) if flags & TOMBSTONE else (stamp, 0)
+        return 0
 
     def merge(self, ours: bytes, theirs: bytes) -> bytes:
         """The winner; `ours` itself when they are equal."""

@@ -5,12 +5,12 @@ Every decoder reads the fields it knows, checks each number, and skips what foll
 
 from __future__ import annotations
 
-from array import array
 from enum import IntEnum
 from struct import Struct, error
 from typing import NamedTuple
 
-from proxy.cluster.digests import BUCKETS, little
+from proxy.cluster.digests import BUCKETS, SUMS_BYTES
+from proxy.cluster.settings import MARK_BYTES
 from proxy.errors import BadFrame
 from proxy.limits import bounds
 
@@ -51,18 +51,21 @@ class Hello(NamedTuple):
     position: int
     wall_ms: int
     tables: tuple[int, ...]
+    mark: bytes = b""  # of my secret; an earlier version tells none
 
     def encode(self) -> bytes:
         """The body."""
         head = _HELLO.pack(self.greeting, self.epoch, self.position, self.wall_ms, len(self.tables))
-        return head + bytes(self.tables)
+        return head + bytes(self.tables) + self.mark
 
     @classmethod
     def decode(cls, body: bytes) -> Hello:
         """What a body says."""
         greeting, epoch, position, wall_ms, count = unpack(_HELLO, body, 0)
         tables = cut(body, _HELLO.size, count)
-        return cls(greeting, epoch, position, wall_ms, tuple(tables))
+        at = _HELLO.size + count
+        mark = cut(body, at, MARK_BYTES) if len(body) > at else b""
+        return cls(greeting, epoch, position, wall_ms, tuple(tables), mark)
 
 
 class Welcome(NamedTuple):
@@ -113,11 +116,11 @@ class SyncAsk(NamedTuple):
     """Send me all records of the buckets whose sums are not these."""
 
     question: int
-    sums: array[int]
+    sums: bytes
 
     def encode(self) -> bytes:
         """The body."""
-        return _SYNC_ASK.pack(self.question, BUCKETS) + little(self.sums).tobytes()
+        return _SYNC_ASK.pack(self.question, BUCKETS) + self.sums
 
     @classmethod
     def decode(cls, body: bytes) -> SyncAsk:
@@ -125,8 +128,7 @@ class SyncAsk(NamedTuple):
         question, buckets = unpack(_SYNC_ASK, body, 0)
         if buckets != BUCKETS:
             raise BadFrame(f"sums of {buckets} buckets and not of {BUCKETS}")
-        sums = array("Q", cut(body, _SYNC_ASK.size, 8 * BUCKETS))
-        return cls(question, little(sums))
+        return cls(question, cut(body, _SYNC_ASK.size, SUMS_BYTES))
 
 
 class SnapshotEnd(NamedTuple):

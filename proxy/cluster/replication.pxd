@@ -1,10 +1,11 @@
 cimport cython
 
 from proxy.cluster.digests cimport Digests
+from proxy.cluster.form cimport Form
 from proxy.cluster.frames cimport encode_records
 from proxy.cluster.hlc cimport HybridClock
 
-cdef Py_ssize_t TAKEN_AT_ONCE, SCANNED_AT_ONCE, BATCH_RECORDS, BATCH_BYTES
+cdef Py_ssize_t TAKEN_AT_ONCE, SCANNED_AT_ONCE, BATCH_RECORDS, BATCH_BYTES, INCOMPLETE
 
 
 @cython.final
@@ -16,6 +17,7 @@ cdef class Replication:
     cdef readonly set disabled
     cdef readonly long long scanning, stable_ms
     cdef readonly bint is_drained
+    cdef public bint crowded
     cdef object _marks
     cdef dict _batches
     cdef list _fresh
@@ -27,12 +29,12 @@ cdef class Replication:
     @cython.locals(states=list, fresh=list, notes=list, state=tuple)
     cdef bint _take(self, long long now) except *
     @cython.locals(records=list, size=Py_ssize_t, upto="long long", key=bytes, body=bytes,
-                   data=bytes)
-    cdef tuple _batch(self, long long after)
+                   brief=bytes, briefs=Py_ssize_t, data=bytes)
+    cdef tuple _batch(self, long long after, bint may_be_brief)
     @cython.locals(start=Py_ssize_t, bodies=dict, found=list, note=tuple)
     cdef list _states(self, long long after)
-    @cython.locals(forms=dict, body=bytes, table=int)
+    @cython.locals(forms=dict, key=bytes, body=bytes, table=int, form=Form)
     cpdef check(self, list records)
-    @cython.locals(forms=dict, applied=list, newest="unsigned long long", table=int, key=bytes,
-                   body=bytes, stored=bytes, refused=bint)
-    cpdef Py_ssize_t apply(self, object link, list records, long long wall) except -1
+    @cython.locals(forms=dict, form=Form, applied=list, newest="unsigned long long", table=int, key=bytes,
+                   body=bytes, stored=bytes, outcome=Py_ssize_t)
+    cpdef Py_ssize_t apply(self, object link, list records, long long wall) except -2

@@ -13,18 +13,19 @@ from proxy.cluster.backlog import Backlog
 from proxy.cluster.digests import Digests
 from proxy.cluster.frames import Frame, decode_records, encode_records
 from proxy.cluster.hlc import HybridClock
-from proxy.cluster.link import Event, Link, State
+from proxy.cluster.link import REFUSED_MS, Event, Link, State
 from proxy.cluster.membership import Membership
 from proxy.cluster.messages import DATA_HEAD, Ack, Hello, Kind, Welcome, unpack
 from proxy.cluster.settings import Settings
-from proxy.cluster.store import Current, Horizon, Record, Store
+from proxy.cluster.store import Change, Current, Horizon, Record, Store
 from proxy.cluster.wire import Wire
-from proxy.errors import BadFrame, LockTimeout, TableFull
+from proxy.errors import BadFrame, LockTimeout, RestMissing, TableFull
 from proxy.limits import bounds
 
 TAKEN_AT_ONCE = 4_096
 SCANNED_AT_ONCE = 1_024
 MARKS = 4_096
+INCOMPLETE = -1  # what apply() says of records whose rest is not here
 # Compiled, these are C numbers.
 BATCH_RECORDS = bounds.BATCH_RECORDS
 BATCH_BYTES = bounds.BATCH_BYTES
@@ -51,13 +52,14 @@ class Replication:
         self.digests = Digests()
         self.backlog = Backlog(settings.backlog)
         self.disabled: set[int] = set()  # tables an operator took out
+        self.crowded = False  # whether tombstones have to go as soon as every node has them
         self.scanning = 0  # the next cursor, -1 = all is known
         self.is_drained = False  # whether every change here is in the sums
         self.stable_ms = 0
         self._marks: deque[tuple[int, int]] = deque(maxlen=MARKS)  # position, moment
-        self._fresh: list[Current] = []  # what was taken last, and where in the backlog it begins
+        self._fresh: list[Change] = []  # what was taken last, and where in the backlog it begins
         self._fresh_from = 0
-        self._batches: dict[int, tuple[int, bytes, int]] = {}
+        self._batches: dict[tuple[int, bool], tuple[int, bytes, int]] = {}
         self._greetings = 0
 
     # -- our changes -------------------------------------------------------------------------------
@@ -99,8 +101,8 @@ class Replication:
             return True
         fresh = self._fresh
         notes: list[tuple[int, bytes]] = []
-        for state in self.digests.learn(self.store.forms, states):
-            table, key, body = state
+        for state in self.digests.take(self.store.forms, states):
+            table, key, body, _ = state
             # What ran out is told to nobody: each node's own clock sees to that.
             if body is not None:
                 fresh.append(state)
@@ -121,7 +123,7 @@ class Replication:
                 return True
             if frames == 8:
                 return True  # the bus and the other peers have their turn
-            upto, body, body_sum = self._batch(sending.sent)
+            upto, body, body_sum = self._batch(sending.sent, sending.whole)
             self.wire.send(link, Kind.DATA, upto, body, body_sum)
             sending.note_sent(upto, now)
             frames += 1
@@ -133,39 +135,45 @@ class Replication:
         self.wire.send(link, Kind.WELCOME, 0, Welcome(0, self.backlog.head, False).encode())
         self.wire.tallies["skips"] += 1
 
-    def _batch(self, after: int) -> tuple[int, bytes, int]:
+    def _batch(self, after: int, may_be_brief: bool) -> tuple[int, bytes, int]:
         """The changes after a position as the body of a frame: where it ends, the bytes, their sum.
 
-        Of a record that changed several times there is one state, the one it has now.
+        Of a record that changed several times there is one state, the one it has now. What is told
+        for the first time may be brief for a peer that lacks nothing, what is told again is whole.
         """
-        known = self._batches.get(after)
+        known = self._batches.get((after, may_be_brief))
         if known is not None:
             return known
         records: list[Record] = []
         upto = after
-        size = 0
-        for table, key, body in self._states(after):
+        size = briefs = 0
+        for table, key, body, brief in self._states(after):
             upto += 1
             if body is not None and table not in self.disabled:
+                if brief is not None and may_be_brief:
+                    body = brief
+                    briefs += 1
                 records.append((table, key, body))
                 size += len(key) + len(body)
                 if size >= BATCH_BYTES:
                     break
         self.wire.tallies["records"] += len(records)
+        self.wire.tallies["briefs"] += briefs
         data = encode_records(DATA_HEAD.pack(after), records)
-        made = self._batches[after] = (upto, data, crc32(data))
+        made = self._batches[after, may_be_brief] = (upto, data, crc32(data))
         return made
 
-    def _states(self, after: int) -> list[Current]:
+    def _states(self, after: int) -> list[Change]:
         """What changed after a position, as it is now, one for each; None for what comes again."""
         if after >= self._fresh_from:
             start = after - self._fresh_from
             return self._fresh[start : start + BATCH_RECORDS]
         bodies: dict[tuple[int, bytes], None] = {}
-        found: list[Current] = []
+        found: list[Change] = []
         for note in self.backlog.since(after, BATCH_RECORDS):
             table, key = note
-            found.append((table, key, None if note in bodies else self.store.fetch(table, key)))
+            body = None if note in bodies else self.store.fetch(table, key)
+            found.append((table, key, body, None))
             bodies[note] = None
         return found
 
@@ -198,7 +206,12 @@ class Replication:
         following.ask_at = now + self.settings.pace.hello
         epoch = following.epoch if following.complete else 0
         hello = Hello(
-            following.greeting, epoch, following.position, wall, tuple(sorted(self.settings.tables))
+            following.greeting,
+            epoch,
+            following.position,
+            wall,
+            tuple(sorted(self.settings.tables)),
+            self.settings.mark,
         )
         self.wire.send(link, Kind.HELLO, 0, hello.encode())
 
@@ -213,18 +226,33 @@ class Replication:
         """A peer asks for ours: from where it is, or from now on."""
         hello = Hello.decode(frame.body)
         link.waits_since = now
-        tables = tuple(sorted(self.settings.tables))
-        if hello.tables != tables:
-            link.trouble = f"it keeps the tables {hello.tables} and we {tables}"
-            self.wire.tallies["mismatches"] += 1
+        link.trouble = self._objection(hello)
+        if link.trouble:
+            self._refuse(link, now)
             return
-        link.trouble = ""
         backlog = self.backlog
         resumed = hello.epoch == self.wire.epoch and backlog.tail <= hello.position <= backlog.head
         start = hello.position if resumed else backlog.head
         link.sending.begin(start, now)
         welcome = Welcome(hello.greeting, start, resumed)
         self.wire.send(link, Kind.WELCOME, 0, welcome.encode())
+
+    def _objection(self, hello: Hello) -> str:
+        """Why a peer is none that we could keep tables equal with; empty when it is one."""
+        tables = tuple(sorted(self.settings.tables))
+        if hello.tables != tables:
+            return f"it keeps the tables {hello.tables} and we {tables}"
+        if hello.mark and self.settings.mark not in (b"", hello.mark):
+            return "its [node] secret is another one than ours"
+        return ""
+
+    def _refuse(self, link: Link, now: int) -> None:
+        """No WELCOME: the peer gets nothing of us and stays unsynced, as we do, for it does so."""
+        self.wire.tallies["hellos_refused"] += 1
+        link.sending.stop()
+        if now - link.refused_at >= REFUSED_MS:
+            link.refused_at = now
+            self.wire.note("node refused", f"node {link.peer}: {link.trouble}")
 
     def on_welcome(self, link: Link, frame: Frame, now: int, wall: int) -> None:
         """A peer says where its changes begin."""
@@ -261,16 +289,17 @@ class Replication:
         if not following.takes_changes:
             return
         verdict = following.judge(after, frame.sequence)
-        if verdict > 0:
-            if not self.apply(link, records, wall):
+        done = self.apply(link, records, wall) if verdict > 0 else 0
+        if verdict < 0 or done == INCOMPLETE:
+            link.gap = True
+            self.wire.tallies["gaps" if verdict < 0 else "incomplete"] += 1
+        elif verdict > 0:
+            if not done:
                 if following.quarantine:
                     return  # unacknowledged: it comes again
                 following.handle(Event.MISSED)
                 following.compare_at = now + self.settings.pace.repair
             following.position = frame.sequence
-        elif verdict < 0:
-            link.gap = True
-            self.wire.tallies["gaps"] += 1
         link.owes_ack = True
 
     def check(self, records: list[Record]) -> None:
@@ -282,10 +311,14 @@ class Replication:
                 raise BadFrame(f"a record of table {table} that is not sound")
 
     def apply(self, link: Link, records: list[Record], wall: int) -> int:
-        """Commit what is new in them; 0 when one could not be taken, else 1 + how many were new."""
+        """Commit what is new in them; 1 + how many were new.
+
+        0 when one could not be taken, INCOMPLETE when one is needed whole.
+        """
         forms = self.store.forms
         for table, _, body in records:
-            newest = forms[table].newest(body)
+            form = forms[table]
+            newest = form.newest(body)
             if not self.clock.observe(newest, wall) and not self._may_lead(link, newest, wall):
                 self._quarantine(link, newest, wall)
                 return 0
@@ -294,7 +327,7 @@ class Replication:
             link.trouble = ""
         horizon = self.horizon(wall)
         applied: list[Current] = []
-        refused = False
+        outcome = 1
         for table, key, body in records:
             if table in self.disabled:
                 continue
@@ -303,13 +336,16 @@ class Replication:
             except (TableFull, LockTimeout) as reason:
                 self.wire.tallies["refused"] += 1
                 link.trouble = str(reason)
-                refused = True
+                outcome = 0
+                break
+            except RestMissing:
+                outcome = INCOMPLETE
                 break
             if stored is not None:
                 applied.append((table, key, stored))
         self.digests.learn(forms, applied)
-        if refused:
-            return 0
+        if outcome != 1:
+            return outcome
         self.wire.tallies["applied"] += len(records)
         return 1 + len(applied)
 
@@ -340,6 +376,7 @@ class Replication:
         if not ack.gap:
             sending.acknowledge(position, credit, ack.whole, now)
         elif position >= self.backlog.tail:
+            sending.whole = False  # until it says so: what goes to it now is not made brief
             sending.rewind(position, now)
         else:
             self._skip_ahead(link, now)
@@ -378,7 +415,8 @@ class Replication:
         if pace.longest_life_s:
             moments.append(wall - 1000 * (pace.longest_life_s + pace.grace_s) - 2 * lead)
         settled = self.settled_before() >> 16
-        moments.append(min(settled, wall - 1000 * pace.tombstone_least_s))
+        least_s = 0 if self.crowded else pace.tombstone_least_s
+        moments.append(min(settled, wall - 1000 * least_s))
         return max(moments) << 16
 
     def settled_before(self) -> int:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass, field
 
 from proxy.limits import bounds
+
+MARK_BYTES = 16
+_MARK_LABEL = b"sipherd: which secret a node has"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +46,9 @@ class Settings:
     rerouting: bool = True  # over a third node when the direct way is broken (enable_rerouting)
     max_lead_ms: int = 60_000  # how far a peer's clock may be ahead
     window: int = 32  # frames of changes under way to one peer
-    snapshot_window: int = 4  # frames of a snapshot: live changes come first
+    snapshot_window: int = 16  # frames of a snapshot: live changes come first
     backlog: int = bounds.BACKLOG_NOTES
+    mark: bytes = b""  # of our secret, secret_mark(); empty: peers are not asked for theirs
     names: dict[int, str] = field(default_factory=dict)  # of tables, as clusterer_list_cap says
 
     def mistakes(self) -> list[str]:
@@ -62,3 +67,9 @@ class Settings:
         if any(not 0 < len(tag.encode()) <= bounds.TAG_NAME_BYTES for tag in self.tags):
             wrong.append(f"cluster {self.cluster}: a sharing tag's name is too long or empty")
         return wrong
+
+
+def secret_mark(secret: bytes, cluster: int) -> bytes:
+    """What tells a peer whether its secret is ours, and nobody what it is."""
+    told = _MARK_LABEL + cluster.to_bytes(2, "little")
+    return hmac.digest(secret, told, "sha256")[:MARK_BYTES]

@@ -1,7 +1,7 @@
-"""What is known of very many records: a 64-bit number to another, in 16 bytes each.
+"""What is known of very many records: a 64-bit number to two others, in 24 bytes each.
 
-Cells of an open hash table: the name, 0 for a free cell, and the value, which is never 0. The names
-are hashes already. A dictionary would take six times as much memory, and twice the time.
+Cells of an open hash table: the name, 0 for a free cell, the value, which is never 0, and the rest.
+The names are hashes already. A dictionary would take six times as much memory, and twice the time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import cython
 if not cython.compiled:
     from proxy.shm.words import get_u64, put_u64
 
-CELL = 16
+CELL = 24
 LEAST = 64  # cells
 
 
@@ -25,13 +25,24 @@ class Stamps:
 
     def get(self, name: int) -> int:
         """The value of a name, 0 where there is none."""
-        p = self._cells
-        at = self._find(name)
-        return get_u64(p, at + 8) if get_u64(p, at) else 0
+        return self.value_at(self.find(name))
 
-    def put(self, name: int, value: int) -> None:
-        """Give a name a value; 0 takes it away."""
-        at = self._find(name)
+    def put(self, name: int, value: int, rest: int = 0) -> None:
+        """Give a name a value and a rest; a value of 0 takes it away."""
+        self.put_at(self.find(name), name, value, rest)
+
+    def value_at(self, at: int) -> int:
+        """The value in the cell that find() has found."""
+        p = self._cells
+        return get_u64(p, at + 8)
+
+    def rest_at(self, at: int) -> int:
+        """The rest in that cell."""
+        p = self._cells
+        return get_u64(p, at + 16)
+
+    def put_at(self, at: int, name: int, value: int, rest: int) -> None:
+        """Put into the cell that find() has found for `name`; a value of 0 empties it."""
         p = self._cells
         if value == 0:
             if get_u64(p, at):
@@ -42,10 +53,11 @@ class Stamps:
             self.count += 1
             put_u64(p, at, name if name else 1)
         put_u64(p, at + 8, value)
+        put_u64(p, at + 16, rest)
         if 8 * self.count > 5 * self._mask:
             self._grow()
 
-    def _find(self, name: int) -> int:
+    def find(self, name: int) -> int:
         """Where the cell of a name is, or the free one where it would be."""
         p = self._cells
         name = name if name else 1  # one hash in 2^64
@@ -68,11 +80,11 @@ class Stamps:
                 break
             # What belongs at or before the hole moves into it; anything else is where it must be.
             if ((index - name) & self._mask) >= ((index - hole) & self._mask):
-                put_u64(p, CELL * hole, name)
-                put_u64(p, CELL * hole + 8, get_u64(p, CELL * index + 8))
+                _copy(p, CELL * hole, p, CELL * index)
                 hole = index
         put_u64(p, CELL * hole, 0)
         put_u64(p, CELL * hole + 8, 0)
+        put_u64(p, CELL * hole + 16, 0)
 
     def _grow(self) -> None:
         old = self._cells
@@ -84,6 +96,10 @@ class Stamps:
         for number in range(size):
             name = get_u64(p, CELL * number)
             if name:
-                at = self._find(name)
-                put_u64(q, at, name)
-                put_u64(q, at + 8, get_u64(p, CELL * number + 8))
+                _copy(q, self.find(name), p, CELL * number)
+
+
+def _copy(to: bytearray, at: int, cells: bytearray, cell: int) -> None:
+    """One cell as another."""
+    for word in range(0, CELL, 8):
+        put_u64(to, at + word, get_u64(cells, cell + word))

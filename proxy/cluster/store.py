@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from proxy.cluster.form import Form
+
 Record = tuple[int, bytes, bytes]  # table, key, body
 Current = tuple[int, bytes, bytes | None]  # the same; without a body there is none any more
+Change = tuple[int, bytes, bytes | None, bytes | None]  # the same, and the body made brief
 
 
 class Horizon(NamedTuple):
@@ -15,28 +18,6 @@ class Horizon(NamedTuple):
     now_s: int
     grace_s: int  # what other nodes registered runs out this much later
     before: int  # tombstones with lower versions are needed no more
-
-
-class Form(Protocol):
-    """How the bodies of one table are read and merged (merge.py says what must hold)."""
-
-    def names(self, key: bytes) -> bool:
-        """Whether these bytes can be a key: asked as `sound` is."""
-
-    def sound(self, body: bytes) -> bool:
-        """Whether these bytes can be a body: asked of everything a peer sends, first of all."""
-
-    def newest(self, body: bytes) -> int:
-        """The highest version in it."""
-
-    def stamps(self, body: bytes) -> tuple[int, int]:
-        """64-bit sums of its live parts and of its tombstones; 0 when it has none."""
-
-    def merge(self, ours: bytes, theirs: bytes) -> bytes:
-        """Both; `ours` itself, the same object, when nothing in `theirs` is newer."""
-
-    def prune(self, body: bytes, me: int, now_s: int, grace_s: int, before: int) -> bytes | None:
-        """Without what ran out, and without tombstones below the version `before`."""
 
 
 class Store(Protocol):
@@ -58,7 +39,7 @@ class Store(Protocol):
     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:
         """Commit what `joined` makes of the record here and of `body`; what is here then.
 
-        None when nothing was new. TableFull and LockTimeout leave everything as it was.
+        None when nothing was new. TableFull, LockTimeout and RestMissing leave all as it was.
         """
 
     def scan(self, cursor: int, limit: int) -> tuple[list[Record], int]:
@@ -66,14 +47,3 @@ class Store(Protocol):
 
         What changes meanwhile may be in it or not: its change is noted.
         """
-
-
-def joined(form: Form, ours: bytes | None, theirs: bytes, horizon: Horizon) -> bytes | None:
-    """What a record becomes when a peer's state of it arrives; None when it stays as it is.
-
-    What ran out is not taken back, but it still replaces what it is newer than.
-    """
-    if ours is None:
-        return form.prune(theirs, *horizon)
-    merged = form.merge(ours, theirs)
-    return None if merged is ours else merged

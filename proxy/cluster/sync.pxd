@@ -1,2 +1,2 @@
 cimport cython
-from proxy.shm.mixing cimport mix
+from proxy.shm.mixing cimport hash_words, mix

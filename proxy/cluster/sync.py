@@ -15,17 +15,18 @@ from proxy.cluster.frames import encode_records
 from proxy.cluster.messages import SNAPSHOT_HEAD, SnapshotEnd
 from proxy.cluster.store import Record, Store
 from proxy.limits import bounds
-from proxy.shm.mixing import mix
+from proxy.shm.mixing import hash_words, mix
 
-SCANNED_AT_ONCE = 512
-SCANS_PER_TURN = 16
+SCANNED_AT_ONCE = 128
+SCANS_PER_TURN = 8
+FRAMES_PER_TURN = 4
 
 
 def content_sum(records: list[Record]) -> int:
     """The sum over records as they are sent, in any order."""
     total = 0
     for table, key, body in records:
-        total += mix(digests.hash_bytes(key, table) ^ digests.hash_bytes(body, 0))
+        total += mix(digests.hash_bytes(key, table) ^ hash_words(body, 0))
     return total & 0xFFFF_FFFF_FFFF_FFFF
 
 
@@ -81,10 +82,15 @@ class Serving:
     sent_again_at: int = 0
 
     def fill(self, store: Store, window: int) -> list[tuple[int, bytes]]:
-        """The next frames (number, body) that may leave, as many as the window allows."""
+        """The next frames (number, body) that may leave: some of what the window allows."""
         fresh: list[tuple[int, bytes]] = []
         scans = 0
-        while len(self.under_way) < window and self.end is None and scans < SCANS_PER_TURN:
+        while (
+            self.end is None
+            and len(self.under_way) < window
+            and len(fresh) < FRAMES_PER_TURN
+            and scans < SCANS_PER_TURN
+        ):
             if not self.scanned and len(self.rest) < bounds.BATCH_RECORDS:
                 self._scan(store)
                 scans += 1
@@ -106,7 +112,7 @@ class Serving:
         for _, key, body in self.rest[: bounds.BATCH_RECORDS]:
             size += len(key) + len(body)
             taken += 1
-            if size >= bounds.BATCH_BYTES:
+            if size >= bounds.SNAPSHOT_BYTES:
                 break
         records = self.rest[:taken]
         del self.rest[:taken]

@@ -5,7 +5,7 @@ from proxy.dialog.steps cimport (
     after_bye, after_provisional, after_success, as_sent, close, is_fresh, moved, watch,
 )
 from proxy.dialog.store cimport DialogStore, version_of
-from proxy.shm.packed cimport get_u32, put_u16, put_u32
+from proxy.shm.packed cimport drafted, get_u32, put_u16, put_u32
 from proxy.sip.message cimport Message
 
 cdef bytes TABLE

@@ -49,7 +49,7 @@ from proxy.limits.counters import (
 from proxy.sip.message import Message
 
 if not cython.compiled:
-    from proxy.shm.words import get_u32, put_u16, put_u32
+    from proxy.shm.words import drafted, get_u32, put_u16, put_u32
 
 TABLE = flatten()
 EARLY = int(State.EARLY)
@@ -178,7 +178,7 @@ class Dialog:
             p = self.payload
             if leg < 0 or not TABLE[p[leg + LEG_STATE] * EVENTS + ACK]:
                 return
-            draft = bytearray(self.payload)
+            draft = drafted(self.payload)
             draft[leg + LEG_STATE] = CONFIRMED
             if TABLE[p[AT_STATE] * EVENTS + ACK]:
                 draft[AT_STATE] = CONFIRMED
@@ -223,7 +223,7 @@ class Dialog:
             at = leg + (LEG_CALLER_CSEQ if self.from_caller else LEG_CSEQ)
             if request.cseq <= get_u32(self.payload, at):
                 return
-            draft = bytearray(self.payload)
+            draft = drafted(self.payload)
             put_u32(draft, at, request.cseq)
             if self._commit(draft):
                 return
@@ -263,7 +263,7 @@ class Dialog:
             p = self.payload
             if p[AT_STATE] > EARLY or is_fresh(self.payload, self.store):
                 return
-            draft = bytearray(self.payload)
+            draft = drafted(self.payload)
             put_u32(draft, AT_DUE, self.store.wall + self.store.rules.setup_seconds)
             if self._commit(draft):
                 return
@@ -280,7 +280,7 @@ class Dialog:
             state = p[AT_STATE]
             if TABLE[state * EVENTS + event] != DELETED:
                 return False
-            draft = bytearray(self.payload)
+            draft = drafted(self.payload)
             if code:
                 put_u16(draft, AT_END_CODE, code)
             put_u32(draft, AT_FLAGS, get_u32(p, AT_FLAGS) | flags)

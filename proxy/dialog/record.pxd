@@ -1,6 +1,9 @@
 cimport cython
 
-from proxy.shm.packed cimport get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+from proxy.shm.packed cimport (
+    blank, fixed, get_u16, get_u32, get_u64, put_u16, put_u32, put_u64,
+)
+from proxy.sip.draft cimport put_bytes
 
 cdef int AT_BRANCH
 cdef int AT_CREATED, AT_DID, AT_DUE, AT_EPOCH, AT_FLAGS, AT_INVITE_CSEQ, AT_LEGS, AT_LENGTH
@@ -10,7 +13,7 @@ cdef int LEG_STATE, LEG_STRINGS, LEG_TAG, STRINGS
 cdef int UNITS_ACTIVE, UNITS_EARLY
 cdef int EARLY, CONFIRMED_NA, CONFIRMED, LAST_STATE
 cdef Py_ssize_t LONGEST_STRING
-cdef bytes HEX
+cdef bytes HEX, NO_SDP
 cdef Py_ssize_t DID_TEXT
 
 cpdef bytes key_of(bytes call_id, bytes caller_tag)
@@ -31,13 +34,14 @@ cpdef bytes leg_string(bytes payload, Py_ssize_t leg, int field)
 @cython.locals(p="const unsigned char *", t="const unsigned char *", length=Py_ssize_t,
                strings=Py_ssize_t, at=Py_ssize_t, start=Py_ssize_t, index=Py_ssize_t)
 cpdef Py_ssize_t find_leg(bytes payload, bytes tag) except -2
-@cython.locals(head=bytearray, p="unsigned char *", size=Py_ssize_t, at=Py_ssize_t, text=bytes,
-               d="const unsigned char *", index=int)
+@cython.locals(record=bytearray, p="unsigned char *", size=Py_ssize_t, at=Py_ssize_t, text=bytes,
+               end=Py_ssize_t, length=Py_ssize_t)
 cpdef bytes begin(bytes did, unsigned long long version, unsigned int owner,
                   unsigned long long now_ms, unsigned int due, unsigned int lifetime,
                   unsigned int flags, unsigned int cseq, unsigned int branch, tuple strings)
-@cython.locals(p="const unsigned char *", q="unsigned char *", buffer=bytearray, grown=bytearray,
-               legs=int, old=Py_ssize_t, size=Py_ssize_t, pieces=tuple)
+@cython.locals(p="const unsigned char *", q="unsigned char *", grown=bytearray, legs=int,
+               leg=Py_ssize_t, size=Py_ssize_t, end=Py_ssize_t, at=Py_ssize_t, length=Py_ssize_t,
+               strings=tuple, text=bytes)
 cpdef bytearray grown_by_leg(bytes payload, int state, unsigned int cseq,
                              unsigned long long answered_ms, bytes tag, bytes contact,
                              bytes routes, bytes socket, bytes destination,
@@ -50,6 +54,7 @@ cpdef bytes with_string(bytes payload, int field, bytes value)
 @cython.locals(p="const unsigned char *", start=Py_ssize_t, before=int)
 cpdef bytes with_leg_string(bytes payload, Py_ssize_t leg, int field, bytes value)
 @cython.locals(p="const unsigned char *", q="unsigned char *", grown=bytearray, old=Py_ssize_t,
-               strings=Py_ssize_t, at=Py_ssize_t, offset="unsigned int")
+               strings=Py_ssize_t, at=Py_ssize_t, offset="unsigned int", size=Py_ssize_t,
+               length=Py_ssize_t)
 cdef bytes _replaced(bytes payload, Py_ssize_t length_at, Py_ssize_t start, bytes value)
 cdef Py_ssize_t checked_length(bytes text) except -1

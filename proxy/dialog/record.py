@@ -39,7 +39,8 @@ from proxy.dialog.states import State
 from proxy.errors import CorruptRecord
 
 if not cython.compiled:
-    from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+    from proxy.shm.words import blank, fixed, get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+    from proxy.sip.draft import put_bytes
 
 EARLY = int(State.EARLY)
 CONFIRMED_NA = int(State.CONFIRMED_NA)
@@ -47,6 +48,7 @@ CONFIRMED = int(State.CONFIRMED)
 LAST_STATE = int(max(State))
 LONGEST_STRING = 0xFFFF
 HEX = b"0123456789abcdef"
+NO_SDP = b""
 DID_TEXT = 32  # bytes that the text of a did may have
 
 
@@ -168,13 +170,14 @@ def begin(
     strings: tuple[bytes, ...],
 ) -> bytes:
     """The record of an INVITE that is about to be sent on; its strings in the layout's order."""
-    head = bytearray(HEAD)
-    p = head
+    size = HEAD
+    for text in strings:
+        size += checked_length(text)
+    record = blank(size)
+    p = record
     p[0] = FORMAT
     p[AT_STATE] = 1
-    d = did
-    for index in range(DID_END - AT_DID):
-        p[AT_DID + index] = d[index]
+    put_bytes(p, AT_DID, did, 0, DID_END - AT_DID)
     put_u64(p, AT_VERSION, version)
     put_u64(p, AT_CREATED, now_ms)
     put_u32(p, AT_LIFETIME, lifetime)
@@ -183,14 +186,16 @@ def begin(
     put_u32(p, AT_INVITE_CSEQ, cseq)
     put_u32(p, AT_BRANCH, branch)
     put_u16(p, AT_OWNER, owner)
-    size = HEAD
-    at = AT_LENGTHS
-    for text in strings:
-        put_u16(p, at, checked_length(text))
-        at += 2
-        size += len(text)
     put_u32(p, AT_LENGTH, size)
-    return b"".join((bytes(head), *strings))
+    at = AT_LENGTHS
+    end = HEAD
+    for text in strings:
+        length = len(text)
+        put_u16(p, at, length)
+        put_bytes(p, end, text, 0, length)
+        at += 2
+        end += length
+    return fixed(record)
 
 
 def with_leg(
@@ -209,7 +214,7 @@ def with_leg(
     grown = grown_by_leg(
         payload, state, cseq, answered_ms, tag, contact, routes, socket, destination, reached
     )
-    return bytes(grown)
+    return fixed(grown)
 
 
 def grown_by_leg(
@@ -227,25 +232,30 @@ def grown_by_leg(
     """The same, to be changed further."""
     p = payload
     legs = p[AT_LEGS]
-    old = HEAD + legs * LEG
+    leg = HEAD + legs * LEG
     size = len(payload)
-    buffer = bytearray(LEG)
-    q = buffer
-    q[LEG_STATE] = state
-    put_u32(q, LEG_CALLER_CSEQ, cseq)
-    put_u64(q, LEG_ANSWERED, answered_ms)
-    put_u32(q, LEG_AT_STRINGS, size - old)
-    put_u16(q, LEG_LENGTHS, checked_length(tag))
-    put_u16(q, LEG_LENGTHS + 2, checked_length(contact))
-    put_u16(q, LEG_LENGTHS + 4, checked_length(routes))
-    put_u16(q, LEG_LENGTHS + 6, checked_length(socket))
-    put_u16(q, LEG_LENGTHS + 8, checked_length(destination))
-    put_u16(q, LEG_LENGTHS + 12, checked_length(reached))
-    pieces = (p[:old], buffer, p[old:size], tag, contact, routes, socket, destination, reached)
-    grown = bytearray(b"".join(pieces))
+    strings = (tag, contact, routes, socket, destination, NO_SDP, reached)
+    end = size + LEG
+    for text in strings:
+        end += checked_length(text)
+    grown = blank(end)
     q = grown
+    put_bytes(q, 0, payload, 0, leg)
+    put_bytes(q, leg + LEG, payload, leg, size - leg)
     q[AT_LEGS] = legs + 1
-    put_u32(q, AT_LENGTH, len(grown))
+    put_u32(q, AT_LENGTH, end)
+    q[leg + LEG_STATE] = state
+    put_u32(q, leg + LEG_CALLER_CSEQ, cseq)
+    put_u64(q, leg + LEG_ANSWERED, answered_ms)
+    put_u32(q, leg + LEG_AT_STRINGS, size - leg)
+    at = leg + LEG_LENGTHS
+    end = size + LEG
+    for text in strings:
+        length = len(text)
+        put_u16(q, at, length)
+        put_bytes(q, end, text, 0, length)
+        at += 2
+        end += length
     return grown
 
 
@@ -271,19 +281,24 @@ def _replaced(payload: bytes, length_at: int, start: int, value: bytes) -> bytes
     """Another string of another length; the strings of later legs move."""
     p = payload
     old = get_u16(p, length_at)
-    grown = bytearray(b"".join((payload[:start], value, payload[start + old :])))
+    size = len(payload)
+    length = checked_length(value)
+    grown = blank(size + length - old)
     q = grown
-    put_u16(q, length_at, checked_length(value))
-    put_u32(q, AT_LENGTH, len(grown))
+    put_bytes(q, 0, payload, 0, start)
+    put_bytes(q, start, value, 0, length)
+    put_bytes(q, start + length, payload, start + old, size - start - old)
+    put_u16(q, length_at, length)
+    put_u32(q, AT_LENGTH, size + length - old)
     strings = HEAD + p[AT_LEGS] * LEG
     at = HEAD
     while at < strings:
         offset = get_u32(p, at + LEG_AT_STRINGS)
         # an empty string moves nothing that begins where it stands
         if strings + offset > start or (strings + offset == start and length_at < at):
-            put_u32(q, at + LEG_AT_STRINGS, offset + len(value) - old)
+            put_u32(q, at + LEG_AT_STRINGS, offset + length - old)
         at += LEG
-    return bytes(grown)
+    return fixed(grown)
 
 
 def checked_length(text: bytes) -> int:

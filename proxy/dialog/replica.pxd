@@ -1,5 +1,6 @@
 cimport cython
 
+from proxy.cluster.form cimport Form
 from proxy.dialog.record cimport did_of
 from proxy.dialog.soundness cimport is_plausible_key, is_plausible_record
 from proxy.shm.mixing cimport mix
@@ -19,15 +20,14 @@ cpdef bint is_newer(bytes theirs, bytes ours) except -1
 cpdef int certainty(bytes payload) except -1
 
 
-@cython.final
-cdef class DialogForm:
+cdef class DialogForm(Form):
     cpdef bint names(self, bytes key) except -1
     @cython.locals(flags="unsigned int")
     cpdef bint sound(self, bytes body) except -1
     cpdef unsigned long long newest(self, bytes body) except? 0
     @cython.locals(told="unsigned long long", version="unsigned long long",
-                   stamp="unsigned long long")
-    cpdef tuple stamps(self, bytes body)
+                   stamp="unsigned long long", ended=bint)
+    cpdef int look(self, bytes body) except -1
     cpdef bytes merge(self, bytes ours, bytes theirs)
     cpdef bytes prune(self, bytes body, unsigned int me, unsigned long long now_s,
                       unsigned long long grace_s, unsigned long long before)

@@ -17,6 +17,7 @@ from zlib import crc32
 
 import cython
 
+from proxy.cluster.form import Form
 from proxy.dialog.layout import (
     AT_ANSWERED,
     AT_CREATED,
@@ -103,7 +104,7 @@ def certainty(payload: bytes) -> int:
     return known + (get_u64(payload, AT_ANSWERED) > 0)
 
 
-class DialogForm:
+class DialogForm(Form):
     """How the records of the dialog table are read and merged between nodes."""
 
     def names(self, key: bytes) -> bool:
@@ -125,14 +126,15 @@ class DialogForm:
         """The version."""
         return get_u64(body, AT_VERSION)
 
-    def stamps(self, body: bytes) -> tuple[int, int]:
-        """What is live in it, and what has ended, as 64-bit numbers."""
+    def look(self, body: bytes) -> int:
+        """What is live in it, and what has ended."""
         told = crc32(body)
         version = get_u64(body, AT_VERSION)
         stamp = mix(mix(version ^ told) ^ get_u16(body, AT_OWNER) ^ told)
-        if body[AT_STATE] == DELETED:
-            return 0, stamp
-        return stamp, 0
+        ended = body[AT_STATE] == DELETED
+        self.live = 0 if ended else stamp
+        self.dead = stamp if ended else 0
+        return 0
 
     def merge(self, ours: bytes, theirs: bytes) -> bytes:
         """The winner; `ours` itself when they are equal."""

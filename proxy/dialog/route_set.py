@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import cython
+
 from proxy.limits.bounds import DIALOG_CONTACT_BYTES, DIALOG_ROUTES_BYTES
 from proxy.sip.header_ids import CONTACT, RECORD_ROUTE
 from proxy.sip.headers import contact_uri
 from proxy.sip.message import Message
+
+if not cython.compiled:
+    from proxy.sip.grammar import find_byte, find_text, same_text
+
+COOKIE_BYTES = len(";k=0123456789abcdef")  # between a did and the end of our Record-Route
+DID_IS = b";did="
 
 
 def target_of(message: Message) -> bytes:
@@ -20,7 +28,7 @@ def target_of(message: Message) -> bytes:
 def names_host(value: bytes, host: bytes) -> bool:
     """Whether a Contact value, not parsed, most likely names this host: the usual case, quickly."""
     p = value
-    at = value.find(host)
+    at = find_text(value, host)
     end = at + len(host)
     if at < 1 or p[at - 1] not in b"@:[":
         return False
@@ -39,12 +47,9 @@ def routes_to_callee(response: Message, did: bytes) -> bytes:
     first = response.first_of(RECORD_ROUTE)
     if first < 0:
         return b""
-    ours = b";did=" + did
-    value = response.value(first)
-    # nearly always the first value is ours
-    end = value.find(b">")
-    if 0 <= value.find(ours) < end:
+    if is_ours(response, first, did):  # nearly always
         return b""
+    ours = b";did=" + did
     above: list[bytes] = []
     for each in response.values(RECORD_ROUTE):
         if each.find(ours) >= 0:
@@ -52,6 +57,15 @@ def routes_to_callee(response: Message, did: bytes) -> bytes:
             return bounded(above)
         above.append(each)
     return b""
+
+
+def is_ours(response: Message, first: int, did: bytes) -> bool:
+    """Whether the first value of a line is our Record-Route, written as we write one."""
+    data = response.data
+    start = response.value_start[first]
+    end = find_byte(data, start, response.value_end[first], ord(">")) - COOKIE_BYTES
+    at = end - len(did)
+    return at > start + 5 and same_text(data, at, end, did) and same_text(data, at - 5, at, DID_IS)
 
 
 def bounded(values: list[bytes]) -> bytes:

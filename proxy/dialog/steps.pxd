@@ -5,7 +5,7 @@ from proxy.dialog.record cimport (
 )
 from proxy.dialog.route_set cimport routes_to_callee, target_of
 from proxy.dialog.store cimport DialogStore
-from proxy.shm.packed cimport get_u32, get_u64, put_u16, put_u32, put_u64
+from proxy.shm.packed cimport drafted, get_u32, get_u64, put_u16, put_u32, put_u64
 from proxy.sip.message cimport Message
 
 cdef bytes TABLE

@@ -63,7 +63,7 @@ from proxy.limits.bounds import DIALOG_LEGS, DIALOG_URI_BYTES
 from proxy.sip.message import Message
 
 if not cython.compiled:
-    from proxy.shm.words import get_u32, get_u64, put_u16, put_u32, put_u64
+    from proxy.shm.words import drafted, get_u32, get_u64, put_u16, put_u32, put_u64
 
 TABLE = flatten()
 EARLY = int(State.EARLY)
@@ -124,7 +124,7 @@ def after_provisional(
     elif to == state and is_fresh(payload, store):
         return None
     else:
-        draft = bytearray(payload)
+        draft = drafted(payload)
     draft[AT_STATE] = to
     put_u32(draft, AT_DUE, store.wall + store.rules.setup_seconds)
     return draft
@@ -180,7 +180,7 @@ def after_success(
             (LEG_REACHED, reached),
         ):
             payload = with_leg_string(payload, leg, field, text)
-    draft = bytearray(payload)
+    draft = drafted(payload)
     draft[leg + LEG_STATE] = CONFIRMED_NA
     put_u64(draft, leg + LEG_ANSWERED, store.wall_ms)
     to = TABLE[p[AT_STATE] * EVENTS + event]
@@ -250,7 +250,7 @@ def after_bye(
     ends = over and TABLE[p[leg + LEG_STATE] * EVENTS + BYE] != 0
     if not ends and not rises and (not over or p[leg + LEG_FLAGS] & LEG_HAS_BYE):
         return None
-    draft = bytearray(payload)
+    draft = drafted(payload)
     q = draft
     if rises:
         put_u32(q, at, cseq)

@@ -8,7 +8,9 @@ from proxy.dialog.rules cimport DialogRules
 from proxy.shm.cluster_page cimport ClusterPage
 from proxy.shm.dialog_table cimport DialogTable
 from proxy.shm.slots cimport Counters
-from proxy.shm.packed cimport get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+from proxy.shm.packed cimport (
+    blank, fixed, get_u16, get_u32, get_u64, put_u16, put_u32, put_u64,
+)
 
 cdef int AT_DUE, AT_FLAGS, AT_OWNER, AT_STATE, AT_TIMEOUT, AT_VERSION, END_WANTED, SHARING_TAG
 cdef int CONFIRMED_NA, CONFIRMED

@@ -36,7 +36,7 @@ from proxy.shm.dialog_table import ID_BLOCK, DialogTable
 from proxy.shm.slots import Counters
 
 if not cython.compiled:
-    from proxy.shm.words import get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
+    from proxy.shm.words import blank, fixed, get_u16, get_u32, get_u64, put_u16, put_u32, put_u64
 
 BLOCK = ID_BLOCK
 PAY_AGAIN_S = 0.25
@@ -83,13 +83,13 @@ class DialogStore:
         if self.next_id == self.ids_end:
             self.next_id = self.table.take_ids()
             self.ids_end = self.next_id + BLOCK
-        made = bytearray(16)
+        made = blank(16)
         p = made
         put_u64(p, 0, self.next_id)
         put_u32(p, 8, self.table.id_epoch())
         put_u16(p, 12, self.rules.node)
         self.next_id += 1
-        return bytes(made)
+        return fixed(made)
 
     def read(self, key: bytes) -> tuple[bytes | None, int]:
         """The record of a key and its stamp; (None, 0) when there is none that makes sense."""
@@ -121,7 +121,7 @@ class DialogStore:
         p = draft
         put_u16(p, AT_OWNER, self.rules.node)
         put_u64(p, AT_VERSION, self.clock.tick(self.wall_ms, floor))
-        return bytes(draft)
+        return fixed(draft)
 
     def write(self, key: bytes, stamp: int, payload: bytes) -> int:
         """Commit: the new record's stamp, 0 if another was faster, REFUSED after a fault."""

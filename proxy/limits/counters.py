@@ -143,6 +143,7 @@ STORAGE_PARKED_REFUSED: Final = counter("storage:parked_refused")  # too many of
 RESTARTS: Final = counter("sipherd:restarts")
 RELOADS: Final = counter("sipherd:reloads")
 RELOADS_REFUSED: Final = counter("sipherd:reloads_refused")
+REFUSED_STOPPING: Final = counter("sipherd:refused_stopping")  # 503 before the end
 SLOW_TURNS: Final = counter("sipherd:slow_turns")  # of a worker, so long that it was traced
 HANGS: Final = counter("sipherd:hangs")
 LOG_LINES_DROPPED: Final = counter("sipherd:log_lines_dropped")
@@ -207,6 +208,8 @@ CLUSTER_OVERRUNS: Final = counter("sipherd:cluster_overruns")  # of the change r
 CLUSTER_SNAPSHOTS: Final = counter("sipherd:cluster_snapshots")  # that came whole
 CLUSTER_SNAPSHOTS_FAILED: Final = counter("sipherd:cluster_snapshots_failed")
 CLUSTER_CLOCK_LEADS: Final = counter("sipherd:cluster_clock_leads")  # frames of a clock far ahead
+REMOVALS_FORGOTTEN: Final = counter("sipherd:removals_forgotten")  # while a node may lack them
+CLUSTER_HELLOS_REFUSED: Final = counter("sipherd:cluster_hellos_refused")  # other tables or secret
 # hostile, or of another program
 CLUSTER_BAD_FRAMES: Final = counter("sipherd:cluster_bad_frames")
 CLUSTER_STALE_FRAMES: Final = counter("sipherd:cluster_stale_frames")  # of an earlier incarnation

@@ -8,7 +8,7 @@ from proxy.registrar.binding import Binding, decode
 from proxy.registrar.commit import commit_bindings
 from proxy.registrar.layout import REMOVED
 from proxy.registrar.rules import RegistrarRules
-from proxy.registrar.tombstones import buried, tombstones_of
+from proxy.registrar.tombstones import all_of_them, buried, tombstones_of
 from proxy.shm.table import Table
 
 ATTEMPTS = 64  # an operator's command should not lose to a busy phone
@@ -49,13 +49,14 @@ class Editor:
         raise LockTimeout(f"the record of {aor!r} is changing too fast to remove a binding")
 
     def remove(self, aor: bytes, now_ms: int) -> bool:
-        """Remove every binding of `aor`; False when it has none."""
+        """Remove every binding of `aor`; False when it has none here."""
         for _ in range(ATTEMPTS):
             stored, stamp = self._look(aor)
             gone = [binding for binding in stored if not binding.flags & REMOVED]
             if stamp == 0 or (stored and not gone):
                 return False
-            if self._commit(aor, stamp, stored, [], gone, self._version(stored, now_ms)):
+            version = self._version(stored, now_ms)
+            if self._commit(aor, stamp, stored, [], all_of_them(), version):
                 return True
         raise LockTimeout(f"the record of {aor!r} is changing too fast to be removed")
 

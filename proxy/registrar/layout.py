@@ -16,6 +16,7 @@ All numbers are little-endian.
 from typing import Final
 
 FORMAT: Final = 1
+BRIEF: Final = 2  # between nodes: a record without its strings, see replica.py
 HEAD: Final = 8
 BINDING: Final = 56
 
@@ -47,5 +48,6 @@ LAST_VERSION: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 BEHIND_NAT = 1  # flag: to be reached where the REGISTER came from; bits above are the operator's
 REMOVED: Final = 0x8000  # flag, the last bit: the tombstone of a binding, see replica.py
+ALL_CONTACTS: Final = b"*"  # of a tombstone: of every binding with a lower version (`Contact: *`)
 REMOVED_EXPIRES: Final = 1  # of a tombstone: nobody takes it for live
 REMOVED_S: Final = 600  # a tombstone is kept at least this long, then asked about

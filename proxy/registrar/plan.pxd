@@ -3,6 +3,7 @@ cimport cython
 from proxy.registrar.binding cimport Binding
 from proxy.registrar.registration cimport Registration, check_contact, reg_id_of
 from proxy.registrar.rules cimport RegistrarRules
+from proxy.registrar.tombstones cimport all_of_them
 from proxy.sip.headers cimport ContactValue
 from proxy.sip.uri cimport Uri, parse_uri, uri_equal
 

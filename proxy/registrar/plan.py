@@ -7,6 +7,7 @@ from proxy.registrar.binding import Binding
 from proxy.registrar.layout import BEHIND_NAT
 from proxy.registrar.registration import Registration, check_contact, reg_id_of
 from proxy.registrar.rules import RegistrarRules
+from proxy.registrar.tombstones import all_of_them
 from proxy.sip.headers import ContactValue
 from proxy.sip.uri import Uri, parse_uri, uri_equal
 
@@ -20,7 +21,7 @@ class Plan:
         self.repeats = 0  # contacts this very request has bound before
         self.removed = 0
         self.added = 0
-        self.missed: list[Binding] = []  # to be removed, and not there
+        self.missed: list[Binding] = []  # to be removed, and perhaps only known elsewhere
 
     @property
     def written(self) -> bool:
@@ -49,6 +50,8 @@ def make_plan(live: list[Binding], wanted: Registration) -> Plan:
                 raise _out_of_order()
         plan.removed = len(live)
         plan.bindings = []
+        if wanted.rules.replicated:
+            plan.missed = all_of_them()
         return plan
     for contact in wanted.contacts:
         _apply(plan, contact, wanted)

@@ -2,14 +2,17 @@
 
 The record travels as it is stored (layout.py). A binding that was removed stays as its tombstone:
 flag REMOVED, expires 1 so that nobody takes it for live, the strings that name it and no others,
-and the version of its removal.
+and the version of its removal. One whose contact is `*` stands for all bindings there were, also
+for those that its node has never heard of: whatever has a lower version goes.
 """
 
 from __future__ import annotations
 
 import cython
 
+from proxy.cluster.form import Form
 from proxy.registrar.layout import (
+    ALL_CONTACTS,
     AT_CSEQ,
     AT_EXPIRES,
     AT_FLAGS,
@@ -18,6 +21,7 @@ from proxy.registrar.layout import (
     AT_REG_ID,
     AT_STRINGS,
     BINDING,
+    BRIEF,
     CONTACT,
     FORMAT,
     HEAD,
@@ -26,13 +30,18 @@ from proxy.registrar.layout import (
     STRINGS,
 )
 from proxy.registrar.record import binding_count, string
-from proxy.shm.mixing import fnv1a, mix
+from proxy.shm.mixing import fnv1a, fnv1a_part, hash_words, mix
+from proxy.sip.draft import Draft
 
 if not cython.compiled:
-    from proxy.shm.words import get_u16, get_u32, get_u64, put_u32
+    from proxy.shm.words import get_u16, get_u32, get_u64, put_u32, put_u64
 
+# A brief record is its head, its bindings and the hash of its strings. Most changes are refreshes,
+# and a refresh leaves the strings as they are.
+HASH = 8
 MOST_BINDINGS = 255
 MOST_BYTES = 60_000  # a table's slot holds little more
+_draft = Draft()
 ALL = 0xFFFF_FFFF_FFFF_FFFF  # a literal as large would be a Python number when compiled
 
 
@@ -50,7 +59,11 @@ def binding_stamp(payload: bytes, at: int) -> int:
     A node that lost its tables and whose clock went back may give a version twice, so the numbers
     that differ between two REGISTERs are in it as well.
     """
-    value = fnv1a(identity(payload, at), 0)
+    if get_u32(payload, at + AT_REG_ID):
+        value = fnv1a(identity(payload, at), 0)
+    else:
+        start = get_u32(payload, at + AT_STRINGS)
+        value = fnv1a_part(payload, start, start + get_u16(payload, at + AT_LENGTHS), 0)
     told = get_u32(payload, at + AT_EXPIRES)
     told = told << 32 | get_u32(payload, at + AT_CSEQ)
     version = get_u64(payload, at)
@@ -100,9 +113,38 @@ def merge(ours: bytes, theirs: bytes) -> bytes:
         news += _choose(chosen, theirs, HEAD + index * BINDING)
     if news == 0:
         return ours
+    if ALL_CONTACTS in chosen:
+        return _without_removed(chosen, ours, theirs)
     if news == count == len(chosen):
         return theirs
     return _assemble(chosen)
+
+
+def _without_removed(chosen: dict[bytes, tuple[bytes, int]], ours: bytes, theirs: bytes) -> bytes:
+    """The record of what the tombstone of all bindings leaves."""
+    everything, everything_at = chosen[ALL_CONTACTS]
+    if get_u16(everything, everything_at + AT_FLAGS) & REMOVED:
+        for name in list(chosen):
+            payload, at = chosen[name]
+            if name != ALL_CONTACTS and precedes(payload, at, everything, everything_at):
+                del chosen[name]
+    from_ours = 0
+    for payload, _ in chosen.values():
+        from_ours += payload is ours
+    if from_ours == len(chosen) == binding_count(ours):
+        return ours
+    if from_ours == 0 and len(chosen) == binding_count(theirs):
+        return theirs
+    return _assemble(chosen)
+
+
+def precedes(payload: bytes, at: int, other: bytes, other_at: int) -> bool:
+    """Whether a binding has a lower version than another one, origins deciding between equals."""
+    left = get_u64(payload, at)
+    right = get_u64(other, other_at)
+    if left != right:
+        return left < right
+    return get_u16(payload, at + AT_ORIGIN) < get_u16(other, other_at + AT_ORIGIN)
 
 
 def _choose(chosen: dict[bytes, tuple[bytes, int]], payload: bytes, at: int) -> bool:
@@ -135,7 +177,7 @@ def _fitting(chosen: dict[bytes, tuple[bytes, int]], names: list[bytes]) -> int:
 
 
 def _wantedness(payload: bytes, at: int) -> tuple[bool, int, int]:
-    live = get_u16(payload, at + AT_FLAGS) & REMOVED == 0
+    live = get_u16(payload, at + AT_FLAGS) & REMOVED == 0 or identity(payload, at) == ALL_CONTACTS
     return live, get_u64(payload, at), get_u16(payload, at + AT_ORIGIN)
 
 
@@ -160,32 +202,50 @@ def record_of(bindings: list[tuple[bytes, int]]) -> bytes:
     return b"".join(pieces)
 
 
-class BindingsForm:
+def _is_sound_brief(body: bytes) -> bool:
+    p = body
+    size = len(body)
+    if size < HEAD + BINDING + HASH or get_u32(p, 4) != size:
+        return False
+    if size != HEAD + p[1] * BINDING + HASH:
+        return False
+    for index in range(p[1]):
+        version = get_u64(p, HEAD + index * BINDING)
+        if version == 0 or version == ALL:
+            return False
+    return True
+
+
+class BindingsForm(Form):
     """How the records of the location table are read and merged between nodes."""
 
-    def names(self, key: bytes) -> bool:
-        """Whether these bytes can be an address-of-record."""
-        return len(key) > 0
-
     def sound(self, body: bytes) -> bool:
-        """Whether these bytes can be a record, each of its bindings with a version and a name."""
+        """Whether these bytes can be a record, each of its bindings with version, origin and name.
+
+        The name is the contact, the first of the strings, unless there is a reg-id.
+        """
+        if len(body) > 0 and body[0] == BRIEF:
+            return _is_sound_brief(body)
         count = binding_count(body)
         for index in range(count):
             at = HEAD + index * BINDING
-            if get_u64(body, at) == 0 or not identity(body, at):
+            if get_u64(body, at) == 0 or get_u16(body, at + AT_ORIGIN) == 0:
+                return False
+            if get_u32(body, at + AT_REG_ID) == 0 and get_u16(body, at + AT_LENGTHS) == 0:
                 return False
         return count > 0
 
     def newest(self, body: bytes) -> int:
         """The highest version of its bindings."""
+        p = body
         highest = 0
-        for index in range(binding_count(body)):
+        for index in range(p[1]):
             version = get_u64(body, HEAD + index * BINDING)
             if version > highest:
                 highest = version
         return highest
 
-    def stamps(self, body: bytes) -> tuple[int, int]:
+    def look(self, body: bytes) -> int:
         """64-bit sums over its live bindings and over its tombstones."""
         live = 0
         dead = 0
@@ -195,7 +255,46 @@ class BindingsForm:
                 dead = (dead + binding_stamp(body, at)) & ALL
             else:
                 live = (live + binding_stamp(body, at)) & ALL
-        return live, dead
+        self.live = live
+        self.dead = dead
+        return 0
+
+    def rest(self, body: bytes) -> int:
+        """The hash of the strings."""
+        return hash_words(body, HEAD + binding_count(body) * BINDING)
+
+    def brief(self, body: bytes, rest: int) -> bytes:
+        """The record with the hash in place of the strings."""
+        p = body
+        end = HEAD + p[1] * BINDING
+        draft = _draft
+        draft.begin()
+        draft.add_part(body, 0, end)
+        draft.add_part(body, 0, HASH)  # room for it
+        q = draft.room
+        q[0] = BRIEF
+        put_u32(q, 4, end + HASH)
+        put_u64(q, end, rest)
+        return draft.take()
+
+    def restored(self, body: bytes, ours: bytes | None) -> bytes | None:
+        """The record, with our strings if it came without any and they are the same."""
+        if body[0] != BRIEF:
+            return body
+        end = len(body) - HASH
+        if ours is None or binding_count(ours) != body[1]:
+            return None
+        if get_u64(body, end) != hash_words(ours, end):
+            return None
+        draft = _draft
+        draft.begin()
+        draft.add_part(body, 0, end)
+        draft.add_part(ours, end, len(ours))
+        q = draft.room
+        q[0] = FORMAT
+        put_u32(q, 4, len(ours))
+        whole = draft.take()
+        return whole if self.sound(whole) else None
 
     def merge(self, ours: bytes, theirs: bytes) -> bytes:
         """Every binding of both in its newer state; `ours` itself when none of theirs is."""
@@ -207,13 +306,16 @@ class BindingsForm:
         A binding that another node registered runs out `grace_s` later than by our clock.
         """
         count = binding_count(body)
+        over = 0
+        for index in range(count):
+            over += _is_over(body, HEAD + index * BINDING, me, now_s, grace_s, before)
+        if over == 0 and count > 0:
+            return body
         kept: list[tuple[bytes, int]] = []
         for index in range(count):
             at = HEAD + index * BINDING
             if not _is_over(body, at, me, now_s, grace_s, before):
                 kept.append((body, at))
-        if len(kept) == count and count > 0:
-            return body
         return record_of(kept) if kept else None
 
 

@@ -43,8 +43,9 @@ cdef Py_ssize_t _plain_refresh(bytes payload, Py_ssize_t count, Registration wan
                units="unsigned int", result=RegisterResult)
 cdef RegisterResult _refresh(Table table, Registration wanted, HybridClock clock, bytes payload,
                              Py_ssize_t count, unsigned long long stamp, Py_ssize_t at)
-@cython.locals(stored=list, live=list, rules=RegistrarRules, gone=list, plan=Plan, record=bytes,
-               version="unsigned long long", binding=Binding, kept=list, result=RegisterResult)
+@cython.locals(stored=list, live=list, rules=RegistrarRules, each_leaves_one=bint, gone=list,
+               plan=Plan, record=bytes, version="unsigned long long", binding=Binding, kept=list,
+               result=RegisterResult)
 cdef RegisterResult _replace(Table table, Registration wanted, HybridClock clock, bytes payload,
                              Py_ssize_t count, unsigned long long stamp)
 @cython.locals(binding=Binding, expired=Py_ssize_t)

@@ -8,6 +8,7 @@ from proxy.cluster.hlc import HybridClock
 from proxy.errors import BadMessage, LockTimeout, Refused, ShmError
 from proxy.registrar.binding import Binding, Faults, decode, encode
 from proxy.registrar.commit import commit_record
+from proxy.registrar.graves import is_crowded
 from proxy.registrar.layout import (
     AT_CSEQ,
     AT_REG_ID,
@@ -201,10 +202,13 @@ def _replace(
     live = [binding for binding in stored if binding.is_live(wanted.now)]
     rules = wanted.rules
     # The plan changes the bindings themselves, so the names they had are taken before.
-    gone = tombstones_of(live, wanted.now, rules.node) if rules.replicated else []
+    each_leaves_one = rules.replicated and not wanted.star
+    gone = tombstones_of(live, wanted.now, rules.node) if each_leaves_one else []
     plan = make_plan(live, wanted)
     if not plan.written:
         return _answer(wanted, payload, count)
+    if payload is None and not plan.changes and is_crowded(table):
+        return _answer(wanted, None, 0)  # what only other nodes may have is not worth a slot now
     version = clock.tick(wanted.now_ms, _floor(stored))
     for binding in plan.changed:
         binding.version = version

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from proxy.limits.bounds import REMOVED_CONTACTS
 from proxy.registrar.binding import Binding
-from proxy.registrar.layout import REMOVED, REMOVED_EXPIRES
+from proxy.registrar.layout import ALL_CONTACTS, REMOVED, REMOVED_EXPIRES
 
 MOST = REMOVED_CONTACTS
 
@@ -32,6 +32,16 @@ def tombstone_of(binding: Binding, now: int, node: int) -> Binding:
     return made
 
 
+def all_of_them() -> list[Binding]:
+    """What stands for all bindings of an AoR, also for those that other nodes know alone."""
+    return [Binding(ALL_CONTACTS)]
+
+
+def stands_for_all(binding: Binding) -> bool:
+    """Whether it is such a tombstone."""
+    return binding.flags & REMOVED != 0 and binding.contact == ALL_CONTACTS
+
+
 def tombstones_of(bindings: list[Binding], now: int, node: int) -> list[Binding]:
     """The tombstones of live bindings, to be made before anything changes these."""
     return [tombstone_of(binding, now, node) for binding in bindings]
@@ -42,7 +52,7 @@ def buried(
 ) -> list[Binding]:
     """`kept`, the tombstones in `stored`, and those of `gone`: each unless it is kept after all.
 
-    Of too many the newest stay.
+    The one of all bindings takes the place of those before it. Of too many the newest stay.
     """
     names = {name_of(binding) for binding in kept}
     dead: dict[bytes, Binding] = {}
@@ -54,7 +64,11 @@ def buried(
         if name not in names:
             each.version = version
             dead[name] = each
-    tombstones = [each for name, each in dead.items() if name not in names]
+    everything = dead.get(ALL_CONTACTS)
+    least = 0 if everything is None else everything.version
+    tombstones = [
+        each for name, each in dead.items() if name not in names and each.version >= least
+    ]
     if len(tombstones) > MOST:
         tombstones.sort(key=_newest_first)
         del tombstones[MOST:]

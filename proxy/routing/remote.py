@@ -80,7 +80,8 @@ class Remote:
         pending = Pending()
         pending.waiter = Registering(self, request)
         message, source = request.message, request.source
-        fields: Fields = [message.data, source.sockaddr, b"%d" % request.listener]
+        listener = self.node.identity.listeners[request.listener].hostport
+        fields: Fields = [message.data, source.sockaddr, listener]
         self.ask(int(Kind.REGISTER), fields, pending)
 
     def fetch(self, request: Any, policy: Any) -> bool:

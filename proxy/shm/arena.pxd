@@ -34,6 +34,7 @@ cdef class Arena:
     cpdef bint is_zero(self, size_t at, size_t length) except -1
     cpdef bytes copy(self, size_t at, size_t length)
     cpdef bint equals(self, size_t at, bytes data) except -1
+    cpdef int warm(self, size_t at, size_t length) except -1
     cpdef uint64_t fold(self, size_t at, size_t length, uint64_t seed) except? 0
     cpdef int make_lock(self, size_t at) except -1
     cpdef bint lock(self, size_t at) except -1

@@ -77,6 +77,9 @@ class Arena:
     def is_zero(self, at: int, length: int) -> bool: ...
     def copy(self, at: int, length: int) -> bytes: ...
     def equals(self, at: int, data: bytes) -> bool: ...
+    def warm(self, at: int, length: int) -> int:
+        """Ask for the memory there, without waiting for it."""
+
     def fold(self, at: int, length: int, seed: int) -> int:
         """`fold` over bytes of the mapping."""
 

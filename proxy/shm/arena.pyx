@@ -10,7 +10,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset, strerror
 
-from proxy.errors import LockTimeout, ShmError
+from proxy.errors import LockTimeout, ShmError, ShmRefused
 
 cdef extern from *:
     """
@@ -40,6 +40,7 @@ cdef extern from *:
     #define SHM_ADD(p, v) (CRASHPOINT(), (void)__atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL))
     #define SHM_CLAIM(p, v) (CRASHPOINT(), __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL))
     #define SHM_FENCE_ACQUIRE() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+    #define SHM_WARM(p) __builtin_prefetch(p)
     #define SHM_FENCE() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 
     static inline int shm_swap_u32(uint32_t *p, uint32_t expected, uint32_t value) {
@@ -191,6 +192,7 @@ cdef extern from *:
     void store_u64 "SHM_STORE"(uint64_t *at, uint64_t value) noexcept
     void SHM_ADD(uint64_t *at, uint64_t amount) noexcept
     uint64_t SHM_CLAIM(uint64_t *at, uint64_t amount) noexcept
+    void SHM_WARM(const unsigned char *at) noexcept
     void SHM_FENCE() noexcept
     void SHM_FENCE_ACQUIRE() noexcept
     void CRASHPOINT() noexcept
@@ -236,13 +238,13 @@ cdef Arena _map(str path, int mode, size_t size):
     if error == EEXIST:
         raise ShmError(f"{path} exists already")
     if error == EWOULDBLOCK:
-        raise ShmError(f"{path} is in use by another running server")
+        raise ShmRefused(f"{path} is in use by another running server")
     if error == EINVAL:
         raise ShmError(f"{path} is not a shared memory file: shorter than its header")
     if error == ENOSPC:
-        raise ShmError(f"{path} needs {size} bytes and its file system has no room for them")
+        raise ShmRefused(f"{path} needs {size} bytes and its file system has no room for them")
     if error:
-        raise ShmError(f"{path} cannot be mapped: {strerror(error).decode()}")
+        raise ShmRefused(f"{path} cannot be mapped: {strerror(error).decode()}")
     arena.base = <unsigned char *>base
     arena.size = size
     arena.path = path
@@ -390,6 +392,13 @@ cdef class Arena:
         cdef size_t length = PyBytes_GET_SIZE(data)
         self._within(at, length, 1)
         return memcmp(self.base + at, PyBytes_AS_STRING(data), length) == 0
+
+    cpdef int warm(self, size_t at, size_t length) except -1:
+        cdef size_t line
+        self._within(at, length, 1)
+        for line in range(0, length, 64):
+            SHM_WARM(self.base + at + line)
+        return 0
 
     cpdef uint64_t fold(self, size_t at, size_t length, uint64_t seed) except? 0:
         self._within(at, length, 1)

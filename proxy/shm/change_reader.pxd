@@ -30,4 +30,6 @@ cdef class ChangeReader:
     cpdef resume(self)
     @cython.locals(found=list, ring=ChangeRing, state=int)
     cpdef list take(self, Py_ssize_t limit, long long now_ms)
+    @cython.locals(ring=ChangeRing, state=int)
+    cpdef int advance(self, long long now_ms) except -1
     cdef bint _lost_patience(self, long long now_ms) except *

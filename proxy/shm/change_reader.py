@@ -67,26 +67,40 @@ class ChangeReader:
     def take(self, limit: int, now_ms: int) -> list[Change]:
         """The next notes, at most `limit`; fewer when there are no more, or on an overrun."""
         found: list[Change] = []
-        if self.ring.lost != self._lost:
+        ring = self.ring
+        while len(found) < limit:
+            state = self.advance(now_ms)
+            if state in (_WAITING, _OVERRUN):
+                break
+            if state == _STRIPE:
+                stripe = int.from_bytes(ring.key, "little")
+                found.append(change_of(ring.table, b"", stripe, ring.following))
+            else:
+                found.append(change_of(ring.table, ring.key, -1, ring.following))
+        return found
+
+    def advance(self, now_ms: int) -> int:
+        """The next note, left in the ring's `table` and `key`: READ or STRIPE; WAITING: none.
+
+        OVERRUN: notes were lost, on this way or another.
+        """
+        ring = self.ring
+        if ring.lost != self._lost:
             self.overrun = True
-        while len(found) < limit and not self.overrun:
-            ring = self.ring
+        while not self.overrun:
             state = ring.read(self.position)
             if state == _OVERRUN:
                 self.overrun = True
             elif state == _WAITING:
-                if self.position == self.ring.head or not self._lost_patience(now_ms):
-                    break
-                self.ring.skip(self.position)  # and read it again: it is passed, or published
+                if self.position == ring.head or not self._lost_patience(now_ms):
+                    return _WAITING
+                ring.skip(self.position)  # and read it again: it is passed, or published
             else:
                 self.position = ring.following
-                if state == _STRIPE:
-                    stripe = int.from_bytes(ring.key, "little")
-                    found.append(change_of(ring.table, b"", stripe, ring.following))
-                elif state != _PASSED:
-                    found.append(change_of(ring.table, ring.key, -1, ring.following))
                 self._waits_since = -1
-        return found
+                if state != _PASSED:
+                    return state
+        return _OVERRUN
 
     def _lost_patience(self, now_ms: int) -> bool:
         if self._waits_since < 0:

@@ -18,6 +18,7 @@ cdef class ChangeRing:
     cdef readonly uint64_t units, following
     cdef readonly uint32_t table
     cdef readonly bytes key
+    cdef uint64_t _seen
 
     cpdef uint64_t note(self, uint32_t table, bytes key) except? 0
     cpdef uint64_t note_stripe(self, uint32_t table, uint32_t stripe) except? 0
@@ -27,7 +28,7 @@ cdef class ChangeRing:
     @cython.locals(done="Py_ssize_t", at="size_t")
     cdef int _put_long(self, uint64_t position, bytes key) except -1
     cdef uint64_t _lose(self) except? 0
-    @cython.locals(head="uint64_t", at="size_t", word="uint64_t", table="uint32_t",
+    @cython.locals(at="size_t", word="uint64_t", table="uint32_t",
                    length="uint32_t", size="size_t", key="bytes")
     cpdef int read(self, uint64_t position) except -1
     @cython.locals(at="size_t", held="uint64_t")

@@ -69,6 +69,7 @@ class ChangeRing:
         self.table = 0  # what read() has found
         self.key = b""
         self.following = 0
+        self._seen = 0  # the head when it was last looked at: the line that all writers write to
         self.units = (arena.size - _UNITS_AT) // _UNIT
 
     @staticmethod
@@ -147,11 +148,10 @@ class ChangeRing:
 
         The key of a STRIPE is its number. PASSED leaves the next position in `following`.
         """
-        head = self.arena.u64(_HEAD_AT)
-        if head - position > self.units:
-            return _OVERRUN
-        if position >= head:
-            return _WAITING
+        if position >= self._seen:
+            self._seen = self.arena.u64(_HEAD_AT)
+            if position >= self._seen:
+                return _WAITING
         at = self._at(position)
         word = self.arena.u64(at)
         if word >> _STATES != position:

@@ -58,6 +58,19 @@ class Inbox:
         arena.make_lock(_LOCK_AT)
         return Inbox(arena)
 
+    @staticmethod
+    def join(path: str) -> Inbox:
+        """The ring of a file that somebody else made, to push into."""
+        arena = Arena.join(path)
+        header = layout.read(arena, KIND, LAYOUT)
+        if header.geometry[0] + _RING_AT != arena.size:
+            raise ShmError(f"{path} has a header that contradicts itself")
+        return Inbox(arena)
+
+    def clear(self) -> None:
+        """Forget what is in it, while it has no owner."""
+        self.arena.put_u64(_TAIL_AT, self.arena.u64(_HEAD_AT))
+
     def push(self, listener: int, sockaddr: bytes, received_ns: int, data: bytes) -> int:
         """FULL (or busy), QUEUED, or WAKE: queued for an owner who sleeps."""
         need = (_RECORD + len(sockaddr) + len(data) + 7) & ~7

@@ -1,5 +1,22 @@
 """words.py for compiled code: the same numbers in the same bytes, without a call."""
 
+from cpython.bytearray cimport (
+    PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_GET_SIZE,
+)
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memset
+
+
+cdef inline bytearray blank(Py_ssize_t size):
+    cdef bytearray made = PyByteArray_FromStringAndSize(NULL, size)
+    memset(PyByteArray_AS_STRING(made), 0, size)
+    return made
+
+cdef inline bytearray drafted(bytes record):
+    return PyByteArray_FromStringAndSize(PyBytes_AS_STRING(record), PyBytes_GET_SIZE(record))
+
+cdef inline bytes fixed(bytearray draft):
+    return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(draft), PyByteArray_GET_SIZE(draft))
 
 cdef inline unsigned int get_u16(const unsigned char *p, Py_ssize_t at) noexcept:
     return p[at] | <unsigned int>p[at + 1] << 8

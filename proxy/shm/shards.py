@@ -27,8 +27,7 @@ class Shards:
         arena = Arena.anonymous(size) if path is None else Arena.create(path, size)
         layout.write(arena, KIND, LAYOUT, (SHARDS,))
         shards = Shards(arena)
-        for shard in range(SHARDS):
-            shards.move(shard, shard % workers)
+        shards.spread(list(range(workers)))
         return shards
 
     @staticmethod
@@ -50,20 +49,16 @@ class Shards:
             raise ShmError(f"there is no shard {shard}")
         self.arena.put_u16(_SHARDS_AT + 2 * shard, worker)
 
-    def assign(self, workers: int) -> int:
-        """Spread the shards evenly over `workers`, moving as few as possible; how many moved."""
-        quota = [SHARDS // workers + (index < SHARDS % workers) for index in range(workers)]
-        homeless = []
+    def spread(self, workers: list[int]) -> None:
+        """Give the shards to these workers in turn."""
         for shard in range(SHARDS):
-            worker = self.owner(shard)
-            if worker < workers and quota[worker] > 0:
-                quota[worker] -= 1
-            else:
-                homeless.append(shard)
-        takers = [worker for worker in range(workers) for _ in range(quota[worker])]
-        for shard, worker in zip(homeless, takers, strict=True):
-            self.move(shard, worker)
-        return len(homeless)
+            self.move(shard, workers[shard % len(workers)])
+
+    def copy(self) -> Shards:
+        """The table as it is now, for this process alone."""
+        copied = Shards.create(None, 1)
+        copied.spread([self.owner(shard) for shard in range(SHARDS)])
+        return copied
 
     @property
     def count(self) -> int:

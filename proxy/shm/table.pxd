@@ -9,19 +9,21 @@ cdef uint32_t _LIVE, _MAX_CHAIN
 cdef size_t _NEXT, _STATE, _CHECKSUM, _PAYLOAD_LENGTH, _UNITS, _KEY_LENGTH, _EXPIRES_AT, _HEADER
 cdef size_t _EPOCH, _COUNT, _UNITS_SUM, _BROKEN, _RECORDS_AT, _REPAIRS_AT, _RECOVERED_AT
 cdef size_t _TOUCHED_AT
-cdef size_t _LINE, _PAGE
+cdef size_t _LINE, _PAGE, _WARMED
 cdef int _RETRIES
 
 
 cdef class Table(Chains):
     cdef public object loaded
     cdef public size_t scavenge_cursor
-    cdef readonly uint64_t committed
+    cdef readonly uint64_t committed, seen
 
-    @cython.locals(hash32="uint32_t", at="size_t", epoch_at="size_t", epoch="uint32_t",
-                   attempt="int", key_length="size_t", length="size_t", payload="bytes",
-                   stamp="uint64_t")
     cpdef tuple snapshot(self, bytes key)
+    @cython.locals(hash32="uint32_t", at="size_t", epoch_at="size_t", epoch="uint32_t",
+                   attempt="int", key_length="size_t", length="size_t", payload="bytes")
+    cpdef bytes read(self, bytes key)
+    @cython.locals(key="bytes", hash32="uint32_t", at="size_t", last="size_t")
+    cpdef int warm(self, list keys) except -1
     @cython.locals(hash32="uint32_t", stripe_at="size_t")
     cpdef bint commit(self, bytes key, uint64_t stamp, bytes payload, uint64_t expires_at,
                       uint32_t units) except -1
@@ -33,8 +35,8 @@ cdef class Table(Chains):
     cpdef list scan_stripe(self, uint32_t stripe)
     @cython.locals(bucket="Py_ssize_t", end="Py_ssize_t")
     cpdef tuple due(self, uint64_t now, Py_ssize_t cursor, Py_ssize_t limit)
-    @cython.locals(at="size_t", stripe_at="size_t", payload="bytes", stamp="uint64_t")
-    cdef tuple _snapshot_locked(self, bytes key, uint32_t hash32)
+    @cython.locals(at="size_t", stripe_at="size_t")
+    cdef bytes _read_locked(self, bytes key, uint32_t hash32)
     @cython.locals(at="size_t", fresh="size_t", link_at="size_t", follows="uint32_t",
                    old_units="int64_t", stripe_at="size_t", old_size="size_t")
     cdef bint _commit_locked(self, bytes key, uint32_t hash32, uint64_t stamp, bytes payload,

@@ -36,6 +36,7 @@ _RECOVERED_AT = layout.OWN_WORDS + 24
 _TOUCHED_AT = layout.OWN_WORDS + 32
 _BROKEN = 1  # no slot begins there
 _RETRIES = 100
+_WARMED = 7 * _LINE  # of a record: what most of them need
 
 
 class Table(Chains):
@@ -48,11 +49,16 @@ class Table(Chains):
         self.loaded: layout.Loaded | None = None
         self.scavenge_cursor = 0
         self.committed = 0  # the stamp of the record that the last commit wrote
+        self.seen = 0  # of the one that read() has read last
 
     # -- records ---------------------------------------------------------------------------------
 
     def snapshot(self, key: bytes) -> tuple[bytes | None, int]:
         """The payload of a key and the stamp of that very record; (None, 0) when absent."""
+        return self.read(key), self.seen
+
+    def read(self, key: bytes) -> bytes | None:
+        """The payload of a key, None when absent; `seen` is the stamp of that very record."""
         hash32 = self.hash_of(key)
         epoch_at = self.stripe_at(hash32) + _EPOCH
         for _attempt in range(_RETRIES):
@@ -60,7 +66,8 @@ class Table(Chains):
             at = self._find(key, hash32)
             if at == 0:
                 if self.arena.unchanged(epoch_at, epoch):
-                    return None, 0
+                    self.seen = 0
+                    return None
                 continue
             if at == _BROKEN:
                 continue
@@ -69,10 +76,26 @@ class Table(Chains):
             if _HEADER + key_length + length > _PAGE:
                 continue
             payload = self.arena.copy(at + _HEADER + key_length, length)
-            stamp = self._stamp(at)
+            self.seen = self._stamp(at)
             if self.arena.unchanged(epoch_at, epoch):
-                return payload, stamp
-        return self._snapshot_locked(key, hash32)
+                return payload
+        return self._read_locked(key, hash32)
+
+    def warm(self, keys: list[bytes]) -> int:
+        """Ask for the memory of records that are read next: what other cores wrote takes its time.
+
+        All of it comes while the first ones are read, and none is waited for.
+        """
+        for key in keys:
+            hash32 = self.hash_of(key)
+            self.arena.warm(self.stripe_at(hash32), _LINE)
+            self.arena.warm(self.bucket_at(hash32), 4)
+        last = self.arena.size - _WARMED
+        for key in keys:
+            at = self.slabs.follow(self.bucket_at(self.hash_of(key)))
+            if at != 0 and at <= last:
+                self.arena.warm(at, _WARMED)
+        return 0
 
     def commit(
         self, key: bytes, stamp: int, payload: bytes | None, expires_at: int, units: int
@@ -185,17 +208,16 @@ class Table(Chains):
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _snapshot_locked(self, key: bytes, hash32: int) -> tuple[bytes | None, int]:
+    def _read_locked(self, key: bytes, hash32: int) -> bytes | None:
         """A reader that lost a hundred races, or met damage, reads as a writer would."""
         stripe_at = self.stripe_at(hash32)
         self.acquire(hash32 & self.stripe_mask)
         try:
             at = self._find_locked(key, hash32)
+            self.seen = self._stamp(at) if at else 0
             if at == 0:
-                return None, 0
-            payload = self.arena.copy(at + _HEADER + len(key), self.arena.u32(at + _PAYLOAD_LENGTH))
-            stamp = self._stamp(at)
-            return payload, stamp
+                return None
+            return self.arena.copy(at + _HEADER + len(key), self.arena.u32(at + _PAYLOAD_LENGTH))
         finally:
             self.arena.unlock(stripe_at)
 

@@ -5,6 +5,21 @@ from __future__ import annotations
 LOW = 0xFFFF_FFFF  # a literal as large would be a Python number when compiled
 
 
+def blank(size: int) -> bytearray:
+    """So many bytes of zero, to be written to."""
+    return bytearray(size)
+
+
+def drafted(record: bytes) -> bytearray:
+    """A record as it may be changed."""
+    return bytearray(record)
+
+
+def fixed(draft: bytearray) -> bytes:
+    """A record that has been changed, as it stays."""
+    return bytes(draft)
+
+
 def get_u16(p: bytes | bytearray, at: int) -> int:
     """An unsigned 16-bit number at `at`."""
     return p[at] | p[at + 1] << 8

@@ -44,8 +44,8 @@ cdef inline bint same_text(Bytes p, Py_ssize_t start, Py_ssize_t end, bytes text
     """Whether p[start:end] is `text`."""
     return end - start == len(text) and memcmp(p + start, <Bytes>text, end - start) == 0
 
-cdef inline bint holds(bytes text, bytes part) noexcept:
-    """Whether `part`, which is not empty, occurs in `text`."""
+cdef inline int find_text(bytes text, bytes part) noexcept:
+    """Where `part`, which is not empty, occurs first in `text`, or -1."""
     cdef Bytes p = text
     cdef Bytes q = part
     cdef int size = <int>len(part)
@@ -53,12 +53,14 @@ cdef inline bint holds(bytes text, bytes part) noexcept:
     cdef int last = <int>len(text) - size
     while at <= last:
         at = find_byte(p, at, last + 1, q[0])
-        if at < 0:
-            return False
-        if memcmp(p + at, q, size) == 0:
-            return True
+        if at < 0 or memcmp(p + at, q, size) == 0:
+            return at
         at += 1
-    return False
+    return -1
+
+cdef inline bint holds(bytes text, bytes part) noexcept:
+    """Whether `part`, which is not empty, occurs in `text`."""
+    return find_text(text, part) >= 0
 
 cdef inline unsigned long long word_at(const unsigned char *p, Py_ssize_t i) noexcept:
     """The eight bytes from i on as a number, the lowest first."""

@@ -97,6 +97,10 @@ if not cython.compiled:
         """Whether p[start:end] is `text`."""
         return p[start:end] == text
 
+    def find_text(text: bytes, part: bytes) -> int:
+        """Where `part`, which is not empty, occurs first in `text`, or -1."""
+        return text.find(part)
+
     def holds(text: bytes, part: bytes) -> bool:
         """Whether `part`, which is not empty, occurs in `text`."""
         return part in text

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from proxy.registrar.binding import Binding
+from proxy.registrar.tombstones import stands_for_all
 from proxy.storage.location_rows import AsTime, Row, identities, location_row
 
 
@@ -75,8 +76,9 @@ def merge_loaded(
     """
     merged = list(stored)
     changed = False
+    removed = max([old.version for old in stored if stands_for_all(old)], default=0)
     for row in loaded:
-        if not row.is_live(now):
+        if not row.is_live(now) or row.version <= removed:
             continue
         at = next((i for i, binding in enumerate(merged) if same(binding, row)), -1)
         if at < 0:

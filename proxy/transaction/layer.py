@@ -13,7 +13,7 @@ from proxy.limits.bounds import PLACE_BYTES
 from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
 from proxy.sip.patching import ack_for
-from proxy.sip.scanner import hash_call_id
+from proxy.sip.scanner import call_id_hash, hash_call_id
 from proxy.transaction.matching import Matching, server_key
 from proxy.transaction.states import FIRST, Action, Found, Machine, State, Stimulus, Tally, flatten
 from proxy.transaction.timers import TimerConfig, Timers
@@ -247,6 +247,22 @@ class TransactionLayer:
         """The client transaction that was made with this branch."""
         found: Transaction | None = self.clients.find(method, branch)
         return found
+
+    def everything(self) -> list[Transaction]:
+        """All transactions, as they are now."""
+        sides = self.servers, self.clients
+        return [one for side in sides for method in list(side.methods) for one in side.of(method)]
+
+    def calls(self) -> set[int]:
+        """The hashes of the Call-IDs that have transactions."""
+        return {one.call or call_id_hash(one.datagram) for one in self.everything()}
+
+    def unfinished(self) -> int:
+        """How many transactions have no final response yet, or no ACK of a failure."""
+        return sum(
+            one.state < COMPLETED or (one.state == COMPLETED and one.machine == SERVER_INVITE)
+            for one in self.everything()
+        )
 
     def serve(
         self, request: Message, address: Address, listener: int, user: TransactionUser

@@ -54,3 +54,11 @@ def test_every_call_is_recorded_once_and_nothing_is_left() -> None:
     report = run("calls", *options, "--endings", CALLS, "--kills", 6, timeout=120)
     assert report["kills"] == 6
     assert report["records"] == 100
+
+
+def test_twice_too_much_costs_no_call_that_has_begun() -> None:
+    report = run("overload", "--seconds", 6, "--policy-us", 300, "--untimed", timeout=120)
+    assert report["byes"] > 100
+    assert report["refreshes"] > 100
+    assert report["shed"]["invites"] > 0
+    assert report["shed"]["answered"] > 0

@@ -16,11 +16,15 @@ from proxy.dialog.replica import DialogForm
 from proxy.dialog.states import EndReason
 from proxy.dialog.within import request_within, way_to
 from proxy.errors import BadFrame, BadMessage
+from proxy.registrar.binding import Binding
+from proxy.registrar.binding import encode as encode_bindings
+from proxy.registrar.layout import BRIEF
 from proxy.registrar.replica import BindingsForm
 from proxy.routing.dialog_agent import plan_byes
 from tests.fuzz.frames import BODIES, WALL, sealed
 from tests.simulation.store import MemoryStore
 
+KNOWN = encode_bindings([Binding(b"sip:a@192.0.2.1", b"c", 1)])
 # A beat, a question and an answer: the link is up, and changes are taken.
 EACH = [sealed(kind, BODIES[kind]) for kind in (Kind.BEAT, Kind.HELLO, Kind.WELCOME)]
 
@@ -45,6 +49,11 @@ def location_records(data: bytes) -> None:
     form = BindingsForm()
     if not form.sound(data):
         return
+    if data[0] == BRIEF:
+        assert form.newest(data) > 0
+        assert form.restored(data, KNOWN) is None
+        return
+    assert form.restored(form.brief(data, form.rest(data)), data) == data
     assert form.merge(data, bytes(bytearray(data))) is data
     pruned = form.prune(data, 1, 10**9, 5, 10**18)
     assert pruned is None or form.sound(pruned)

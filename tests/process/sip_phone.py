@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,16 @@ def options(user: str, call_id: str, port: int) -> bytes:
     ).encode()
 
 
+def register(user: str, number: int, port: int) -> bytes:
+    return (
+        "REGISTER sip:127.0.0.1 SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bKr{user}{number};rport\r\n"
+        f"From: <sip:{user}@127.0.0.1>;tag=a\r\nTo: <sip:{user}@127.0.0.1>\r\n"
+        f"Call-ID: r{user}\r\nCSeq: {number} REGISTER\r\nMax-Forwards: 70\r\n"
+        f"Contact: <sip:{user}@127.0.0.1:{port}>\r\nContent-Length: 0\r\n\r\n"
+    ).encode()
+
+
 class Phone:
     """Sends OPTIONS; a Call-ID decides which worker it meets, whoever reads the socket."""
 
@@ -27,6 +38,21 @@ class Phone:
 
     def send(self, user: str, call_id: str) -> None:
         self.client.send(options(user, call_id, self.port))
+
+    def register(self, user: str, tries: int = 5) -> bool:
+        """REGISTER, and again where nothing is answered; whether it got a 200."""
+        for _ in range(tries):
+            self.client.send(register(user, 1, self.port))
+            deadline = time.monotonic() + 0.2
+            while (left := deadline - time.monotonic()) > 0:
+                self.client.settimeout(left)
+                try:
+                    answer = self.client.recv(4_096)
+                except TimeoutError:
+                    break
+                if f"Call-ID: r{user}\r\n".encode() in answer:
+                    return answer.startswith(b"SIP/2.0 200")
+        return False
 
     def is_answered(self, call_id: str, within_s: float) -> bool:
         return self.are_answered({call_id}, within_s)

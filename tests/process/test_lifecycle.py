@@ -36,7 +36,8 @@ def test_quit_is_at_once(make_server: Make) -> None:
 
 
 def test_grace_has_an_end(make_server: Make) -> None:
-    server = make_server(worker="deaf").start()
+    settings = SETTINGS.replace("grace_seconds", "drain_seconds = 0\ngrace_seconds")
+    server = make_server(settings, "deaf").start()
     asked = time.monotonic()
     assert server.stop() == 0
     assert 1.0 <= time.monotonic() - asked < 2.0
@@ -187,6 +188,10 @@ def test_nothing_is_left_behind_but_what_is_kept(server: Server) -> None:
     assert names <= {
         "location.table",
         "processes.table",
+        "workers.table",
+        "kept-1.set",
+        "kept-2.set",
+        "kept-3.set",
         "shards.table",
         "limits.table",
         "changes.ring",

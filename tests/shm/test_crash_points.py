@@ -276,7 +276,7 @@ def test_a_death_in_process_slots_or_shards_leaves_readable_rows() -> None:
         assert slots.live()[0].row == 0
     shards = Shards.create(None, 4)
     for store in range(1, 300, 50):
-        killed_at(store, lambda: shards.assign(3))
+        killed_at(store, lambda: shards.spread([0, 1, 2]))
         assert {shards.owner(shard) for shard in range(1024)} <= {0, 1, 2, 3}
-    assert run(lambda: shards.assign(3)) == 0
+    assert run(lambda: shards.spread([0, 1, 2])) == 0
     assert {shards.owner(shard) for shard in range(1024)} == {0, 1, 2}

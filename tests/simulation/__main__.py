@@ -71,7 +71,7 @@ def outcomes(seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
 
 def report(outcome: Outcome, lines: int) -> None:
     """What is left of a failure when it is small."""
-    print(f"\nseed {outcome.seed}, {outcome.nodes} nodes, trace {outcome.trace_hash}")
+    print(f"\nseed {outcome.seed}, {outcome.nodes} nodes, trace {outcome.trace_sum}")
     print(f"{outcome.failure}\n\nwith these faults:")
     for fault in outcome.faults:
         print(f"  {fault}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
+from tests.simulation.shape import Shape
+
 KINDS = (
     "loss",
     "repeat",
@@ -40,13 +42,15 @@ class Fault:
         return f"{self.at:>6}-{self.until:<6} {self.kind} {self.node},{self.other} {self.size:.2f}"
 
 
-def draw(chance: Random, nodes: list[int], duration_ms: int) -> list[Fault]:
+def draw(chance: Random, shape: Shape) -> list[Fault]:
     """Faults for one run: every fourth run has few kinds, and many of them."""
     kinds = list(KINDS) if chance.random() < 0.75 else chance.sample(KINDS, 3)
+    nodes = range(1, shape.nodes + 1)
+    duration = shape.ms(shape.faulty)
     found = []
-    for _ in range(chance.randint(2, 14)):
-        at = chance.randint(0, duration_ms - 500)
-        until = min(duration_ms, at + chance.choice((200, 800, 2000, 4500)))
+    for _ in range(chance.randint(shape.least_faults, shape.most_faults)):
+        at = chance.randint(0, duration - shape.ms(500))
+        until = min(duration, at + shape.ms(chance.choice((200, 800, 2000, 4500))))
         node, other = chance.sample(nodes, 2)
         found.append(Fault(chance.choice(kinds), at, until, node, other, chance.random()))
     return sorted(found, key=lambda fault: (fault.at, fault.kind, fault.node, fault.other))

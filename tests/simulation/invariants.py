@@ -5,10 +5,13 @@ The checks look at the tables and at what was promised, never into how the proto
 
 from __future__ import annotations
 
+from proxy.cluster.tags import Tag
 from tests.simulation.node import EPOCH_WALL_MS, Node
-from tests.simulation.store import Part, State, parts_of
+from tests.simulation.parts import Part, Rank, State, parts_of
 
 Cut = dict[Part, State]
+GRACE_S = 5
+NOTHING: Rank = ()  # below every other
 
 
 class Violation(AssertionError):
@@ -21,15 +24,15 @@ class Invariants:
     def __init__(self, nodes: dict[int, Node]) -> None:
         self.nodes = nodes
         self.now = 0
-        self.issued: dict[Part, dict[tuple[int, int], list[State]]] = {}
-        self.givers: dict[tuple[Part, int, int], int] = {}
-        self.true_expiry: dict[tuple[Part, int, int], int] = {}
-        self.floor: dict[Part, tuple[int, int]] = {}  # the least version that must survive
+        self.issued: dict[Part, dict[Rank, list[State]]] = {}
+        self.givers: dict[tuple[Part, Rank], int] = {}
+        self.true_expiry: dict[tuple[Part, Rank], int] = {}
+        self.floor: dict[Part, Rank] = {}  # the least that must survive
         self.highest: dict[int, dict[Part, State]] = {number: {} for number in nodes}
         self.cuts: dict[tuple[int, int, int], Cut] = {}
         self.cseqs: dict[tuple[int, Part], tuple[int, int]] = {}
         self.tag_actors: dict[int, int] = {}
-        self.tag_epochs: dict[tuple[int, int, str], int] = {}
+        self.tags: dict[tuple[int, int, str], Tag] = {}
         self.epochs: dict[tuple[int, int], int] = {}  # highest epoch a node heard of another
         self.log: dict[tuple[int, int], list[Cut]] = {}  # what each change of a node was
 
@@ -51,10 +54,10 @@ class Invariants:
     def _lower_floors(self, lost: dict[Part, State]) -> None:
         """What only the lost tables held need not survive."""
         for part, state in lost.items():
-            if self.floor.get(part, (0, 0)) > state[:2]:
+            if self.floor.get(part, NOTHING) > state.rank:
                 continue
-            seen = [held[part][:2] for held in self.highest.values() if part in held]
-            self.floor[part] = max(seen, default=(0, 0))
+            seen = [held[part].rank for held in self.highest.values() if part in held]
+            self.floor[part] = max(seen, default=NOTHING)
 
     def committed(
         self, node: Node, table: int, key: bytes, old: bytes | None, new: bytes | None, why: str
@@ -62,51 +65,53 @@ class Invariants:
         """A record of a node changed: nothing goes back, nothing is made up, nothing ends early."""
         before = parts_of(table, key, old)
         after = parts_of(table, key, new)
+        if why == "swept":
+            for part, state in before.items():
+                if after.get(part) != state:
+                    self._swept(node, part, state)
+            return
         seen = self.highest[node.number]
         for part, state in after.items():
             if before.get(part) == state:
                 continue
             if why == "edge":
                 self._issue(part, state, node)
-            elif state not in self.issued.get(part, {}).get(state[:2], ()):
+            elif state not in self.issued.get(part, {}).get(state.rank, ()):
                 raise Violation(f"I6 node {node.number} holds {state} of {part}: nobody made it")
             held = seen.get(part)
-            if held is None or state[:2] > held[:2]:
+            if held is None or state.rank > held.rank:
                 seen[part] = state
-                if state[:2] > self.floor.get(part, (0, 0)):
-                    self.floor[part] = state[:2]
-            elif state[:2] < held[:2] and (held[2] or self._lives(node, held)):
+                if state.rank > self.floor.get(part, NOTHING):
+                    self.floor[part] = state.rank
+            elif state.rank < held.rank and (held.removed or self._lives(node, held)):
                 raise Violation(f"I2 node {node.number} went back from {held} to {state}: {part}")
-        if why == "swept":
-            for part in before.keys() - after.keys():
-                self._swept(node, part, before[part])
 
     def _issue(self, part: Part, state: State, node: Node) -> None:
-        version = state[:2]
-        states = self.issued.setdefault(part, {}).setdefault(version, [])
+        states = self.issued.setdefault(part, {}).setdefault(state.rank, [])
         # A node that lost its tables and whose clock went back may give a version once more.
-        if states and self.givers[part, *version] == node.incarnation:
-            raise Violation(f"I4 version {version} of {part} was given twice")
-        self.givers[part, *version] = node.incarnation
+        if states and self.givers[part, state.rank] == node.incarnation:
+            raise Violation(f"I4 version {state.rank} of {part} was given twice")
+        self.givers[part, state.rank] = node.incarnation
         states.append(state)
-        if state[3]:
-            life_ms = 1000 * state[3] - node.wall(self.now)
-            self.true_expiry[part, *version] = self.now + life_ms
+        if state.expires:
+            life_ms = 1000 * state.expires - node.wall(self.now)
+            self.true_expiry[part, state.rank] = self.now + life_ms
 
     def _lives(self, node: Node, state: State) -> bool:
-        return state[3] == 0 or state[3] + 5 > node.wall(self.now) // 1000
+        grace_s = 0 if state.origin == node.number else GRACE_S
+        return state.expires == 0 or state.expires + grace_s > node.wall(self.now) // 1000
 
     def _swept(self, node: Node, part: Part, state: State) -> None:
         """I5: a live record is never taken before it ran out on its owner's clock.
 
         On that clock as it was when the record was made, and as it is now: it may have been set.
         """
-        expires_at = self.true_expiry.get((part, *state[:2]))
-        if state[2] or expires_at is None:
+        expires_at = self.true_expiry.get((part, state.rank))
+        if state.removed or expires_at is None:
             return
-        owner = self.nodes.get(state[1])
+        owner = self.nodes.get(state.origin)
         if owner is not None:
-            expires_at = min(expires_at, self.now + 1000 * state[3] - owner.wall(self.now))
+            expires_at = min(expires_at, self.now + 1000 * state.expires - owner.wall(self.now))
         if self.now + 1000 < expires_at and abs(node.skew_ms) <= 2000:
             early = expires_at - self.now
             raise Violation(f"I5 node {node.number} dropped {part} {early} ms too early")
@@ -138,16 +143,16 @@ class Invariants:
 
     def _is_wanting(self, node: Node, seen: dict[Part, State], part: Part, state: State) -> bool:
         held = seen.get(part)
-        if held is not None and held[:2] >= state[:2]:
+        if held is not None and held.rank >= state.rank:
             return False
-        if state[2]:
+        if state.removed:
             # A tombstone so old that it deletes nothing any more need not arrive.
             wall = node.wall(self.now)
-            return state[0] >= node.brain.replication.tombstones_before(wall)
+            return state.version >= node.brain.replication.tombstones_before(wall)
         return self._outlives(state)
 
     def _outlives(self, state: State) -> bool:
-        return state[3] == 0 or 1000 * state[3] > EPOCH_WALL_MS + self.now + 8000
+        return state.expires == 0 or 1000 * state.expires > EPOCH_WALL_MS + self.now + 8000
 
     def heard(self, node: Node, peer: int, epoch: int) -> None:
         """I13: once a new incarnation was heard, nothing of an older one is acted on."""
@@ -157,11 +162,14 @@ class Invariants:
         self.epochs[node.number, peer] = epoch
 
     def began_snapshot(self, donor: Node, peer: int, question: int) -> None:
-        """A donor begins: this is what the other must have in the end."""
+        """A donor begins: this is what the other must have in the end.
+
+        A question that is repeated may be served once more; what comes of it may be the first.
+        """
         cut: Cut = {}
         for (table, key), body in donor.store.records.items():
             cut |= parts_of(table, key, body)
-        self.cuts[donor.number, peer, question] = cut
+        self.cuts.setdefault((donor.number, peer, question), cut)
 
     def took_snapshot(self, node: Node, donor: int, question: int) -> None:
         """I8: who says that a snapshot came whole has all that the donor had."""
@@ -173,23 +181,27 @@ class Invariants:
     def looked_at(self, node: Node) -> None:
         """I10 one actor per epoch of a tag; I11 nothing grows without bound."""
         brain = node.brain
-        for name in brain.tags.names:
-            known = brain.tags.get(name).epoch
+        for name in ("vip", "vip2"):
             place = (node.number, node.incarnation, name)
-            if known < self.tag_epochs.get(place, 0):
-                raise Violation(f"I10 node {node.number} went back to epoch {known} of {name}")
-            self.tag_epochs[place] = known
-            if brain.tags.acts(name):
-                epoch = brain.tags.get(name).epoch
-                actor = self.tag_actors.setdefault(epoch, node.number)
-                if actor != node.number:
-                    raise Violation(f"I10 nodes {actor} and {node.number} act under epoch {epoch}")
+            tag = brain.tags.get(name)
+            known = self.tags.get(place)
+            if tag is not known:
+                self._tag_changed(node, place, tag, known.epoch if known is not None else 0)
         backlog = brain.replication.backlog
         if backlog.head - backlog.tail > brain.settings.backlog:
             raise Violation("I11 the backlog is longer than it may be")
         for link in brain.links.values():
             if link.sending.under_way > brain.settings.window:
                 raise Violation("I11 more frames are under way than the window allows")
+
+    def _tag_changed(self, node: Node, place: tuple[int, int, str], tag: Tag, known: int) -> None:
+        if tag.epoch < known:
+            raise Violation(f"I10 node {node.number} went back to epoch {tag.epoch} of {place[2]}")
+        self.tags[place] = tag
+        if tag.holder == node.number:
+            actor = self.tag_actors.setdefault(tag.epoch, node.number)
+            if actor != node.number:
+                raise Violation(f"I10 nodes {actor} and {node.number} act under epoch {tag.epoch}")
 
     # -- in the end --------------------------------------------------------------------------------
 
@@ -200,7 +212,7 @@ class Invariants:
             view = {}
             for (table, key), body in node.store.records.items():
                 for part, state in parts_of(table, key, body).items():
-                    if not state[2] and self._outlives(state):
+                    if not state.removed and self._outlives(state):
                         view[part] = state
             views.append(view)
         for node, view in zip(nodes[1:], views[1:], strict=True):
@@ -218,13 +230,13 @@ class Invariants:
         for (table, key), body in node.store.records.items():
             held |= parts_of(table, key, body)
         for part, floor in self.floor.items():
-            if floor == (0, 0):
+            if floor == NOTHING:
                 continue
             state = held.get(part)
             due = self.issued[part][floor][-1]
-            if state is None and not due[2] and self._outlives(due):
+            if state is None and not due.removed and self._outlives(due):
                 return f"I3 {part} is gone from node {node.number}; it was {due}"
-            if state is not None and state[:2] < floor:
-                number = "I2" if due[2] else "I3"
+            if state is not None and state.rank < floor:
+                number = "I2" if due.removed else "I3"
                 return f"{number} node {node.number} has {state} of {part} and not {due}"
         return ""

@@ -13,10 +13,11 @@ from proxy.cluster.link import Following, Link
 from proxy.cluster.replication import Replication
 from proxy.cluster.sync import Pull
 from proxy.cluster.tags import Tags
+from proxy.dialog.replica import is_buried
 from proxy.registrar.binding import Binding, encode
 from proxy.registrar.layout import REMOVED
 from tests.simulation.node import Node
-from tests.simulation.store import DIALOGS, LOCATION, MemoryStore
+from tests.simulation.store import DESTINATIONS, DIALOGS, LOCATION, MemoryStore
 
 Patch = tuple[type, str, Callable[..., object]]
 
@@ -26,9 +27,13 @@ def _forget_binding(self: Node, aor: bytes, others: list[Binding], fresh: Bindin
     self.store.commit(LOCATION, aor, encode(bindings) if bindings else None, "edge")
 
 
-def _forget_dialog(self: Node, key: bytes, body: bytes) -> None:
+def _forget_call(self: Node, key: bytes, body: bytes) -> None:
+    self.store.commit(DIALOGS, key, None if is_buried(body) else body, "edge")
+
+
+def _forget_destination(self: Node, key: bytes, body: bytes) -> None:
     gone = merge.payload_of(body) is None
-    self.store.commit(DIALOGS, key, None if gone else body, "edge")
+    self.store.commit(DESTINATIONS, key, None if gone else body, "edge")
 
 
 def _any_order(self: Following, after: int, upto: int) -> int:
@@ -69,7 +74,8 @@ def _never_ask(self: Comparison, now: int) -> None:
 MUTATIONS: dict[str, list[Patch]] = {
     "tombstones": [
         (Node, "write_bindings", _forget_binding),
-        (Node, "write_dialog", _forget_dialog),
+        (Node, "write_call", _forget_call),
+        (Node, "write_destination", _forget_destination),
     ],
     "sequence": [(Following, "judge", _any_order)],
     "epochs": [(Cluster, "_is_current", _any_epoch)],

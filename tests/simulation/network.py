@@ -29,8 +29,11 @@ class Way:
 class Network:
     """All ways; what becomes of a frame is drawn from one stream of chance."""
 
-    def __init__(self, nodes: list[int], chance: Random, at: Callable[..., None]) -> None:
+    def __init__(
+        self, nodes: list[int], late_ms: int, chance: Random, at: Callable[..., None]
+    ) -> None:
         self.chance = chance
+        self.late_ms = late_ms
         self.at = at
         self.ways = {(a, b): Way() for a in nodes for b in nodes if a != b}
         self.lost = self.repeated = self.reordered = self.held = self.corrupted = 0
@@ -68,10 +71,11 @@ class Network:
             else:
                 self.lost += 1
             return
-        arrives = now + self.chance.randint(way.least_ms, way.most_ms)
+        spread = way.most_ms - way.least_ms + 1
+        arrives = now + way.least_ms + int(spread * self.chance.random())
         if way.late and self.chance.random() < way.late:
             self.reordered += 1
-            arrives += self.chance.randint(5, 900)
+            arrives += self.chance.randint(5, self.late_ms)
         else:
             arrives = way.free_at = max(arrives, way.free_at)
         self.at(arrives, self.deliver, source, target, data)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from random import Random
+from struct import Struct
 
 from proxy.cluster import merge
 from proxy.cluster.cluster import Cluster
 from proxy.cluster.hlc import HybridClock
 from proxy.cluster.settings import Settings
 from proxy.registrar.binding import Binding, decode, encode
-from proxy.registrar.layout import REMOVED
-from tests.simulation.store import DIALOGS, LOCATION, MemoryStore
+from proxy.registrar.layout import ALL_CONTACTS, REMOVED
+from tests.simulation.calls import next_record
+from tests.simulation.store import DESTINATIONS, DIALOGS, FORMS, LOCATION, MemoryStore
 
 RING = 48  # small, so that bursts overrun it
 EPOCH_WALL_MS = 1_700_000_000_000
+DID = Struct("<QIHH")
 
 
 class Node:
@@ -32,6 +35,7 @@ class Node:
         self.wakes_at = -1
         self.store = MemoryStore(RING)
         self.edge = HybridClock()  # of the workers, which hear nothing from peers but records
+        self.invites = 0
         self.brain: Cluster
 
     def wall(self, now: int) -> int:
@@ -61,11 +65,12 @@ class Node:
         return self._bind(aor, contact, cseq, expires, 0, now)
 
     def unregister(self, aor: bytes, contact: bytes, cseq: int, now: int) -> int:
-        """A REGISTER that removes a contact; 0 when it is not there."""
-        held = [b.contact for b in self._bindings(aor) if not b.flags & REMOVED]
-        if contact not in held:
-            return 0
+        """A REGISTER that removes a contact, which may have been heard of elsewhere only."""
         return self._bind(aor, contact, cseq, 1, REMOVED, now)
+
+    def unregister_all(self, aor: bytes, now: int) -> int:
+        """`Contact: *`: whatever is registered here or elsewhere."""
+        return self._bind(aor, ALL_CONTACTS, 0, 1, REMOVED, now)
 
     def _bindings(self, aor: bytes) -> list[Binding]:
         body = self.store.fetch(LOCATION, aor)
@@ -81,36 +86,53 @@ class Node:
         fresh.origin = self.number
         fresh.expires = expires
         fresh.flags = flags
-        self.write_bindings(aor, [one for one in stored if one.contact != contact], fresh)
+        others = [] if contact == ALL_CONTACTS else stored
+        self.write_bindings(aor, [one for one in others if one.contact != contact], fresh)
         return fresh.version
 
     def write_bindings(self, aor: bytes, others: list[Binding], fresh: Binding) -> None:
         """Commit a record: the seam where a mutation loses tombstones."""
         self.store.commit(LOCATION, aor, encode([*others, fresh]), "edge")
 
-    def change_dialog(self, key: bytes, ends: bool, now: int) -> int:
-        """A dialog begins, changes, or ends; its version."""
+    def change_call(self, key: bytes, now: int) -> int:
+        """An INVITE comes, is answered, changes, ends, has its record written; the version."""
         body = self.store.fetch(DIALOGS, key)
-        form = self.store.forms[DIALOGS]
-        version = self.edge.tick(self.wall(now), form.newest(body) if body else 0)
-        if ends:
-            if body is None or merge.payload_of(body) is None:
-                return 0
-            self.write_dialog(key, merge.tombstone(version, self.number))
-        else:
-            payload = b"%x" % self.chance.getrandbits(64)
-            self.write_dialog(key, merge.make(version, self.number, payload))
+        version = self._next_version(DIALOGS, body, now)
+        self.invites += 1
+        did = DID.pack(self.invites, self.incarnation, self.number, 0)
+        made = next_record(body, self.chance.random(), version, self.number, did)
+        self.write_call(key, made)
         return version
 
-    def write_dialog(self, key: bytes, body: bytes) -> None:
-        """Commit a record: the other such seam."""
+    def write_call(self, key: bytes, body: bytes) -> None:
+        """Commit a record: another such seam."""
         self.store.commit(DIALOGS, key, body, "edge")
+
+    def change_destination(self, key: bytes, now: int) -> int:
+        """A gateway has another state, or is none any more; the version."""
+        body = self.store.fetch(DESTINATIONS, key)
+        version = self._next_version(DESTINATIONS, body, now)
+        if body is not None and merge.payload_of(body) is not None and self.chance.random() < 0.3:
+            self.write_destination(key, merge.tombstone(version, self.number))
+        else:
+            payload = b"%d" % int(3 * self.chance.random())
+            self.write_destination(key, merge.make(version, self.number, payload))
+        return version
+
+    def write_destination(self, key: bytes, body: bytes) -> None:
+        """Commit a record: the last such seam."""
+        self.store.commit(DESTINATIONS, key, body, "edge")
+
+    def _next_version(self, table: int, body: bytes | None, now: int) -> int:
+        floor = 0 if body is None else FORMS[table].newest(body)
+        return self.edge.tick(self.wall(now), floor)
 
     def sweep(self, now: int) -> None:
         """The timekeeper: what ran out goes, and so do tombstones that nobody needs."""
-        wall = self.wall(now)
-        horizon = self.brain.replication.horizon(wall)
+        replication = self.brain.replication
+        horizon = replication.horizon(self.wall(now))
+        settled = horizon._replace(before=replication.settled_before())
         for (table, key), body in list(self.store.records.items()):
-            kept = self.store.forms[table].prune(body, *horizon)
+            kept = FORMS[table].prune(body, *(settled if table == DIALOGS else horizon))
             if kept is not body:
                 self.store.commit(table, key, kept, "swept")

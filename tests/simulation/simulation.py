@@ -6,42 +6,29 @@ every node has to be synced and to hold the same.
 
 from __future__ import annotations
 
-import heapq
-from collections import Counter, deque
+import gc
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from random import Random
 
 from proxy.cluster.backlog import Note
-from proxy.cluster.frames import Frame, decode
+from proxy.cluster.frames import Frame
 from proxy.cluster.link import Link
 from proxy.cluster.messages import Kind
-from proxy.cluster.settings import Pace, Settings
-from proxy.errors import BadFrame
-from tests.simulation import faults
+from proxy.cluster.settings import Settings
+from tests.simulation import faults, shape
 from tests.simulation.invariants import Invariants, Violation
 from tests.simulation.network import Network, Way
 from tests.simulation.node import Node
+from tests.simulation.store import FORMS
+from tests.simulation.trace import Trace
 from tests.simulation.workload import Workload
 
-FAULTY_MS = 9_000
 HEALED_MS = 10_000
 WRITING_MS = 1_500  # of the healed phase: snapshots have to end under writes
-# Shorter than a real cluster's, so that a run meets every deadline.
-PACE = Pace(
-    resend=300,
-    hello=300,
-    sync_silence=1_500,
-    repair=2_500,
-    repair_soon=900,
-    seed_wait=1_200,
-    counts_refresh=1_500,
-    counts_expire=4_000,
-    tombstone_least_s=6,
-    longest_life_s=0,
-)
-TRACE_KEPT = 400
+LOOK_MS = 500
+INBOX = 1_000  # frames that wait for a node that stands still
 
 
 @dataclass
@@ -51,7 +38,7 @@ class Outcome:
     seed: int
     nodes: int
     failure: str = ""
-    trace_hash: str = ""
+    trace_sum: str = ""
     faults: list[faults.Fault] = field(default_factory=list)
     injected: Counter[str] = field(default_factory=Counter)
     met: Counter[str] = field(default_factory=Counter)  # what the nodes counted
@@ -65,34 +52,34 @@ class Simulation:
     def __init__(self, seed: int, without: frozenset[int] = frozenset()) -> None:
         self.seed = seed
         chance = Random(f"shape {seed}")
-        numbers = list(range(1, chance.choice((2, 2, 3, 3, 4)) + 1))
+        self.shape = shape.draw(chance)
+        numbers = list(range(1, self.shape.nodes + 1))
         self.now = 0
-        self.tie = 0
-        self.queue: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
-        self.network = Network(numbers, Random(f"network {seed}"), self.at)
+        self.queue: dict[int, list[tuple[Callable[..., None], tuple[object, ...]]]] = {}
+        late_ms = self.shape.ms(900)
+        self.network = Network(numbers, late_ms, Random(f"network {seed}"), self.at)
         self.network.deliver = self.deliver
         self.nodes: dict[int, Node] = {}
+        pace = self.shape.pace
         for number in numbers:
-            peers = tuple(n for n in numbers if n != number)
             settings = Settings(
                 node=number,
-                peers=peers,
-                tables=(1, 2),
+                peers=tuple(n for n in numbers if n != number),
+                tables=tuple(FORMS),
                 seed=number == 1,
                 tags=("vip", "vip2"),
-                pace=PACE,
-                max_lead_ms=3_000,
+                pace=pace,
+                max_lead_ms=self.shape.ms(3_000),
                 window=chance.choice((2, 8, 32)),
                 backlog=chance.choice((24, 256)),
             )
             self.nodes[number] = Node(settings, Random(f"node {seed} {number}"))
         self.invariants = Invariants(self.nodes)
         self.workload = Workload(self, Random(f"work {seed}"))
-        drawn = faults.draw(Random(f"faults {seed}"), numbers, FAULTY_MS)
+        drawn = faults.draw(Random(f"faults {seed}"), self.shape)
         self.faults = [fault for index, fault in enumerate(drawn) if index not in without]
         self.fault_chance = Random(f"depth {seed}")
-        self.digest = blake2b(digest_size=8)
-        self.trace: deque[str] = deque(maxlen=TRACE_KEPT)
+        self.trace = Trace()
         self.injected: Counter[str] = Counter()
         self.met: Counter[str] = Counter()
         self.handled = 0
@@ -100,31 +87,31 @@ class Simulation:
     # -- time --------------------------------------------------------------------------------------
 
     def at(self, when: int, call: Callable[..., None], *arguments: object) -> None:
-        """Call later."""
-        self.tie += 1
-        heapq.heappush(self.queue, (when, self.tie, call, arguments))
+        """Call later, or in this millisecond."""
+        self.queue.setdefault(max(when, self.now), []).append((call, arguments))
 
     def run_until(self, end: int) -> None:
         """Everything that is due before `end`."""
-        queue = self.queue
-        while queue and queue[0][0] < end:
-            self.now, _, call, arguments = heapq.heappop(queue)
-            self.invariants.now = self.now
-            self.handled += 1
-            call(*arguments)
+        for now in range(self.now, end):
+            calls = self.queue.get(now)
+            if calls is None:
+                continue
+            self.now = self.invariants.now = now
+            for call, arguments in calls:  # it may grow meanwhile
+                call(*arguments)
+            self.handled += len(calls)
+            del self.queue[now]
         self.now = self.invariants.now = end
 
-    def say(self, line: str) -> None:
+    def say(self, form: str, *values: object) -> None:
         """One line of the trace."""
-        text = f"{self.now:>6} {line}"
-        self.digest.update(text.encode())
-        self.trace.append(text)
+        self.trace.say(self.now, form, *values)
 
     # -- nodes -------------------------------------------------------------------------------------
 
     def boot(self, node: Node, keep: bool) -> None:
         """A node starts or starts again."""
-        self.say(f"boot {node.number} {'kept' if keep else 'empty'}")
+        self.say("boot {} {}", node.number, "kept" if keep else "empty")
         self._tally(node)
         node.boot(self.now, keep)
         self.invariants.booted(node, keep)
@@ -170,17 +157,23 @@ class Simulation:
 
         def call(link: Link, frame: Frame, now: int, wall: int) -> None:
             checks.heard(node, frame.sender, frame.epoch)
+            handler(link, frame, now, wall)
+
+        def call_data(link: Link, frame: Frame, now: int, wall: int) -> None:
             following = link.following
             before = following.position
+            call(link, frame, now, wall)
+            if following.position > before:
+                checks.moved(node, link.peer, following.epoch, before, following.position)
+
+        def call_end(link: Link, frame: Frame, now: int, wall: int) -> None:
             pull = comparison.pull
             taken = node.brain.wire.tallies["snapshots"]
-            handler(link, frame, now, wall)
-            if kind == Kind.DATA and following.position > before:
-                checks.moved(node, link.peer, following.epoch, before, following.position)
+            call(link, frame, now, wall)
             if node.brain.wire.tallies["snapshots"] > taken and pull is not None:
                 checks.took_snapshot(node, pull.donor, pull.question)
 
-        return call
+        return {Kind.DATA: call_data, Kind.SNAPSHOT_END: call_end}.get(Kind(kind), call)
 
     def wake(self, node: Node, when: int) -> None:
         """See to it that a node looks at its frames and its timers at `when` at the latest."""
@@ -209,34 +202,28 @@ class Simulation:
         for hop, _channel, data in node.brain.ready():
             self.network.send(self.now, node.number, hop, data)
         for event, detail in node.brain.events():
-            self.say(f"node {node.number}: {event}: {detail}")
+            self.say("node {}: {}: {}", node.number, event, detail)
         self.invariants.looked_at(node)
         self.wake(node, max(again, self.now + 1))
 
     def deliver(self, source: int, target: int, data: bytes) -> None:
         """A frame arrives, if there is anybody to take it."""
+        self.trace.frame(self.now, source, target, data)
         node = self.nodes[target]
-        try:
-            frame = decode(data)
-        except BadFrame as bad:
-            self.say(f"{source}>{target} {bad}")
-        else:
-            if frame.kind != Kind.BEAT:
-                name = Kind(frame.kind).name
-                self.say(f"{source}>{target} {name} {frame.epoch}.{frame.sequence}")
-        if node.alive and len(node.inbox) < 1000:
+        if node.alive and len(node.inbox) < INBOX:
             node.inbox.append(data)
-            self.wake(node, self.now)
+            self.wake(node, self.now + 1)
 
     # -- faults ------------------------------------------------------------------------------------
 
     def inject(self, fault: faults.Fault) -> None:
         """A fault begins; its end is put on the queue."""
-        self.say(f"fault {fault}")
+        self.say("fault {}", fault)
         self.injected[fault.kind] += 1
         node = self.nodes[fault.node]
         there = self.network.ways[fault.node, fault.other]
         back = self.network.ways[fault.other, fault.node]
+        ms = self.shape.ms
         around = [way for ends, way in self.network.ways.items() if fault.node in ends]
         match fault.kind:
             case "loss":
@@ -246,7 +233,7 @@ class Simulation:
             case "reorder":
                 there.late = 0.3 * fault.size
             case "delay":
-                there.most_ms = back.most_ms = 1 + int(400 * fault.size)
+                there.most_ms = back.most_ms = 1 + ms(400 * fault.size)
             case "partition":
                 self._cut([there, back], fault)
             case "one-way":
@@ -258,16 +245,16 @@ class Simulation:
             case "crash" | "crash-empty":
                 self._crash(node, fault)
             case "skew":
-                node.skew_ms = int(4_000 * fault.size) - 2_000
+                node.skew_ms = ms(4_000 * fault.size - 2_000)
             case "far-skew":
-                node.skew_ms = int(3_500 + 2_000 * fault.size)  # more than a peer may lead
+                node.skew_ms = ms(3_500 + 2_000 * fault.size)  # more than a peer may lead
                 self.at(fault.until, setattr, node, "skew_ms", 0)
             case "corrupt":
                 there.corrupt = 0.3 * fault.size
             case "pause":
                 node.paused_until = max(node.paused_until, fault.until)
             case "slow":
-                node.slow_ms = int(150 * fault.size)
+                node.slow_ms = ms(150 * fault.size)
             case "burst":
                 self.workload.burst(node, 20 + int(80 * fault.size))
 
@@ -320,37 +307,38 @@ class Simulation:
             self._run()
         except Violation as violation:
             outcome.failure = f"{self.now} ms: {violation}"
-            self.say(outcome.failure)
-        outcome.trace_hash = self.digest.hexdigest()
+            self.say("{}", outcome.failure)
+        outcome.trace_sum = self.trace.sum
         outcome.injected = self.injected
         for name in ("lost", "repeated", "reordered", "held", "corrupted"):
             outcome.injected[f"frames {name}"] = getattr(self.network, name)
         for node in self.nodes.values():
             self._tally(node)
         outcome.met = self.met
-        outcome.trace = list(self.trace)
+        if outcome.failure:
+            outcome.trace = self.trace.lines()
         outcome.events = self.handled
         return outcome
 
     def _run(self) -> None:
         for node in self.nodes.values():
             self.boot(node, False)
-        self.workload.begin(FAULTY_MS + WRITING_MS)
+        ms = self.shape.ms
+        faulty, writing = ms(self.shape.faulty), ms(WRITING_MS)
+        self.workload.begin(faulty + writing)
         for fault in self.faults:
             self.at(fault.at, self.inject, fault)
-        self.run_until(FAULTY_MS)
+        self.run_until(faulty)
         self.heal()
-        deadline = self.now + HEALED_MS
-        why = "nothing"
-        while self.now < deadline:
-            self.run_until(self.now + 500)
-            if self.now < FAULTY_MS + WRITING_MS + 500:
-                continue
+        self.run_until(faulty + writing)
+        deadline = faulty + ms(HEALED_MS)
+        while True:
+            self.run_until(self.now + ms(LOOK_MS))
             why = self.unsettled()
             if not why:
-                break
-        if why:
-            raise Violation(f"liveness: {why}")
+                return
+            if self.now >= deadline:
+                raise Violation(f"liveness: {why}")
 
     def unsettled(self) -> str:
         """What is not as it should be once all is well; empty when all is."""
@@ -386,7 +374,13 @@ class Simulation:
 
 def run(seed: int, without: frozenset[int] = frozenset()) -> Outcome:
     """The whole run of a seed."""
-    return Simulation(seed, without).run()
+    paused = gc.isenabled()
+    gc.disable()  # a run is short, and half its time would go into looking for cycles
+    try:
+        return Simulation(seed, without).run()
+    finally:
+        if paused:
+            gc.enable()
 
 
 def shrink(outcome: Outcome) -> Outcome:

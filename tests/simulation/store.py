@@ -4,41 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from proxy.cluster.merge import HEAD, HEAD_BYTES, TOMBSTONE, WholeForm
-from proxy.cluster.store import Current, Form, Horizon, Record, joined
-from proxy.registrar.binding import decode
-from proxy.registrar.layout import REMOVED
+from proxy.cluster.form import Form, joined
+from proxy.cluster.merge import WholeForm
+from proxy.cluster.store import Current, Horizon, Record
+from proxy.dialog.replica import DialogForm
 from proxy.registrar.replica import BindingsForm
 
 LOCATION = 1
 DIALOGS = 2
-Part = tuple[int, bytes, bytes]  # table, key, what names it within the record
-State = tuple[int, int, bool, int]  # version, origin, removed, expires
-
-
-def parts_of(table: int, key: bytes, body: bytes | None) -> dict[Part, State]:
-    """The parts of a record, for the checks."""
-    if body is None:
-        return {}
-    if table == LOCATION:
-        return {
-            (table, key, one.contact): (
-                one.version,
-                one.origin,
-                bool(one.flags & REMOVED),
-                0 if one.flags & REMOVED else one.expires,
-            )
-            for one in decode(body)
-        }
-    version, origin, flags, _, expires = HEAD.unpack_from(body[:HEAD_BYTES])
-    return {(table, key, b""): (version, origin, bool(flags & TOMBSTONE), expires)}
+DESTINATIONS = 3
+CONTACTS = [b"sip:phone%d@192.0.2.%d" % (number, number) for number in range(1, 4)]
+FORMS: dict[int, Form] = {
+    LOCATION: BindingsForm(),
+    DIALOGS: DialogForm(),
+    DESTINATIONS: WholeForm(),
+}
 
 
 class MemoryStore:
     """What adapters do for real tables."""
 
     def __init__(self, ring: int) -> None:
-        self.forms: dict[int, Form] = {LOCATION: BindingsForm(), DIALOGS: WholeForm()}
+        self.forms = FORMS
         self.records: dict[tuple[int, bytes], bytes] = {}
         self.ring = ring
         self.notes: list[tuple[int, bytes]] = []

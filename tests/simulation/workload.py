@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from proxy.cluster.counts import PIPE, PROFILE
 from tests.simulation.node import Node
-from tests.simulation.store import LOCATION
+from tests.simulation.store import CONTACTS, LOCATION
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
 AORS = [b"user%d@example.com" % number for number in range(14)]
-CONTACTS = [b"sip:phone%d@192.0.2.%d" % (number, number) for number in range(1, 4)]
-DIALOGS = [b"call%d" % number for number in range(8)]
-LIVES_S = (0, 3600, 3600, 3600, 12)
+CALLS = [b"call%d\0from" % number for number in range(6)]
+GATEWAYS = [b"1 192.0.2.%d:5060" % number for number in range(3)]
+LONG_S = 3_600
 
 
 class Workload:
@@ -26,6 +26,7 @@ class Workload:
         self.chance = chance
         self.cseqs: dict[tuple[bytes, bytes], int] = {}
         self.pause_ms = chance.choice((8, 25, 80))
+        self.lives_s = (LONG_S, LONG_S, LONG_S, max(2, simulation.shape.ms(12_000) // 1000))
         self.end = 0
 
     def begin(self, end: int) -> None:
@@ -37,20 +38,27 @@ class Workload:
         simulation, chance = self.simulation, self.chance
         if simulation.now >= self.end:
             return
-        simulation.at(simulation.now + chance.randint(1, 2 * self.pause_ms), self._next)
-        number = chance.choice(list(simulation.nodes))
+        pause = 1 + int(2 * self.pause_ms * chance.random())
+        simulation.at(simulation.now + pause, self._next)
+        number = 1 + int(len(simulation.nodes) * chance.random())
         action = chance.random()
         node = simulation.nodes[number]
         if not node.alive:
             return
-        if action < 0.60:
+        if action < 0.52:
             self._register(node)
-        elif action < 0.78:
+        elif action < 0.65:
             self._unregister(node)
+        elif action < 0.68:
+            self._unregister_all(node)
+        elif action < 0.87:
+            key = self._hot(CALLS)
+            version = node.change_call(key, simulation.now)
+            simulation.say("call {!r} at {}: {:x}", key, number, version)
         elif action < 0.90:
-            key = chance.choice(DIALOGS)
-            version = node.change_dialog(key, chance.random() < 0.3, simulation.now)
-            simulation.say(f"dialog {key!r} at {number}: {version:x}")
+            key = chance.choice(GATEWAYS)
+            version = node.change_destination(key, simulation.now)
+            simulation.say("gateway {!r} at {}: {:x}", key, number, version)
         elif action < 0.94:
             self._count(node)
         elif action < 0.97:
@@ -58,7 +66,7 @@ class Workload:
         else:
             node.sweep(simulation.now)
         if simulation.now >= node.paused_until:
-            simulation.wake(node, simulation.now)
+            simulation.wake(node, simulation.now + 1)
 
     def _hot(self, names: list[bytes]) -> bytes:
         """Some names are asked for far more often than others."""
@@ -66,10 +74,10 @@ class Workload:
 
     def _register(self, node: Node) -> None:
         aor, contact = self._hot(AORS), self._hot(CONTACTS)
-        life = self.chance.choice(LIVES_S[1:]) if contact != CONTACTS[-1] else LIVES_S[0]
+        life = self.chance.choice(self.lives_s) if contact != CONTACTS[-1] else 0
         cseq = self.cseqs[aor, contact] = self.cseqs.get((aor, contact), 0) + 1
         version = node.register(aor, contact, cseq, life, self.simulation.now)
-        self.simulation.say(f"register {aor!r} {contact!r} at {node.number}: {version:x}")
+        self.simulation.say("register {!r} {!r} at {}: {:x}", aor, contact, node.number, version)
         part = (LOCATION, aor, contact)
         self.simulation.invariants.registered(node, part, cseq, version)
 
@@ -77,8 +85,12 @@ class Workload:
         aor, contact = self._hot(AORS), self._hot(CONTACTS)
         cseq = self.cseqs[aor, contact] = self.cseqs.get((aor, contact), 0) + 1
         version = node.unregister(aor, contact, cseq, self.simulation.now)
-        if version:
-            self.simulation.say(f"unregister {aor!r} {contact!r} at {node.number}: {version:x}")
+        self.simulation.say("unregister {!r} {!r} at {}: {:x}", aor, contact, node.number, version)
+
+    def _unregister_all(self, node: Node) -> None:
+        aor = self._hot(AORS)
+        version = node.unregister_all(aor, self.simulation.now)
+        self.simulation.say("unregister {!r} * at {}: {:x}", aor, node.number, version)
 
     def burst(self, node: Node, size: int) -> None:
         """More changes at once than the change ring holds."""
@@ -99,4 +111,4 @@ class Workload:
             epoch = node.brain.step_down(name, simulation.now, wall)
         else:
             epoch = node.brain.activate(name, simulation.now, wall)
-        simulation.say(f"tag {name} at {node.number}: {epoch:x}")
+        simulation.say("tag {} at {}: {:x}", name, node.number, epoch)

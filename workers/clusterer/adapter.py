@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxy.cluster.store import Form
+from proxy.cluster.form import Form
 from proxy.shm.table import Table
 
 

@@ -15,6 +15,10 @@ class LocationAdapter(Adapter):
     def __init__(self, table: LocationTable) -> None:
         super().__init__(LOCATION, table, BindingsForm())
 
+    def body(self, key: bytes, payload: bytes) -> bytes | None:
+        """The record, unless a peer would refuse it and all that is sent with it."""
+        return payload if self.form.sound(payload) else None
+
     def commit(self, key: bytes, stamp: int, payload: bytes | None, body: bytes) -> bool:
         """Store the record, with when it is due and how many live bindings it has."""
         return commit_record(self.table, key, stamp, body)

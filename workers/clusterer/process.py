@@ -17,6 +17,7 @@ import zmq
 
 from proxy.cluster.cluster import Cluster
 from proxy.cluster.hlc import HybridClock
+from proxy.cluster.settings import secret_mark
 from proxy.shm.table_ids import READER_CLUSTER
 from workers.child import Child
 from workers.cluster_settings import PACE, Member, brain_settings, contents_of, read_secret_key
@@ -31,6 +32,7 @@ from workers.clusterer.report import Report
 from workers.clusterer.store import TableStore, open_store
 from workers.clusterer.tag_watch import TagWatch
 from workers.edition import Commit
+from workers.priority import make_way
 from workers.setting_types import Endpoint
 
 TICK_MS: Final = 1  # between two looks at what changed, while few changes come
@@ -161,6 +163,7 @@ class ClustererProcess:
             brain_settings(config, member, peers),
             tables=tuple(sorted(store.forms)),
             seed=own.seed if own else False,
+            mark=secret_mark(self.child.secret, member.id),
             names=TABLES,
         )
         synced = member.id in self.memory.synced
@@ -190,7 +193,10 @@ class ClustererProcess:
             self.due = 0
             ended = self.ends.poll(NAP_MS)
             return ended or self.bus.poller.poll(0)
-        return self.bus.poller.poll(self.patience())
+        patience = self.patience()
+        if patience == 0:
+            make_way()
+        return self.bus.poller.poll(patience)
 
     def _is_busy(self) -> bool:
         """Whether the last turn had so much to do that the next had better have more."""
@@ -260,6 +266,7 @@ class ClustererProcess:
                     self.bus.tallies["bad_frames"] += 1
                 else:
                     brain.step(frame, now, wall)
+                    make_way()
             came |= bool(frames)
             now = now_ms()
             if len(frames) < FRAMES or now >= until:
@@ -274,7 +281,9 @@ class ClustererProcess:
             self.counts.tell(now)
         more = self.counts.hear(now, wall)
         due = min((b.tick(now, wall) for b in self.brains.values()), default=now + IDLE_MS)
-        self.due = now + TICK_MS if more else max(due, now + TICK_MS)
+        if due > now:  # else there is something left to do at once
+            due = now + TICK_MS if more else max(due, now + TICK_MS)
+        self.due = due
 
     def send(self) -> None:
         """What the brains want to leave, leaves."""

@@ -40,12 +40,14 @@ OF_A_BRAIN: Final = {
     "applied": ids.CLUSTER_RECORDS_APPLIED,
     "refused": ids.CLUSTER_RECORDS_REFUSED,
     "clock_leads": ids.CLUSTER_CLOCK_LEADS,
+    "hellos_refused": ids.CLUSTER_HELLOS_REFUSED,
     "overruns": ids.CLUSTER_OVERRUNS,
     "snapshots": ids.CLUSTER_SNAPSHOTS,
     "snapshots_failed": ids.CLUSTER_SNAPSHOTS_FAILED,
     "repaired": ids.CLUSTER_RECORDS_REPAIRED,
 }
-# News that an operator should see; the others are said at level info.
+# What somebody has to put right, and what an operator should see; the rest is for level info.
+ERRORS: Final = {"node refused"}
 ALARMS: Final = {"node down", "clock leads", "changes lost", "bad frame"}
 NOTICES: Final = {"node up", "node removed", "synced", "sharing tag changed"}
 
@@ -81,7 +83,9 @@ class Report:
     def _log(self, number: int, brain: Cluster) -> None:
         log = self._process.child.log
         for event, detail in brain.events():
-            if event in ALARMS:
+            if event in ERRORS:
+                log.error(event, cluster=number, what=detail)
+            elif event in ALARMS:
                 log.warning(event, cluster=number, what=detail)
             elif event in NOTICES:
                 log.notice(event, cluster=number, what=detail)

@@ -1,11 +1,13 @@
 cimport cython
 from libc.stdint cimport uint64_t
 
-from proxy.shm.change_reader cimport Change, ChangeReader
+from proxy.cluster.form cimport Form, joined
+from proxy.shm.change_reader cimport ChangeReader
+from proxy.shm.changes cimport ChangeRing
+from proxy.shm.table cimport Table
 from workers.clusterer.adapter cimport Adapter
 
-cdef int ATTEMPTS, CURSOR_BITS
-cdef Py_ssize_t NOTES
+cdef int ATTEMPTS, AT_ONCE, CURSOR_BITS, _OVERRUN, _STRIPE, _WAITING
 cdef long long CURSOR_MASK
 
 
@@ -16,9 +18,11 @@ cdef class TableStore:
     cdef ChangeReader _reader
     cdef set _own
 
-    @cython.locals(reader=ChangeReader, found=list, wanted=Py_ssize_t, changes=list,
-                   change=Change, adapter=Adapter, payload=bytes, body=bytes)
+    @cython.locals(reader=ChangeReader, ring=ChangeRing, found=list, keys=list, state=int, table=int,
+                   adapter=Adapter)
     cpdef take(self, Py_ssize_t limit, long long now)
+    @cython.locals(table=Table, key=bytes, payload=bytes, body=bytes)
+    cdef int _read(self, Adapter adapter, list keys, list found) except -1
     cdef _resume(self)
     @cython.locals(adapter=Adapter, payload=bytes)
     cpdef bytes fetch(self, int table, bytes key)

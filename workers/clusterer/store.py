@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from proxy.cluster.store import Current, Form, Horizon, Record, joined
+from proxy.cluster.form import Form, joined
+from proxy.cluster.store import Current, Horizon, Record
 from proxy.errors import LockTimeout
 from proxy.shm.change_reader import ChangeReader
-from proxy.shm.changes import ChangeRing
+from proxy.shm.changes import OVERRUN, STRIPE, WAITING, ChangeRing
 from workers.child import Child
 from workers.clusterer.adapter import Adapter
 from workers.clusterer.destinations import DestinationAdapter
@@ -18,9 +19,12 @@ from workers.clusterer.dialogs import dialog_adapter
 from workers.clusterer.location import LocationAdapter
 
 ATTEMPTS = 64  # a peer's change should not lose to a busy phone
-NOTES = 128  # read from the ring at a time
+AT_ONCE = 32  # records whose memory is asked for together
 CURSOR_BITS = 40  # of a cursor; above them is the number of the table
 CURSOR_MASK = 0xFF_FFFF_FFFF  # 1 << 40 would be reckoned with as a C int
+_OVERRUN = OVERRUN
+_STRIPE = STRIPE
+_WAITING = WAITING
 
 
 class TableStore:
@@ -49,31 +53,40 @@ class TableStore:
         So it must when a writer has died: what it may have removed has no note.
         """
         reader = self._reader
+        ring = reader.ring
         found: list[Current] = []
+        keys: list[bytes] = []
         adapter: Adapter | None = None
-        while len(found) < limit:
-            wanted = min(limit - len(found), NOTES)
-            changes = reader.take(wanted, now)
-            for change in changes:
-                if adapter is None or adapter.table_id != change.table:
-                    adapter = self.adapters.get(change.table)
-                    if adapter is None:
-                        continue
-                if change.stripe >= 0:
-                    self._resume()
-                    return None
-                if self._own and change.ends in self._own:
-                    self._own.discard(change.ends)
-                    continue
-                payload = adapter.table.snapshot(change.key)[0]
-                body = None if payload is None else adapter.body(change.key, payload)
-                found.append((change.table, change.key, body))
-            if reader.overrun:
+        while len(found) + len(keys) < limit:
+            state = reader.advance(now)
+            if state == _WAITING:
+                break
+            table = ring.table
+            if state == _OVERRUN or (state == _STRIPE and table in self.adapters):
                 self._resume()
                 return None
-            if len(changes) < wanted:
-                break
+            if adapter is None or adapter.table_id != table or len(keys) == AT_ONCE:
+                self._read(adapter, keys, found)
+                adapter = self.adapters.get(table)
+            if self._own and ring.following in self._own:
+                self._own.discard(ring.following)
+            elif adapter is not None:
+                keys.append(ring.key)
+        self._read(adapter, keys, found)
         return found
+
+    def _read(self, adapter: Adapter | None, keys: list[bytes], found: list[Current]) -> int:
+        """What the records of some keys are now."""
+        if adapter is None:
+            return 0
+        table = adapter.table
+        table.warm(keys)
+        for key in keys:
+            payload = table.read(key)
+            body = None if payload is None else adapter.body(key, payload)
+            found.append((adapter.table_id, key, body))
+        keys.clear()
+        return 0
 
     def _resume(self) -> None:
         self._reader.resume()
@@ -82,14 +95,15 @@ class TableStore:
     def fetch(self, table: int, key: bytes) -> bytes | None:
         """The body of a record as it is now."""
         adapter = self.adapters[table]
-        payload = adapter.table.snapshot(key)[0]
+        payload = adapter.table.read(key)
         return None if payload is None else adapter.body(key, payload)
 
     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:
         """Commit what the record here and `body` make together; None when that is nothing new."""
         adapter = self.adapters[table]
         for _ in range(ATTEMPTS):
-            payload, stamp = adapter.table.snapshot(key)
+            payload = adapter.table.read(key)
+            stamp = adapter.table.seen
             ours = None if payload is None else adapter.body(key, payload)
             merged = joined(adapter.form, ours, body, horizon)
             if merged is None:

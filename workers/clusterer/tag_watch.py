@@ -13,6 +13,7 @@ from typing import Final
 
 from proxy.cluster.cluster import Cluster
 from proxy.cluster.tags import NODE_MASK, Tag
+from proxy.registrar.graves import is_crowded
 from proxy.shm.cluster_page import ClusterPage
 from workers.child import Child
 from workers.clusterer.addresses import Address, AddressWatch
@@ -28,6 +29,7 @@ class TagWatch:
         assert page is not None
         self._log = child.log
         self._page: ClusterPage = page
+        self._location = child.tables.location
         self._brains = brains
         self._addresses: dict[str, Address] = {
             name: ipaddress.ip_address(tag.address)
@@ -122,6 +124,9 @@ class TagWatch:
         """The oldest that any cluster needs, and the longest grace."""
         of_tables = [brain for brain in self._brains.values() if brain.settings.tables]
         if of_tables:
+            crowded = is_crowded(self._location)
+            for brain in of_tables:
+                brain.replication.crowded = crowded
             horizons = [brain.replication.horizon(wall) for brain in of_tables]
             self._page.set_horizon(
                 min(each.before for each in horizons),

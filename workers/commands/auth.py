@@ -134,7 +134,8 @@ class Access(Group):
         """Have the first worker ask for a list; OK when the rows are there."""
         page = self._tables().lists
         before = page.generation(number)
-        if not send_errand(self._child, 0, Errand.RELOAD_LIST, bytes((number,))):
+        worker = self._child.tables.shards.owner(0)  # any that serves
+        if not send_errand(self._child, worker, Errand.RELOAD_LIST, bytes((number,))):
             raise CommandError(UNAVAILABLE, "The first worker's inbox is full: try again")
 
         def published() -> str | None:

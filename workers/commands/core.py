@@ -7,9 +7,10 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from typing import Any
 
+from proxy.shm.places import Phase
 from workers.child import Child
 from workers.commands.command import INVALID_PARAMS, NOT_FOUND, CommandError, Group, command
-from workers.shared_page import LEVELS
+from workers.shared_page import FIRST_WORKER_ROW, LEVELS
 from workers.statistics import Statistics
 
 
@@ -56,10 +57,20 @@ class Core(Group):
                     "Started": row.started_at,
                     "Starts": row.starts,
                     "Edition": self._child.area.active(row.row),
+                    **self._duty_of(row.row - FIRST_WORKER_ROW),
                 }
                 for row in self._slots.live()
             ]
         }
+
+    def _duty_of(self, place: int) -> dict[str, Any]:
+        """Of a worker: its generation, what it is at, and what it still has under way."""
+        if place < 0:
+            return {}
+        places = self._child.tables.places
+        phase = places.phase(place)
+        found = {"Generation": places.generation(place), "State": phase.name.lower()}
+        return {**found, "Calls": places.live(place)} if phase is Phase.DRAINING else found
 
     @command
     def log_level(self, level: str = "", pid: int = 0) -> dict[str, Any]:

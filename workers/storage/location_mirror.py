@@ -40,8 +40,7 @@ class LocationMirror(Mirror):
         self.node = child.config.node.id
         self.reader = RowReader(default_domain(child), as_seconds)
         replicated = child.config.replicates("location")
-        # What other nodes hold has an origin, and a version that beats no later one of theirs.
-        self.origin = child.config.node.id if replicated else 0
+        # What other nodes hold too has a version that beats no later one of theirs.
         self.clock_lead_s = 0 if replicated else CLOCK_LEAD_S
         self.refresh_at = 0.0  # until then rows are written whole
         self._refresher = Refresher(database.engine.dialect)
@@ -112,7 +111,7 @@ class LocationMirror(Mirror):
             key, binding = self.reader.binding(row)
             if not binding.version:
                 binding.version = version_at(binding.modified) or 1
-            binding.origin = binding.origin or self.origin
+            binding.origin = binding.origin or self.node
             self._remember(key, row, binding.version)
             found.setdefault(key, []).append(binding)
         return self._merge(found, trusted_until)

@@ -23,7 +23,7 @@ from proxy.shm.table_ids import DIALOGS, LOCATION, READER_STORAGE
 from proxy.storage.kinds import Kind, Question, decode_question
 from proxy.storage.modes import DELAYED, SHUTDOWN, SQL_ONLY, WRITE_BACK, WRITE_THROUGH
 from workers.child import Child
-from workers.errands import Errand, send_errand
+from workers.errands import Errand, tell_workers
 from workers.settings import Config
 from workers.storage.answers import QUERIES, Answerer
 from workers.storage.queries import Queries
@@ -175,8 +175,7 @@ class StorageProcess:
         if LOCATION in tables and LOCATION in self.schedule:
             self.ring.set_done(READER_STORAGE, position)
             if self.prompt:
-                for worker in range(self.child.config.workers.udp):
-                    send_errand(self.child, worker, Errand.DURABLE, b"")
+                tell_workers(self.child, Errand.DURABLE, b"")
         return True
 
     def finish(self) -> int:

@@ -61,9 +61,7 @@ class SqlOnly:
             message = parse(datagram)
             aor = aor_key(parse_uri(message.to_addr.uri))
             result = self.stores.transaction(
-                lambda connection: self._save(
-                    connection, message, aor, source, self._hostport(int(listener))
-                )
+                lambda connection: self._save(connection, message, aor, source, listener)
             )
         except Unavailable:
             self.answerer.send(question, Status.UNAVAILABLE, [])
@@ -73,10 +71,6 @@ class SqlOnly:
         else:
             row: list[bytes | None] = [b"%d" % result.status, result.reason, result.headers]
             self.answerer.send(question, Status.ANSWERED, [row])
-
-    def _hostport(self, listener: int) -> bytes:
-        hostport: bytes = self.child.listeners[listener].hostport
-        return hostport
 
     def _save(
         self, connection: Connection, message: Message, aor: bytes, source: bytes, listener: bytes

@@ -8,7 +8,7 @@ from proxy.cluster.frames import Frame, encode
 from proxy.cluster.link import State
 from proxy.cluster.messages import Hello, Kind, SnapshotEnd
 from proxy.errors import TableFull
-from tests.simulation.store import DIALOGS, MemoryStore
+from tests.simulation.store import DESTINATIONS, MemoryStore
 from tests.unit.cluster.trio import WALL, Trio, everything
 
 
@@ -148,8 +148,8 @@ def test_an_overrun_of_the_ring_is_repaired(pair: Trio) -> None:
 def test_what_was_silently_lost_is_found(pair: Trio) -> None:
     pair.put(1, b"call")
     pair.run(20)
-    del pair.stores[2].records[DIALOGS, b"call"]
-    pair.stores[2].notes.append((DIALOGS, b"call"))
+    del pair.stores[2].records[DESTINATIONS, b"call"]
+    pair.stores[2].notes.append((DESTINATIONS, b"call"))
     pair.run(31_000, 50)
     assert pair.holds(2, b"call")
     assert pair.brains[2].comparison.last["new"] == 1
@@ -349,7 +349,7 @@ def test_nodes_with_other_tables_do_not_talk(pair: Trio) -> None:
     frame = Frame(Kind.HELLO, 1, 2, 1, pair.epochs[2], 0, hello)
     before = link.sending.sent
     pair.brains[1].step(encode(frame), pair.now, WALL)
-    assert link.trouble == "it keeps the tables (1,) and we (1, 2)"
+    assert link.trouble == "it keeps the tables (1,) and we (1, 3)"
     assert link.sending.sent == before
 
 
@@ -391,13 +391,13 @@ def test_a_forgotten_peer_that_missed_nothing_need_not_compare(pair: Trio) -> No
 
 def test_a_capability_that_was_switched_off_catches_up(pair: Trio) -> None:
     pair.run(8_000)
-    pair.brains[1].set_capability(DIALOGS, False, pair.now)
+    pair.brains[1].set_capability(DESTINATIONS, False, pair.now)
     pair.put(1, b"here")
     pair.put(2, b"there")
     pair.run(500)
     assert not pair.holds(2, b"here")
     assert not pair.holds(1, b"there")
-    pair.brains[1].set_capability(DIALOGS, True, pair.now)
+    pair.brains[1].set_capability(DESTINATIONS, True, pair.now)
     pair.run(3_000)
     assert pair.holds(2, b"here")
     assert pair.holds(1, b"there")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,7 +31,7 @@ def test_the_sums_are_those_of_what_is_there(changes: list[tuple[int, bytes, int
     walked = summed(changes)
     direct = summed(list(last.values())[::-1])
     assert walked.sums == direct.sums
-    assert walked.root == direct.root == sum(walked.sums) % 2**64
+    assert walked.root == direct.root == sum(array("Q", walked.sums)) % 2**64
     assert walked.count == sum(live != 0 for _, _, live, _ in last.values())
     assert walked.tombstones == sum(dead != 0 for _, _, _, dead in last.values())
 
@@ -42,6 +45,18 @@ def test_what_is_known_is_no_news() -> None:
     assert made.note(1, b"a", 0, 0)
     assert not made.note(1, b"a", 0, 0)
     assert made.root == 0
+
+
+def test_the_same_rest_is_known_until_somebody_else_had_a_word() -> None:
+    made = Digests()
+    assert made.note(1, b"a", 5, 0, 77) == digests.NEWS
+    assert made.note(1, b"a", 6, 0, 77) == digests.SAME_REST
+    assert made.note(1, b"a", 6, 0, 77) == 0
+    assert made.note(1, b"a", 7, 0, 78) == digests.NEWS
+    assert made.note(1, b"a", 8, 0) == digests.NEWS  # of a peer: who knows whether all have it
+    assert made.note(1, b"a", 9, 0, 78) == digests.NEWS
+    assert made.note(1, b"a", 0, 0) == digests.NEWS
+    assert made.note(1, b"a", 9, 0, 78) == digests.NEWS
 
 
 def test_one_difference_is_one_bucket() -> None:
@@ -59,6 +74,12 @@ def test_a_tombstone_makes_a_difference() -> None:
     ours, theirs = Digests(), Digests()
     ours.note(1, b"a", 0, 9)
     assert any(ours.differing(theirs.sums))
+
+
+def test_sums_of_another_size_are_not_compared() -> None:
+    for size in (0, 8 * BUCKETS - 1, 8 * BUCKETS + 8):
+        with pytest.raises(ValueError, match=f"{size} bytes"):
+            Digests().differing(bytes(size))
 
 
 def test_keys_spread_over_the_buckets() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.cluster.frames import Frame, encode, encode_records
 from proxy.cluster.messages import DATA_HEAD, SNAPSHOT_HEAD, Ack, Kind, SnapshotEnd, SyncAsk
-from tests.simulation.store import DIALOGS
+from tests.simulation.store import DESTINATIONS
 from tests.unit.cluster.trio import WALL, Trio
 
 
@@ -25,7 +25,7 @@ def state_of(pair: Trio) -> list[object]:
 
 def hostile(pair: Trio) -> list[Frame]:
     epoch = pair.epochs[1]
-    good = (DIALOGS, b"key", b"\x01" + bytes(7) + b"\x01" + bytes(7))
+    good = (DESTINATIONS, b"key", b"\x01" + bytes(7) + b"\x01" + bytes(7))
 
     def data(*records: tuple[int, bytes, bytes]) -> bytes:
         return encode_records(
@@ -38,7 +38,7 @@ def hostile(pair: Trio) -> list[Frame]:
 
     return [
         frame(Kind.DATA, data(good, (77, b"key", b"unknown table"))),
-        frame(Kind.DATA, data(good, (DIALOGS, b"key", b"short"))),
+        frame(Kind.DATA, data(good, (DESTINATIONS, b"key", b"short"))),
         frame(Kind.DATA, data(good, (1, b"alice", b"no location record"))),
         frame(Kind.DATA, data(good)[:-1]),
         frame(Kind.DATA, b""),

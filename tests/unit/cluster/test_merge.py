@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.cluster.form import joined
 from proxy.cluster.merge import WholeForm, make, payload_of, tombstone
-from proxy.cluster.store import Horizon, joined
+from proxy.cluster.store import Horizon
 
 FORM = WholeForm()
 VERSIONS = st.integers(1, 5)  # few, so that they meet

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from typing import Any
 
 import pytest
@@ -26,10 +25,10 @@ BEAT = Beat(
     17, 11, 2**64 - 1, 5, True, False, 2, True, ((2, True), (3, False)), (("vip", 1 << 60, 3),)
 )
 MESSAGES: list[Any] = [
-    Hello(1, 2, 3, 4, (1, 2)),
+    Hello(1, 2, 3, 4, (1, 2), b"mark of a secret"),
     Welcome(9, 10, True),
     Ack(7, 32, True, False),
-    SyncAsk(4, array("Q", range(BUCKETS))),
+    SyncAsk(4, bytes(range(256)) * (8 * BUCKETS // 256)),
     SnapshotEnd(1, 2, 2**64 - 1),
     SyncAck(1, True),
     BEAT,
@@ -48,8 +47,15 @@ def test_a_message_comes_back(message: Any) -> None:
 def test_a_short_one_is_refused(message: Any) -> None:
     body = message.encode()
     for end in range(0, len(body), 1 + len(body) // 200):
+        if isinstance(message, Hello) and end == len(body) - len(message.mark):
+            continue  # as an earlier version has it
         with pytest.raises(BadFrame):
             type(message).decode(body[:end])
+
+
+def test_an_earlier_version_tells_no_mark() -> None:
+    told = Hello(1, 2, 3, 4, (1, 2))
+    assert Hello.decode(told.encode()) == told
 
 
 def test_sums_of_other_buckets_are_refused() -> None:

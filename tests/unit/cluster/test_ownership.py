@@ -6,7 +6,7 @@ from proxy.cluster.counts import PROFILE
 from proxy.cluster.link import State
 from proxy.cluster.replication import Replication
 from proxy.cluster.settings import Pace, Settings
-from tests.simulation.store import DIALOGS
+from tests.simulation.store import DESTINATIONS
 from tests.unit.cluster.trio import WALL, Trio
 
 
@@ -69,11 +69,11 @@ def test_a_node_that_was_taken_out_neither_sends_nor_takes(pair: Trio) -> None:
 
 
 def test_a_capability_that_was_taken_out_catches_up(pair: Trio) -> None:
-    pair.brains[2].set_capability(DIALOGS, False, pair.now)
+    pair.brains[2].set_capability(DESTINATIONS, False, pair.now)
     pair.put(1, b"call")
     pair.run(100)
     assert not pair.holds(2, b"call")
-    pair.brains[2].set_capability(DIALOGS, True, pair.now)
+    pair.brains[2].set_capability(DESTINATIONS, True, pair.now)
     pair.run(500)
     assert pair.holds(2, b"call")
 

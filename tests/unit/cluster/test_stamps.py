@@ -45,6 +45,17 @@ def test_many() -> None:
     assert made.count == len(names) // 2
 
 
+def test_the_rest_goes_along() -> None:
+    made = Stamps()
+    for name in range(1, 1_000):
+        made.put(name << 3, name, name + 7)
+    made.put(16, 5, 9)
+    made.put(8, 0)
+    places = {name: made.find(name << 3) for name in (1, 2, 3, 999)}
+    assert [made.rest_at(at) for at in places.values()] == [0, 9, 10, 1_006]
+    assert [made.value_at(at) for at in places.values()] == [0, 5, 3, 999]
+
+
 def test_a_hash_of_nothing() -> None:
     made = Stamps()
     assert made.get(0) == 0

@@ -8,14 +8,14 @@ from tests.unit.cluster.trio import WALL, Trio, everything
 
 
 def test_opensips_shapes() -> None:
-    trio = Trio(3, names={1: "usrloc-contact-repl", 2: "dialog-dlg-repl"})
+    trio = Trio(3, names={1: "usrloc-contact-repl", 3: "dialog-dlg-repl"})
     brain = trio.brains[1]
     assert status.clusterer_list_cap(brain)["Capabilities"] == [
         {"name": "usrloc-contact-repl", "state": "not synced", "enabled": "yes"},
         {"name": "dialog-dlg-repl", "state": "not synced", "enabled": "yes"},
     ]
     trio.run(7000)
-    brain.set_capability(2, False, trio.now)
+    brain.set_capability(3, False, trio.now)
     brain.activate("vip", trio.now, WALL + trio.now)
     assert status.clusterer_list(brain, trio.now) == {
         "cluster_id": 1,

@@ -8,7 +8,7 @@ from proxy.cluster.merge import make
 from proxy.cluster.messages import SnapshotEnd
 from proxy.cluster.sync import Pull, Serving, choose_donor
 from proxy.limits import bounds
-from tests.simulation.store import DIALOGS, MemoryStore
+from tests.simulation.store import DESTINATIONS, MemoryStore
 
 EVERYTHING = b"\x01" * digests.BUCKETS
 
@@ -16,7 +16,7 @@ EVERYTHING = b"\x01" * digests.BUCKETS
 def store_of(count: int, size: int = 10) -> MemoryStore:
     store = MemoryStore(10)
     for number in range(count):
-        store.records[DIALOGS, b"call%d" % number] = make(1, 1, bytes(size))
+        store.records[DESTINATIONS, b"call%d" % number] = make(1, 1, bytes(size))
     return store
 
 
@@ -44,12 +44,12 @@ def test_a_snapshot_of_everything_is_everything() -> None:
 def test_large_records_make_small_batches() -> None:
     serving = Serving(2, 7, EVERYTHING, 0)
     frames = serving.fill(store_of(10, 40_000), 4)
-    assert [len(decode_records(body, 8)) for _, body in frames] == [2, 2, 2, 2]
+    assert [len(decode_records(body, 8)) for _, body in frames] == [1, 1, 1, 1]
 
 
 def test_only_what_differs_is_sent() -> None:
     store = store_of(1500)
-    bucket = digests.bucket_of(DIALOGS, b"call3")
+    bucket = digests.bucket_of(DESTINATIONS, b"call3")
     wanted = bytearray(digests.BUCKETS)
     wanted[bucket] = 1
     serving = Serving(2, 7, bytes(wanted), 0)

@@ -10,7 +10,7 @@ from proxy.cluster.hlc import HybridClock
 from proxy.cluster.merge import make, tombstone
 from proxy.cluster.messages import Kind
 from proxy.cluster.settings import Settings
-from tests.simulation.store import DIALOGS, MemoryStore
+from tests.simulation.store import DESTINATIONS, MemoryStore
 
 WALL = 1_700_000_000_000
 Keep = Callable[[int, int, Frame], bool]
@@ -44,7 +44,7 @@ class Trio:
         settings = Settings(
             node=number,
             peers=peers,
-            tables=(1, 2),
+            tables=(1, 3),
             seed=number == 1 if seed is None else seed,
             tags=("vip",),
             **self.settings,  # type: ignore[arg-type]
@@ -77,11 +77,11 @@ class Trio:
         """A change at a node's edge; its version."""
         version = (WALL + self.now + later) << 16
         body = make(version, number, payload) if payload is not None else tombstone(version, number)
-        self.stores[number].commit(DIALOGS, key, body, "edge")
+        self.stores[number].commit(DESTINATIONS, key, body, "edge")
         return version
 
     def holds(self, number: int, key: bytes) -> bool:
-        return (DIALOGS, key) in self.stores[number].records
+        return (DESTINATIONS, key) in self.stores[number].records
 
     def sent(self, kind: Kind, source: int = 0) -> list[Frame]:
         return [f for s, _, f in self.frames if f.kind == kind and source in (0, s)]

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.cluster.store import Horizon, joined
+from proxy.cluster.form import joined
+from proxy.cluster.store import Horizon
 from proxy.dialog import layout as at
 from proxy.dialog.decoded import DialogRecord, Leg, decode, encode
 from proxy.dialog.replica import DialogForm, buried, is_buried

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.registrar.binding import Binding, decode, encode
-from proxy.registrar.layout import REMOVED
+from proxy.registrar.layout import ALL_CONTACTS, REMOVED
 from proxy.registrar.replica import BindingsForm, identity
 
 FORM = BindingsForm()
@@ -30,7 +30,7 @@ def binding(
 
 BINDINGS = st.builds(
     binding,
-    st.sampled_from([b"sip:a", b"sip:b", b"sip:c"]),
+    st.sampled_from([b"sip:a", b"sip:b", b"sip:c", ALL_CONTACTS]),
     st.integers(1, 5),
     st.integers(1, 3),
     st.sampled_from([0, 1, REMOVED]),
@@ -46,6 +46,11 @@ def as_record(bindings: list[Binding]) -> bytes:
     names: dict[bytes, Binding] = {}
     for one in once.values():
         names[identity(encode([one]), 8)] = one
+    everything = names.get(ALL_CONTACTS)
+    if everything is not None:
+        everything.flags, everything.instance, everything.reg_id = REMOVED, b"", 0
+        floor = (everything.version, everything.origin)
+        names = {name: one for name, one in names.items() if (one.version, one.origin) >= floor}
     return encode(list(names.values()))
 
 
@@ -55,6 +60,17 @@ RECORDS = st.lists(BINDINGS, min_size=1, max_size=4).map(as_record)
 def same(a: bytes, b: bytes) -> bool:
     """Whether two records hold the same, in whatever order."""
     return sorted(encode([one]) for one in decode(a)) == sorted(encode([one]) for one in decode(b))
+
+
+def test_a_tombstone_of_all_takes_what_its_node_never_heard_of() -> None:
+    everything = encode([binding(ALL_CONTACTS, version=5, flags=REMOVED, expires=1)])
+    old, new = binding(b"sip:a", version=4), binding(b"sip:b", version=6)
+    assert FORM.merge(encode([old]), everything) is everything
+    assert FORM.merge(everything, encode([old])) is everything
+    both = FORM.merge(encode([old, new]), everything)
+    assert [one.contact for one in decode(both)] == [ALL_CONTACTS, b"sip:b"]
+    assert FORM.merge(both, encode([old])) is both
+    assert FORM.prune(both, 1, 0, 0, 6) == encode([new])
 
 
 @given(RECORDS, RECORDS)
@@ -80,7 +96,13 @@ def test_the_union_is_sound_and_loses_nothing(a: bytes, b: bytes) -> None:
     merged = FORM.merge(a, b)
     assert FORM.sound(merged)
     assert FORM.newest(merged) == max(FORM.newest(a), FORM.newest(b))
-    names = {identity(r, 8 + 56 * i) for r in (a, b) for i in range(len(decode(r)))}
+    both: dict[bytes, tuple[int, int]] = {}
+    for record in (a, b):
+        for i, one in enumerate(decode(record)):
+            name = identity(record, 8 + 56 * i)
+            both[name] = max(both.get(name, (0, 0)), (one.version, one.origin))
+    floor = both.get(ALL_CONTACTS, (0, 0))
+    names = {name for name, version in both.items() if version >= floor}
     assert {identity(merged, 8 + 56 * i) for i in range(len(decode(merged)))} == names
 
 
@@ -95,6 +117,49 @@ def test_stamps_tell_versions_apart_and_not_orders(a: bytes, b: bytes) -> None:
         }
 
     assert (FORM.stamps(a) == FORM.stamps(b)) == (essence(a) == essence(b))
+
+
+@given(RECORDS, RECORDS, st.binary(max_size=200))
+def test_a_brief_record_is_restored_where_its_strings_are(a: bytes, b: bytes, noise: bytes) -> None:
+    brief = FORM.brief(a, FORM.rest(a))
+    assert FORM.sound(brief)
+    assert FORM.newest(brief) == FORM.newest(a)
+    assert FORM.restored(brief, a) == a
+    assert FORM.restored(a, b) is a
+    assert FORM.restored(brief, b) in (None, a)
+    assert FORM.restored(brief, noise) is None
+    assert FORM.restored(brief, None) is None
+    assert not FORM.sound(brief[:-1])
+    assert not FORM.sound(brief + b"x")
+
+
+@given(st.binary(max_size=160))
+def test_no_brief_record_is_believed_unseen(noise: bytes) -> None:
+    ours = encode([binding()])
+    for body in (b"\2" + noise, b"\2\1" + bytes(2) + (72).to_bytes(4, "little") + noise[:64]):
+        if FORM.sound(body):
+            assert FORM.restored(body, ours) is None or FORM.sound(FORM.restored(body, ours))
+
+
+def test_a_brief_record_is_of_a_refresh() -> None:
+    """What it needs that the other has: the strings, and nothing else."""
+    ours = encode([binding(b"sip:a", 5, expires=100), binding(b"sip:b", 5)])
+    theirs = encode([binding(b"sip:a", 9, expires=900), binding(b"sip:b", 5)])
+    assert FORM.rest(ours) == FORM.rest(theirs)
+    brief = FORM.brief(theirs, FORM.rest(theirs))
+    assert len(brief) == 8 + 2 * 56 + 8
+    assert FORM.restored(brief, ours) == theirs
+    moved = encode([binding(b"sip:a", 9, call_id=b"d"), binding(b"sip:b", 5)])
+    assert FORM.rest(moved) != FORM.rest(ours)
+    assert FORM.restored(FORM.brief(moved, FORM.rest(moved)), ours) is None
+
+
+def test_lengths_that_lie_are_found_when_a_record_is_restored() -> None:
+    ours = encode([binding(b"sip:a", 5)])
+    brief = bytearray(FORM.brief(ours, FORM.rest(ours)))
+    brief[8 + 38] = 200  # the length of the contact
+    assert FORM.sound(bytes(brief))
+    assert FORM.restored(bytes(brief), ours) is None
 
 
 def test_each_binding_has_its_own_version() -> None:

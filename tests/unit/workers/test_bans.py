@@ -114,6 +114,7 @@ def test_it_is_made_as_configured(config: Config, child: Child, log: Log) -> Non
     settings = {"enabled": True, "reqs_density_per_unit": 3, "trusted": ["10.0.0.0/8"]}
     flood = Config.model_validate({"flood": settings}).flood
     child.config = config.model_copy(update={"flood": flood})
+    child.tables.close(clean=True)
     child.tables = open_tables(child.config, log)
     guard = flood_guard_of(child)
     assert guard is not None

@@ -47,6 +47,27 @@ def test_check_finds_nothing(
     assert (status, out, err) == (0, f"{file}: no mistakes.\n", "")
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(24, "Too many open files", "/etc/x"), "sipherd: /etc/x: Too many open files.\n"),
+        (OSError(12, "Cannot allocate memory"), "sipherd: the system: Cannot allocate memory.\n"),
+        (MemoryError(), "sipherd: the system gives no memory.\n"),
+    ],
+)
+def test_what_the_system_refuses_is_a_sentence(
+    error: Exception,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load(path: Path) -> Any:
+        raise error
+
+    monkeypatch.setattr(cli, "load", load)
+    assert called(capsys, monkeypatch, "check", "-c", "s.toml") == (1, "", said)
+
+
 def test_check_says_each_mistake(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,7 +147,7 @@ def handoff(inboxes: list[Inbox]) -> Handoff:
 
     counters = ProcessSlots.create(None, 1, ids.COUNT).counters(0)
     shards = Shards.create(None, 2)
-    return Handoff(0, shards, inboxes, [-1, -1], counters, ids.HANDED_OFF, ids.INBOX_FULL)
+    return Handoff(0, shards, list(inboxes), [-1, -1], counters)
 
 
 def of_the_other(start: bytes) -> bytes:

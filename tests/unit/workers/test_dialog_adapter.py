@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from proxy.cluster.form import joined
 from proxy.cluster.hlc import HybridClock
-from proxy.cluster.store import Horizon, joined
+from proxy.cluster.store import Horizon
 from proxy.dialog import layout as at
 from proxy.dialog.decoded import decode, encode
 from proxy.dialog.dialog import Dialog
@@ -348,6 +349,7 @@ def test_a_store_of_two_tables_scans_both(pair: Pair, tmp_path: Path) -> None:
     for number in range(40):
         assert pair.a.tracker.create(invite(number), b"s:1") is not None
     phone = Binding(b"sip:a@192.0.2.1", b"call", 1)
+    phone.version, phone.origin = 1, 1
     location = LocationAdapter(LocationTable.create(str(tmp_path / "location.table"), 64))
     for number in range(40):
         assert location.table.commit(b"u%d@example.com" % number, 0, encode_bindings([phone]), 0, 1)

@@ -50,7 +50,8 @@ def child(tmp_path: Path, log: Log) -> Iterator[Child]:
         config=config,
         role="control",
         index=0,
-        count=1,
+        first=True,
+        predecessors=[],
         slot=2,
         sockets=[],
         listeners=[],
@@ -120,8 +121,8 @@ class Desk:
     def errands(self) -> list[bytes]:
         return [
             data
-            for inbox in self.child.tables.inboxes
-            for listener, _, _, data in inbox.pop(100)
+            for place in self.child.tables.places.at_work()
+            for listener, _, _, data in self.child.tables.inbox(place).pop(100)
             if listener == INTERNAL_LISTENER
         ]
 

@@ -101,7 +101,7 @@ def test_filters_come_with_the_pressure_and_go_with_it(
     attach(ours.fileno(), program(SALT, 65_536))  # left behind by somebody who was killed
     counting = Counting(ours)
     counters = ProcessSlots.create(None, 1, measures.COLUMNS).counters(0)
-    early = EarlyDrop(shedder, [counting], counters)  # type: ignore[list-item]
+    early = EarlyDrop(shedder, lambda: [counting], counters)  # type: ignore[list-item]
     assert passed(ours, sent) == sent
     early.follow(100.0)
     assert passed(ours, sent) == sent
@@ -126,6 +126,6 @@ def test_filters_come_with_the_pressure_and_go_with_it(
 
 def test_no_descriptor_is_taken_away(ours: socket.socket, shedder: Shedder) -> None:
     counters = ProcessSlots.create(None, 1, measures.COLUMNS).counters(0)
-    early = EarlyDrop(shedder, [Counting(ours)], counters)  # type: ignore[list-item]
+    early = EarlyDrop(shedder, lambda: [Counting(ours)], counters)  # type: ignore[list-item]
     del early
     assert os.fstat(ours.fileno())

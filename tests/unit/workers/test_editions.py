@@ -39,8 +39,11 @@ class World:
         self.tables = SimpleNamespace(slots=SimpleNamespace(counters=lambda row: count))
         self.slots = [slot(1), slot(2)]
         self.children = [Process(self.area, 1), Process(self.area, 2)]
-        self.reload = Reload(self, self)  # type: ignore[arg-type]
+        self.reload = Reload(self, self, self)  # type: ignore[arg-type]
         self.now = 0.0
+        # as Generations, of which nothing is wanted here
+        self.idle, self.wanted = True, 2
+        self.serving = SimpleNamespace(slots=self.slots, endpoints=OLD.listen.udp)
 
     def fork(self) -> int:
         if self.fork_fails:

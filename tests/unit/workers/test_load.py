@@ -7,9 +7,10 @@ import socket
 from proxy.limits.algorithms import FEEDBACK, NETWORK, SBT
 from proxy.shm import pipe_view
 from proxy.shm.pipes import ADMITTED, REFUSED
-from proxy.sip.address import Address
 from workers.child import Child
 from workers.load import QUEUES, LoadGauge, Ticks, busy_share, kernel_name, ticks_of, waiting_bytes
+from workers.setting_types import Endpoint
+from workers.settings import Listen
 
 STAT = "cpu  100 5 20 800 50 1 2 3 0 0\ncpu0 1 1 1 1\n"
 UDP = """   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid
@@ -32,9 +33,9 @@ def test_the_load_between_two_readings() -> None:
 
 
 def test_queues_are_found_by_the_address_they_are_bound_to() -> None:
-    v4 = kernel_name(Address.parse(b"127.0.0.1", 5060))
+    v4 = kernel_name(Endpoint("127.0.0.1", 5060))
     assert v4 == "0100007F:13C4"
-    assert kernel_name(Address.parse(b"::1", 5060)) == f"{'0' * 24}01000000:13C4"
+    assert kernel_name(Endpoint("::1", 5060)) == f"{'0' * 24}01000000:13C4"
     assert waiting_bytes(UDP, {v4}) == 0x1B00
     assert waiting_bytes("", {v4}) == 0
 
@@ -42,7 +43,8 @@ def test_queues_are_found_by_the_address_they_are_bound_to() -> None:
 def test_what_waits_in_a_real_socket_is_seen(child: Child) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", 0))
-        child.listeners = [Address.parse(b"127.0.0.1", receiver.getsockname()[1])]
+        listen = Listen(udp=(Endpoint("127.0.0.1", receiver.getsockname()[1]),))
+        child.config = child.config.model_copy(update={"listen": listen})
         gauge = LoadGauge(child)
         gauge.turn(10.0)
         pipes = child.tables.pipes
@@ -84,7 +86,6 @@ def test_unused_pipes_expire(child: Child) -> None:
 
 def test_a_machine_without_these_files_is_not_busy(child: Child) -> None:
     assert all(str(path).startswith("/proc/") for path in QUEUES)
-    child.listeners = []
     gauge = LoadGauge(child)
     gauge.turn(10.0)
     assert child.tables.pipes.check(b"p", 0, NETWORK, 10_000) == ADMITTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +36,16 @@ def log(lines: list[bytes], *, level: str = "info", json: bool = False) -> Log:
         return True
 
     return Log(LogStyle("udp worker 1", 3, json), SharedPage(level), write)
+
+
+@pytest.mark.parametrize("error", [OSError(5, "I/O"), MemoryError()])
+def test_nobody_fails_because_he_cannot_say_what_he_does(error: Exception) -> None:
+    def write(line: bytes) -> bool:
+        raise error
+
+    said = Log(LogStyle("control", 3, False), SharedPage("info"), write)
+    said.notice("it happened")
+    assert said.dropped == 1
 
 
 def test_text() -> None:
@@ -151,6 +162,26 @@ def test_a_sink_never_waits_and_bounds_what_it_holds() -> None:
         total += len(os.read(reader, 1 << 20))
         sink.flush()
     assert total + len(os.read(reader, 1 << 20)) == (200 - before) * 10_000
+
+
+@pytest.mark.parametrize(
+    ("number", "lines"), [(errno.ENOSPC, b"one\ntwo\n"), (errno.EPIPE, b"two\n")]
+)
+def test_what_a_full_disk_does_not_take_waits_for_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, lines: bytes
+) -> None:
+    sink = LogSink(tmp_path / "log")
+
+    def refuse(fd: int, data: bytes) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", refuse)
+        sink.write(b"one\n")
+    assert sink.waiting == (number == errno.ENOSPC)
+    assert sink.dropped == (number == errno.EPIPE)
+    sink.write(b"two\n")
+    assert (tmp_path / "log").read_bytes() == lines
 
 
 def test_a_file_is_appended_to(tmp_path: Path) -> None:

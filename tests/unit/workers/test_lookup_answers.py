@@ -12,7 +12,7 @@ from workers.mailbox import Mailbox
 
 
 def test_an_answer_that_finds_a_full_inbox_comes_later(child: Child) -> None:
-    inbox = child.tables.inboxes[0]
+    inbox = child.tables.inbox(0)
     asker = Asker(child, Mailbox.open(4_096))
     while send_errand(child, 0, 1, b"x" * 60_000):
         pass

@@ -14,13 +14,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.limits import counters, measures
-from proxy.sip.address import address_of
+from proxy.shm.places import Order, Phase
 from workers import message_metrics, metrics_endpoint
 from workers.child import Child
 from workers.edition import Area
 from workers.logs import Log
 from workers.metrics import NodeMetrics, metric_name
 from workers.metrics_endpoint import MetricsEndpoint, status_of
+from workers.setting_types import Endpoint
 from workers.settings import Config, Node
 from workers.shared_page import SharedPage
 from workers.statistics import Statistics
@@ -65,9 +66,9 @@ def whole(tmp_path: Path, log: Log) -> Iterator[Child]:
     tables.storage.write(orjson.dumps(STORAGE))
     assert tables.cluster_status is not None
     tables.cluster_status.write(orjson.dumps(CLUSTER))
-    names = {"role": "control", "index": 0, "count": 1, "slot": 2, "log": log}
+    names = {"role": "control", "index": 0, "first": True, "slot": 2, "log": log}
     more = {"page": SharedPage(), "area": Area(), "config": config, "tables": tables}
-    yield Child(ready=lambda: None, listeners=[], **names, **more)
+    yield Child(ready=lambda: None, **names, **more)
     tables.close(clean=True)
 
 
@@ -103,7 +104,14 @@ def test_what_is_no_statistic(whole: Child) -> None:
     assert table is not None
     for number, value in enumerate((b"a", b"a", b"b")):
         assert table.join(b"trunk\0" + value, bytes([number + 1]) * 16, 0, 0, 1)
+    whole.tables.open_place(5, whole.config.node.runtime_dir, 262_144)
+    whole.tables.places.enter(5, 2, Order.HAND_OVER)
+    whole.tables.places.reach(5, Phase.DRAINING, 7)
+    whole.tables.places.announce()
     found = samples(whole)
+    assert found["sipherd_workers generation=1"] == 2
+    assert found["sipherd_workers generation=2"] == 1
+    assert found["sipherd_draining_calls generation=2"] == 7
     assert found["sipherd_process_starts process=udp worker 1"] == 1
     assert found["sipherd_configuration_edition"] == 1
     assert found["sipherd_profile_dialogs profile=trunk"] == 3
@@ -151,7 +159,7 @@ garbage
 def test_drops_by_listener(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(message_metrics, "QUEUES", (Path("/a"),))
     monkeypatch.setattr(message_metrics, "read_text", lambda path: PROC)
-    family = message_metrics.drops([address_of(b"127.0.0.1", port) for port in (5060, 5061)])
+    family = message_metrics.drops([Endpoint("127.0.0.1", port) for port in (5060, 5061)])
     assert {sample.labels["listener"]: sample.value for sample in family.samples} == {
         "127.0.0.1:5060": 22,
         "127.0.0.1:5061": 0,

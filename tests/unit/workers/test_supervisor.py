@@ -4,176 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-from collections import Counter
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from simulated_system import World
 
 from proxy.limits import counters
 from workers import signals
-from workers.child import BOOT_DEADLINE_S, ChildSpec, Exit, ExitCode
-from workers.supervisor import ABORT_GRACE_S, Stage, Supervisor
-from workers.systemd import ServiceManager
-
-
-class Machine:
-    """Processes that exist as numbers only, and a clock that moves when the supervisor waits."""
-
-    def __init__(self) -> None:
-        self.clock = 100.0
-        self.living: dict[int, str] = {}
-        self.ended: list[Exit] = []
-        self.sent: list[tuple[int, int]] = []
-        self.signals: list[int] = []
-        self.deaf = False
-        self.fork_fails = 0
-        self.forks = 0
-        self.script: list[Any] = []
-        self.pids = iter(range(1_000, 100_000))
-
-    def now(self) -> float:
-        return self.clock
-
-    def fork(self) -> int:
-        if self.fork_fails:
-            self.fork_fails -= 1
-            raise BlockingIOError(11, "Resource temporarily unavailable")
-        self.forks += 1
-        pid = next(self.pids)
-        self.living[pid] = "alive"
-        return pid
-
-    def kill(self, pid: int, number: int) -> None:
-        self.sent.append((pid, number))
-        if number == signal.SIGKILL or (not self.deaf and number != signals.TRACE):
-            self.end(pid, None, number)
-
-    def end(self, pid: int, code: int | None, number: int | None = None) -> None:
-        if self.living.pop(pid, None):
-            self.ended.append(Exit(pid, code, number))
-
-    def reap(self) -> list[Exit]:
-        ended, self.ended = self.ended, []
-        return ended
-
-    def wait(self, timeout_s: float | None) -> list[int]:
-        assert timeout_s is not None
-        if self.script:
-            self.script.pop(0)()
-        elif not self.ended:  # an end wakes the supervisor at once
-            self.clock += max(timeout_s, 0.001)
-        signals, self.signals = self.signals, []
-        return signals
-
-
-class Rows:
-    """The process table: heartbeats as tests set them, counters as they are counted."""
-
-    def __init__(self) -> None:
-        self.beats: Counter[int] = Counter()
-        self.counted: Counter[int] = Counter()
-        self.gauges_cleared: list[int] = []
-        self.released: list[int] = []
-
-    def row(self, row: int) -> Any:
-        return SimpleNamespace(heartbeat=self.beats[row], pid=1)
-
-    def counters(self, row: int) -> Any:
-        return SimpleNamespace(
-            add=lambda column, n=1: self.counted.update({column: n}),
-            set=lambda column, value: self.gauges_cleared.append(row),
-        )
-
-    def release(self, row: int) -> None:
-        self.released.append(row)
-
-
-class Property:
-    """The holdings of a supervisor that owns nothing real but its eventfds."""
-
-    def __init__(self, machine: Machine) -> None:
-        self.machine = machine
-        self.rows = Rows()
-        self.said: list[str] = []
-        self.closed: list[bool] = []
-        self.up: set[int] = set()
-        self.stop_fds: list[int] = []
-        say = self._say
-        self.log = SimpleNamespace(debug=say, info=say, notice=say, warning=say, error=say)
-        self.config = SimpleNamespace(
-            workers=SimpleNamespace(slow_seconds=3.0, hang_seconds=10.0, udp=2),
-            listen=SimpleNamespace(udp=("127.0.0.1:5060",)),
-        )
-        self.tables = SimpleNamespace(
-            slots=self.rows,
-            location=SimpleNamespace(count=0, capacity=10, gauges=lambda: (0, 0)),
-            close=lambda clean: self.closed.append(clean),
-        )
-        self.manager = ServiceManager()
-        sink = SimpleNamespace(waiting=False, flush=lambda: None)
-        self.journal = SimpleNamespace(sink=sink, pass_on=lambda: None)
-
-    def _say(self, event: str, **fields: object) -> None:
-        self.said.append(f"{event} {fields}")
-
-    def open_slot(self, slot: Any) -> None:
-        slot.stop_fd = os.eventfd(0, os.EFD_NONBLOCK)
-        self.stop_fds.append(slot.stop_fd)
-
-    def keep_sockets(self) -> None:
-        pass
-
-    def newly_up(self) -> set[int]:
-        up, self.up = self.up, set()
-        return up
-
-
-class World:
-    def __init__(self) -> None:
-        self.machine = Machine()
-        self.property = Property(self.machine)
-        specs = [
-            ChildSpec("control", lambda child: 0, grace_s=5.0),
-            ChildSpec("udp worker", lambda child: 0, count=2, reads_sockets=True, grace_s=5.0),
-        ]
-        self.supervisor = Supervisor(specs, self.property, self.machine)  # type: ignore[arg-type]
-
-    @property
-    def pids(self) -> list[int]:
-        return [slot.pid for slot in self.supervisor.slots]
-
-    def run(self, *steps: Any) -> int:
-        """Live through `steps`, then through a TERM that everybody obeys."""
-        self.machine.script = [self.all_up, *steps, self.term, self.all_end]
-        return self.supervisor.run()
-
-    def all_up(self) -> None:
-        self.property.up = set(self.machine.living)
-
-    def term(self) -> None:
-        self.machine.signals = [signal.SIGTERM]
-
-    def all_end(self) -> None:
-        for pid in list(self.machine.living):
-            self.machine.end(pid, 0)
-
-    def later(self, seconds: float) -> Any:
-        def step() -> None:
-            self.machine.clock += seconds
-            for slot in self.supervisor.slots:
-                self.property.rows.beats[slot.row] += 1
-
-        return step
-
-    def silent(self, seconds: float, row: int) -> Any:
-        def step() -> None:
-            before = self.property.rows.beats[row]
-            self.later(seconds)()
-            self.property.rows.beats[row] = before
-
-        return step
+from workers.child import BOOT_DEADLINE_S, Exit, ExitCode
+from workers.shared_page import FIRST_WORKER_ROW as FIRST_ROW
+from workers.supervisor import ABORT_GRACE_S, FAULTS_BORNE, Stage
 
 
 @pytest.fixture
@@ -188,13 +29,13 @@ def test_a_quiet_life(world: World) -> None:
     assert world.run(world.later(60.0)) == 0
     assert world.machine.forks == 3
     assert world.property.closed == [True]
-    assert world.property.rows.released == [1, 2, 3, 0]
+    assert world.property.rows.released == [1, FIRST_ROW, FIRST_ROW + 1, 0]
     assert any(line.startswith("running ") for line in world.property.said)
 
 
 def test_stopping_writes_every_stop_fd(world: World) -> None:
     assert world.run() == 0
-    assert [os.eventfd_read(fd) for fd in world.property.stop_fds] == [1, 1, 1]
+    assert all(os.eventfd_read(fd) for fd in world.property.stop_fds)
 
 
 def test_the_dead_are_replaced_in_the_same_turn(world: World) -> None:
@@ -212,7 +53,9 @@ def test_the_dead_are_replaced_in_the_same_turn(world: World) -> None:
     assert (before[0], before[2]) == (after[0], after[2])
     assert after[1] not in {0, before[1]}
     assert world.property.rows.counted[counters.RESTARTS] == 1
-    assert world.property.rows.gauges_cleared == [2] * len(counters.GAUGES)
+    assert world.property.rows.gauges_cleared[: len(counters.GAUGES)] == [FIRST_ROW] * len(
+        counters.GAUGES
+    )
 
 
 def test_a_boot_failure_at_the_start_ends_the_server(world: World) -> None:
@@ -258,6 +101,72 @@ def test_a_fork_that_fails_is_tried_again(world: World) -> None:
     assert sum("cannot fork" in line for line in world.property.said) == 3
 
 
+def once(world: World, holder: Any, name: str, error: Exception, times: int = 1) -> None:
+    """Let a call fail a few times, then be what it was."""
+    whole, left = getattr(holder, name), [times]
+
+    def failing(*args: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise error
+        return whole(*args)
+
+    setattr(holder, name, failing)
+
+
+def test_a_descriptor_that_is_refused_is_tried_again(world: World) -> None:
+    def kill() -> None:
+        once(world, world.property, "open_slot", OSError(24, "Too many open files"))
+        world.machine.end(world.pids[2], None, signal.SIGKILL)
+
+    def wait() -> None:
+        world.machine.clock += 0.11
+
+    assert world.run(kill, wait, world.all_up) == 0
+    assert world.machine.forks == 4
+    assert "cannot fork {'what': 'udp worker 2', 'reason': 'Too many open files'}" in "".join(
+        world.property.said
+    )
+
+
+def test_an_order_that_failed_for_want_of_memory_is_obeyed_in_the_next_turn(world: World) -> None:
+    def term() -> None:
+        once(world, world.property.manager, "stopping", MemoryError(), times=3)
+        world.machine.signals = [signal.SIGTERM]
+
+    nothing = [lambda: None] * 3
+    world.machine.script = [world.all_up, term, *nothing, world.all_end]
+    assert world.supervisor.run() == 0
+    assert world.property.closed == [True]
+    assert sum(line.startswith("supervisor goes on") for line in world.property.said) == 3
+
+
+@pytest.mark.parametrize("name", ["release", "counters"])
+def test_an_end_that_could_not_be_noted_is_made_good_all_the_same(world: World, name: str) -> None:
+    def kill() -> None:
+        once(world, world.property.rows, name, MemoryError())
+        world.machine.end(world.pids[1], None, signal.SIGKILL)
+
+    assert world.run(kill, world.all_up, world.all_up) == 0
+    assert world.machine.forks == 4
+    assert world.property.closed == [True]
+
+
+def test_an_order_that_can_never_be_obeyed_stops_nothing_else(world: World) -> None:
+    def hang_up() -> None:
+        once(world, world.supervisor, "_on_signal", ValueError("?"), times=FAULTS_BORNE + 1)
+        world.machine.signals = [signal.SIGHUP]
+
+    assert world.run(hang_up, *[lambda: None] * FAULTS_BORNE, world.later(1.0)) == 0
+    assert world.machine.forks == 3
+
+
+def test_tables_that_cannot_be_closed_do_not_keep_the_server_from_ending(world: World) -> None:
+    once(world, world.property.tables, "close", MemoryError())
+    assert world.run() == 0
+    assert any(line.startswith("supervisor goes on") for line in world.property.said)
+
+
 def test_a_silent_child_is_aborted_then_killed(world: World) -> None:
     world.machine.deaf = True
     victim: list[int] = []
@@ -265,8 +174,8 @@ def test_a_silent_child_is_aborted_then_killed(world: World) -> None:
     def note() -> None:
         victim.append(world.pids[1])
 
-    steps = [world.silent(1.0, 2) for _ in range(11)]
-    grace = [world.silent(ABORT_GRACE_S, 2)] * 2
+    steps = [world.silent(1.0, FIRST_ROW) for _ in range(11)]
+    grace = [world.silent(ABORT_GRACE_S, FIRST_ROW)] * 2
     assert world.run(note, *steps, *grace, world.all_up) == 0
     # First it is asked where it is, and only once.
     numbers = (signals.TRACE, signal.SIGABRT, signal.SIGKILL)
@@ -334,10 +243,9 @@ def test_a_death_while_stopping_is_not_replaced(world: World) -> None:
     assert world.property.closed == [False]
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTTOU, signal.SIGTTIN])
-def test_signals_of_later_days_do_nothing(world: World, number: int) -> None:
+def test_a_signal_of_later_days_does_nothing(world: World) -> None:
     def send() -> None:
-        world.machine.signals = [number] * 100
+        world.machine.signals = [signal.SIGUSR2] * 100
 
     assert world.run(send) == 0
     assert world.machine.forks == 3

@@ -117,6 +117,27 @@ def test_a_contact_is_removed_where_nobody_has_heard_of_it(pair: Pair) -> None:
     agree(pair)
 
 
+@pytest.mark.parametrize("known", [0, 1])
+def test_all_contacts_are_removed_where_not_all_have_been_heard_of(pair: Pair, known: int) -> None:
+    if known:
+        pair.register(1, b"alice", B)
+        pair.run(50)
+    pair.held = []
+    pair.register(2, b"alice", A)
+    pair.run(30)
+    assert pair.users(1) == ({ALICE: [URI_B]} if known else {})
+    pair.register(1, b"alice", b"*", expires=0)
+    pair.run(30)
+    pair.release()
+    pair.run(500)
+    assert pair.users(1) == pair.users(2) == {}
+    agree(pair)
+    pair.register(2, b"alice", A)
+    pair.run(50)
+    assert pair.users(1) == pair.users(2) == {ALICE: [URI_A]}
+    agree(pair)
+
+
 def test_a_node_that_was_away_brings_nothing_back(pair: Pair) -> None:
     pair.register(1, b"alice", A)
     pair.register(1, b"bob", B)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
 
-from proxy.errors import ShmError
+from proxy.errors import ShmError, ShmRefused
 from proxy.registrar.binding import Binding, encode
 from workers import tables as module
 from workers.lasting import put_aside
 from workers.logs import Log
 from workers.settings import Config, Location
-from workers.tables import lock_folder, node_secret, open_tables, prepare_folder
+from workers.tables import (
+    lock_folder,
+    node_secret,
+    open_location,
+    open_tables,
+    prepare_folder,
+)
 
 
 def record(contact: bytes) -> bytes:
@@ -26,12 +33,15 @@ def test_the_files(config: Config, log: Log, tmp_path: Path) -> None:
         "changes.ring",
         "inbox-1.ring",
         "inbox-2.ring",
+        "kept-1.set",
+        "kept-2.set",
         "limits.table",
         "location.table",
         "processes.table",
         "questions.ring",
         "shards.table",
         "storage.state",
+        "workers.table",
     ]
 
 
@@ -75,6 +85,24 @@ def test_an_untrusted_file_is_put_aside(
     assert (tmp_path / "location.table.bad-1").exists()
     assert "table file refused" in lines[-1]
     tables.close(clean=True)
+
+
+def test_a_file_that_the_system_does_not_give_now_stays_where_it_is(
+    config: Config, log: Log, tmp_path: Path
+) -> None:
+    tables = open_tables(config, log)
+    tables.location.commit(b"a@x", 0, record(b"sip:a@b"), 99, 2)
+    tables.close(clean=True)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+    try:
+        with pytest.raises(ShmRefused, match="cannot be mapped: Too many open"):
+            open_location(tmp_path, config, b"", log)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    again = open_location(tmp_path, config, b"", log)
+    assert again.snapshot(b"a@x")[0] == record(b"sip:a@b")
+    again.close(clean=True)
 
 
 def test_three_bad_files_are_kept(tmp_path: Path) -> None:

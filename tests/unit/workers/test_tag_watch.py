@@ -10,6 +10,7 @@ import pytest
 
 from proxy.cluster.cluster import Cluster
 from proxy.cluster.tags import Tag
+from proxy.shm import layout
 from proxy.shm.cluster_page import ClusterPage
 from tests.unit.cluster.trio import WALL, Trio
 from workers.child import Child
@@ -57,7 +58,8 @@ class Node:
 
     def start(self, brains: dict[int, Cluster] | None = None) -> None:
         """The clusterer starts, over the page that there is."""
-        tables = SimpleNamespace(cluster=self.page)
+        self.location = SimpleNamespace(units=0, capacity=1_000, count=0)
+        tables = SimpleNamespace(cluster=self.page, location=self.location)
         child = SimpleNamespace(tables=tables, config=self.config, log=self.log)
         self.brains = {1: self.trio.brains[self.number]} if brains is None else brains
         self.watch = TagWatch(cast(Child, child), self.brains)
@@ -274,6 +276,22 @@ def test_the_page_says_what_is_old_and_whether_we_are_synced(trio: Trio, log: Lo
     node.turn()
     assert node.page.is_synced(1)
     assert node.page.settled() >> 16 > wall - 60_000
+
+
+def test_a_crowded_table_lets_removals_go_when_every_node_has_them(trio: Trio, log: Log) -> None:
+    node = Node(ME, trio, log)
+    brain = trio.brains[ME]
+    trio.run(20_000, 50)
+    node.turn()
+    assert node.page.horizon()[2] < node.page.settled()
+    node.location.units, node.location.count = 251 * layout.NOBODY, 251
+    trio.run(1_000, 50)
+    node.turn()
+    assert node.page.horizon()[2] == node.page.settled() == brain.replication.settled_before()
+    node.location.units, node.location.count = 0, 0
+    trio.run(1_000, 50)
+    node.turn()
+    assert node.page.horizon()[2] < node.page.settled()
 
 
 def test_without_netlink_the_other_tags_go_on(

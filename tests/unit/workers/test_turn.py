@@ -66,10 +66,10 @@ def test_only_others_events_are_told(turn: Turn) -> None:
 
 
 def test_a_successor_looks_at_when_its_predecessor_was_awake(turn: Turn, world: World) -> None:
-    turn.sockets.append(Waiting())  # type: ignore[arg-type]
+    turn.reading.append(Waiting())  # type: ignore[arg-type]
     turn.taken_at = time.monotonic() - 10
     turn.take()
-    assert turn.sockets[0].waits == 0
+    assert turn.reading[0].waits == 0
     turn.take()
     assert [event[1] for event in world.log.events] == ["stood still"]
 
@@ -91,16 +91,16 @@ class Waiting:
 
 
 def test_what_came_while_we_stood_still_is_not_acted_on(turn: Turn, world: World) -> None:
-    turn.sockets.append(Waiting())  # type: ignore[arg-type]
+    turn.reading.append(Waiting())  # type: ignore[arg-type]
     turn.take()
     turn.take()
-    assert turn.sockets[0].waits == 3
+    assert turn.reading[0].waits == 3
     counters = turn.counters
     with pytest.MonkeyPatch.context() as patch:
         later = time.monotonic() + 2.5
         patch.setattr(time, "monotonic", lambda: later)
         turn.take()
-    assert turn.sockets[0].waits == 0
+    assert turn.reading[0].waits == 0
     assert counters.get(ids.STALE_DATAGRAMS) == 3
     assert world.log.events[-1][1] == "stood still"
 
@@ -120,11 +120,11 @@ class Queued(Waiting):
 
 def test_a_queue_that_stands_is_told_to_the_shedder(turn: Turn, world: World) -> None:
     shedder = world.node.shedder
-    turn.sockets.append(Queued(40_000_000, BATCH - 1))  # type: ignore[arg-type]
+    turn.reading.append(Queued(40_000_000, BATCH - 1))  # type: ignore[arg-type]
     assert not turn.take()
     assert (turn.waited_ns, turn.standing_ns) == (40_000_000, 0)
     assert not shedder.active
-    turn.sockets.append(Queued(30_000_000))  # type: ignore[arg-type]
+    turn.reading.append(Queued(30_000_000))  # type: ignore[arg-type]
     assert turn.take()
     assert (turn.waited_ns, turn.standing_ns) == (40_000_000, 30_000_000)
     assert shedder.active
@@ -133,12 +133,12 @@ def test_a_queue_that_stands_is_told_to_the_shedder(turn: Turn, world: World) ->
 
 def test_what_is_late_is_known_by_when_it_was_received(turn: Turn, world: World) -> None:
     shedder = world.node.shedder
-    turn.sockets.append(Queued(600_000_000, 1))  # type: ignore[arg-type]
+    turn.reading.append(Queued(600_000_000, 1))  # type: ignore[arg-type]
     turn.take()
     assert shedder.active
     assert shedder.late
     turn.inbox.push(0, PEER.sockaddr, time.time_ns() - 900_000_000, b"\r\n")
-    turn.sockets.clear()
+    turn.reading.clear()
     turn.take()
     assert turn.waited_ns >= 900_000_000
     assert shedder.late
