@@ -165,7 +165,8 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
             found = generate(
                 server,
                 "mix",
-                *("-u", USERS, "-w", window, "-r", round(rate), "-d", args.seconds, "-c", CALL_EVERY),
+                *("-u", USERS, "-w", window, "-c", CALL_EVERY),
+                *("-r", round(rate), "-d", args.seconds),
                 *("-H", HOLD_S, "-A", round(capacity["operations"] / 2)),
                 timeout=args.seconds + 60,
                 strict=False,
