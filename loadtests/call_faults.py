@@ -40,6 +40,8 @@ CALLS: Final[Mapping[str, int]] = {
     "setsockopt": errno.ENOMEM,
     "bind": errno.EADDRINUSE,
     "accept": errno.EMFILE,
+    "recv": errno.ENOMEM,
+    "send": errno.ENOBUFS,
     "recvmmsg": errno.ENOMEM,
     "sendmmsg": errno.ENOBUFS,
 }

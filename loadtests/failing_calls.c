@@ -138,6 +138,7 @@ WRAP_OPEN(openat64, int folder AND const char *path, folder AND path)
 WRAP(READ, -1, ssize_t, read, (int fd, void *to, size_t n), (fd, to, n))
 WRAP(READ, -1, ssize_t, pread, (int fd, void *to, size_t n, off_t at), (fd, to, n, at))
 WRAP(READ, -1, ssize_t, pread64, (int fd, void *to, size_t n, off64_t at), (fd, to, n, at))
+WRAP(READ, -1, ssize_t, readv, (int fd, const struct iovec *to, int n), (fd, to, n))
 WRAP(WRITE, -1, ssize_t, write, (int fd, const void *from, size_t n), (fd, from, n))
 WRAP(WRITE, -1, ssize_t, pwrite, (int fd, const void *from, size_t n, off_t at), (fd, from, n, at))
 WRAP(WRITE, -1, ssize_t, pwrite64, (int fd, const void *from, size_t n, off64_t at),
@@ -168,6 +169,17 @@ WRAP(SETSOCKOPT, -1, int, setsockopt, (int fd, int level, int name, const void *
 WRAP(BIND, -1, int, bind, (int fd, __CONST_SOCKADDR_ARG to, socklen_t n), (fd, to, n))
 WRAP(ACCEPT, -1, int, accept4, (int fd, __SOCKADDR_ARG who, socklen_t *n, int flags),
      (fd, who, n, flags))
+WRAP(RECV, -1, ssize_t, recv, (int fd, void *to, size_t n, int flags), (fd, to, n, flags))
+WRAP(RECV, -1, ssize_t, recvfrom,
+     (int fd, void *to, size_t n, int flags, __SOCKADDR_ARG who, socklen_t *length),
+     (fd, to, n, flags, who, length))
+WRAP(RECV, -1, ssize_t, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags))
+WRAP(SEND, -1, ssize_t, send, (int fd, const void *from, size_t n, int flags), (fd, from, n, flags))
+WRAP(SEND, -1, ssize_t, sendto,
+     (int fd, const void *from, size_t n, int flags, __CONST_SOCKADDR_ARG to, socklen_t length),
+     (fd, from, n, flags, to, length))
+WRAP(SEND, -1, ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags),
+     (fd, message, flags))
 WRAP(RECVMMSG, -1, int, recvmmsg,
      (int fd, struct mmsghdr *messages, unsigned n, int flags, struct timespec *wait),
      (fd, messages, n, flags, wait))

@@ -72,11 +72,10 @@ class Run:
         """How often each call is made in each scenario, as far as they are wanted."""
         found: dict[tuple[Scenario, str], int] = {}
         for scenario in SCENARIOS:
-            counts = scenario.survey(self.bench)
-            for call in CALLS:
-                name = f"{scenario.name} {call}"
-                if counts[call] and (not words or any(word in name for word in words)):
-                    found[scenario, call] = counts[call]
+            names = {call: f"{scenario.name} {call}" for call in CALLS}
+            wanted = [call for call in CALLS if any(word in names[call] for word in words or [""])]
+            counts = scenario.survey(self.bench) if wanted else {}
+            found.update({(scenario, call): counts[call] for call in wanted if counts[call]})
         return found
 
     def sample(self, found: dict[tuple[Scenario, str], int], args: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from loadtests.servers import ServerFailed
 
 NOT_NOW: Final = 1 << 60  # a number that no call has
 DEADLINE_S: Final = 15.0
+GENERATION_S: Final = 40.0  # 30 of them for a worker that never comes up
 USERS: Final = 6
 
 
@@ -23,8 +24,7 @@ def supervisor(bench: Bench) -> Who:
 
 
 def workers(bench: Bench) -> Who:
-    pids = [pid for title, pid in bench.children().items() if "worker" in title]
-    return min(pids), max(pids)
+    return min(bench.workers()), max(bench.workers())
 
 
 def children(bench: Bench) -> Who:
@@ -92,13 +92,34 @@ def reload(bench: Bench) -> bool:
 
 def replacement(bench: Bench) -> bool:
     """A worker dies."""
-    before = bench.children()
-    bench.kill_worker()
+    victim = bench.kill_worker()
     deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline and not bench.running.has_ended():
-        now = bench.children()
-        if now.keys() >= bench.expected() and now["udp worker 1"] != before["udp worker 1"]:
+        if bench.is_whole(set(bench.children())) and victim not in bench.workers():
             return bench.booth.options() == 200
+        time.sleep(0.005)
+    return False
+
+
+def one_more_worker(bench: Bench) -> bool:
+    """SIGTTIN: a new generation of workers; then, with nothing failing any more, one less."""
+    if not generation_serves(bench, signal.SIGTTIN):
+        return False
+    bench.faults.stop()
+    return generation_serves(bench, signal.SIGTTOU)
+
+
+def generation_serves(bench: Bench, number: int) -> bool:
+    """Whether the workers come that a signal asks for."""
+    before = bench.said().count(": workers serve ")
+    bench.running.signal(number)
+    deadline = time.monotonic() + GENERATION_S
+    while time.monotonic() < deadline and not bench.running.has_ended():
+        text = bench.said()
+        if text.count(": workers serve ") > before:
+            return True
+        if ": workers abandoned " in text:
+            return False
         time.sleep(0.005)
     return False
 
@@ -232,6 +253,8 @@ SCENARIOS: Final = (
     Scenario("reload by the children", children, reload),
     Scenario("replacement by the supervisor", supervisor, replacement),
     Scenario("replacement by the new worker", newborn, replacement),
+    Scenario("generation by the supervisor", supervisor, one_more_worker),
+    Scenario("generation by the new workers", newborn, one_more_worker),
     Scenario("registering and calling", workers, registrations_and_calls),
     Scenario("commit", storage, commits, stored=True),
     Scenario("commands", control, commands),

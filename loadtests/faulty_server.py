@@ -29,6 +29,7 @@ RECOVERY_S: Final = 15.0
 UP_S: Final = 20.0
 FEW_DEATHS: Final = 3  # of one server: more of them soon after each other are replaced slowly
 PROBES: Final = 4
+ANSWER_S: Final = 5.0  # for a command
 BEFORE: Final = [f"before{number}" for number in range(10)]  # users that are never touched again
 SETTINGS: Final = """
 [dialog]
@@ -143,20 +144,23 @@ class Bench:
         found = {processes.title(pid): pid for pid in processes.children(self.running.pid)}
         return {title.removeprefix("sipherd: "): pid for title, pid in found.items()}
 
-    def expected(self) -> set[str]:
-        """The titles of all children."""
-        numbers = range(1, WORKERS + 1)
-        titles = {"timekeeper", "control", *(f"udp worker {number}" for number in numbers)}
-        return titles | ({"storage"} if self.stored else set())
+    def workers(self) -> list[int]:
+        """The UDP workers, whatever their numbers."""
+        return [pid for title, pid in self.children().items() if title.startswith("udp worker")]
+
+    def is_whole(self, titles: set[str]) -> bool:
+        """Whether these are the processes that a server has."""
+        others = {title for title in titles if not title.startswith("udp worker")}
+        wanted = {"timekeeper", "control"} | ({"storage"} if self.stored else set())
+        return others == wanted and len(titles - others) == WORKERS
 
     def all_there(self) -> bool:
         """Whether each child is there, and control answers."""
-        if not self.expected() <= set(self.children()):
+        if not self.is_whole(set(self.children())):
             return False
-        with suppress(SipherdError):
-            rows = ask(self.running.runtime_dir, "ps", {})["result"]["Processes"]
-            return {row["Type"] for row in rows} == {"supervisor", *self.expected()}
-        return False
+        answer = self.control("ps", {})
+        rows = answer["Processes"] if answer else []
+        return self.is_whole({row["Type"] for row in rows} - {"supervisor"})
 
     # -- what must be true -------------------------------------------------------------------------
 
@@ -202,19 +206,21 @@ class Bench:
         bad = [path.name for path in table.parent.glob("*.bad-*")]
         if bad and self.booth.registered.keys() >= {*BEFORE}:
             problems.append(f"put aside: {bad}")
-        dump = ask(self.running.runtime_dir, "ul_dump", {})["result"]["Domains"][0]["AORs"]
+        dump = self.control("ul_dump", {})["Domains"][0]["AORs"]
         shown = {row["AOR"].partition("@")[0] for row in dump if row["Contacts"]}
         for user, there in self.booth.registered.items():
             if there != (user in shown):
                 problems.append(f"{user}@{DOMAIN} should be {'there' if there else 'gone'}")
         return problems
 
-    def kill_worker(self) -> None:
-        """kill -9 of the first worker."""
-        os.kill(self.children()["udp worker 1"], signal.SIGKILL)
+    def kill_worker(self) -> int:
+        """kill -9 of a worker; its number."""
+        victim = min(self.workers())
+        os.kill(victim, signal.SIGKILL)
+        return victim
 
     def control(self, method: str, params: dict[str, Any]) -> Any:
         """A command; None when it failed."""
         with suppress(SipherdError):
-            return ask(self.running.runtime_dir, method, params).get("result")
+            return ask(self.running.runtime_dir, method, params, ANSWER_S).get("result")
         return None

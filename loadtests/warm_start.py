@@ -76,6 +76,7 @@ class WarmStarter:
             env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            bufsize=0,  # what is known by select must not lie in a buffer
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -109,6 +110,9 @@ class WarmSipherd(Sipherd):
         self._starter = starter
         self._pid = 0
         self.exit_status: int | None = None
+
+    def _config(self, capacity: int) -> str:
+        return super()._config(capacity).replace("[workers]\n", "[workers]\ndrain_seconds = 1\n")
 
     @property
     def pid(self) -> int:

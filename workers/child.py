@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from workers.edition import Taker, nothing_to_prepare
 
@@ -48,6 +48,14 @@ class Restart(enum.Enum):
 
     ALWAYS = "always"
     NEVER = "never"
+
+
+class Elder(NamedTuple):
+    """A worker that was there before another: it may keep calls when it has handed over."""
+
+    place: int
+    generation: int
+    listeners: tuple[int, ...]  # its number of each of the other's listeners, or -1
 
 
 class Child:
@@ -88,7 +96,7 @@ class Child:
     slot: int  # row in tables.slots
     sockets: list[list[int]]  # per listener, the descriptors this child reads and sends by
     listeners: list[Address]
-    predecessors: list[tuple[int, list[int]]]  # places that may keep calls, and see Predecessor
+    predecessors: list[Elder]
     inbox_eventfds: list[int]  # one per place of a worker
     reader_eventfds: list[int]  # one per reader of the change ring
     beaten_at: float  # when this child's predecessor gave its last sign of life; 0: there was none

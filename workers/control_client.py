@@ -15,16 +15,21 @@ from workers.tables import CONTROL_SOCKET
 TIMEOUT_S: Final = 60.0
 
 
-def ask(folder: Path, method: str, params: list[Any] | dict[str, Any]) -> dict[str, Any]:
+def ask(
+    folder: Path,
+    method: str,
+    params: list[Any] | dict[str, Any],
+    timeout_s: float = TIMEOUT_S,
+) -> dict[str, Any]:
     """The JSON-RPC answer of the server whose runtime folder is `folder`."""
     request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
     try:
-        with _connect(folder) as server:
+        with _connect(folder, timeout_s) as server:
             server.sendall(orjson.dumps(request, option=orjson.OPT_APPEND_NEWLINE))
             with server.makefile("rb") as lines:
                 line = lines.readline()
     except TimeoutError:
-        raise SipherdError(f"no answer within {TIMEOUT_S:.0f} s.") from None
+        raise SipherdError(f"no answer within {timeout_s:.0f} s.") from None
     except OSError as error:
         raise SipherdError(
             f"no server answers at {folder / CONTROL_SOCKET}: {error.strerror}."
@@ -35,11 +40,11 @@ def ask(folder: Path, method: str, params: list[Any] | dict[str, Any]) -> dict[s
     return answer
 
 
-def _connect(folder: Path) -> socket.socket:
+def _connect(folder: Path, timeout_s: float) -> socket.socket:
     directory = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        server.settimeout(TIMEOUT_S)
+        server.settimeout(timeout_s)
         server.connect(f"/proc/self/fd/{directory}/{CONTROL_SOCKET}")
     except OSError:
         server.close()

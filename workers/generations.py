@@ -24,7 +24,7 @@ from workers.shared_page import FIRST_WORKER_ROW
 
 if TYPE_CHECKING:
     from workers.holdings import Holdings
-    from workers.supervisor import System
+    from workers.system import System
 
 MOST_WORKERS: Final = 64  # of one generation, as [workers] udp allows
 MOST_LEAVING: Final = 8  # generations; each may take minutes to end
@@ -324,6 +324,7 @@ class Generations:
             self._complete(now, Order.REFUSE)
         elif self.coming is not None:
             self.abandon("the server stops")
+        self._places.stop()
         for slot in self.serving.slots:
             self._places.order(slot.index, Order.REFUSE)
         self.serving.version = self._announce()

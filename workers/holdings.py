@@ -22,7 +22,7 @@ from proxy.shm.changes import READERS
 from proxy.shm.places import PLACES
 from proxy.sip.address import Address
 from workers import priority, signals
-from workers.child import Child, Slot
+from workers.child import Child, Elder, Slot
 from workers.edition import Area, Edition
 from workers.generations import Generation
 from workers.logs import Log, LogPipe, LogSink, LogStyle
@@ -265,14 +265,14 @@ class Holdings:
         return [own[endpoint] for endpoint in crew.endpoints] if slot.generation else []
 
 
-def _predecessors(crew: Generation, generations: list[Generation]) -> list[tuple[int, list[int]]]:
-    """The places of the workers before these, and their number of each listener, or -1."""
-    found = []
+def _predecessors(crew: Generation, generations: list[Generation]) -> list[Elder]:
+    """The workers before these, with their number of each listener of these, or -1."""
+    found: list[Elder] = []
     for older in generations:
         if older.number < crew.number:
             numbers = {endpoint: number for number, endpoint in enumerate(older.endpoints)}
             known = [numbers.get(endpoint, -1) for endpoint in crew.endpoints]
-            found += [(slot.index, known) for slot in older.slots]
+            found += [Elder(slot.index, older.number, tuple(known)) for slot in older.slots]
     return found
 
 

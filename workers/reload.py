@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from workers.generations import Generations
     from workers.holdings import Holdings
     from workers.settings import Config
-    from workers.supervisor import System
+    from workers.system import System
 
 PATIENCE_S: Final = 10.0  # for every process to make itself ready
 LOOK_S: Final = 0.02

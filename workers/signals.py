@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import struct
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -74,6 +75,8 @@ class Waiter:
 
     def __init__(self) -> None:
         self.signal_fd = _signal_fd(WAITED_FOR)
+        self._infos = bytearray(_SIGINFO_BYTES * 16)
+        self._filled = 0
         self._readers: dict[int, Callable[[], None]] = {}
         self._poll = select.poll()
         self._poll.register(self.signal_fd, select.POLLIN)
@@ -84,22 +87,22 @@ class Waiter:
             self._readers[fd] = reader
         self._poll.register(fd, select.POLLIN)
 
-    def wait(self, timeout_s: float | None) -> list[int]:
-        """Wait until something happens; the signals that came."""
+    def wait(self, timeout_s: float | None, found: deque[int]) -> None:
+        """Wait until something happens; the signals that came are appended to `found`."""
         events = self._poll.poll(None if timeout_s is None else max(0, timeout_s * 1_000))
         for fd, _ in events:
             if reader := self._readers.get(fd):
                 reader()
-        return self._signals()
+        self._take_signals(found)
 
-    def _signals(self) -> list[int]:
-        found: list[int] = []
+    def _take_signals(self, found: deque[int]) -> None:
+        """What is read stays in the buffer until it is known what it was."""
         while True:
-            try:
-                data = os.read(self.signal_fd, _SIGINFO_BYTES * 16)
-            except BlockingIOError:
-                return found
-            found += [
-                struct.unpack_from("=I", data, start)[0]
-                for start in range(0, len(data), _SIGINFO_BYTES)
-            ]
+            if not self._filled:
+                try:
+                    self._filled = os.readv(self.signal_fd, [self._infos])
+                except BlockingIOError:
+                    return
+            starts = range(0, self._filled, _SIGINFO_BYTES)
+            found.extend([struct.unpack_from("=I", self._infos, start)[0] for start in starts])
+            self._filled = 0

@@ -15,7 +15,8 @@ from workers.child import ChildSpec
 from workers.holdings import Holdings, Journal
 from workers.settings import Config
 from workers.signals import Waiter
-from workers.supervisor import RealSystem, Supervisor
+from workers.supervisor import Supervisor
+from workers.system import RealSystem
 from workers.systemd import ServiceManager, handed_down
 
 

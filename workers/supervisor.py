@@ -11,11 +11,10 @@ import contextlib
 import enum
 import os
 import signal
-import time
 import traceback
 from collections import deque
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from proxy.errors import ConfigError, ShmError, SipherdError
 from proxy.limits import counters
@@ -36,15 +35,15 @@ from workers.child import (
 from workers.generations import Generations, ring, worker_slot
 from workers.holdings import Holdings
 from workers.reload import Reload
-from workers.signals import Waiter
+from workers.system import System
 
 ABORT_GRACE_S: Final = 1.0  # for writing the traces of a process that hangs
 WATCH_S: Final = 0.5
 FLUSH_S: Final = 0.05
 FORK_RETRY_S: Final = 0.1
-LOOK_S: Final = 0.01  # whether the workers have anything left
 FAULT_PAUSE_S: Final = 0.05  # before the turn that follows a failed one
 FAULTS_BORNE: Final = 5  # failed turns, before the signal or end they failed on is dropped
+LOOK_S: Final = 0.01  # whether the workers have anything left
 
 
 class Stage(enum.Enum):
@@ -60,60 +59,14 @@ class Stage(enum.Enum):
 ENDING: Final = frozenset({Stage.DRAINING, Stage.STOPPING})
 
 
-class System(Protocol):
-    """What the supervisor asks of the operating system; tests put a simulation here."""
-
-    def now(self) -> float:
-        """Monotonic seconds."""
-
-    def fork(self) -> int:
-        """As os.fork."""
-
-    def kill(self, pid: int, number: int) -> None:
-        """Send a signal; a process that is gone already is no error."""
-
-    def reap(self, ended: deque[Exit]) -> None:
-        """Append every child that has ended since the last call."""
-
-    def wait(self, timeout_s: float | None) -> list[int]:
-        """Wait for signals, readable files or the timeout; the signals that came."""
-
-
-class RealSystem:
-    """The operating system itself."""
-
-    def __init__(self, waiter: Waiter) -> None:
-        self.wait = waiter.wait
-        self.now = time.monotonic
-        self.fork = os.fork
-
-    def kill(self, pid: int, number: int) -> None:
-        """Send a signal; a process that is gone already is no error."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-    def reap(self, ended: deque[Exit]) -> None:
-        """Append every child that has ended since the last call."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            if os.WIFSIGNALED(status):
-                ended.append(Exit(pid, None, os.WTERMSIG(status)))
-            else:
-                ended.append(Exit(pid, os.WEXITSTATUS(status)))
-
-
 @dataclass(slots=True)
 class Life:
     """The stage, and until when it may last."""
 
     stage: Stage = Stage.STARTING
     deadline: float | None = None
-    told: bool = False  # the children have been told to stop
+    told: Stage | None = None  # the last stage that everybody concerned has been told
+    over: bool = False  # plainly said, for the loop must not fail where nothing catches it
     exit_status: int = 0
     clean: bool = True  # no child had to be killed while it was stopping
 
@@ -140,7 +93,7 @@ class Supervisor:
         """Live until stopped; the exit status."""
         for slot in list(self.slots):
             self._spawn(slot)
-        while self.life.stage is not Stage.STOPPED:
+        while not self.life.over:
             try:
                 self._turn()
                 self._faults = 0
@@ -149,7 +102,7 @@ class Supervisor:
         return self.life.exit_status
 
     def _turn(self) -> None:
-        self._signals.extend(self._system.wait(self._timeout()))
+        self._system.wait(self._timeout(), self._signals)
         while self._signals:
             self._on_signal(self._signals[0])
             self._signals.popleft()
@@ -160,9 +113,9 @@ class Supervisor:
             self._on_exit(self._exits[0], now)
             self._exits.popleft()
         self._watch(now)
-        self._advance(now)
         self._respawn(now)
         self._renew(now)
+        self._advance(now)
         self.holdings.journal.sink.flush()
 
     def _survive(self, error: Exception) -> None:
@@ -178,9 +131,9 @@ class Supervisor:
     # Waiting
 
     def _timeout(self) -> float:
-        now = self._system.now()
         if self._faults:
             return FAULT_PAUSE_S
+        now = self._system.now()
         due = [self._watched_at + WATCH_S]
         due += [slot.respawn_at for slot in self.slots if slot.respawn_at is not None]
         if self.life.deadline is not None:
@@ -222,10 +175,8 @@ class Supervisor:
         self.log.notice(
             "stopping", signal=name, drain_s=workers.drain_seconds, grace_s=self._grace_s
         )
-        self.holdings.manager.stopping()
-        now = self._system.now()
-        self.life.stage, self.life.deadline = Stage.DRAINING, now + workers.drain_seconds
-        self.generations.refuse(now)
+        self.life.deadline = self._system.now() + workers.drain_seconds
+        self.life.stage = Stage.DRAINING
 
     @property
     def _grace_s(self) -> float:
@@ -235,6 +186,15 @@ class Supervisor:
         self.life.deadline = self._system.now() + grace_s
         self.life.stage = Stage.STOPPING
 
+    def _tell(self, stage: Stage, now: float) -> None:
+        """Have everybody know that the end has begun; told again if that fails."""
+        self.holdings.manager.stopping()
+        if stage is Stage.DRAINING:
+            self.generations.refuse(now)
+        else:
+            self._tell_to_stop()
+        self.life.told = stage
+
     def _tell_to_stop(self) -> None:
         self.generations.dismiss()
         for slot in self.slots:
@@ -243,7 +203,6 @@ class Supervisor:
                 ring(slot)
                 if slot.spec.stop_signal is not None:
                     self._system.kill(slot.pid, slot.spec.stop_signal)
-        self.life.told = True
 
     def _reopen_log(self) -> None:
         if failure := self.holdings.journal.sink.reopen():
@@ -304,6 +263,8 @@ class Supervisor:
             self._spawn(slot)
 
     def _respawn(self, now: float) -> None:
+        if self.life.stage is Stage.STOPPING:
+            return
         for slot in self.slots:
             if slot.respawn_at is not None and slot.respawn_at <= now:
                 self._spawn(slot)
@@ -420,14 +381,16 @@ class Supervisor:
                 self.generations.follow()
 
     def _advance(self, now: float) -> None:
+        if self.life.stage is Stage.DRAINING and self.life.told is None:
+            self._tell(Stage.DRAINING, now)
         if self.life.stage is Stage.DRAINING and (
             self.generations.empty or now >= (self.life.deadline or now)
         ):
             self._enter_stopping(self._grace_s)
         if self.life.stage is not Stage.STOPPING:
             return
-        if not self.life.told:
-            self._tell_to_stop()
+        if self.life.told is not Stage.STOPPING:
+            self._tell(Stage.STOPPING, now)
         living = [slot for slot in self.slots if slot.pid]
         if not living:
             self._finish()
@@ -437,7 +400,7 @@ class Supervisor:
             self.life.deadline = None  # the kernel does the rest
 
     def _finish(self) -> None:
-        self.life.stage = Stage.STOPPED
+        self.life.stage, self.life.over = Stage.STOPPED, True
         self.holdings.journal.pass_on()
         self.holdings.tables.slots.release(0)
         self.holdings.tables.close(clean=self.life.clean)

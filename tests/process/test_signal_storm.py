@@ -62,7 +62,7 @@ def is_well(server: Server, phone: Phone, name: str) -> bool:
     except Exception:  # noqa: BLE001 - control may be one of those that were hit
         return False
     phone.send("known", name)
-    return len(rows) == 6 and phone.is_answered(name, 0.5)
+    return len(rows) >= 4 and phone.is_answered(name, 0.5)
 
 
 @pytest.mark.parametrize("seed", range(4))

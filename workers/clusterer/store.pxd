@@ -18,7 +18,8 @@ cdef class TableStore:
     cdef ChangeReader _reader
     cdef set _own
 
-    @cython.locals(reader=ChangeReader, ring=ChangeRing, found=list, keys=list, state=int, table=int,
+    @cython.locals(reader=ChangeReader, ring=ChangeRing, found=list, keys=list, state=int,
+                   table=int,
                    adapter=Adapter)
     cpdef take(self, Py_ssize_t limit, long long now)
     @cython.locals(table=Table, key=bytes, payload=bytes, body=bytes)

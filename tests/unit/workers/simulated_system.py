@@ -64,7 +64,7 @@ class Machine:
         ended.extend(self.ended)
         self.ended = []
 
-    def wait(self, timeout_s: float | None) -> list[int]:
+    def wait(self, timeout_s: float | None, found: deque[int]) -> None:
         assert timeout_s is not None
         self.waits += 1
         assert self.waits < MOST_WAITS, "it never ends"
@@ -73,8 +73,8 @@ class Machine:
         elif not self.ended:  # an end wakes the supervisor at once
             self.clock += max(timeout_s, 0.001)
         self.at_each_wait()
-        signals, self.signals = self.signals, []
-        return signals
+        found.extend(self.signals)
+        self.signals = []
 
 
 class Rows:
