@@ -134,6 +134,7 @@ def bars(found: dict[str, Any], untimed: bool) -> dict[str, bool]:
         "everything within calls was served": found["byes"] == found["byes_answered"] > 0,
         "work was turned away and counted": sum(shed.values()) > 0,
         "no worker was replaced": found["restarts"] == 0,
+        "no fault of ours was found": found["internal_errors"] == 0,
         "nothing was lost in queues": found["receive_drops"] == 0,
     }
     timed = {
@@ -158,8 +159,8 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         server.start()
     try:
         with on(ours), Memory(server) as memory:
-            capacity = capacity_of(server, window, min(args.seconds, 5))
-            rate = args.factor * capacity["operations"]
+            capacity = capacity_of(server, window, min(args.seconds / 4, 5))
+            rate = args.rate or args.factor * capacity["operations"]
             print(f"capacity {capacity}, offering {rate:.0f}/s", file=sys.stderr, flush=True)
             memory.samples.clear()
             found = generate(
@@ -184,6 +185,7 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "shed": {name[13:]: n for name, n in counted.items() if name.startswith("sipherd:shed_")},
         "overloads": counted["sipherd:overloads"],
         "restarts": counted["sipherd:restarts"],
+        "internal_errors": counted["sipherd:internal_errors"],
         "receive_drops": counted["sipherd:receive_drops"] + counted["sipherd:inbox_full"],
         "growth_bytes": memory.growth,
         "lines": [line for line in log.splitlines() if "overload" in line][:8],
@@ -195,6 +197,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--factor", type=float, default=2.0)
+    parser.add_argument("--rate", type=float, help="operations per second instead of a factor")
     parser.add_argument("--policy-us", type=int, default=0)
     parser.add_argument("--untimed", action="store_true")
     args = parser.parse_args()
