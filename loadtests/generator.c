@@ -12,7 +12,7 @@
  * Closed loop (-w N): N operations are in flight all the time. Open loop (-r N): N operations start
  * per second whatever the server does, and latency counts from the moment an operation was due,
  * so that a server that stalls cannot hide it.
- * Unanswered requests are sent again after 0.5, 1, 2, 4 s and given up after 8 s.
+ * Unanswered requests are sent again after 0.5, 1, 2, 4 s and given up after 8 s; new ones of a mix after 3 s.
  * -p PID: processor time (user + system) of PID and all its descendants is read at both ends of the
  *         measured part. Filling is not part of it.
  * -a PASSWORD: telephones answer challenges (SHA-256, qop auth), each reuses its nonce with the next nc.
@@ -27,7 +27,7 @@
 #include <dirent.h>
 #include <sys/resource.h>
 
-enum { OPERATIONS = 131072, GIVE_UP_MS = 8000, FIRST_RETRY_MS = 500 };
+enum { OPERATIONS = 131072, GIVE_UP_MS = 8000, IMPATIENT_MS = 3000, FIRST_RETRY_MS = 500 };
 enum mode { OPTIONS_MODE, FILL_MODE, REFRESH_MODE, CALL_MODE, MIX_MODE };
 enum state { FREE, ASKED, TALKING, HANGING_UP };
 static const char *mode_names[] = {"options", "fill", "refresh", "call", "mix"};
@@ -97,7 +97,7 @@ struct operation {
     char to_tag[128], target[256], routes[1024];
 };
 static struct operation operations[OPERATIONS];
-static int free_list[OPERATIONS], free_count;
+static int free_list[OPERATIONS], free_count, highest; /* slot that was ever taken */
 static uint32_t run_id, serial, first_cseq;
 static char prefix = 'u'; /* telephones u0, u1 ...; those that are called b0, b1 ... */
 static struct { long done, challenged, resent, gave_up, refused, skipped, errors[700]; } tally;
@@ -205,6 +205,7 @@ static void ask(int slot) {
 static void start(double due, int user) {
     if (!free_count) { tally.skipped++; return; }
     int slot = free_list[--free_count];
+    if (slot > highest) highest = slot;
     operations[slot] = (struct operation){.state = ASKED, .serial = ++serial, .user = user, .due = due,
                                           .sent = now(), .patience = FIRST_RETRY_MS * 1e-3};
     if (!filling && want.mode != REFRESH_MODE && want.mode != OPTIONS_MODE)
@@ -341,11 +342,13 @@ static void handle_callee(const char *message, const struct sockaddr_in *from) {
 }
 
 static void retry(double t) {
-    for (int slot = 0; slot < OPERATIONS; slot++) {
+    /* In a mix the unanswered are many, each keeps its place, and a call that has begun must end. */
+    double patience = want.mode == MIX_MODE ? IMPATIENT_MS * 1e-3 : GIVE_UP_MS * 1e-3;
+    for (int slot = 0; slot <= highest; slot++) {
         struct operation *o = &operations[slot];
         if (o->state == FREE || t < o->sent + o->patience) continue;
         if (o->state == TALKING) { hang_up(slot, t); continue; }
-        if (t > (o->state == HANGING_UP ? o->hung_up : o->due) + GIVE_UP_MS * 1e-3) { tally.gave_up++; finish(slot); continue; }
+        if (t > (o->state == HANGING_UP ? o->hung_up + GIVE_UP_MS * 1e-3 : o->due + patience)) { tally.gave_up++; finish(slot); continue; }
         o->sent = t;
         o->patience *= 2;
         tally.resent++;
