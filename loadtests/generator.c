@@ -343,7 +343,7 @@ static void handle_callee(const char *message, const struct sockaddr_in *from) {
 
 static void retry(double t) {
     /* In a mix the unanswered are many, each keeps its place, and a call that has begun must end. */
-    double patience = want.mode == MIX_MODE ? IMPATIENT_MS * 1e-3 : GIVE_UP_MS * 1e-3;
+    double patience = want.mode == MIX_MODE && !filling ? IMPATIENT_MS * 1e-3 : GIVE_UP_MS * 1e-3;
     for (int slot = 0; slot <= highest; slot++) {
         struct operation *o = &operations[slot];
         if (o->state == FREE || t < o->sent + o->patience) continue;
