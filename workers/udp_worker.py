@@ -34,11 +34,13 @@ from workers.bans import flood_guard_of
 from workers.child import Child
 from workers.datagrams import DatagramSocket
 from workers.duty import Duty
+from workers.early_drop import EarlyDrop
 from workers.edition import Commit
 from workers.errands import Errand
 from workers.handoff import Handoff, Predecessor
 from workers.mailbox import Mailbox
 from workers.memory import Ebb
+from workers.overload import OverloadWatch, overload_rules, salt
 from workers.policy import Script, run_script
 from workers.questions import Questions
 from workers.registrar_rules import domains_of, rules_of
@@ -106,10 +108,19 @@ class UdpWorker:
         self.duty.use_policy = self.use_policy
         chores = [self.tallies.take, self.watch_memory, self.let_scripts_go]
         self.turn.each_second.extend(chores)
+        self.control_overload()
         self.follow_calls()
         self.questions = Questions(child, self.node)
         self.use_storage()
         child.prepare = self.prepare
+
+    def control_overload(self) -> None:
+        """Turn new work away when there is too much of it."""
+        child, turn, shedder = self.child, self.turn, self.node.shedder
+        shedder.salt = salt()
+        shedder.use_rules(overload_rules(child.config))
+        turn.each_second.append(OverloadWatch(shedder, turn.counters, child.log).look)
+        turn.waits.append(EarlyDrop(shedder, lambda: turn.reading, turn.counters).follow)
 
     def use_storage(self) -> None:
         """What asks the database, or waits for it, if the configuration wants that."""
@@ -145,6 +156,7 @@ class UdpWorker:
             node.timer_c = float(config.limits.timer_c_seconds)
             node.layer.capacity = config.limits.transactions
             turn.use_guard(guard)
+            node.shedder.use_rules(overload_rules(config))
             if node.dialogs is not None:
                 node.dialogs.store.rules = dialog_rules_of(child)
             use_rules(child, node)

@@ -160,6 +160,17 @@ FLOOD_STOPPED: Final = counter("sipherd:flood_stopped")  # datagrams of banned s
 FLOOD_BANS: Final = counter("sipherd:flood_bans")
 FLOOD_DISPLACED: Final = counter("sipherd:flood_displaced")  # sources forgotten while they counted
 
+# sipherd: overload. New work that was turned away, by what it was
+SHED_OPTIONS: Final = counter("sipherd:shed_options")
+SHED_REGISTERS: Final = counter("sipherd:shed_registers")  # of phones that are not registered
+SHED_INVITES: Final = counter("sipherd:shed_invites")
+SHED_OTHERS: Final = counter("sipherd:shed_others")
+SHED_REFRESHES: Final = counter("sipherd:shed_refreshes")
+SHED_LATE: Final = counter("sipherd:shed_late")  # of any kind: it had waited for too long
+SHED_UNREAD: Final = counter("sipherd:shed_unread")  # dropped for us by the kernel
+SHED_ANSWERED: Final = counter("sipherd:shed_answered")  # of all these, those that got 503
+OVERLOADS: Final = counter("sipherd:overloads")  # times a worker began to turn work away
+
 # dialog
 PROCESSED_DIALOGS: Final = counter("dialog:processed_dialogs")
 EXPIRED_DIALOGS: Final = counter("dialog:expired_dialogs")
