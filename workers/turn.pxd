@@ -7,7 +7,7 @@ from proxy.shm.inbox cimport Inbox
 from proxy.shm.slots cimport Counters
 from proxy.transaction.layer cimport Transaction, TransactionLayer
 
-cdef int HANDED_IN, INBOX_WAKEUPS, RECEIVED_DATAGRAMS, SEND_ERRORS, SENT_DATAGRAMS
+cdef int HANDED_IN, INBOX_WAKEUPS, NEIGHBOUR_DATAGRAMS, RECEIVED_DATAGRAMS, SEND_ERRORS, SENT_DATAGRAMS
 cdef int STALE_DATAGRAMS, TURNS
 cdef int BATCH, TRANSPORT_ERROR
 cdef double SECOND, STALE_SECONDS
@@ -42,10 +42,14 @@ cdef class Turn:
     cdef readonly double heard_at
     cdef public object keeping
     cdef unsigned long long changed_at
+    cdef public dict neighbours
+    cdef public list lent
     @cython.locals(batch=list, count=Py_ssize_t, received=Py_ssize_t, more=bint, handed_in=list,
                    stood_still=double)
     cpdef bint take(self) except *
     cdef object tell_time(self)
+    @cython.locals(count=Py_ssize_t)
+    cdef Py_ssize_t help_out(self, object received_ns, list batch) except -1
     @cython.locals(count=Py_ssize_t)
     cdef discard(self, double stood_still)
     cpdef let_time_pass(self, double now)
