@@ -10,8 +10,8 @@ from proxy.transaction.layer cimport Transaction, TransactionLayer
 from workers.handoff cimport Handoff
 from workers.traffic cimport Traffic
 
-cdef int HANDED_IN, INBOX_WAKEUPS, RECEIVED_DATAGRAMS, SEND_ERRORS, SENT_DATAGRAMS
-cdef int STALE_DATAGRAMS, TURNS
+cdef int HANDED_IN, INBOX_WAKEUPS, NEIGHBOUR_DATAGRAMS, RECEIVED_DATAGRAMS
+cdef int SEND_ERRORS, SENT_DATAGRAMS, STALE_DATAGRAMS, TURNS
 cdef int BATCH, TRANSPORT_ERROR
 cdef double SECOND, STALE_SECONDS
 
@@ -49,6 +49,8 @@ cdef class Turn:
     cdef readonly double heard_at
     cdef public object keeping
     cdef unsigned long long changed_at
+    cdef public dict neighbours
+    cdef public list lent
     @cython.locals(batch=list, count=Py_ssize_t, more=bint, handed_in=list, stood_still=double,
                    received_ns="long long", handed_ns="long long")
     cpdef bint take(self) except *
@@ -58,6 +60,8 @@ cdef class Turn:
     @cython.locals(shedder=Shedder, late=bint)
     cdef watch_queues(self, long long now_ns)
     cdef object tell_time(self)
+    @cython.locals(count=Py_ssize_t)
+    cdef Py_ssize_t help_out(self, long long now_ns, long long most_ns, list batch) except -1
     @cython.locals(count=Py_ssize_t)
     cdef discard(self, double stood_still)
     cpdef let_time_pass(self, double now)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from proxy.limits.counters import (
     HANDED_IN,
     INBOX_WAKEUPS,
+    NEIGHBOUR_DATAGRAMS,
     RECEIVED_DATAGRAMS,
     SEND_ERRORS,
     SENT_DATAGRAMS,
@@ -86,6 +87,8 @@ class Turn:
         self.wake_fd = wake_fd
         self.readers = readers
         self.resolver = resolver
+        self.neighbours: dict[int, DatagramSocket] = {}  # read when epoll says so
+        self.lent: list[DatagramSocket] = []  # the neighbours' that were found readable
         self.use_guard(guard)
         self.waits: list[Callable[[float], None]] = []  # told the time: what may be over
         self.each_second: list[Callable[[], None]] = []
@@ -151,6 +154,8 @@ class Turn:
                 self.look_at(sock.waited_ns, received == BATCH)
         if self.standing_ns == 0:
             self.emptied_at = now
+        if self.lent:
+            count += self.help_out(now_ns, most_ns, batch)
         if len(batch) < count:
             self.handoff.wake()
         return count
@@ -169,6 +174,15 @@ class Turn:
         shedder.late = False
         shedder.late_before_ns = now_ns - int(shedder.stale * 1e9) if late else 0
 
+    def help_out(self, now_ns: int, most_ns: int, batch: list[Incoming]) -> int:
+        """Read the neighbours' sockets that nobody else is awake for."""
+        count = 0
+        for sock in self.lent:
+            count += sock.receive(self.handoff, now_ns, most_ns, batch)
+        self.lent = []
+        self.counters.add(NEIGHBOUR_DATAGRAMS, count)
+        return count
+
     def discard(self, stood_still: float) -> None:
         """Throw away what came while this process was stopped, or could not run.
 
@@ -176,7 +190,7 @@ class Turn:
         undo what that one has accepted since.
         """
         count = 0
-        for sock in self.reading:
+        for sock in (*self.reading, *self.neighbours.values()):
             count += sock.discard()
         self.counters.add(STALE_DATAGRAMS, count)
         self.node.log.warning("stood still", seconds=round(stood_still, 1), dropped=count)
@@ -184,7 +198,7 @@ class Turn:
     def use_guard(self, guard: FloodGuard | None) -> None:
         """Let another guard watch the sockets: whom it trusts has changed."""
         self.guard = guard
-        for sock in self.sockets:
+        for sock in (*self.sockets, *self.neighbours.values()):
             sock.guard = guard
 
     def tell_time(self) -> int:
@@ -249,6 +263,8 @@ class Turn:
             if event[0] == self.wake_fd:
                 self.counters.add(INBOX_WAKEUPS, 1)
                 take_from(self.wake_fd)
+            elif event[0] in self.neighbours:
+                self.lent.append(self.neighbours[event[0]])
             elif event[0] not in self.datagram_fds:
                 others.append(event)
         return others

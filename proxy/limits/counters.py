@@ -71,6 +71,7 @@ USRLOC_LOCATION_EXPIRES: Final = counter("usrloc:location-expires")  # contacts 
 # sipherd: receiving
 RECEIVED_DATAGRAMS: Final = counter("sipherd:received_datagrams")
 SENT_DATAGRAMS: Final = counter("sipherd:sent_datagrams")
+NEIGHBOUR_DATAGRAMS: Final = counter("sipherd:neighbour_datagrams")
 SEND_ERRORS: Final = counter("sipherd:send_errors")
 RECEIVE_DROPS: Final = counter("sipherd:receive_drops")  # the kernel's: SO_RXQ_OVFL
 STALE_DATAGRAMS: Final = counter("sipherd:stale_datagrams")  # waited while a worker stood still
