@@ -160,6 +160,7 @@ receive_buffer = 65536
 [workers]
 udp = 3
 hang_seconds = 1
+drain_seconds = 5
 grace_seconds = 1
 inbox_bytes = 262144
 [location]
