@@ -24,6 +24,7 @@ class Store(Protocol):
     """The tables of one node that a cluster keeps equal."""
 
     forms: dict[int, Form]
+    was: bytes | None  # the record before the last apply()
 
     def take(self, limit: int, now: int) -> list[Current] | None:
         """What changed next, as it is now; `limit` of them mean that there may be more.
