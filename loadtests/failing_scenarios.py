@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from loadtests.call_faults import LAST, Who
-from loadtests.faulty_server import UP_S, Bench, Outcome
+from loadtests.faulty_server import UP_S, Bench, Outcome, has_traceback
 from loadtests.servers import ServerFailed
 
 NOT_NOW: Final = 1 << 60  # a number that no call has
@@ -189,7 +189,7 @@ class Start(Scenario):
         elif server.exit_status != 1:
             outcome.problems.append(f"it was refused with status {server.exit_status}")
         text = server.log
-        if "Traceback" in text or not text.strip():
+        if has_traceback(text) or not text.strip():
             outcome.problems.append(f"a refusal that is no sentence: {text[-1500:]!r}")
 
     def survey(self, bench: Bench) -> dict[str, int]:
@@ -214,7 +214,7 @@ class Stop(Scenario):
         if outcome.refused:
             problems.append(f"it ended with status {server.exit_status}")
         text = bench.said()
-        if "Traceback" in text:
+        if has_traceback(text):
             problems.append("the log has a traceback")
         outcome.refused, outcome.log = False, text.splitlines()
         bench.mark()
