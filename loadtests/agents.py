@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from loadtests.servers import DOMAIN
 from loadtests.wire import GIVE_UP, SDP, T1, T2, Inquiry, Line, Packet, request, respond
 
+PATIENCE = 20  # how often in a row a telephone lets itself be told to come again
 _numbers = itertools.count(1)
 
 
@@ -28,6 +29,8 @@ class Tally:
     answered: int = 0
     busy: int = 0
     cancelled: int = 0
+    told_to_wait: int = 0
+    unanswered: int = 0
     repeated: int = 0
     calls_with_repetition: int = 0
     merged: int = 0
@@ -35,9 +38,13 @@ class Tally:
 
 
 class Registrant:
-    """One address of record with one contact; knows what the registrar has confirmed."""
+    """One address of record with one contact; knows what the registrar has confirmed.
 
-    def __init__(self, user: str, line: Line, tally: Tally) -> None:
+    A stubborn one begins anew after 32 seconds without an answer; else that is a failure.
+    """
+
+    def __init__(self, user: str, line: Line, tally: Tally, is_stubborn: bool = False) -> None:
+        self.is_stubborn = is_stubborn
         self.user, self.line, self.tally = user, line, tally
         self.contact = f"sip:{user}@{line.address}"
         self.call_id = f"reg-{user}-{next(_numbers)}@{line.address}"
@@ -45,7 +52,36 @@ class Registrant:
         self.bound: bool | None = False  # None: asked, and never answered
 
     async def register(self, expires: int) -> None:
-        """REGISTER until answered; `bound` is what the 200 said."""
+        """REGISTER until answered; `bound` is what the 200 said.
+
+        A server that cannot keep its promise just now says 503 and when to come again (§20.33).
+        """
+        answer = await self._ask(expires)
+        for _ in range(PATIENCE):
+            if answer is not None and answer.status == 503:
+                self.tally.told_to_wait += 1
+                await asyncio.sleep(float(answer.get("retry-after") or T2))
+            elif answer is None and self.is_stubborn:
+                self.tally.unanswered += 1
+            else:
+                break
+            answer = await self._ask(expires)
+        if answer is None or answer.status != 200:
+            self.bound = None
+            what = answer.first if answer else "no answer"
+            self.tally.failures.append(f"REGISTER {self.call_id} {self.cseq}: {what}")
+            return
+        listed = any(self.contact in value for value in answer.all("contact"))
+        if listed != (expires > 0):
+            self.tally.failures.append(f"REGISTER {self.call_id} {self.cseq}: wrong 200")
+        self.bound = expires > 0
+        if expires:
+            self.tally.registered += 1
+        else:
+            self.tally.unregistered += 1
+
+    async def _ask(self, expires: int) -> Packet | None:
+        """One REGISTER; its final answer."""
         self.cseq += 1
         address = f"<sip:{self.user}@{DOMAIN}>"
         inquiry = Inquiry(
@@ -68,19 +104,7 @@ class Registrant:
             if answer.get("cseq").startswith(f"{self.cseq} "):
                 break  # else: a late copy of an earlier answer
         self.tally.repeated += inquiry.repeated
-        if answer is None or answer.status != 200:
-            self.bound = None
-            what = answer.first if answer else "no answer"
-            self.tally.failures.append(f"REGISTER {self.call_id} {self.cseq}: {what}")
-            return
-        listed = any(self.contact in value for value in answer.all("contact"))
-        if listed != (expires > 0):
-            self.tally.failures.append(f"REGISTER {self.call_id} {self.cseq}: wrong 200")
-        self.bound = expires > 0
-        if expires:
-            self.tally.registered += 1
-        else:
-            self.tally.unregistered += 1
+        return answer
 
 
 class Callee:

@@ -1,4 +1,4 @@
-"""Builds generator.c and runs it against a server."""
+"""Builds the generators in C, and runs generator.c against a server."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from typing import Any
 from loadtests.ports import free_port
 from loadtests.servers import Server, json_line
 
-SOURCE = Path(__file__).with_name("generator.c")
-HEADERS = (Path(__file__).with_name("sha256.h"),)
+HERE = Path(__file__).parent
+HEADERS = (HERE / "sip_load.h", HERE / "sha256.h")
 
 
-def build() -> Path:
-    """The compiled generator, built once per version of its source."""
-    sources = b"".join(path.read_bytes() for path in (SOURCE, *HEADERS))
+def build(name: str = "generator") -> Path:
+    """The compiled program `name`.c, built once per version of its source."""
+    source = HERE / f"{name}.c"
+    sources = b"".join(path.read_bytes() for path in (source, *HEADERS))
     mark = hashlib.sha256(sources).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / "sipherd-loadtests"
     folder.mkdir(exist_ok=True)
-    binary = folder / f"generator-{mark}"
+    binary = folder / f"{name}-{mark}"
     if not binary.exists():
         unfinished = binary.with_suffix(".new")
         subprocess.run(
-            ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(unfinished), str(SOURCE)],
+            ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(unfinished), str(source)],
             check=True,
         )
         unfinished.rename(binary)

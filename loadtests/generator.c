@@ -17,25 +17,13 @@
  * -i: telephones name a +sip.instance.  -f: first local port (two are used).  -D: domain.
  * Prints one JSON object. Exit status 0: every operation succeeded.
  */
-#define _GNU_SOURCE
-#include <arpa/inet.h>
+#include "sip_load.h"
+
 #include <ctype.h>
 #include <dirent.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "sha256.h"
-
-enum { BATCH = 64, DATAGRAM = 4096, OPERATIONS = 32768, GIVE_UP_MS = 8000, FIRST_RETRY_MS = 500 };
+enum { OPERATIONS = 32768, GIVE_UP_MS = 8000, FIRST_RETRY_MS = 500 };
 enum mode { OPTIONS_MODE, FILL_MODE, REFRESH_MODE, CALL_MODE };
 enum state { FREE, ASKED, HANGING_UP };
 
@@ -46,48 +34,6 @@ static struct {
     int users, window, first_port, root_pid, with_instance;
     double seconds, rate;
 } want = {.domain = "example.com", .users = 1000, .window = 128, .first_port = 23000, .seconds = 5};
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static void fail(const char *what) {
-    fprintf(stderr, "generator: %s%s%s\n", what, errno ? ": " : "", errno ? strerror(errno) : "");
-    exit(2);
-}
-
-/* ---- latency: 64 linear steps per power of two microseconds, 1.6 % wide ---- */
-
-struct histogram { uint64_t count[64 * 32], total; double worst; };
-
-static int step_of(double seconds) {
-    uint64_t us = (uint64_t)(seconds * 1e6);
-    if (us < 64) return (int)us;
-    int power = 63 - __builtin_clzll(us) - 6;
-    int step = (power + 1) * 64 + (int)(us >> power) - 64;
-    return step < 64 * 32 ? step : 64 * 32 - 1;
-}
-
-static double seconds_of(int step) {
-    if (step < 64) return step * 1e-6;
-    int power = step / 64 - 1;
-    return (double)((uint64_t)(step % 64 + 64) << power) * 1e-6;
-}
-
-static void record(struct histogram *h, double seconds) {
-    h->count[step_of(seconds)]++;
-    h->total++;
-    if (seconds > h->worst) h->worst = seconds;
-}
-
-static double quantile_ms(const struct histogram *h, double q) {
-    uint64_t wanted = (uint64_t)(q * (double)h->total), seen = 0;
-    for (int i = 0; i < 64 * 32; i++)
-        if ((seen += h->count[i]) > wanted) return seconds_of(i) * 1e3;
-    return h->worst * 1e3;
-}
 
 /* ---- processor time of a process tree ---- */
 
@@ -133,93 +79,7 @@ static double tree_cpu(int root) {
     return cpu;
 }
 
-/* ---- a socket that reads and writes in batches ---- */
-
-struct channel {
-    int fd, queued;
-    char name[32];
-    char out[BATCH][DATAGRAM], in[BATCH][DATAGRAM + 1];
-    struct iovec out_iov[BATCH], in_iov[BATCH];
-    struct mmsghdr out_msg[BATCH], in_msg[BATCH];
-    struct sockaddr_in to[BATCH], from[BATCH];
-};
 static struct channel caller, callee;
-
-static void open_channel(struct channel *c, int port) {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    int size = 8 << 20;
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    c->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (setsockopt(c->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size))
-        setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
-    if (bind(c->fd, (struct sockaddr *)&a, sizeof a)) fail("bind");
-    snprintf(c->name, sizeof c->name, "127.0.0.1:%d", port);
-    for (int i = 0; i < BATCH; i++) {
-        c->in_iov[i] = (struct iovec){c->in[i], DATAGRAM};
-        c->out_iov[i].iov_base = c->out[i];
-        c->out_msg[i].msg_hdr = (struct msghdr){.msg_name = &c->to[i], .msg_namelen = sizeof c->to[i],
-                                                .msg_iov = &c->out_iov[i], .msg_iovlen = 1};
-    }
-}
-
-static void flush(struct channel *c) {
-    for (int sent = 0; sent < c->queued;) {
-        int n = sendmmsg(c->fd, c->out_msg + sent, (unsigned)(c->queued - sent), 0);
-        if (n > 0) { sent += n; continue; }
-        if (errno == EAGAIN || errno == ENOBUFS) poll(&(struct pollfd){c->fd, POLLOUT, 0}, 1, 10);
-        else sent++; /* refused by an address that listens no more: lost like any datagram */
-    }
-    c->queued = 0;
-}
-
-static char *next_buffer(struct channel *c) {
-    if (c->queued == BATCH) flush(c);
-    return c->out[c->queued];
-}
-
-static void queue(struct channel *c, int length, const struct sockaddr_in *to) {
-    if (length >= DATAGRAM) fail("message too long");
-    c->to[c->queued] = *to;
-    c->out_iov[c->queued++].iov_len = (size_t)length;
-}
-
-static int receive(struct channel *c) {
-    for (int i = 0; i < BATCH; i++)
-        c->in_msg[i].msg_hdr = (struct msghdr){.msg_name = &c->from[i], .msg_namelen = sizeof c->from[i],
-                                               .msg_iov = &c->in_iov[i], .msg_iovlen = 1};
-    int n = recvmmsg(c->fd, c->in_msg, BATCH, MSG_DONTWAIT, NULL);
-    for (int i = 0; i < n; i++) c->in[i][c->in_msg[i].msg_len] = 0;
-    return n < 0 ? 0 : n;
-}
-
-/* ---- reading messages ---- */
-
-struct text { const char *at; int length; };
-
-/* The first value of a header at or after `from`, which is the message or a point inside it. */
-static struct text header(const char *from, const char *name) {
-    size_t length = strlen(name);
-    for (const char *line = from; (line = strstr(line, "\r\n")) && line[2] != '\r'; ) {
-        line += 2;
-        if (strncasecmp(line, name, length) || line[length] != ':') continue;
-        const char *value = line + length + 1;
-        while (*value == ' ') value++;
-        const char *end = strstr(value, "\r\n");
-        if (end) return (struct text){value, (int)(end - value)};
-    }
-    return (struct text){NULL, 0};
-}
-
-static int copy_headers(char *out, const char *message, const char *name) {
-    int n = 0;
-    for (struct text v = header(message, name); v.at; v = header(v.at, name))
-        n += sprintf(out + n, "%s: %.*s\r\n", name, v.length, v.at);
-    return n;
-}
-
-static int status_of(const char *message) {
-    return strncmp(message, "SIP/2.0 ", 8) ? 0 : atoi(message + 8);
-}
 
 /* ---- operations ---- */
 
@@ -257,47 +117,12 @@ static int write_options(char *b, int slot) {
                        o->serial, caller.name);
 }
 
-/* What each telephone has been challenged with. */
-static struct credentials { unsigned nc; char ha1[65], nonce[200], realm[64]; } *credentials;
+static struct credentials *credentials;
 
-static struct text quoted(struct text value, const char *name) {
-    char start[40];
-    snprintf(start, sizeof start, "%s=\"", name);
-    const char *at = value.at ? memmem(value.at, (size_t)value.length, start, strlen(start)) : NULL;
-    if (!at) return (struct text){NULL, 0};
-    at += strlen(start);
-    const char *end = memchr(at, '"', (size_t)(value.at + value.length - at));
-    return (struct text){at, end ? (int)(end - at) : 0};
-}
-
-/* Of several challenges the one for SHA-256; 0 if there is none. */
-static int take_challenge(int user, const char *answer) {
-    struct credentials *c = &credentials[user];
-    char text[400];
-    for (struct text line = header(answer, "WWW-Authenticate"); line.at; line = header(line.at, "WWW-Authenticate")) {
-        struct text nonce = quoted(line, "nonce"), realm = quoted(line, "realm");
-        if (!memmem(line.at, (size_t)line.length, "SHA-256", 7) || !nonce.at || !realm.at) continue;
-        snprintf(c->nonce, sizeof c->nonce, "%.*s", nonce.length, nonce.at);
-        snprintf(c->realm, sizeof c->realm, "%.*s", realm.length, realm.at);
-        snprintf(text, sizeof text, "%c%d:%s:%s", prefix, user, c->realm, want.password);
-        sha256_hex(text, c->ha1);
-        c->nc = 0;
-        return 1;
-    }
-    return 0;
-}
-
-static int write_authorization(char *b, int user) {
-    struct credentials *c = &credentials[user];
-    char text[600], ha2[65], response[65];
-    if (!c->nonce[0]) return 0;
-    snprintf(text, sizeof text, "REGISTER:sip:%s", want.domain);
-    sha256_hex(text, ha2);
-    snprintf(text, sizeof text, "%s:%s:%08x:%08x:auth:%s", c->ha1, c->nonce, ++c->nc, run_id, ha2);
-    sha256_hex(text, response);
-    return sprintf(b, "Authorization: Digest username=\"%c%d\", realm=\"%s\", nonce=\"%s\", uri=\"sip:%s\", "
-                   "response=\"%s\", algorithm=SHA-256, cnonce=\"%08x\", qop=auth, nc=%08x\r\n",
-                   prefix, user, c->realm, c->nonce, want.domain, response, run_id, c->nc);
+static const char *name_of(int user) {
+    static char name[16];
+    snprintf(name, sizeof name, "%c%d", prefix, user);
+    return name;
 }
 
 static int write_register(char *b, int slot) {
@@ -312,7 +137,8 @@ static int write_register(char *b, int slot) {
     if (want.with_instance)
         n += sprintf(b + n, ";+sip.instance=\"<urn:uuid:5a0bd0e6-11a5-4b2c-8c55-%012x>\"", o->user);
     n += sprintf(b + n, ";expires=3600\r\n");
-    if (want.password) n += write_authorization(b + n, o->user);
+    if (want.password)
+        n += write_authorization(b + n, &credentials[o->user], name_of(o->user), want.domain, run_id);
     return n + sprintf(b + n, "User-Agent: generator\r\n"
                        "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, NOTIFY\r\nContent-Length: 0\r\n\r\n");
 }
@@ -440,7 +266,8 @@ static void handle_caller(const char *message, double t) {
     int status = status_of(message), slot = slot_of(message, &kind);
     if (slot < 0 || status < 200) return;
     struct operation *o = &operations[slot];
-    if (status == 401 && want.password && !o->challenged && take_challenge(o->user, message)) {
+    if (status == 401 && want.password && !o->challenged &&
+        take_challenge(&credentials[o->user], name_of(o->user), want.password, message)) {
         *o = (struct operation){.state = ASKED, .serial = ++serial, .user = o->user, .due = o->due, .sent = t,
                                 .patience = FIRST_RETRY_MS * 1e-3, .challenged = 1};
         tally.challenged++;
@@ -549,7 +376,7 @@ static void report(double elapsed, double server_cpu, double own_cpu) {
 
 static void read_options(int argc, char **argv) {
     static const char *names[] = {"options", "fill", "refresh", "call"};
-    int found = -1, option, port;
+    int found = -1, option;
     for (int i = 0; i < 4 && argc > 1; i++) if (!strcmp(argv[1], names[i])) found = i;
     if (found < 0) fail("say options, fill, refresh or call first (see the head of generator.c)");
     want.mode = (enum mode)found;
@@ -558,14 +385,7 @@ static void read_options(int argc, char **argv) {
     want.server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     optind = 2;
     while ((option = getopt(argc, argv, "t:u:d:w:r:p:f:D:a:i")) > 0) switch (option) {
-        case 't': {
-            char *colon = strrchr(optarg, ':');
-            if (!colon || (port = atoi(colon + 1)) < 1) fail("-t HOST:PORT");
-            *colon = 0;
-            if (!inet_aton(optarg, &want.server.sin_addr)) fail("-t wants an IPv4 address");
-            want.server.sin_port = htons((uint16_t)port);
-            break;
-        }
+        case 't': want.server = server_at(optarg); break;
         case 'u': want.users = atoi(optarg); break;
         case 'd': want.seconds = atof(optarg); break;
         case 'w': want.window = atoi(optarg); break;
@@ -595,8 +415,8 @@ int main(int argc, char **argv) {
     run_id = (uint32_t)(wall.tv_sec * 1000 + wall.tv_nsec / 1000000);
     first_cseq = (uint32_t)(wall.tv_sec & 0x3fffffff);
     if (!(credentials = calloc((size_t)want.users, sizeof *credentials))) fail("too many users");
-    open_channel(&caller, want.first_port);
-    open_channel(&callee, want.first_port + 1);
+    open_channel(&caller, "127.0.0.1", want.first_port);
+    open_channel(&callee, "127.0.0.1", want.first_port + 1);
     for (int i = OPERATIONS; i--;) free_list[free_count++] = i;
     double before = tree_cpu(want.root_pid), own_before = own_cpu(), began = now();
     if (want.mode == FILL_MODE || want.mode == REFRESH_MODE || want.mode == CALL_MODE) fill();

@@ -1,13 +1,19 @@
-"""kill -9 of random workers at random moments, under registrations and calls.
+"""kill -9 of random processes at random moments, under registrations and calls.
 
-    python -m loadtests.kill_storm [--kills 300] [--seed N] [--phones 300] [--calls-per-second 20]
+    python -m loadtests.kill_storm [--kills 300] [--roles all] [--seed N] [--phones 300]
 
-Afterwards every registration that got its 200 is there and none other, the tables are clean, every
-call has come to its end, and the JSON says how fast the dead were replaced. Two delays are taken
-for each kill: until the new process exists (`replaced`), and until a datagram that was sent to the
-dead worker's socket or shard right after the kill is answered (`serving`). Meanwhile generator.c
-keeps the workers busy, so that kills hit them in the middle of something; it must not give up on
-anything either.
+Without --roles it is workers that die. `all` means every kind of process but the supervisor, each
+kind by itself and all at the same time, on a node that writes registrations through to a database,
+tracks calls and shares both with a second node.
+
+Afterwards every registration that got its 200 is there and none other: in the table, in the
+database, on the other node; each call has come to its end and has one record; the tables are clean.
+The JSON says how fast the dead were replaced. Two delays are taken: until the new process exists
+(`replaced`), and for workers until a datagram that was sent to the dead one's socket or shard right
+after the kill is answered (`serving`). Meanwhile generator.c keeps the workers busy, so that kills
+hit them in the middle of something; it must not give up on anything either, unless storage dies: a
+REGISTER is then told to come again (503) as long as nobody can write it down, and a telephone that
+hears nothing for 32 s, since workers die sooner than they could say even that, begins anew.
 Exit status 1: one of these is not so.
 """
 
@@ -15,25 +21,45 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import json
-import os
 import random
-import signal
+import sqlite3
 import sys
 import tempfile
 import time
-from functools import partial
+from collections import Counter
+from contextlib import ExitStack, closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from loadtests import processes
-from loadtests.agents import Call, Callee, Registrant, Tally
-from loadtests.generating import generate
-from loadtests.servers import DOMAIN, Sipherd
-from loadtests.wire import Line, request
+from loadtests.calls import records
+from loadtests.killing import Killer
+from loadtests.pair import ClusterNode, make_pair
+from loadtests.replication import equal
+from loadtests.servers import DOMAIN, Sipherd, wait_until
+from loadtests.traffic import Load, Traffic, compare_bindings, contacts, report_of
+from loadtests.wire import request
+from workers.storage.setup import create
 
 REPLACED_P99_MS = 100.0
+WORKER = "udp worker"
+ROLES = (WORKER, "storage", "clusterer", "timekeeper", "control", "lookups")
+PROBES = 12
+CAPACITY = 20_000
+DATABASE = "storm.db"
+DIALOGS = '[dialog]\nenabled = true\ncapacity = 20_000\ndelete_delay = 2\ncdr_file = "cdr.jsonl"\n'
+EVERYTHING = """
+[registrar]
+retry_after = 1
+cseq_delay = 40  # whoever waits for a database that dies all the time may repeat for 32 s
+[storage]
+urls = ["sqlite:///{database}"]
+mode = "single-instance-sql-write-through"
+[lookups]
+enabled = {lookups}
+"""
 
 
 class Storm:
@@ -41,104 +67,35 @@ class Storm:
 
     def __init__(self, server: Sipherd, args: argparse.Namespace) -> None:
         self.server, self.args = server, args
-        self.chance = random.Random(args.seed)
-        self.tally = Tally()
-        self.lines: list[Line] = []
-        self.callee_lines: list[Line] = []
-        self.phones: list[Registrant] = []
-        self.callees: list[Callee] = []
-        self.calls: set[Call] = set()
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.stopping = False
-        self.replaced: list[float] = []
-        self.serving: list[float] = []
-        self.background: list[dict[str, Any]] = []
-        self.lost_probes = self.in_setup_at_kills = self.not_replaced = 0
-
-    async def prepare(self) -> None:
-        """Open the lines; register those who will be called."""
-        address = (self.server.host, self.server.port)
-        self.lines = [await Line.open(address) for _ in range(8)]
-        self.callee_lines = [await Line.open(address) for _ in range(8)]
-        self.callees = [Callee(line, self.tally, self.chance) for line in self.callee_lines]
-        called = [
-            Registrant(f"callee{i}", line, self.tally) for i, line in enumerate(self.callee_lines)
-        ]
-        await asyncio.gather(*(phone.register(3600) for phone in called))
-        if self.tally.failures:
-            raise RuntimeError(f"nothing works even without a storm: {self.tally.failures[:3]}")
-        self.phones = called + [
-            Registrant(f"phone{i}", self.lines[i % len(self.lines)], self.tally)
-            for i in range(self.args.phones)
-        ]
-
-    def spawn(self, what: Any) -> None:
-        task = asyncio.ensure_future(what)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-
-    async def keep_registering(self, phone: Registrant) -> None:
-        """Register, refresh, sometimes unregister, for as long as the storm lasts."""
-        while not self.stopping and phone.bound is not None:
-            await asyncio.sleep(self.chance.uniform(0.2, 2.8))
-            await phone.register(0 if phone.bound and self.chance.random() < 0.2 else 3600)
-
-    async def keep_calling(self) -> None:
-        pause = 1.0 / self.args.calls_per_second
-        while not self.stopping:
-            await asyncio.sleep(self.chance.expovariate(1.0) * pause)
-            kind = self.chance.choices(("answer", "busy", "cancel"), (8, 1, 1))[0]
-            user = f"callee{self.chance.randrange(len(self.callee_lines))}"
-            call = Call(self.chance.choice(self.lines), user, kind, self.tally, self.chance)
-            self.calls.add(call)
-            self.spawn(self.finish(call))
-
-    async def keep_busy(self) -> None:
-        """generator.c in turn with refreshes and calls, open loop, each run a few seconds."""
-        loads = itertools.cycle(
-            (
-                ("refresh", "-u", 9_000, "-r", self.args.background),
-                ("call", "-u", 100, "-r", self.args.background / 20),
-            )
+        chance = random.Random(args.seed)
+        load = Load(
+            phones=args.phones,
+            calls_per_second=args.calls_per_second,
+            background=args.background,
+            background_users=max(3_000, int(3 * args.background)),
+            slice_s=4 if args.kills > 50 else 1.5,
+            may_wait="storage" in args.roles,
         )
-        for number, (mode, *options) in enumerate(loads):
-            if self.stopping:
-                return
-            seconds = 4 if self.args.kills > 50 else 1.5
-            run = partial(generate, self.server, mode, *options, "-d", seconds, strict=False)
-            found = await asyncio.to_thread(run)
-            self.background.append(found)
-            if found["gave_up"] or found["refused"]:
-                self.tally.failures.append(f"background run {number}: {found}")
+        self.traffic = Traffic(server, load, chance)
+        self.killer = Killer(server, chance, args.pause)
+        self.serving: list[float] = []
+        self.lost_probes = self.in_setup_at_kills = 0
 
-    async def finish(self, call: Call) -> None:
-        try:
-            await call.run()
-        finally:
-            self.calls.discard(call)
-
-    async def kill_one(self) -> None:
-        """One random worker dies; wait until another has its place."""
-        before = self.server.workers_alive()
-        victim = self.chance.choice(before)
-        self.in_setup_at_kills += sum(call.in_setup for call in self.calls)
-        os.kill(victim, signal.SIGKILL)
-        killed = time.monotonic()
-        self.spawn(self.probe(killed))
-        while time.monotonic() < killed + 5:
-            alive = self.server.workers_alive()
-            if victim not in alive and len(alive) == self.server.workers:
-                self.replaced.append(1e3 * (time.monotonic() - killed))
-                return
-            await asyncio.sleep(0.001)
-        self.not_replaced += 1
+    def on_kill(self, role: str) -> None:
+        """A process has died a moment ago."""
+        self.in_setup_at_kills += self.traffic.in_setup
+        if role == WORKER:
+            self.traffic.spawn(self.probe(time.monotonic()))
+        if self.killer.kills % 50 == 0:
+            said = f"{self.killer.kills} kills, {len(self.traffic.tally.failures)} failures"
+            print(said, file=sys.stderr, flush=True)
 
     async def probe(self, killed: float) -> None:
-        """Twelve OPTIONS right after the kill, half of them for the dead: when is all answered?"""
+        """OPTIONS right after the kill, half of them for the dead: when is all answered?"""
         last = 0.0
         answers: asyncio.Queue[float] = asyncio.Queue()
-        for number in range(12):
-            line = self.lines[number % len(self.lines)]
+        for number in range(PROBES):
+            line = self.traffic.lines[number % len(self.traffic.lines)]
             name = f"probe-{killed:.6f}-{number}"
             line.owners[name] = lambda _: answers.put_nowait(time.monotonic())
             address = f"<sip:probe@{DOMAIN}>"
@@ -148,131 +105,151 @@ class Storm:
             await asyncio.sleep(0.001)
         got = 0
         try:
-            while got < 12:
+            while got < PROBES:
                 last = await asyncio.wait_for(answers.get(), killed + 3 - time.monotonic())
                 got += 1
         except TimeoutError:
-            self.lost_probes += 12 - got
+            self.lost_probes += PROBES - got
         if got:
             self.serving.append(1e3 * (last - killed))
+        for line in self.traffic.lines:
+            for number in range(PROBES):
+                line.owners.pop(f"probe-{killed:.6f}-{number}", None)
 
     async def run(self) -> None:
         """The whole storm, and the calm after it."""
-        await self.prepare()
-        for phone in self.phones[len(self.callee_lines) :]:
-            self.spawn(self.keep_registering(phone))
-        self.spawn(self.keep_calling())
-        if self.args.background:
-            self.spawn(self.keep_busy())
+        await self.traffic.prepare()
+        self.traffic.start()
         await asyncio.sleep(1.0)
-        for number in range(self.args.kills):
-            await asyncio.sleep(self.chance.uniform(0.0, 2 * self.args.pause))
-            await self.kill_one()
-            if (number + 1) % 50 == 0:
-                print(
-                    f"{number + 1} kills, {len(self.tally.failures)} failures",
-                    file=sys.stderr,
-                    flush=True,
-                )
+        await self.killer.kill(self.args.roles, self.args.kills, self.on_kill)
         await asyncio.sleep(0.5)
-        self.stopping = True
-        deadline = time.monotonic() + 100
-        pending = self.tasks | {task for callee in self.callees for task in callee.tasks}
-        while pending and time.monotonic() < deadline:
-            await asyncio.wait(pending, timeout=1)
-            pending = self.tasks | {task for callee in self.callees for task in callee.tasks}
-        for task in pending:
-            task.cancel()
-        for line in self.lines + self.callee_lines:
-            line.close()
-
-
-def quantile(values: list[float], q: float) -> float:
-    """The value below which a share `q` lies; 0 for none."""
-    return sorted(values)[int(q * (len(values) - 1))] if values else 0.0
+        await self.traffic.finish()
 
 
 def latency(values: list[float]) -> dict[str, float]:
     """Median, 99th percentile and worst, in milliseconds."""
+    ordered = sorted(values) or [0.0]
     return {
-        "p50_ms": round(quantile(values, 0.5), 2),
-        "p99_ms": round(quantile(values, 0.99), 2),
-        "max_ms": round(max(values, default=0.0), 2),
+        name: round(ordered[int(share * (len(ordered) - 1))], 2)
+        for name, share in (("p50_ms", 0.5), ("p99_ms", 0.99), ("max_ms", 1.0))
     }
 
 
-def compare_bindings(storm: Storm) -> dict[str, Any]:
-    """What the telephones were told against what `ul_dump` shows."""
-    shown = {
-        aor.partition("@")[0]: {contact["Contact"] for contact in contacts}
-        for aor, contacts in storm.server.bindings().items()
-    }
-    wanted = {phone.user: phone for phone in storm.phones if phone.bound is not None}
-    missing = [u for u, p in wanted.items() if p.bound and p.contact not in shown.get(u, set())]
-    surplus = [u for u, p in wanted.items() if not p.bound and shown.get(u)]
-    doubled = [u for u, contacts in shown.items() if len(contacts) > 1]
-    return {
-        "confirmed": sum(phone.bound is True for phone in storm.phones),
-        "missing": missing,
-        "surplus": surplus,
-        "doubled": doubled,
-    }
+def world(args: argparse.Namespace, folder: Path) -> tuple[Sipherd, ClusterNode | None]:
+    """The server to torment, and the other node of its cluster if it has one."""
+    if args.roles == [WORKER]:
+        return Sipherd(folder, capacity=CAPACITY), None
+    lookups = json.dumps("lookups" in args.roles)
+    settings = EVERYTHING.format(database=folder / DATABASE, lookups=lookups) + DIALOGS
+    create(f"sqlite:///{folder / DATABASE}")
+    return make_pair(folder, CAPACITY, (settings, DIALOGS), ("location", "dialogs"))
+
+
+def in_database(file: Path) -> dict[str, set[str]]:
+    """Each user's contacts by the rows of `location`."""
+    found: dict[str, set[str]] = {}
+    with closing(sqlite3.connect(file)) as database:
+        for user, contact in database.execute("SELECT username, contact FROM location"):
+            found.setdefault(user, set()).add(contact)
+    return found
+
+
+def books(storm: Storm, folder: Path, other: ClusterNode | None) -> dict[str, Any]:
+    """Where each registration has to be, and what is left of the calls."""
+    traffic, server = storm.traffic, storm.server
+    found: dict[str, Any] = {"bindings": compare_bindings(traffic, contacts(server))}
+    if other is None:
+        return found
+    found["in_database"] = compare_bindings(traffic, in_database(folder / DATABASE))
+    assert isinstance(server, ClusterNode)
+    found["nodes_equal"] = wait_until(lambda: equal(server, other), 30)
+    found["on_other_node"] = compare_bindings(traffic, contacts(other))
+    wait_until(lambda: len(records_of(server, traffic)) >= len(traffic.ended), 30, 0.5)
+    written = Counter(records_of(server, traffic))
+    found["calls_ended"] = len(traffic.ended)
+    found["wrong_records"] = [call for call in traffic.ended if written[call] != 1][:20]
+    wait_until(lambda: not server.ctl("dlg_list")["count"], 30, 0.5)
+    found["calls_left"] = server.ctl("dlg_list")["count"]
+    return found
+
+
+def records_of(server: Sipherd, traffic: Traffic) -> list[str]:
+    """The Call-IDs of the records of our calls, each as often as it is there."""
+    ours = set(traffic.ended)
+    return [row["call_id"] for row in records(server.directory) if row["call_id"] in ours]
+
+
+def is_complete(found: dict[str, Any]) -> bool:
+    """Whether nothing is missing, and nothing too much."""
+    places = [found[name] for name in ("bindings", "in_database", "on_other_node") if name in found]
+    wrong = [place for place in places if place["missing"] or place["surplus"]]
+    left = found.get("wrong_records") or found.get("calls_left")
+    return found.get("nodes_equal", True) and not (wrong or left)
 
 
 def run(args: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], bool]:
     """The report, and whether all of it is as it must be."""
-    server = Sipherd(folder, capacity=20_000)
+    server, other = world(args, folder)
     began = time.monotonic()
-    with server:
+    with ExitStack() as stack:
+        for node in filter(None, (server, other)):
+            stack.enter_context(node)
         storm = Storm(server, args)
+        before = (processes.private_bytes(server.pid), processes.descriptors(server.pid))
         asyncio.run(storm.run())
-        bindings = compare_bindings(storm)
+        after = (processes.private_bytes(server.pid), processes.descriptors(server.pid))
+        found = books(storm, folder, other)
         check = server.table_check()
         alive = processes.alive(server.pid) and len(server.workers_alive()) == server.workers
-    tally = storm.tally
+    replaced = {role: latency(values) for role, values in storm.killer.replaced.items()}
     report = {
         "seed": args.seed,
-        "kills": args.kills,
+        "kills": storm.killer.kills,
+        "kills_by_role": {role: len(times) for role, times in storm.killer.replaced.items()},
         "seconds": round(time.monotonic() - began, 1),
-        "replaced": latency(storm.replaced),
+        "replaced": replaced,
+        "up": {role: latency(values) for role, values in storm.killer.up.items()},
         "serving": latency(storm.serving),
-        "not_replaced": storm.not_replaced,
+        "not_replaced": storm.killer.not_replaced,
         "lost_probes": storm.lost_probes,
-        "registrations": tally.registered,
-        "unregistrations": tally.unregistered,
-        "bindings": bindings,
+        **found,
+        "in_setup_at_kills": storm.in_setup_at_kills,
+        **report_of(storm.traffic),
+        "supervisor_grew_bytes": after[0] - before[0],
+        "supervisor_descriptors": [before[1], after[1]],
         "table_check": (check.stdout + check.stderr).strip(),
         "table_clean": check.returncode == 0,
-        "calls_answered": tally.answered,
-        "calls_busy": tally.busy,
-        "calls_cancelled": tally.cancelled,
-        "in_setup_at_kills": storm.in_setup_at_kills,
-        "calls_with_repetition": tally.calls_with_repetition,
-        "repetitions": tally.repeated,
-        "background_done": sum(run["done"] for run in storm.background),
-        "background_resent": sum(run["resent"] for run in storm.background),
-        "merged_invites": tally.merged,
-        "failures": tally.failures[:50],
-        "failure_count": len(tally.failures),
         "alive": alive,
     }
     good = (
         alive
         and check.returncode == 0
-        and not tally.failures
-        and not storm.not_replaced
-        and not bindings["missing"]
-        and not bindings["surplus"]
-        and not tally.merged
-        and report["replaced"]["p99_ms"] <= REPLACED_P99_MS
+        and not storm.traffic.tally.failures
+        and not storm.traffic.tally.merged
+        and not storm.killer.not_replaced
+        and is_complete(found)
+        and (other is not None or replaced[WORKER]["p99_ms"] <= REPLACED_P99_MS)
     )
     return report, good
+
+
+def roles_of(text: str) -> list[str]:
+    """What `--roles` names."""
+    roles = list(ROLES) if text == "all" else text.split(",")
+    if unknown := set(roles) - set(ROLES):
+        raise argparse.ArgumentTypeError(f"{unknown} is none of {ROLES}")
+    if text == "all" and find_spec("aiohttp") is None:
+        roles.remove("lookups")  # which needs it
+    return roles
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=300)
-    parser.add_argument("--pause", type=float, default=0.3, help="mean seconds between two kills")
+    parser.add_argument("--roles", type=roles_of, default=[WORKER], help="all, or some by name")
+    parser.add_argument(
+        "--pause", type=float, default=0.3, help="mean seconds between two kills in a role"
+    )
     parser.add_argument("--phones", type=int, default=300)
     parser.add_argument("--calls-per-second", type=float, default=20.0)
     parser.add_argument(

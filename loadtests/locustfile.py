@@ -7,6 +7,7 @@ Against a server started by `./run`, or any other: `--host sip://192.0.2.10:5060
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sys
 import time
@@ -18,10 +19,12 @@ from locust import between, constant, events, task
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from loadtests.picture import Course, draw
-from loadtests.sip_user import SipUser
+from loadtests.sip_user import EXPIRES, Refused, SipUser, Unanswered, server_of
 
 WAVE_S = 15.0
 SHORT_S = 60
+PATIENCE_S = 3.0  # with one of two servers
+TURNS = 4
 
 
 class SteadyRegistrar(SipUser):
@@ -91,9 +94,38 @@ class CallMix(SipUser):
         self.register("refresh")
 
 
+class FailoverPair(SipUser):
+    """It knows two servers, and turns to the other when one is silent (RFC 3263 §4.3)."""
+
+    weight = 1
+    wait_time = between(1, 3)
+
+    def on_start(self) -> None:
+        second = getattr(self.environment.parsed_options, "sip_second", "")
+        self.other = server_of(second) if second else self.server
+        super().on_start()
+
+    @task
+    def refresh(self) -> None:
+        with self.measured("REGISTER", "at either of two"):
+            for _ in range(TURNS):
+                with contextlib.suppress(Unanswered):
+                    self.try_to_register(EXPIRES, PATIENCE_S)
+                    return
+                self.turn()
+            raise Refused("neither server answers")
+
+    def turn(self) -> None:
+        """From now on the other one: from another port, but as the same telephone."""
+        self.server, self.other = self.other, self.server
+        self.line.close()
+        self.line = self.plug_in()
+
+
 @events.init_command_line_parser.add_listener
 def _options(parser: object) -> None:
     parser.add_argument("--picture", default="", help="draw rate, latency and failures here (PNG)")
+    parser.add_argument("--sip-second", default="", help="FailoverPair's other server, as --host")
     parser.add_argument("--sip-domain", default="", help="of the users; else the server's host")
     parser.add_argument("--sip-user", default="", help="prefix of users 0, 1, …; else unique names")
     parser.add_argument("--sip-password", default="", help="of all users, for digest")

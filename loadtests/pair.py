@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import zmq
 
-from loadtests import processes
 from loadtests.ports import free_port
 from loadtests.servers import Sipherd
 from workers.control_client import ask
@@ -25,7 +25,14 @@ class ClusterNode(Sipherd):
         super().__init__(directory, capacity=capacity, settings=settings)
         self.host = f"127.0.0.{number}"
 
-    def share(self, capacity: int, port: int, keys: dict[int, tuple[str, str]]) -> None:
+    def share(
+        self,
+        capacity: int,
+        port: int,
+        keys: dict[int, tuple[str, str]],
+        settings: str = "",
+        contents: Sequence[str] = ("location",),
+    ) -> None:
         """Write the configuration: all nodes use `port`, and know each other's public keys."""
         secret = self.directory / "cluster.key"
         secret.write_text(keys[self.number][1])
@@ -38,7 +45,7 @@ class ClusterNode(Sipherd):
             f"{text}[cluster]\nid = 1\nseed = {json.dumps(self.number == 1)}\n"
             f'bind = "tcp://127.0.0.{self.number}:{port}"\npeers = {{ {peers} }}\n'
             f"peer_keys = {{ {known} }}\nkey_file = {json.dumps(str(secret))}\n"
-            'contents = ["location"]\n'
+            f"contents = {json.dumps(contents)}\n{settings}"
         )
 
     def status(self) -> Status:
@@ -52,23 +59,20 @@ class ClusterNode(Sipherd):
         answer = ask(self.runtime_dir, "get_statistics", {"statistics": ["registered_users"]})
         return int(answer["result"]["usrloc:registered_users"])
 
-    def cpu_by_role(self) -> dict[str, float]:
-        """Processor seconds of each kind of process."""
-        spent: dict[str, float] = {}
-        for pid in processes.children(self.pid):
-            role = processes.title(pid).partition("sipherd: ")[2].rstrip(" 0123456789")
-            spent[role] = spent.get(role, 0.0) + processes.cpu_seconds(pid)
-        return spent
 
-
-def make_pair(folder: Path, capacity: int) -> tuple[ClusterNode, ClusterNode]:
-    """Both nodes, configured and not yet started."""
+def make_pair(
+    folder: Path,
+    capacity: int,
+    settings: Sequence[str] = ("", ""),
+    contents: Sequence[str] = ("location",),
+) -> tuple[ClusterNode, ClusterNode]:
+    """Both nodes, configured and not yet started; `settings` of each besides the usual ones."""
     keys = {}
     for number in (1, 2):
         public, secret = zmq.curve_keypair()
         keys[number] = (public.decode(), secret.decode())
     port = free_port(2)
     first, second = (ClusterNode(folder / f"node-{n}", n, capacity) for n in (1, 2))
-    for node in (first, second):
-        node.share(capacity, port, keys)
+    for node, more in zip((first, second), settings, strict=True):
+        node.share(capacity, port, keys, more, contents)
     return first, second

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,12 +18,13 @@ def percentile(ordered: list[float], share: float) -> float:
 
 @dataclass(frozen=True)
 class Second:
-    """What one second saw: operations, failures, and percentiles of milliseconds."""
+    """What one second saw: operations, failures, percentiles of milliseconds, other events."""
 
     at: int
     count: int
     failed: int
     latencies: tuple[float, ...]
+    events: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -51,26 +53,55 @@ class Course:
         self._latencies, self._failed = [], 0
 
 
+@dataclass(frozen=True)
+class Panel:
+    """One diagram of a picture: curves over the same seconds, or bars."""
+
+    label: str
+    curves: Mapping[str, Sequence[float]]
+    at: Sequence[float]
+    logarithmic: bool = False
+    bars: bool = False
+
+
 def draw(course: Course, path: Path, title: str) -> None:
-    """Rate, latency and failures over time, as PNG."""
+    """Rate, latency, failures and other events over time, as PNG."""
+    at = [each.at for each in course.seconds]
+    latencies = {
+        f"p{share * 100:.0f}": [each.latencies[number] for each in course.seconds]
+        for number, share in enumerate(SHARES)
+    }
+    panels = [
+        Panel("operations / s", {"": [each.count for each in course.seconds]}, at),
+        Panel("ms", latencies, at, logarithmic=True),
+        Panel("failures / s", {"": [each.failed for each in course.seconds]}, at, bars=True),
+    ]
+    names = sorted({name for each in course.seconds for name in each.events})
+    if names:
+        events = {name: [each.events.get(name, 0) for each in course.seconds] for name in names}
+        panels.insert(2, Panel("events / s", events, at, logarithmic=True))
+    draw_panels(panels, path, title)
+
+
+def draw_panels(panels: Sequence[Panel], path: Path, title: str) -> None:
+    """Diagrams one above the other, over the same seconds, as PNG."""
     from matplotlib.figure import Figure  # of the extra `load`; wanted here only
 
-    at = [each.at for each in course.seconds]
-    figure = Figure(figsize=(10, 8), layout="constrained")
-    rate, latency, failed = figure.subplots(3, 1, sharex=True)
+    figure = Figure(figsize=(10, 2.6 * len(panels)), layout="constrained")
     figure.suptitle(title)
-    rate.plot(at, [each.count for each in course.seconds])
-    rate.set_ylabel("operations / s")
-    for number, share in enumerate(SHARES):
-        values = [each.latencies[number] for each in course.seconds]
-        latency.plot(at, values, label=f"p{share * 100:.0f}")
-    latency.set_ylabel("ms")
-    latency.set_yscale("symlog", linthresh=1)
-    latency.legend(loc="upper right")
-    failed.bar(at, [each.failed for each in course.seconds], width=1.0, color="tab:red")
-    failed.set_ylabel("failures / s")
-    failed.set_xlabel("seconds")
-    for each in (rate, latency, failed):
-        each.set_ylim(bottom=0)
-        each.grid(alpha=0.3)
+    rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, panel in zip(rows, panels, strict=True):
+        for name, values in panel.curves.items():
+            if panel.bars:
+                axes.bar(panel.at, values, width=1.0, color="tab:red")
+            else:
+                axes.plot(panel.at, values, label=name or None)
+        axes.set_ylabel(panel.label)
+        if panel.logarithmic:
+            axes.set_yscale("symlog", linthresh=1)
+        if len(panel.curves) > 1:
+            axes.legend(loc="upper right", fontsize="small")
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    rows[-1].set_xlabel("seconds")
     figure.savefig(path, dpi=100)

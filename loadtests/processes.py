@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,6 +55,16 @@ def title(pid: int) -> str:
     return raw.replace(b"\0", b" ").decode(errors="replace").strip()
 
 
+def by_role(supervisor: int) -> dict[str, list[int]]:
+    """The children of a supervisor that have their titles, without the number of a worker."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for pid in children(supervisor):
+        name = title(pid).partition("sipherd: ")[2]
+        if name and name != "supervisor":  # else: forked a moment ago
+            found[name.rstrip(" 0123456789")].append(pid)
+    return found
+
+
 def _kilobytes(pid: int, file: str, name: str) -> int:
     try:
         lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
@@ -75,6 +86,14 @@ def rss_bytes(pid: int) -> int:
 def private_bytes(pid: int) -> int:
     """Anonymous memory of one process: what a leak makes grow."""
     return 1024 * _kilobytes(pid, "status", "RssAnon")
+
+
+def descriptors(pid: int) -> int:
+    """How many files a process has open."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def alive(pid: int) -> bool:

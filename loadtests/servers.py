@@ -19,6 +19,7 @@ from loadtests.ports import free_port, release_port
 
 ROOT = Path(__file__).resolve().parent.parent
 DOMAIN = "example.com"
+DRAIN_S = 2  # what a run has left behind is nothing to wait for
 _probes = itertools.count()
 
 
@@ -185,6 +186,7 @@ class Sipherd(Server):
             f'[node]\nid = 1\ndomains = ["{DOMAIN}"]\nsecret = "load-and-end-to-end-tests-0001"\n'
             f"runtime_dir = {json.dumps(str(self.runtime_dir))}\n"
             f"[listen]\nudp = {json.dumps(listen)}\n[workers]\nudp = {self.workers}\n"
+            f"drain_seconds = {DRAIN_S}\n"
             f"[location]\ncapacity = {capacity}\n"
         )
 
@@ -230,6 +232,13 @@ class Sipherd(Server):
         """Every AoR with its contacts, by `ul_dump`."""
         answer = self.ctl("ul_dump", **({"page": page} if page else {}))
         return {row["AOR"]: row["Contacts"] for table in answer["Domains"] for row in table["AORs"]}
+
+    def cpu_by_role(self) -> dict[str, float]:
+        """Processor seconds of each kind of process."""
+        return {
+            role: sum(processes.cpu_seconds(pid) for pid in pids)
+            for role, pids in processes.by_role(self.pid).items()
+        }
 
     def workers_alive(self) -> list[int]:
         """Process ids of the UDP workers, by `ps`-like titles below the supervisor."""

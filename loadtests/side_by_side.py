@@ -1,12 +1,13 @@
 """What an operation costs sipherd and Kamailio, measured in turn on the same machine.
 
     python -m loadtests.side_by_side [--setup lean] [--rounds 5] [--seconds 3] [--json FILE]
+    python -m loadtests.side_by_side --setup all --chart docs/side-by-side.png
 
 Each round starts both servers afresh, one after the other, in alternating order, and measures
 operations with the closed-loop generator. Medians over the rounds are compared. Then both get half
 of Kamailio's rate, open loop, and the p99 latencies are compared. The setup says what both do:
 `lean` nothing but register and relay, `dialogs` track every call as well, `auth` ask who registers:
-digest with SHA-256, users in one MariaDB for both.
+digest with SHA-256, users in one MariaDB for both; `all` is one after the other.
 Exit status 1: a bar is not met.
 """
 
@@ -19,9 +20,11 @@ import platform
 import sys
 import tempfile
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from statistics import median
+from textwrap import wrap
 from typing import Any
 
 from loadtests.generating import generate
@@ -101,13 +104,15 @@ def measure(
     runs: Runs = {name: {mode: [] for mode in options} for name in names}
     for number in range(rounds):
         for name in names if number % 2 == 0 else reversed(names):
-            with setup.server(name, folder / f"{label}-{number}-{name}", users) as server:
+            with setup.server(
+                name, folder / f"{label}-{number}-{name}".replace(" ", "-"), users
+            ) as server:
                 for mode, extra in options.items():
                     warm = (*setup.modes[mode][2], "-d", 0.4)
                     generate(server, mode, *warm)  # buffers, caches, branch predictors
                     found = generate(server, mode, *extra, strict="-r" not in extra)
                     runs[name][mode].append(found)
-            figure = "server_cpu_us" if label == "cost" else "p99_ms"
+            figure = "server_cpu_us" if label.endswith("cost") else "p99_ms"
             last = {mode: runs[name][mode][-1][figure] for mode in options}
             print(f"{label} round {number + 1} {name}: {last}", file=sys.stderr, flush=True)
     return runs
@@ -180,33 +185,84 @@ def print_tables(costs: list[dict[str, Any]], latencies: list[dict[str, Any]]) -
         )
 
 
+def draw_chart(costs: list[dict[str, Any]], latencies: list[dict[str, Any]], path: Path) -> None:
+    """Both servers beside each other: processor time per operation, and p99; as PNG."""
+    from matplotlib.figure import Figure  # of the extra `load`; wanted here only
+
+    figure = Figure(figsize=(13, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    halves = (
+        (left, costs, "us", "processor time, µs per operation"),
+        (right, latencies, "p99_ms", "p99, ms, at half of Kamailio’s rate"),
+    )
+    for axes, rows, unit, label in halves:
+        for shift, name in ((-0.2, "sipherd"), (0.2, "kamailio")):
+            values = [row[f"{name}_{unit}"] for row in rows]
+            at = [number + shift for number in range(len(rows))]
+            title = {"kamailio": "Kamailio"}.get(name, name)
+            axes.bar_label(axes.bar(at, values, width=0.4, label=title), fmt="%.3g", fontsize=8)
+        axes.set_xticks(range(len(rows)), ["\n".join(wrap(row["what"], 18)) for row in rows])
+        axes.set_ylabel(label)
+        axes.tick_params(axis="x", labelsize=8)
+        axes.legend()
+        axes.margins(y=0.15)
+        axes.grid(axis="y", alpha=0.3)
+    right.set_yscale("log")
+    figure.suptitle(f"{platform.system()}, {os.cpu_count()} processors, {date.today()}")
+    figure.savefig(path, dpi=100)
+
+
+@dataclass
+class Comparison:
+    """What was measured, setup after setup."""
+
+    costs: list[dict[str, Any]] = field(default_factory=list)
+    latencies: list[dict[str, Any]] = field(default_factory=list)
+    runs: dict[str, dict[str, Runs]] = field(default_factory=dict)
+
+    def add(self, name: str, names: list[str], rounds: int, seconds: float, folder: Path) -> None:
+        """Measure one setup; of one server alone only the runs are kept."""
+        setup = SETUPS[name]
+        with setup.database() as users:
+            closed = {mode: (*extra, "-d", seconds) for mode, (_, _, extra) in setup.modes.items()}
+            runs = measure(setup, users, names, rounds, folder, closed, f"{name} cost")
+            self.runs[name] = {"closed": runs}
+            if len(names) < 2:
+                return
+            costs = cost_rows(runs, setup.modes)
+            rates = {
+                mode: max(1, int(row["kamailio_per_second"] / 2))
+                for mode, row in zip(setup.modes, costs, strict=True)
+            }
+            opened = {mode: (*closed[mode], "-r", rates[mode]) for mode in setup.modes}
+            paced = measure(setup, users, names, rounds, folder, opened, f"{name} latency")
+        self.runs[name]["open"] = paced
+        self.costs += costs
+        self.latencies += latency_rows(paced, setup.modes, rates)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--setup", choices=SETUPS, default="lean")
+    parser.add_argument("--setup", choices=(*SETUPS, "all"), default="lean")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--json", type=Path, help="write everything measured to this file")
+    parser.add_argument("--chart", type=Path, help="draw the comparison here (PNG)")
     parser.add_argument("--quick", action="store_true", help="one short round: does it run at all")
     parser.add_argument("--servers", default="sipherd,kamailio", help=argparse.SUPPRESS)
     args = parser.parse_args()
     rounds, seconds = (1, 1.0) if args.quick else (args.rounds, args.seconds)
     names = args.servers.split(",")
-    setup = SETUPS[args.setup]
-    with tempfile.TemporaryDirectory(prefix="side-by-side-") as folder, setup.database() as users:
-        closed = {mode: (*extra, "-d", seconds) for mode, (_, _, extra) in setup.modes.items()}
-        runs = measure(setup, users, names, rounds, Path(folder), closed, "cost")
-        if len(names) < 2:
-            print(json.dumps(runs))
-            return 0
-        costs = cost_rows(runs, setup.modes)
-        rates = {
-            mode: max(1, int(row["kamailio_per_second"] / 2))
-            for mode, row in zip(setup.modes, costs, strict=True)
-        }
-        opened = {mode: (*closed[mode], "-r", rates[mode]) for mode in setup.modes}
-        paced = measure(setup, users, names, rounds, Path(folder), opened, "latency")
-        latencies = latency_rows(paced, setup.modes, rates)
-    print_tables(costs, latencies)
+    found = Comparison()
+    with tempfile.TemporaryDirectory(prefix="side-by-side-") as folder:
+        for name in SETUPS if args.setup == "all" else (args.setup,):
+            found.add(name, names, rounds, seconds, Path(folder))
+    if len(names) < 2:
+        print(json.dumps(found.runs))
+        return 0
+    print_tables(found.costs, found.latencies)
+    if args.chart:
+        draw_chart(found.costs, found.latencies, args.chart)
     if args.json:
         args.json.write_text(
             json.dumps(
@@ -214,14 +270,14 @@ def main() -> int:
                     "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
                     "rounds": rounds,
                     "seconds": seconds,
-                    "cost": costs,
-                    "latency": latencies,
-                    "runs": {"closed": runs, "open": paced},
+                    "cost": found.costs,
+                    "latency": found.latencies,
+                    "runs": found.runs,
                 },
                 indent=1,
             )
         )
-    return 0 if all(row["met"] for row in costs + latencies) else 1
+    return 0 if all(row["met"] for row in found.costs + found.latencies) else 1
 
 
 if __name__ == "__main__":

@@ -28,12 +28,17 @@ HANGS_UP = 0.25  # share of calls that the callee ends
 LONGEST_S = 60.0
 LINGER_S = 40.0  # after the end, for what the other side repeats
 EXPIRES = 600
+COME_AGAIN = 10  # how often a telephone lets itself be told to come later
 RUN = f"{os.getpid():x}{time.time_ns() // 1_000_000 & 0xFFFFFF:x}"
 _numbers = itertools.count()
 
 
 class Refused(Exception):
     """A final answer that nobody wanted, or none at all."""
+
+
+class Unanswered(Refused):
+    """None at all."""
 
 
 class Stopwatch:
@@ -68,13 +73,19 @@ class Line:
         with contextlib.suppress(OSError):
             self.socket.send(text.encode())
 
-    def ask(self, text: str, ringing: Callable[[str], None] | None = None) -> Packet:
-        """A client transaction, to its final answer; Refused when there is none."""
+    def ask(
+        self,
+        text: str,
+        ringing: Callable[[str], None] | None = None,
+        patience: float = GIVE_UP,
+    ) -> Packet:
+        """A client transaction, to its final answer; Unanswered when there is none."""
         sent = Packet(text.encode())
         invite = sent.method == "INVITE"
         key = (sent.branch, sent.method)
         answers = self.waiting[key] = Queue()
         timers = Timers(time.monotonic(), invite)
+        timers.deadline = timers.began + patience
         try:
             self.send(text)
             while True:
@@ -86,7 +97,7 @@ class Line:
                     if ringing and answer.status > 100:
                         ringing(text)
                 if timers.is_over(time.monotonic()):
-                    raise Refused(f"{sent.method}: no answer")
+                    raise Unanswered(f"{sent.method}: no answer")
                 if timers.fire(time.monotonic()):
                     self.send(text)
         finally:
@@ -200,7 +211,7 @@ class SipUser(User):
     # -- registering -------------------------------------------------------------------------------
 
     def plug_in(self) -> Line:
-        """A socket, on a port of its own."""
+        """A socket towards the server, on a port of its own."""
         line = Line(*self.server)
         line.incoming = self.handle
         self.phone.address = line.address
@@ -209,14 +220,23 @@ class SipUser(User):
     def register(self, name: str, expires: int = EXPIRES) -> None:
         """REGISTER, and again with digest if asked; the 200 must say what we are."""
         with self.measured("REGISTER", name):
-            answer = self.line.ask(self.phone.register(expires))
+            self.try_to_register(expires)
+
+    def try_to_register(self, expires: int, patience: float = GIVE_UP) -> None:
+        """Refused, or Unanswered, if it does not come to a proper 200."""
+        answer = self.line.ask(self.phone.register(expires), patience=patience)
+        for _ in range(COME_AGAIN):
             if answer.status in (401, 407) and self.phone.credentials.learn(answer):
-                answer = self.line.ask(self.phone.register(expires))
-            if answer.status != 200:
-                raise Refused(f"REGISTER: {answer.first}")
-            listed = any(self.phone.contact in value for value in answer.all("contact"))
-            if listed != (expires > 0):
-                raise Refused("REGISTER: 200 with the wrong contacts")
+                answer = self.line.ask(self.phone.register(expires), patience=patience)
+            if answer.status != 503 or not answer.get("retry-after").isdigit():
+                break
+            gevent.sleep(int(answer.get("retry-after")))  # RFC 3261 §20.33
+            answer = self.line.ask(self.phone.register(expires), patience=patience)
+        if answer.status != 200:
+            raise Refused(f"REGISTER: {answer.first}")
+        listed = any(self.phone.contact in value for value in answer.all("contact"))
+        if listed != (expires > 0):
+            raise Refused("REGISTER: 200 with the wrong contacts")
 
     # -- calling -----------------------------------------------------------------------------------
 

@@ -1,11 +1,12 @@
-"""A MariaDB with users in it, for servers that have to ask who registers."""
+"""Databases with users in them, for servers that have to ask who registers."""
 
 from __future__ import annotations
 
 import json
+import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -71,8 +72,27 @@ def subscribers(count: int, disk_mib: int = 0) -> Iterator[Subscribers]:
 
 def enter_users(database: MariaDb, name: str, column: str, count: int) -> None:
     """Put the users into the table `subscriber` of a database."""
-    rows = ",".join(
-        f"('{user}', '{DOMAIN}', '{sha256(f'{user}:{DOMAIN}:{PASSWORD}'.encode()).hexdigest()}')"
-        for user in (f"{letter}{number}" for letter in "ub" for number in range(count))
-    )
+    rows = ",".join(f"('{user}', '{DOMAIN}', '{ha1}')" for user, ha1 in users(count))
     database.sql(f"INSERT INTO {name}.subscriber (username, domain, {column}) VALUES {rows}")
+
+
+def users(count: int, letters: str = "ub") -> Iterator[tuple[str, str]]:
+    """Each user and the hash that stands for the password (HA1 of SHA-256)."""
+    for letter in letters:
+        for number in range(count):
+            user = f"{letter}{number}"
+            yield user, sha256(f"{user}:{DOMAIN}:{PASSWORD}".encode()).hexdigest()
+
+
+def sqlite_subscribers(file: Path, count: int) -> str:
+    """A new SQLite database with users u0, u1, …; its URL."""
+    from workers.storage.setup import create
+
+    url = f"sqlite:///{file}"
+    create(url)
+    with closing(sqlite3.connect(file)) as database, database:
+        database.executemany(
+            f"INSERT INTO subscriber (username, domain, ha1_sha256) VALUES (?, '{DOMAIN}', ?)",
+            users(count, "u"),
+        )
+    return url

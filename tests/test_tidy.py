@@ -29,7 +29,6 @@ LONG_LINES = {  # what ruff does not read
     "proxy/shm/arena.pyx": 3,
     "proxy/shm/slabs.pxd": 2,
     "proxy/transaction/layer.pxd": 3,
-    "workers/datagrams.pyx": 1,
 }
 
 NOT_OURS = {".git", ".venv", "build", "var", "__pycache__"}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from proxy.shm.slots import Counters
     from workers.child import Child
     from workers.handoff import Predecessor
+    from workers.tallies import Tallies
     from workers.turn import Outgoing, Turn
 
 BEAT_MS: Final = 100
@@ -67,9 +68,15 @@ class Duty:
     """One worker's orders, and what follows from them."""
 
     def __init__(
-        self, child: Child, turn: Turn, poller: select.epoll, predecessors: list[Predecessor]
+        self,
+        child: Child,
+        turn: Turn,
+        poller: select.epoll,
+        tallies: Tallies,
+        predecessors: list[Predecessor],
     ) -> None:
         self.child = child
+        self.tallies = tallies
         self.predecessors = predecessors
         self.places = child.tables.places
         self.place = child.index
@@ -132,6 +139,8 @@ class Duty:
     def serve(self) -> None:
         """From now on the sockets are ours."""
         self.read_only(self.turn.sockets)
+        before = self.tallies.answer_for_sockets(self.places.drops(self.place))
+        self.places.note_drops(self.place, before)
         self.places.reach(self.place, Phase.SERVING)
 
     def read_only(self, wanted: list[Any]) -> None:
@@ -145,6 +154,7 @@ class Duty:
 
     def hand_over(self) -> None:
         """Others read our sockets from now on; what is under way stays here, whoever asks."""
+        self.tallies.let_go_of_sockets()
         handoff = self.turn.handoff
         handoff.shards = handoff.shards.copy()  # ours, as they were; the table is others' now
         kept = self.child.tables.kept[self.place]
@@ -170,19 +180,22 @@ class Duty:
         if self.keeping is not None and now >= self.swept_at + SWEEP_S:
             self.swept_at = now
             self.keeping.sweep()
-        live = self.under_way()
-        self.places.reach(self.place, Phase.DRAINING if live else Phase.EMPTY, live)
+        unfinished = self.unfinished()
+        phase = Phase.DRAINING if unfinished or self.may_be_asked_again() else Phase.EMPTY
+        self.places.reach(self.place, phase, unfinished)
 
-    def under_way(self) -> int:
-        """What would be lost if the worker ended now."""
-        node, layer = self.node, self.node.layer
+    def unfinished(self) -> int:
+        """How many requests wait for an answer here."""
+        node = self.node
         parked = len(node.parking.queue) if node.parking is not None else 0
-        waiting = node.pendings.open + parked
-        if self.order in AWAY:
-            return waiting + len(layer.servers) + len(layer.clients)
-        open_now = waiting + layer.unfinished()
-        fresh = node.now - self.turn.heard_at < QUIET_S and layer.servers.has("INVITE")
-        return open_now or int(fresh)
+        return node.pendings.open + parked + node.layer.unfinished()
+
+    def may_be_asked_again(self) -> bool:
+        """Whether something may still come that only this worker knows how to take."""
+        node, layer = self.node, self.node.layer
+        if not self.places.stopping:
+            return bool(len(layer.servers) + len(layer.clients))
+        return node.now - self.turn.heard_at < QUIET_S and layer.servers.has("INVITE")
 
     def refuses(self, policy: Policy) -> Policy:
         """The policy as it is applied: what is new is refused while the worker takes on nothing."""

@@ -13,6 +13,7 @@ cdef int HANDED_OFF, INBOX_FULL, FULL, WAKE
 @cython.final
 cdef class Predecessor:
     cdef readonly int place
+    cdef readonly unsigned int generation
     cdef readonly KeptCalls kept
     cdef readonly Inbox inbox
     cdef readonly tuple listeners
@@ -29,7 +30,9 @@ cdef class Handoff:
     cdef readonly list predecessors
     cpdef bint hand_over(self, int listener, bytes sockaddr, bytes data) except *
     @cython.locals(call="uint32_t", owner=int)
-    cpdef bint pass_on(self, int listener, bytes sockaddr, uint64_t received_ns, bytes data) except *
+    cpdef bint pass_on(
+        self, int listener, bytes sockaddr, uint64_t received_ns, bytes data
+    ) except *
     @cython.locals(each=Predecessor, number=int)
     cpdef bint pass_back(
         self, uint32_t call, int listener, bytes sockaddr, uint64_t received_ns, bytes data

@@ -30,9 +30,15 @@ class Predecessor:
     """
 
     def __init__(
-        self, place: int, kept: KeptCalls, inbox: Inbox, listeners: tuple[int, ...]
+        self,
+        place: int,
+        generation: int,
+        kept: KeptCalls,
+        inbox: Inbox,
+        listeners: tuple[int, ...],
     ) -> None:
         self.place = place
+        self.generation = generation
         self.kept = kept
         self.inbox = inbox
         self.listeners = listeners

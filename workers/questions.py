@@ -1,13 +1,15 @@
 """What a worker asks the storage process, without ever waiting for it.
 
 Each question has a number and a Pending; the answer comes in one or more messages by the worker's
-inbox and finishes the Pending. What is not answered in time finishes as UNAVAILABLE.
+inbox and finishes the Pending. What is not answered in time finishes as LATE; a Pending that can
+do something with the answer all the same is finished once more when it comes.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from proxy.limits.bounds import PENDINGS
 from proxy.routing.node import Node
 from proxy.routing.pending import Pending
 from proxy.shm.table_ids import READER_STORAGE
@@ -18,6 +20,8 @@ from workers.mailbox import Mailbox
 
 NUMBERS: Final = 0xFFFF_FFFF
 AGAIN_SECONDS: Final = 0.1
+KEPT: Final = 2 * PENDINGS  # questions whose answers are still listened for
+KEPT_SECONDS: Final = 60.0
 
 
 class Answer(NamedTuple):
@@ -25,6 +29,14 @@ class Answer(NamedTuple):
 
     status: int
     rows: list[Fields]
+
+
+class Open(NamedTuple):
+    """A question that has been asked, and what has come of the answer."""
+
+    pending: Pending
+    rows: list[Fields]
+    kept_until: float
 
 
 UNAVAILABLE: Final = Answer(int(Status.UNAVAILABLE), [])
@@ -58,7 +70,7 @@ class Questions:
         self.wait_s = child.config.storage.wait_seconds
         self.is_answered = child.config.uses_storage
         self.number = 0
-        self.open: dict[int, tuple[Pending, list[Fields]]] = {}
+        self.open: dict[int, Open] = {}
         node.errands[int(Errand.ANSWER)] = self.receive
 
     def ask(self, kind: int, fields: Fields, pending: Pending, seconds: float = 0.0) -> None:
@@ -74,7 +86,7 @@ class Questions:
         self.number = self.number + 1 & NUMBERS
         message = encode_question(Question(kind, self.child.index, self.number, fields))
         self._forget_the_late()
-        self.open[self.number] = pending, []
+        self.open[self.number] = Open(pending, [], self.node.now + KEPT_SECONDS)
         self.send(message, pending)
 
     def send(self, message: bytes, pending: Pending) -> None:
@@ -91,16 +103,18 @@ class Questions:
             return
         if part.number not in self.open:
             return
-        pending, rows = self.open[part.number]
-        rows += part.rows
+        asked = self.open[part.number]
+        asked.rows.extend(part.rows)
         if not part.more:
             del self.open[part.number]
-            pending.finish(Answer(part.status, rows))
+            asked.pending.finish(Answer(part.status, asked.rows))
 
     def _forget_the_late(self) -> None:
-        """The oldest come first; those whose time was over have been finished by then."""
+        """The oldest come first. A late answer may still be of use, but not for ever."""
         while self.open:
             number = next(iter(self.open))
-            if not self.open[number][0].done:
+            asked = self.open[number]
+            is_kept = self.node.now < asked.kept_until and len(self.open) <= KEPT
+            if is_kept or not asked.pending.done:
                 return
             del self.open[number]

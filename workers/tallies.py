@@ -56,6 +56,7 @@ class Tallies:
         self._faults = faults
         self._sockets = sockets
         self._taken = [0] * len(COUNTERS)
+        self._drops_before: int | None = None  # None: the sockets are not ours to speak of
 
     def take(self) -> None:
         """Add what has come since the last time; say what the gauges read."""
@@ -68,8 +69,27 @@ class Tallies:
         counters.set(
             ids.TM_INUSE_TRANSACTIONS, len(transactions.servers) + len(transactions.clients)
         )
-        # The kernel counts by socket, and sockets outlive workers as the row does.
-        counters.set(ids.RECEIVE_DROPS, sum(each.drops() for each in self._sockets))
+        if self._drops_before is not None:
+            counters.set(ids.RECEIVE_DROPS, self._drops() - self._drops_before)
+
+    def answer_for_sockets(self, drops_before: int | None) -> int:
+        """Count from now on what the kernel drops; what it had dropped before this row's first.
+
+        The kernel counts by socket, and sockets outlive workers, and their places. None: nobody
+        has read these sockets in this place yet.
+        """
+        if drops_before is None:
+            drops_before = self._drops() - self._counters.get(ids.RECEIVE_DROPS)
+        self._drops_before = drops_before
+        return drops_before
+
+    def let_go_of_sockets(self) -> None:
+        """Somebody else answers for them from now on."""
+        self.take()
+        self._drops_before = None
+
+    def _drops(self) -> int:
+        return sum(each.drops() for each in self._sockets)
 
     def _counted(self) -> list[int]:
         tallies, faults = self._transactions.tallies(), self._faults

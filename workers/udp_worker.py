@@ -101,9 +101,9 @@ class UdpWorker:
             flood_guard_of(child),
         )
         self.turn.taken_at = child.beaten_at
-        self.duty = Duty(child, self.turn, self.poller, predecessors_of(child))
-        self.duty.use_policy = self.use_policy
         self.tallies = Tallies(counters, self.layer, self.resolver, self.node.faults, sockets)
+        self.duty = Duty(child, self.turn, self.poller, self.tallies, predecessors_of(child))
+        self.duty.use_policy = self.use_policy
         chores = [self.tallies.take, self.watch_memory, self.let_scripts_go]
         self.turn.each_second.extend(chores)
         self.follow_calls()
@@ -236,9 +236,9 @@ def predecessors_of(child: Child) -> list[Predecessor]:
     """The workers that may have handed over calls before this one began, and the ways to them."""
     inboxes, kept = child.tables.inboxes, child.tables.kept
     return [
-        Predecessor(place, known, inbox, tuple(numbers))
-        for place, numbers in child.predecessors
-        if (known := kept[place]) is not None and (inbox := inboxes[place]) is not None
+        Predecessor(elder.place, elder.generation, calls, inbox, elder.listeners)
+        for elder in child.predecessors
+        if (calls := kept[elder.place]) is not None and (inbox := inboxes[elder.place]) is not None
     ]
 
 

@@ -87,6 +87,11 @@ class Digests:
         self.root = (self.root + change) & _ALL
         return found
 
+    def knows(self, table: int, key: bytes, live: int, dead: int) -> bool:
+        """Whether a record was this when it was taken in last."""
+        name = hash_bytes(key, table)
+        return self._live.get(name) == live and self._dead.get(name, 0) == dead
+
     def learn(self, forms: Mapping[int, Form], states: Sequence[Current]) -> None:
         """Take in what records are now; not every peer has been told."""
         for state in states:

@@ -25,6 +25,10 @@ class Store(Protocol):
 
     forms: dict[int, Form]
 
+    @property
+    def replaced(self) -> bytes | None:
+        """What was in the place of the record that apply() has committed last."""
+
     def take(self, limit: int, now: int) -> list[Current] | None:
         """What changed next, as it is now; `limit` of them mean that there may be more.
 

@@ -2,15 +2,16 @@ cimport cython
 from proxy.registrar.answers cimport Answer, Answers
 from proxy.registrar.questions cimport Question
 from proxy.routing.node cimport Node
+from proxy.routing.pending cimport Pending
 
 cdef double FETCH_SECONDS, AWAY_SECONDS
 cdef int WAITERS
 
 
-@cython.final
-cdef class Inquiry:
+cdef class Inquiry(Pending):
     cdef readonly Inquiries inquiries
     cdef readonly Question question
+    cpdef finish(self, object result)
 
 
 @cython.final
@@ -28,8 +29,10 @@ cdef class Inquiries:
     cpdef Answer known(self, Question question)
     cpdef fetch(self, Question question, Answer answer)
     cpdef answered(self, bytes key, bytes body)
-    cpdef failed(self, bytes key, bint refused)
+    cpdef failed(self, bytes key, int why)
+    cpdef give_up(self, bytes key, int why)
     cpdef told(self, bytes news)
+    cpdef bint is_heard_of(self) except *
     cpdef is_away(self)
     cpdef is_back(self)
     cpdef go_on(self, bytes key, Answer answer)

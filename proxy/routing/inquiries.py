@@ -15,13 +15,14 @@ from proxy.limits.counters import AUTH_FETCH_FAILURES, AUTH_FETCHES, AUTH_WAITS
 from proxy.registrar.answers import ABSENT, FOUND, UNKNOWN, Answer, Answers, answer_of
 from proxy.registrar.questions import Field, Question, Rows
 from proxy.routing.node import Node
-from proxy.routing.pending import LATE, Pending
+from proxy.routing.pending import LATE, Late, Pending
 from proxy.storage.kinds import Status
 
 FETCH_SECONDS = bounds.FETCH_SECONDS
 WAITERS = bounds.FETCH_WAITERS
 AWAY_SECONDS = 1.0  # so long nobody else asks a database that did not answer
 REFUSED = 4  # told to other workers: the database would not have the question
+SLOW = 5  # likewise: there is no answer yet, of a database that does answer
 
 
 class Fetched(Protocol):
@@ -35,21 +36,29 @@ Ask = Callable[[bytes, list[Field], Pending], None]
 Tell = Callable[[bytes], None]
 
 
-class Inquiry:
-    """One question to the database, of one worker; keeps the answer and lets the others know."""
+class Inquiry(Pending):
+    """One question to the database, of one worker; keeps the answer and lets the others know.
+
+    An answer that comes too late for who waited is kept all the same: the next one need not ask.
+    Else a database that is slower than telephones come would be asked ever more, for nothing.
+    """
 
     def __init__(self, inquiries: Inquiries, question: Question) -> None:
+        self.promise()
         self.inquiries = inquiries
         self.question = question
 
-    def resume(self, pending: Pending) -> None:
-        """The answer, or LATE."""
-        fetched = pending.result
+    def finish(self, result: Fetched | Late) -> None:
+        """The answer, or LATE; or LATE and then the answer."""
+        was_late = self.done
+        Pending.finish(self, result)
         key = self.question.key
-        if fetched and fetched.status == Status.ANSWERED:
-            self.inquiries.answered(key, self.question.encode(fetched.rows))
-        else:
-            self.inquiries.failed(key, bool(fetched) and fetched.status == Status.FAILED)
+        if isinstance(result, Late):
+            self.inquiries.failed(key, SLOW if self.inquiries.is_heard_of() else UNKNOWN)
+        elif result.status == Status.ANSWERED:
+            self.inquiries.answered(key, self.question.encode(result.rows))
+        elif not was_late:
+            self.inquiries.failed(key, REFUSED if result.status == Status.FAILED else UNKNOWN)
 
 
 class Inquiries:
@@ -114,7 +123,7 @@ class Inquiries:
             waiting.remove(pending)
             if not waiting:
                 del self.waiting[key]
-        if result is LATE and self.node.now >= self.heard_at + FETCH_SECONDS:
+        if result is LATE and not self.is_heard_of():
             self.is_away()
         answer: Answer | None = result or None
         return answer
@@ -124,9 +133,7 @@ class Inquiries:
         if not self.answers.may_ask(question.key, answer, self.node.wall):
             return
         self.node.counters.add(AUTH_FETCHES, 1)
-        pending = Pending()
-        pending.waiter = Inquiry(self, question)
-        self.ask(question.kind, question.fields(), pending)
+        self.ask(question.kind, question.fields(), Inquiry(self, question))
 
     def answered(self, key: bytes, body: bytes | None) -> None:
         """The database has said something: keep it, go on, and let the other workers go on."""
@@ -136,30 +143,36 @@ class Inquiries:
         self.go_on(key, answer_of(state, body or b"", self.node.wall))
         self.tell(bytes((state,)) + key)
 
-    def failed(self, key: bytes, refused: bool) -> None:
+    def failed(self, key: bytes, why: int) -> None:
         """No answer: whoever waits need not wait any longer."""
         self.node.counters.add(AUTH_FETCH_FAILURES, 1)
-        if refused:
-            self.is_back()
-        else:
+        self.give_up(key, why)
+        self.tell(bytes((why,)) + key)
+
+    def give_up(self, key: bytes, why: int) -> None:
+        """Go on without an answer: UNKNOWN, REFUSED or SLOW."""
+        if why == UNKNOWN:
             self.is_away()
+        elif why == REFUSED:
+            self.is_back()
         self.go_on(key, None)
-        self.tell(bytes((REFUSED if refused else UNKNOWN,)) + key)
 
     def told(self, news: bytes) -> None:
         """What another worker has found out: a state and the key."""
         state, key = news[0], news[1:]
-        if state == UNKNOWN:
-            self.is_away()
-        else:
-            self.is_back()
-        if state in (UNKNOWN, REFUSED):
-            self.go_on(key, None)
-        elif state == ABSENT:
+        if state in (UNKNOWN, REFUSED, SLOW):
+            self.give_up(key, state)
+            return
+        self.is_back()
+        if state == ABSENT:
             self.go_on(key, answer_of(ABSENT, b"", self.node.wall))
         elif key in self.waiting:
             answer = self.answers.look(key)
             self.go_on(key, answer if self.answers.is_fresh(answer, self.node.wall) else None)
+
+    def is_heard_of(self) -> bool:
+        """Whether the database has said something of late."""
+        return self.node.now < self.heard_at + FETCH_SECONDS
 
     def is_away(self) -> None:
         """Let a database rest that does not answer."""

@@ -14,10 +14,11 @@ from proxy.shm import layout
 from proxy.shm.arena import Arena
 
 KIND: Final = b"places"
-LAYOUT: Final = "u32 version | place 64: u32 generation order phase seen live, u64 listeners"
+LAYOUT: Final = "u32 version stopping | 64 each: u32 generation order phase seen live, u64 x 2"
 PLACES: Final = 192  # for three generations of as many workers as there may be
 
 _VERSION_AT: Final = layout.HEADER_BYTES
+_STOPPING_AT: Final = _VERSION_AT + 4
 _PLACES_AT: Final = _VERSION_AT + layout.LINE
 _PLACE: Final = layout.LINE
 _GENERATION: Final = 0
@@ -26,6 +27,9 @@ _PHASE: Final = 8
 _SEEN: Final = 12
 _LIVE: Final = 16
 _LISTENERS: Final = 24
+_DROPS: Final = 32
+_UNKNOWN: Final = 1 << 63  # less than which nobody has dropped
+_WORD: Final = (1 << 64) - 1
 
 
 class Order(enum.IntEnum):
@@ -68,6 +72,14 @@ class Places:
         layout.write(arena, KIND, LAYOUT, (PLACES,))
         return Places(arena)
 
+    @staticmethod
+    def over(arena: Arena) -> Places:
+        """The page in a mapping that others use; nothing in it changes."""
+        header = layout.read(arena, KIND, LAYOUT)
+        if header.geometry[0] != PLACES or arena.size != _PLACES_AT + PLACES * _PLACE:
+            raise ShmError(f"{arena.path} has a header that contradicts itself")
+        return Places(arena)
+
     @property
     def version(self) -> int:
         """Moves with every change of the supervisor's."""
@@ -87,6 +99,7 @@ class Places:
         self.arena.put_u32(at + _GENERATION, generation)
         self.arena.put_u32(at + _LIVE, 0)
         self.arena.put_u64(at + _LISTENERS, 0)
+        self.arena.put_u64(at + _DROPS, _UNKNOWN)
         self.begin(place)
         self.order(place, order)
 
@@ -100,6 +113,10 @@ class Places:
         """What the worker here has to do."""
         self.arena.put_u32(_at(place) + _ORDER, order)
 
+    def stop(self) -> None:
+        """The server stops: nobody waits for what may be sent again."""
+        self.arena.put_u32(_STOPPING_AT, 1)
+
     def leave_listeners(self, place: int, listeners: int) -> None:
         """Which listeners, by the bits of its own numbers, a worker reads that has handed over."""
         self.arena.put_u64(_at(place) + _LISTENERS, listeners)
@@ -111,6 +128,17 @@ class Places:
         self.arena.put_u32(_at(place) + _LIVE, min(live, 0xFFFFFFFF))
         self.arena.put_u32(_at(place) + _PHASE, phase)
 
+    def note_drops(self, place: int, before: int) -> None:
+        """What its sockets had dropped before; for who comes here after a kill."""
+        self.arena.put_u64(_at(place) + _DROPS, before & _WORD)
+
+    def drops(self, place: int) -> int | None:
+        """As note_drops() left it; None: nobody has."""
+        word = self.arena.u64(_at(place) + _DROPS)
+        if word == _UNKNOWN:
+            return None
+        return word if word < _UNKNOWN else word - _WORD - 1
+
     def see(self, place: int, version: int) -> None:
         """What had been announced by then has been done here."""
         self.arena.put_u32(_at(place) + _SEEN, version)
@@ -120,6 +148,11 @@ class Places:
     def ordered(self, place: int) -> Order:
         """What the worker here has to do."""
         return Order(self.arena.u32(_at(place) + _ORDER))
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the server stops."""
+        return self.arena.u32(_STOPPING_AT) != 0
 
     def phase(self, place: int) -> Phase:
         """How far it has come."""

@@ -1,4 +1,4 @@
-"""Runs SIPp with scenarios of this folder and reads what its statistics file says."""
+"""Runs SIPp with scenarios of loadtests/sipp and reads what its statistics file says."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from pathlib import Path
 
 from loadtests import processes
 from loadtests.ports import free_port
+from loadtests.servers import ROOT
 
-SCENARIOS = Path(__file__).resolve().parent / "sipp"
+SCENARIOS = ROOT / "loadtests" / "sipp"
 
 
 @dataclass

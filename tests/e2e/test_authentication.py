@@ -73,6 +73,14 @@ def test_sipp_registers_with_the_password_and_not_without(
     assert found["sipherd:internal_errors"] == 0
 
 
+def test_sipp_refreshes_and_unregisters_with_the_password(
+    sipherd: Sipherd, sipp: Callable[..., Sipp]
+) -> None:
+    known = ("-au", "bob", "-ap", PASSWORD, "-auth_uri", "example.com", "-d", "20")
+    sipp("register_digest", calls=5, rate=50, user="bob", options=known).wait().check(5)
+    assert not sipherd.bindings().get("bob@example.com")
+
+
 def test_two_softphones_talk(sipherd: Sipherd, baresip: Callable[..., Baresip]) -> None:
     alice = baresip("alice", tone=440.0, password=PASSWORD)
     bob = baresip("bob", tone=700.0, password=PASSWORD)

@@ -59,3 +59,41 @@ def test_every_call_is_recorded_once_and_nothing_is_left() -> None:
     report = run("calls", *options, "--endings", CALLS, "--kills", 6, timeout=120)
     assert report["kills"] == 6
     assert report["records"] == 100
+
+
+def test_three_hundred_processes_of_every_kind_die_and_nothing_is_lost() -> None:
+    load = ("--phones", 100, "--background", 300, "--calls-per-second", 10, "--seed", 1)
+    report = run("kill_storm", "--roles", "all", "--kills", 300, "--pause", 0.2, *load, timeout=400)
+    assert len(report["kills_by_role"]) >= 5
+    assert report["calls_ended"] > 50
+    assert report["on_other_node"]["confirmed"] == report["in_database"]["confirmed"] > 20
+
+
+def test_a_killed_supervisor_is_started_again() -> None:
+    options = ("--phones", 2_000, "--how", "supervisor", "--times", 1, "--limit", 30)
+    report = run("warm_restart", *options, timeout=90)
+    assert report["meanwhile"]["done"] > 20
+
+
+def test_twenty_reloads_under_load() -> None:
+    load = ("--rate", 300, "--phones", 60, "--calls-per-second", 10, "--repetitions", 10_000)
+    report = run("reloads", "--times", 20, "--pause", 0, *load, "--seed", 1, timeout=120)
+    assert report["edition"] == 15, "six of twenty are broken"
+
+
+def test_three_upgrades_under_load() -> None:
+    load = ("--rate", 300, "--phones", 60, "--calls-per-second", 10, "--pause", 1)
+    report = run("upgrades", "--times", 3, *load, "--gap", 5, "--seed", 1, timeout=200)
+    assert report["probes"] > 500
+    assert report["registrations"] > 100
+
+
+def test_an_avalanche_of_two_thousand() -> None:
+    report = run("avalanche", "--phones", 2_000, "--seconds", 2, timeout=120)
+    assert report["challenged"] >= 2_000
+
+
+def test_a_short_soak() -> None:
+    report = run("soak", "--minutes", 0.07, "--every", 1, "--slice", 2, "--rate", 200, timeout=120)
+    assert report["spoilt"] >= 50
+    assert report["samples"] > 3

@@ -1,4 +1,4 @@
-"""Scenarios of tests/e2e/sipp, run by SIPp against two workers."""
+"""Scenarios of loadtests/sipp, run by SIPp against two workers."""
 
 from __future__ import annotations
 
@@ -113,6 +113,10 @@ def test_calls_survive_lost_datagrams(sipp: Start) -> None:
     caller.check(40)
     callee.check(40)
     assert caller.retransmissions > 0, "nothing was lost"
+
+
+def test_options_as_keep_alive(sipp: Start) -> None:
+    sipp("keepalive", calls=20, rate=50, options=("-d", "50")).wait().check(20)
 
 
 def test_unknown_callee_is_not_found(sipp: Start) -> None:

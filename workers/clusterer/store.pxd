@@ -15,10 +15,12 @@ cdef long long CURSOR_MASK
 cdef class TableStore:
     cdef readonly dict adapters, forms
     cdef readonly tuple tables
+    cdef readonly bytes replaced
     cdef ChangeReader _reader
     cdef set _own
 
-    @cython.locals(reader=ChangeReader, ring=ChangeRing, found=list, keys=list, state=int, table=int,
+    @cython.locals(reader=ChangeReader, ring=ChangeRing, found=list, keys=list, state=int,
+                   table=int,
                    adapter=Adapter)
     cpdef take(self, Py_ssize_t limit, long long now)
     @cython.locals(table=Table, key=bytes, payload=bytes, body=bytes)

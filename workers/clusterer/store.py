@@ -35,6 +35,7 @@ class TableStore:
         self.forms: dict[int, Form] = {each.table_id: each.form for each in adapters}
         self.tables = tuple(sorted(self.adapters))
         self._reader = ChangeReader(changes)
+        self.replaced: bytes | None = None
         self._own: set[int] = set()  # where the notes of our own changes end
 
     @property
@@ -109,6 +110,7 @@ class TableStore:
             if merged is None:
                 return None
             if adapter.commit(key, stamp, payload, merged):
+                self.replaced = ours
                 self._own.add(adapter.table.changed_at)
                 return merged
         raise LockTimeout(f"the record of {key!r} is changing too fast to take a peer's")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -16,6 +17,7 @@ from workers.storage.database import BadStatement, Unavailable, UnknownLetters
 from workers.storage.stores import Stores
 
 ROWS_OF_A_PART: Final = 200
+USER_FIELDS: Final = 2  # name and domain
 
 _subscriber, _uri, _aliases = schema.subscriber.c, schema.uri.c, schema.dbaliases.c
 _domain, _address = schema.domain.c, schema.address.c
@@ -33,15 +35,24 @@ def _text(field: bytes | None) -> str:
     return (field or b"").decode("utf-8", "replace")
 
 
+_CREDENTIALS: Final = select(
+    _subscriber.username,
+    _subscriber.domain,
+    _subscriber.password,
+    _subscriber.ha1,
+    _subscriber.ha1_sha256,
+    _subscriber.ha1_sha512t256,
+)
+
+
 def _subscribers(fields: Fields) -> Executable:
-    return select(
-        _subscriber.username,
-        _subscriber.domain,
-        _subscriber.password,
-        _subscriber.ha1,
-        _subscriber.ha1_sha256,
-        _subscriber.ha1_sha512t256,
-    ).where(*_of_user(_subscriber.username, _subscriber.domain, fields))
+    return _CREDENTIALS.where(*_of_user(_subscriber.username, _subscriber.domain, fields))
+
+
+def _subscribers_among(names: Sequence[str], domain: bytes | None) -> Executable:
+    """Several users of one domain; a domain that is NULL stands for any."""
+    chosen = _CREDENTIALS.where(_subscriber.username.in_(names))
+    return chosen if domain is None else chosen.where(_subscriber.domain == _text(domain))
 
 
 def _uris(fields: Fields) -> Executable:
@@ -79,8 +90,8 @@ def _nodes(_fields: Fields) -> Executable:
 
 QUERIES: Final[dict[int, tuple[int, Callable[[Fields], Executable]]]] = {
     # kind: how many fields it needs at least, its query
-    Kind.SUBSCRIBER: (2, _subscribers),
-    Kind.URIS: (2, _uris),
+    Kind.SUBSCRIBER: (USER_FIELDS, _subscribers),
+    Kind.URIS: (USER_FIELDS, _uris),
     Kind.ALIASES: (0, _alias_rows),
     Kind.DOMAINS: (0, _domains),
     Kind.ADDRESSES: (0, _addresses),
@@ -113,6 +124,31 @@ class Answerer:
             self.send(question, Status.FAILED, [])
         else:
             self.send(question, Status.ANSWERED, [[field_of(each) for each in row] for row in rows])
+
+    def answer_together(self, questions: Sequence[Question]) -> None:
+        """Answer questions for users by one query for each domain: telephones come in crowds."""
+        by_domain: dict[bytes | None, list[Question]] = defaultdict(list)
+        for question in questions:
+            by_domain[question.fields[1]].append(question)
+        for domain, some in by_domain.items():
+            if len(some) == 1 or not self._answer_domain(domain, some):
+                for question in some:
+                    self.answer(question)
+
+    def _answer_domain(self, domain: bytes | None, questions: list[Question]) -> bool:
+        """Each user's rows to who asked for it; False if it has to be done one by one."""
+        names = sorted({_text(question.fields[0]) for question in questions})
+        try:
+            rows = self.stores.fetch(_subscribers_among(names, domain))
+        except (BadStatement, Unavailable):
+            return False
+        found: dict[bytes | None, list[Fields]] = defaultdict(list)
+        for row in rows:
+            fields = [field_of(each) for each in row]
+            found[fields[0]].append(fields)
+        for question in questions:  # a name in other letters is another user, see Question.encode
+            self.send(question, Status.ANSWERED, found.get(question.fields[0], []))
+        return True
 
     def send(self, question: Question, status: int, rows: list[Fields]) -> None:
         """Send an answer, in parts when it is long."""

@@ -25,7 +25,7 @@ from proxy.storage.modes import DELAYED, SHUTDOWN, SQL_ONLY, WRITE_BACK, WRITE_T
 from workers.child import Child
 from workers.errands import Errand, tell_workers
 from workers.settings import Config
-from workers.storage.answers import QUERIES, Answerer
+from workers.storage.answers import QUERIES, USER_FIELDS, Answerer
 from workers.storage.queries import Queries
 from workers.storage.sql_only import SqlOnly
 from workers.storage.stores import Stores
@@ -127,8 +127,7 @@ class StorageProcess:
         self.answerer.deliveries.repeat(now)
         self.queries.deliver()
         asked = self.questions.pop(QUESTIONS)
-        for _, _, _, data in asked:
-            self.handle(data)
+        self.handle([data for _, _, _, data in asked])
         took = 0
         if self.schedule:
             took = self.take_notes(now)
@@ -199,16 +198,21 @@ class StorageProcess:
 
     # -- what others want ------------------------------------------------------------------------
 
-    def handle(self, data: bytes) -> None:
-        """One question."""
-        self.counters.add(ids.STORAGE_QUESTIONS)
-        try:
-            question = decode_question(data)
-            handler = self.handlers.get(question.kind)
-        except ValueError:
-            return
-        if handler is not None:
-            handler(question)
+    def handle(self, asked: list[bytes]) -> None:
+        """The questions of a turn: those for users by one query, the others in their order."""
+        users: list[Question] = []
+        for data in asked:
+            self.counters.add(ids.STORAGE_QUESTIONS)
+            try:
+                question = decode_question(data)
+                handler = self.handlers.get(question.kind)
+            except ValueError:
+                continue
+            if question.kind == Kind.SUBSCRIBER and len(question.fields) == USER_FIELDS:
+                users.append(question)
+            elif handler is not None:
+                handler(question)
+        self.answerer.answer_together(users)
 
     def flush_now(self, _question: Question) -> None:
         """`ul_flush`."""

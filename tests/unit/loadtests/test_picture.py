@@ -29,5 +29,10 @@ def test_seconds() -> None:
 
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs matplotlib, of the extra `load`")
 def test_the_picture_is_a_png(tmp_path: Path) -> None:
-    draw(run(), tmp_path / "run.png", "a run")
-    assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
+    course = run()
+    draw(course, tmp_path / "run.png", "a run")
+    plain = (tmp_path / "run.png").read_bytes()
+    assert plain.startswith(b"\x89PNG")
+    course.seconds.append(Second(4, 1, 0, (1.0, 1.0, 1.0), {"resent": 7}))
+    draw(course, tmp_path / "run.png", "a run")
+    assert len((tmp_path / "run.png").read_bytes()) > len(plain), "one diagram more, of events"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.routing.nonce import Nonces
+from proxy.routing.pending import LATE
 from tests.unit.routing.authenticating import LIFETIME_MS, GuardedWorld, Phone
 from workers.rehearsal import SECRET
 
@@ -148,6 +149,31 @@ def test_one_lost_answer_is_no_outage(workers: tuple[GuardedWorld, GuardedWorld]
     assert bob.register() == 200
     assert [one.message.status for one in first.wait(1.1)] == [503]
     assert not first.auth.inquiries.away
+
+
+def test_a_database_that_is_slow_is_not_away_and_its_late_answers_count(
+    workers: tuple[GuardedWorld, GuardedWorld],
+) -> None:
+    """Else telephones that come faster than it answers would have it asked for nothing."""
+    first, second = workers
+    assert Phone(first, b"bob", b"builder").register() == 200
+    pass_on(first, second)
+    first.told.clear()
+    first.database.silent = True
+    waiting(first, b"one")
+    waiting(second, b"two")
+    asked = first.database.open[0][2]
+    asked.finish(LATE)
+    pass_on(first, second)
+    assert (statuses(first), statuses(second)) == ([503], [503])
+    assert not first.auth.inquiries.away
+    assert not second.auth.inquiries.away
+    first.database.answer()
+    for world in workers:
+        alice = Phone(world, b"alice", b"wonderland")
+        alice.call_id = b"again"
+        assert alice.register() == 200
+    assert len(first.database.asked) == 2, "bob, and alice once"
 
 
 @pytest.mark.parametrize("exists", [True, False])

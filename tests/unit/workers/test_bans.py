@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 
 import pytest
 
@@ -107,15 +108,16 @@ def test_displaced_sources_are_counted(gate: Gate) -> None:
     assert gate.counters.get(ids.FLOOD_DISPLACED) > 100
 
 
-def test_it_is_made_as_configured(config: Config, child: Child, log: Log) -> None:
+def test_it_is_made_as_configured(config: Config, child: Child, log: Log, tmp_path: Path) -> None:
     from workers.datagrams import stops
 
     assert flood_guard_of(child) is None
     settings = {"enabled": True, "reqs_density_per_unit": 3, "trusted": ["10.0.0.0/8"]}
     flood = Config.model_validate({"flood": settings}).flood
     child.config = config.model_copy(update={"flood": flood})
-    child.tables.close(clean=True)
-    child.tables = open_tables(child.config, log)
+    (other := tmp_path / "elsewhere").mkdir()
+    elsewhere = config.node.model_copy(update={"runtime_dir": other})
+    child.tables = open_tables(child.config.model_copy(update={"node": elsewhere}), log)
     guard = flood_guard_of(child)
     assert guard is not None
     guard.now_ms = 1
