@@ -39,3 +39,5 @@ cdef class Replication:
                    table=int, key=bytes, body=bytes, stored=bytes, untold=list,
                    outcome=Py_ssize_t)
     cpdef Py_ssize_t apply(self, object link, list records, long long wall) except -2
+    @cython.locals(ours=bytes)
+    cdef bint _is_untold(self, Form form, int table, bytes key) except -1

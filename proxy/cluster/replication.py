@@ -11,6 +11,7 @@ from zlib import crc32
 
 from proxy.cluster.backlog import Backlog
 from proxy.cluster.digests import Digests
+from proxy.cluster.form import Form
 from proxy.cluster.frames import Frame, decode_records, encode_records
 from proxy.cluster.hlc import HybridClock
 from proxy.cluster.link import REFUSED_MS, Event, Link, State
@@ -329,8 +330,6 @@ class Replication:
             link.trouble = ""
         horizon = self.horizon(wall)
         applied: list[Current] = []
-        # What our edge has made of a record, and is in it now with what came, is news to the peers
-        # although the note of it, when it is read, will find nothing that we do not know.
         untold: list[tuple[int, bytes]] = []
         outcome = 1
         for table, key, body in records:
@@ -349,16 +348,25 @@ class Replication:
             if stored is not None:
                 applied.append((table, key, stored))
                 form = forms[table]
-                if form.mixed:
-                    form.look(self.store.replaced)
-                    if not self.digests.knows(table, key, form.live, form.dead):
-                        untold.append((table, key))
+                if form.mixed and self._is_untold(form, table, key):
+                    untold.append((table, key))
         self.digests.learn(forms, applied)
         self.backlog.extend(untold)
         if outcome != 1:
             return outcome
         self.wire.tallies["applied"] += len(records)
         return 1 + len(applied)
+
+    def _is_untold(self, form: Form, table: int, key: bytes) -> bool:
+        """Whether our edge has changed the record that a peer's has just been merged with.
+
+        That is news to the peers, although its note, when it is read, finds nothing that is news.
+        """
+        ours = self.store.replaced
+        if ours is None:
+            return False
+        form.look(ours)
+        return not self.digests.knows(table, key, form.live, form.dead)
 
     def _may_lead(self, link: Link, version: int, wall: int) -> bool:
         """Whether a peer gave this version while its clock was wrong, which is right again."""
