@@ -149,7 +149,8 @@ class Duty:
         for fd in self.turn.datagram_fds - fds:
             self.poller.unregister(fd)
         for fd in fds - self.turn.datagram_fds:
-            self.poller.register(fd, select.EPOLLIN)
+            # of those who sleep and would read it, the kernel wakes one (neighbours.py)
+            self.poller.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
         self.turn.reading, self.turn.datagram_fds = wanted, fds
 
     def hand_over(self) -> None:
@@ -185,7 +186,7 @@ class Duty:
         self.places.reach(self.place, phase, unfinished)
 
     def unfinished(self) -> int:
-        """How many requests wait for an answer here, or for their ACK."""
+        """How many requests wait for an answer here."""
         node = self.node
         parked = len(node.parking.queue) if node.parking is not None else 0
         return node.pendings.open + parked + node.layer.unfinished()

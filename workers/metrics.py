@@ -20,8 +20,9 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from workers.child import Child
-from workers.commands.core import program_version
+from workers.message_metrics import drops, messages, times
 from workers.statistics import ALL, INCREMENTAL, Statistics
+from workers.version import VERSION
 
 Value = float | bool | None  # None: there is nothing to say just now
 Row = dict[str, Any]
@@ -75,12 +76,15 @@ class NodeMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """The families, read now."""
         yield from self._counted()
+        yield from messages(self._child.tables.slots)
+        yield from times(self._child.tables.slots)
+        yield drops(self._child.config.listen.udp)
         yield from self._processes()
         yield from self._workers()
         yield from self._profiles()
         yield from self._databases()
         yield from self._clusters()
-        build = {"version": program_version(), "python": platform.python_version()}
+        build = {"version": VERSION, "python": platform.python_version()}
         yield _gauge("build_info", "Which program this is.", [(build, 1)])
 
     def describe(self) -> Iterable[Metric]:

@@ -2,9 +2,10 @@
 
 The names are OpenSIPS' (`group:name`, as `get_statistics` prints them), so that what watches an
 OpenSIPS can watch sipherd; the group `sipherd` holds what OpenSIPS has no word for. A column is the
-position in `NAMES`. The process table's file is made anew at every start, so the numbers may move
-between versions. Values that can be derived (table fill, uptime) are not counters: the control
-process computes them when asked.
+position in `NAMES`. The process table's file is made anew at every start, but an upgrade in place
+goes on with it: it is refused when the columns of the running version have moved. So what is new
+since a release stands at the end. Values that can be derived (table fill, uptime) are not counters:
+the control process computes them when asked.
 """
 
 from typing import Final
@@ -70,6 +71,7 @@ USRLOC_LOCATION_EXPIRES: Final = counter("usrloc:location-expires")  # contacts 
 # sipherd: receiving
 RECEIVED_DATAGRAMS: Final = counter("sipherd:received_datagrams")
 SENT_DATAGRAMS: Final = counter("sipherd:sent_datagrams")
+NEIGHBOUR_DATAGRAMS: Final = counter("sipherd:neighbour_datagrams")
 SEND_ERRORS: Final = counter("sipherd:send_errors")
 RECEIVE_DROPS: Final = counter("sipherd:receive_drops")  # the kernel's: SO_RXQ_OVFL
 STALE_DATAGRAMS: Final = counter("sipherd:stale_datagrams")  # waited while a worker stood still
@@ -159,6 +161,17 @@ FLOOD_STOPPED: Final = counter("sipherd:flood_stopped")  # datagrams of banned s
 FLOOD_BANS: Final = counter("sipherd:flood_bans")
 FLOOD_DISPLACED: Final = counter("sipherd:flood_displaced")  # sources forgotten while they counted
 
+# sipherd: overload. New work that was turned away, by what it was
+SHED_OPTIONS: Final = counter("sipherd:shed_options")
+SHED_REGISTERS: Final = counter("sipherd:shed_registers")  # of phones that are not registered
+SHED_INVITES: Final = counter("sipherd:shed_invites")
+SHED_OTHERS: Final = counter("sipherd:shed_others")
+SHED_REFRESHES: Final = counter("sipherd:shed_refreshes")
+SHED_LATE: Final = counter("sipherd:shed_late")  # of any kind: it had waited for too long
+SHED_UNREAD: Final = counter("sipherd:shed_unread")  # dropped for us by the kernel
+SHED_ANSWERED: Final = counter("sipherd:shed_answered")  # of all these, those that got 503
+OVERLOADS: Final = counter("sipherd:overloads")  # times a worker began to turn work away
+
 # dialog
 PROCESSED_DIALOGS: Final = counter("dialog:processed_dialogs")
 EXPIRED_DIALOGS: Final = counter("dialog:expired_dialogs")
@@ -207,8 +220,13 @@ CLUSTER_COUNTS_REFUSED: Final = counter("sipherd:cluster_counts_refused")  # no 
 CLUSTER_IMPOSTORS: Final = counter("sipherd:cluster_impostors")  # in another node's name
 CLUSTER_CONNECTIONS_REFUSED: Final = counter("sipherd:cluster_connections_refused")
 
+UPGRADES: Final = counter("sipherd:upgrades")
+UPGRADES_REFUSED: Final = counter("sipherd:upgrades_refused")  # by a trial: nothing has changed
+UPGRADES_FAILED: Final = counter("sipherd:upgrades_failed")  # and were undone
+
 NAMES: Final = tuple(_names)
 COUNT: Final = len(NAMES)
+COLUMNS: Final = (COUNT + 127) // 64 * 64  # with room for what the next versions count
 GAUGES: Final = frozenset({TM_INUSE_TRANSACTIONS})  # set to 0 in the row of a process that died
 SL_CLASS_REPLIES: Final = SL_1XX_REPLIES - 1  # + first digit of the status
 TM_CLASS_TRANSACTIONS: Final = TM_2XX_TRANSACTIONS - 2  # + first digit of the status (2..6)

@@ -81,6 +81,13 @@ def test_twenty_reloads_under_load() -> None:
     assert report["edition"] == 15, "six of twenty are broken"
 
 
+def test_three_upgrades_under_load() -> None:
+    load = ("--rate", 300, "--phones", 60, "--calls-per-second", 10, "--pause", 1)
+    report = run("upgrades", "--times", 3, *load, "--gap", 5, "--seed", 1, timeout=200)
+    assert report["probes"] > 500
+    assert report["registrations"] > 100
+
+
 def test_an_avalanche_of_two_thousand() -> None:
     report = run("avalanche", "--phones", 2_000, "--seconds", 2, timeout=120)
     assert report["challenged"] >= 2_000
@@ -90,3 +97,12 @@ def test_a_short_soak() -> None:
     report = run("soak", "--minutes", 0.07, "--every", 1, "--slice", 2, "--rate", 200, timeout=120)
     assert report["spoilt"] >= 50
     assert report["samples"] > 3
+
+
+def test_twice_too_much_costs_no_call_that_has_begun() -> None:
+    load = ("--seconds", 6, "--rate", 10_000, "--policy-us", 300)  # one core does 3,000
+    report = run("overload", *load, "--untimed", timeout=120)
+    assert report["byes"] > 100
+    assert report["refreshes"] > 100
+    assert report["shed"]["invites"] > 0
+    assert report["shed"]["answered"] > 0
