@@ -18,7 +18,7 @@ from proxy.cluster.link import REFUSED_MS, Event, Link, State
 from proxy.cluster.membership import Membership
 from proxy.cluster.messages import DATA_HEAD, Ack, Hello, Kind, Welcome, unpack
 from proxy.cluster.settings import Settings
-from proxy.cluster.store import Change, Current, Horizon, Record, Store
+from proxy.cluster.store import Change, Horizon, Record, Store
 from proxy.cluster.wire import Wire
 from proxy.errors import BadFrame, LockTimeout, RestMissing, TableFull
 from proxy.limits import bounds
@@ -355,22 +355,18 @@ class Replication:
         self.wire.tallies["applied"] += len(records)
         return 1 + news
 
-    def _learn(
-        self, form: Form, table: int, key: bytes, was: bytes | None, stored: bytes
-    ) -> bool:
+    def _learn(self, form: Form, table: int, key: bytes, old: bytes | None, new: bytes) -> None:
         """Take a record in as it is after a peer's word, unless its own last note is still to come.
 
         That note would then be none: what changed here would be told to nobody.
         """
         live = dead = 0
-        if was is not None:
-            form.look(was)
+        if old is not None:
+            form.look(old)
             live, dead = form.live, form.dead
-        if not self.digests.knows(table, key, live, dead):
-            return False
-        form.look(stored)
-        self.digests.note(table, key, form.live, form.dead)
-        return True
+        if self.digests.knows(table, key, live, dead):
+            form.look(new)
+            self.digests.note(table, key, form.live, form.dead)
 
     def _may_lead(self, link: Link, version: int, wall: int) -> bool:
         """Whether a peer gave this version while its clock was wrong, which is right again."""

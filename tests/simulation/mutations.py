@@ -14,6 +14,7 @@ from proxy.cluster.replication import Replication
 from proxy.cluster.sync import Pull
 from proxy.cluster.tags import Tags
 from proxy.dialog.replica import is_buried
+from proxy.errors import RestMissing
 from proxy.registrar.binding import Binding, encode
 from proxy.registrar.layout import REMOVED
 from tests.simulation.node import Node
@@ -53,10 +54,14 @@ def _any_tag(self: Tags, epoch: int, known: int) -> bool:
 def _last_arrival(
     self: MemoryStore, table: int, key: bytes, body: bytes, horizon: object
 ) -> bytes | None:
-    if self.records.get((table, key)) == body:
+    self.was = self.records.get((table, key))
+    whole = self.forms[table].restored(body, self.was)
+    if whole is None:
+        raise RestMissing(key)
+    if self.was == whole:
         return None
-    self.commit(table, key, body, "applied")
-    return body
+    self.commit(table, key, whole, "applied")
+    return whole
 
 
 def _any_number(self: Pull, number: int, end: object) -> bool:
