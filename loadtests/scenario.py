@@ -3,8 +3,8 @@
     python -m loadtests.scenario steady|storm|calls|failover [--users 300] [--seconds 60]
 
 `failover` is a pair: the first node is killed (-9, all of it) after a third of the time and comes
-back after two thirds; its telephones turn to the second and back. Progress and table are locust's
-own. Exit status 1: an operation failed.
+back after two thirds; its telephones turn to the second. Progress and table are locust's own.
+Exit status 1: an operation failed.
 """
 
 from __future__ import annotations

@@ -9,11 +9,13 @@ from __future__ import annotations
 import enum
 import signal
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from proxy.errors import ConfigError, ShmError, SipherdError
 from workers.edition import Taker, nothing_to_prepare
 
 if TYPE_CHECKING:
@@ -153,6 +155,25 @@ class ChildSpec:
         )
 
 
+def run_target(child: Child, spec: ChildSpec) -> int:
+    """Run a child's target; every way it can end becomes an exit code."""
+    try:
+        return spec.target(child)
+    except ConfigError as error:
+        child.log.error("cannot start", reason=error)
+        return ExitCode.CONFIG_ERROR
+    except ShmError as error:
+        child.log.error("shared file unusable", reason=error)
+        return ExitCode.CRASHED if child.up else ExitCode.SHM_CORRUPT
+    except SipherdError as error:
+        child.log.error("stopped by an error" if child.up else "cannot start", reason=error)
+        return ExitCode.CRASHED if child.up else ExitCode.BOOT_FAILED
+    except Exception as error:  # noqa: BLE001 - the one place that may: it ends the process
+        trace = "".join(traceback.format_tb(error.__traceback__))
+        child.log.error("unexpected error", error=repr(error), trace=trace[-2_500:])
+        return ExitCode.CRASHED if child.up else ExitCode.BOOT_FAILED
+
+
 @dataclass(slots=True)
 class Slot:
     """One child's place: it stays when the process in it changes."""
@@ -160,6 +181,7 @@ class Slot:
     spec: ChildSpec
     index: int
     row: int
+    image: int = 0  # the number of the program that it runs
     pid: int = 0
     stop_fd: int = -1
     started_at: float = 0.0
@@ -173,6 +195,7 @@ class Slot:
     found_slow: bool = False  # and said so, since it last gave a sign of life
     aborted_at: float | None = None
     respawn_at: float | None = None
+    ends_by: float | None = None  # asked to make room for its successor; killed then
     failures: deque[float] = field(default_factory=lambda: deque(maxlen=64))
 
     @property
@@ -217,7 +240,7 @@ class GiveUp:
 
 Decision = Expected | Replace | GiveUp
 _FATAL_AT_BOOT: Final = {ExitCode.BOOT_FAILED, ExitCode.CONFIG_ERROR, ExitCode.SHM_CORRUPT}
-_FROM_OUTSIDE: Final = {signal.SIGKILL, signal.SIGTERM}
+FROM_OUTSIDE: Final = {signal.SIGKILL, signal.SIGTERM}
 
 
 def decide(exit: Exit, slot: Slot, stopping: bool, now: float) -> Decision:
@@ -241,7 +264,7 @@ def decide(exit: Exit, slot: Slot, stopping: bool, now: float) -> Decision:
 
 def _is_other_peoples_doing(exit: Exit, slot: Slot) -> bool:
     """Whether somebody ended it from outside; what we kill ourselves for hanging does not count."""
-    return exit.signal in _FROM_OUTSIDE and slot.aborted_at is None
+    return exit.signal in FROM_OUTSIDE and slot.aborted_at is None
 
 
 def _free_failures(exit: Exit, slot: Slot) -> int:

@@ -15,6 +15,7 @@ import typer
 from proxy.errors import ConfigError, SipherdError
 from workers.config import load
 from workers.control_client import ask
+from workers.inheriting import TRIAL, VARIABLE
 from workers.tables import LOCATION
 
 ConfigFile = Annotated[Path, typer.Option("-c", "--config", help="The configuration file.")]
@@ -38,13 +39,28 @@ def main() -> None:
     try:
         app()
     except ConfigError as error:
+        _give_back(" ".join(error.mistakes))
         _fail(*error.mistakes)
     except SipherdError as error:
+        _give_back(str(error))
         _fail(f"sipherd: {str(error).removesuffix('.')}.")
     except OSError as error:
+        _give_back(str(error))
         _fail(f"sipherd: {error.filename or 'the system'}: {os.strerror(error.errno or 0)}.")
     except MemoryError:
+        _give_back("the system gives no memory")
         _fail("sipherd: the system gives no memory.")
+    except BaseException as error:
+        _give_back(repr(error))
+        raise
+
+
+def _give_back(reason: str) -> None:
+    """Where this program was to take over from a running one and fails: let that one go on."""
+    if VARIABLE in os.environ and TRIAL not in os.environ:
+        from workers.start import give_back
+
+        give_back(reason)
 
 
 def _fail(*sentences: str) -> None:
@@ -56,10 +72,9 @@ def _fail(*sentences: str) -> None:
 @app.command()
 def run(config: ConfigFile = DEFAULT_FILE) -> None:
     """Run the server in the foreground."""
-    from workers.start import start
+    from workers.start import kept_config, start
 
-    settings = load(config)
-    raise SystemExit(start(settings))
+    raise SystemExit(start(kept_config() or load(config)))
 
 
 @app.command()

@@ -185,7 +185,7 @@ class Duty:
         self.places.reach(self.place, phase, unfinished)
 
     def unfinished(self) -> int:
-        """How many requests wait for an answer here, or for their ACK."""
+        """How many requests wait for an answer here."""
         node = self.node
         parked = len(node.parking.queue) if node.parking is not None else 0
         return node.pendings.open + parked + node.layer.unfinished()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import mmap
+import os
 import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.errors import ConfigError
 from workers.settings import Config
-from workers.shared_page import ROWS
+from workers.shared_page import ROWS, shared_bytes
 
 if TYPE_CHECKING:
     from workers.child import Child
@@ -49,12 +50,14 @@ class Edition:
 
 
 class Area:
-    """The shared area; numbers begin at 1, the edition of the start."""
+    """The shared area; numbers begin with that of the edition of the start."""
 
-    def __init__(self) -> None:
-        self._map = mmap.mmap(-1, AREA_BYTES)
+    def __init__(self, first: int = 1, fd: int | None = None) -> None:
+        self.fd = shared_bytes(AREA_BYTES) if fd is None else os.dup(fd)
+        self._map = mmap.mmap(self.fd, AREA_BYTES)
         self._words = memoryview(self._map)[:_TEXT_AT].cast("I")
-        self._words[_OFFERED] = self._words[_SETTLED] = self._words[_HOLDS] = 1
+        if fd is None:
+            self._words[_OFFERED] = self._words[_SETTLED] = self._words[_HOLDS] = first
 
     # -- the supervisor ----------------------------------------------------------------------------
 

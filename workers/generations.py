@@ -76,6 +76,7 @@ class Generations:
         system: System,
         slots: list[Slot],
         spawn: Callable[[Slot], None],
+        known: list[Generation] | None = None,
     ) -> None:
         self._holdings = holdings
         self._places = holdings.tables.places
@@ -84,12 +85,11 @@ class Generations:
         self._slots = slots
         self._spawn = spawn
         workers = [slot for slot in slots if slot.generation]
-        number = workers[0].generation if workers else 1
-        self.serving = Generation(number, holdings.config.listen.udp, workers, Step.SERVING)
+        first = Generation(1, holdings.config.listen.udp, workers, Step.SERVING)
+        *self.leaving, self.serving = known or [first]
         self.coming: Generation | None = None
-        self.leaving: list[Generation] = []
-        self.numbers = number
-        self.wanted = len(workers)
+        self.numbers = max(each.number for each in [*self.leaving, self.serving])
+        self.wanted = len(self.serving.slots)
         self._holds = False
         self.outcome = ""  # of the last that came: "serving", or why it did not
 
@@ -357,3 +357,14 @@ def ring(slot: Slot) -> None:
     if slot.stop_fd >= 0:
         with suppress(BlockingIOError):
             os.eventfd_write(slot.stop_fd, 1)
+
+
+def first_slots(specs: list[ChildSpec]) -> list[Slot]:
+    """A slot for each child; row 0 of the process table is the supervisor's own."""
+    others = [spec for spec in specs if not spec.reads_sockets]
+    return [Slot(spec, 0, row) for row, spec in enumerate(others, 1)] + [
+        worker_slot(spec, place, 1, place)
+        for spec in specs
+        if spec.reads_sockets
+        for place in range(spec.count)
+    ]

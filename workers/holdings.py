@@ -11,7 +11,7 @@ import os
 import struct
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -25,6 +25,7 @@ from workers import priority, signals
 from workers.child import Child, Elder, Slot
 from workers.edition import Area, Edition
 from workers.generations import Generation
+from workers.handover import Lineage
 from workers.logs import Log, LogPipe, LogSink, LogStyle
 from workers.mailbox import Mailbox
 from workers.policy import compile_script
@@ -41,6 +42,7 @@ from workers.tables import (
     open_tables,
     prepare_folder,
 )
+from workers.version import VERSION
 
 SUPERVISOR: Final = "supervisor"
 LOOKUPS_BYTES: Final = 1 << 20  # of questions that are on their way to the web servers
@@ -106,6 +108,7 @@ class Holdings:
     script: bytes  # the policy, compiled
     area: Area  # of editions: what a reload offers
     manager: ServiceManager
+    lineage: Lineage = field(default_factory=Lineage)
 
     @classmethod
     def open(
@@ -118,7 +121,7 @@ class Holdings:
         lock_fd = lock_folder(config.node.runtime_dir)
         groups = _open_groups(config, log, kept)
         tables = open_tables(config, log)
-        tables.slots.claim(0, os.getpid(), SUPERVISOR, int(time.time()))
+        tables.slots.claim(0, os.getpid(), SUPERVISOR, int(time.time()), VERSION)
         return cls(
             config=config,
             journal=journal,
@@ -197,7 +200,8 @@ class Holdings:
         for other in siblings:
             if other is not slot and other.stop_fd >= 0:
                 os.close(other.stop_fd)
-        self.tables.slots.claim(slot.row, os.getpid(), slot.title, int(time.time()))
+        now = int(time.time())
+        self.tables.slots.claim(slot.row, os.getpid(), slot.title, now, VERSION)
         own = self.tables.slots.counters(slot.row)
         crew = next(each for each in generations if slot.generation in {0, each.number})
         return Child(

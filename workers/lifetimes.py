@@ -42,16 +42,17 @@ class Lifetimes(Sweep):
         self._write_at = 0
         self._ended: list[tuple[Dialog, DialogRecord]] = []
 
+    def see_to(self, key: bytes) -> None:
+        """One dialog that is due: most have ended, and nobody wants to know more of them."""
+        if self._file is not None or self._log.enabled("debug") or not self._store.clear(key):
+            super().see_to(key)
+
     def due_live(self, dialog: Dialog) -> None:
         """Something is due in a live dialog: tell the worker of its Call-ID."""
         send_to_owner(self._child, dialog.call_id, Errand.DIALOG, dialog.key)
 
     def due_ended(self, dialog: Dialog) -> None:
         """An ended dialog is due: to be removed, or because BYEs of ours have no answer."""
-        flags = get_u32(dialog.payload, at.AT_FLAGS)
-        if self._file is None and not flags & at.BYES_OPEN and not self._log.enabled("debug"):
-            self._store.let_go(dialog.key, dialog.stamp, dialog.payload)
-            return
         record = dialog.record()
         if may_be_removed(record, self._store.wall, self._store.rules.intervals):
             self._ended.append((dialog, record))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from workers.setting_types import Section
 from workers.settings import Config
+
+_CANNOT_CHANGE: Final = "cannot change while the server runs: restart it, or put the old value back"
 
 # Everything else is fixed while the server runs: it shapes files, sockets or processes.
 LIVE: Final[dict[str, frozenset[str]]] = {
@@ -61,6 +63,26 @@ LIVE: Final[dict[str, frozenset[str]]] = {
 }
 
 
+def fixed(config: Config) -> dict[str, dict[str, Any]]:
+    """What cannot change while the server runs, in a form that other versions read as well."""
+    return {
+        section: {
+            name: value for name, value in values.items() if name not in LIVE.get(section, ())
+        }
+        for section, values in config.model_dump(mode="json").items()
+    }
+
+
+def moved(old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> list[str]:
+    """A sentence for each difference between two such forms; only one knowing a setting is none."""
+    return [
+        f"[{section}] {name} {_CANNOT_CHANGE}"
+        for section, values in new.items()
+        for name, value in values.items()
+        if name in old.get(section, {}) and old[section][name] != value
+    ]
+
+
 def changes(old: Config, new: Config) -> list[tuple[str, str]]:
     """(section, setting) of everything in which two configurations differ."""
     found = []
@@ -78,8 +100,7 @@ def changes(old: Config, new: Config) -> list[tuple[str, str]]:
 def mistakes(old: Config, new: Config) -> list[str]:
     """A sentence for each change that a running server cannot take over."""
     return [
-        f"[{section}] {name} cannot change while the server runs: restart it, or put the old value "
-        "back"
+        f"[{section}] {name} {_CANNOT_CHANGE}"
         for section, name in changes(old, new)
         if name not in LIVE.get(section, ())
     ]

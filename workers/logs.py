@@ -195,8 +195,9 @@ def _cut(line: bytes) -> bytes:
 class LogPipe:
     """The way of the children's lines to the supervisor."""
 
-    def __init__(self) -> None:
-        self.reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    def __init__(self, ends: tuple[int, int] | None = None) -> None:
+        self.ends = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if ends is None else ends
+        self.reader, self._writer = self.ends
         with contextlib.suppress(OSError):  # the kernel's limit for pipes may be lower
             fcntl.fcntl(self._writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
@@ -222,9 +223,9 @@ class LogPipe:
 class LogSink:
     """The end of all lines: stderr or a file, written without waiting for it."""
 
-    def __init__(self, file: Path | None) -> None:
+    def __init__(self, file: Path | None, backlog: bytes = b"") -> None:
         self._socket: socket.socket | None = None
-        self._backlog = bytearray()
+        self._backlog = bytearray(backlog)
         self.dropped = 0
         self._file = file
         self._fd = _open_stderr() if file is None else _open_file(file)
@@ -235,6 +236,11 @@ class LogSink:
     def waiting(self) -> bool:
         """Whether lines wait for a slow reader."""
         return bool(self._backlog)
+
+    @property
+    def backlog(self) -> bytes:
+        """The lines that wait."""
+        return bytes(self._backlog)
 
     def reopen(self) -> str:
         """Go on in the file that is now called so; why not, if that cannot be."""

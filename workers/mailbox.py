@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from proxy.constants import INTERNAL_LISTENER
+from proxy.shm.arena import Arena
 from proxy.shm.inbox import FULL, WAKE, Inbox
 
 
@@ -21,6 +22,17 @@ class Mailbox:
     def open(cls, size: int) -> Mailbox:
         """An empty one for this family of processes; `size` is a power of two."""
         return cls(Inbox.create(None, size), os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
+
+    @classmethod
+    def over(cls, fds: tuple[int, ...], name: str) -> Mailbox:
+        """The one that another program had, by the descriptors of its ring and its eventfd."""
+        ring, eventfd = fds
+        return cls(Inbox.over(Arena.inherit(ring, name)), eventfd)
+
+    @property
+    def fds(self) -> tuple[int, int]:
+        """What another program needs to go on with it."""
+        return self.inbox.arena.descriptor, self.eventfd
 
     def put(self, data: bytes) -> bool:
         """Leave a message; False when there is no room."""

@@ -20,8 +20,8 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from workers.child import Child
-from workers.commands.core import program_version
 from workers.statistics import ALL, INCREMENTAL, Statistics
+from workers.version import VERSION
 
 Value = float | bool | None  # None: there is nothing to say just now
 Row = dict[str, Any]
@@ -80,7 +80,7 @@ class NodeMetrics(Collector):
         yield from self._profiles()
         yield from self._databases()
         yield from self._clusters()
-        build = {"version": program_version(), "python": platform.python_version()}
+        build = {"version": VERSION, "python": platform.python_version()}
         yield _gauge("build_info", "Which program this is.", [(build, 1)])
 
     def describe(self) -> Iterable[Metric]:

@@ -63,6 +63,16 @@ class Reload:
         """Read the files anew, as soon as may be."""
         self._asked = True
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way, or asked for."""
+        return self._step is Step.IDLE and not self._asked
+
+    @property
+    def asked(self) -> bool:
+        """Whether the files are to be read, and have not been."""
+        return self._asked
+
     def due(self, now: float) -> float | None:
         """When to come back at the latest; None: nothing is under way."""
         if self._step is Step.OFFERING:
@@ -123,8 +133,7 @@ class Reload:
     def _renew(self, config: Config) -> bool:
         """Begin a generation of workers if these are to be others than they are."""
         serving = self._generations.serving
-        said = "udp" in config.workers.model_fields_set
-        count = config.workers.udp if said else len(serving.slots)
+        count = wanted_workers(config, len(serving.slots))
         if (config.listen.udp, count) == (serving.endpoints, len(serving.slots)):
             self._generations.wanted = count
             return False
@@ -179,3 +188,8 @@ class Reload:
 
     def _count(self, column: int) -> None:
         self._holdings.tables.slots.counters(0).add(column)
+
+
+def wanted_workers(config: Config, present: int) -> int:
+    """How many workers there are to be: as many as there are, unless the file says it."""
+    return config.workers.udp if "udp" in config.workers.model_fields_set else present

@@ -1,4 +1,4 @@
-"""One anonymous page that all processes of a node share: the log level of each.
+"""One page without a name that all processes of a node share: the log level of each.
 
 It is mapped by the supervisor before the first fork. A level is one byte, and a reader that sees
 the old one a moment longer loses nothing, so there is no lock.
@@ -7,6 +7,7 @@ the old one a moment longer loses nothing, so there is no lock.
 from __future__ import annotations
 
 import mmap
+import os
 from typing import Final
 
 from proxy.shm.places import PLACES
@@ -20,9 +21,11 @@ _SHIFT: Final = 8  # levels are stored as unsigned bytes
 class SharedPage:
     """The log level of every process."""
 
-    def __init__(self, level: str = "info") -> None:
-        self.levels = memoryview(mmap.mmap(-1, ROWS))
-        self.set_level(LEVELS[level])
+    def __init__(self, level: str = "info", fd: int | None = None) -> None:
+        self.fd = shared_bytes(ROWS) if fd is None else os.dup(fd)
+        self.levels = memoryview(mmap.mmap(self.fd, ROWS))
+        if fd is None:
+            self.set_level(LEVELS[level])
 
     def set_level(self, level: int, row: int | None = None) -> None:
         """Log up to `level` in process `row`, or in all of them."""
@@ -32,6 +35,13 @@ class SharedPage:
     def level(self, row: int) -> int:
         """The log level of process `row`, as OpenSIPS numbers them."""
         return self.levels[row] - _SHIFT
+
+
+def shared_bytes(size: int) -> int:
+    """The descriptor of memory without a name: children map it, and so can another program."""
+    fd = os.memfd_create("sipherd", os.MFD_CLOEXEC)
+    os.truncate(fd, size)
+    return fd
 
 
 def threshold(level: str) -> int:

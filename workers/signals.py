@@ -22,8 +22,8 @@ RELOAD: Final = frozenset({signal.SIGHUP})
 REOPEN: Final = frozenset({signal.SIGUSR1})
 MORE: Final = frozenset({signal.SIGTTIN})
 FEWER: Final = frozenset({signal.SIGTTOU})
-NOT_YET: Final = frozenset({signal.SIGUSR2})
-COMMANDS: Final = STOP | QUIT | RELOAD | REOPEN | MORE | FEWER | NOT_YET
+UPGRADE: Final = frozenset({signal.SIGUSR2})
+COMMANDS: Final = STOP | QUIT | RELOAD | REOPEN | MORE | FEWER | UPGRADE
 WAITED_FOR: Final = COMMANDS | {signal.SIGCHLD}
 # A child is told to stop by its stop_fd alone: what a terminal or an init system sends to the
 # whole group must not end a worker that the supervisor wants to end gracefully.

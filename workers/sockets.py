@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -84,6 +85,15 @@ def open_group(endpoint: Endpoint, count: int, receive_buffer: int, kept: list[i
             each.close()
         raise SocketError(_sentence(endpoint, error)) from None
     return Group(endpoint, [each.detach() for each in opened], granted, len(opened))
+
+
+def adopt_group(endpoint: Endpoint, fds: Sequence[int]) -> Group:
+    """The group that another program had opened."""
+    granted = 0
+    for fd in fds:
+        with _taken_over(os.dup(fd), endpoint) as member:
+            granted = member.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+    return Group(endpoint, list(fds), granted, len(fds))
 
 
 def _taken_over(fd: int, endpoint: Endpoint) -> socket.socket:

@@ -16,12 +16,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.errors import ConfigError, ShmError, SipherdError
 from proxy.limits import counters
 from workers import signals
+from workers.adoption import Family
 from workers.child import (
     BOOT_DEADLINE_S,
-    Child,
     ChildSpec,
     Exit,
     ExitCode,
@@ -31,11 +30,13 @@ from workers.child import (
     Slot,
     decide,
     note_failure,
+    run_target,
 )
-from workers.generations import Generations, ring, worker_slot
+from workers.generations import Generations, first_slots, ring
 from workers.holdings import Holdings
 from workers.reload import Reload
-from workers.system import System
+from workers.system import System, reason_of
+from workers.upgrade import Upgrade
 
 ABORT_GRACE_S: Final = 1.0  # for writing the traces of a process that hangs
 WATCH_S: Final = 0.5
@@ -74,14 +75,24 @@ class Life:
 class Supervisor:
     """The one loop over the child table."""
 
-    def __init__(self, specs: list[ChildSpec], holdings: Holdings, system: System) -> None:
+    def __init__(
+        self,
+        specs: list[ChildSpec],
+        holdings: Holdings,
+        system: System,
+        adopted: Family | None = None,
+    ) -> None:
         self.holdings = holdings
         self.log = holdings.log
-        self.life = Life()
-        self.slots = _slots(specs)
+        self.life = Life(Stage.STARTING if adopted is None else Stage.RUNNING)
+        self.slots = first_slots(specs) if adopted is None else adopted.slots
         self._system = system
-        self.generations = Generations(holdings, system, self.slots, self._spawn)
-        self._reload = Reload(holdings, system, self.generations)
+        crews = None if adopted is None else adopted.generations
+        self.generations = Generations(holdings, system, self.slots, self._spawn, crews)
+        self.reload = Reload(holdings, system, self.generations)
+        self._upgrade = Upgrade(
+            holdings, system, self.generations, self.slots, self.reload, self._make_room
+        )
         self._pid = os.getpid()
         self._watched_at = self._fed_at = system.now()
         # What has been taken from the kernel and will not come again stays here until it is done.
@@ -91,7 +102,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Live until stopped; the exit status."""
-        for slot in list(self.slots):
+        for slot in list(self.slots) if self.life.stage is Stage.STARTING else []:
             self._spawn(slot)
         while not self.life.over:
             try:
@@ -114,7 +125,7 @@ class Supervisor:
             self._exits.popleft()
         self._watch(now)
         self._respawn(now)
-        self._renew(now)
+        self._change(now)
         self._advance(now)
         self.holdings.journal.sink.flush()
 
@@ -141,9 +152,8 @@ class Supervisor:
         if self.life.stage is Stage.DRAINING:
             due.append(now + LOOK_S)
         if self.life.stage is Stage.RUNNING:
-            due += [
-                at for at in (self._reload.due(now), self.generations.due(now)) if at is not None
-            ]
+            changes = self._upgrade.due(now), self.generations.due(now), self.reload.due(now)
+            due += [at for at in changes[: 2 + self._upgrade.idle] if at is not None]
         if self.holdings.journal.sink.waiting:
             due.append(now + FLUSH_S)
         return max(0.0, min(due) - now)
@@ -157,13 +167,13 @@ class Supervisor:
             self.log.notice("quitting at once", signal=signal.Signals(number).name)
             self._enter_stopping(0.0)
         elif number in signals.RELOAD:
-            self._reload.ask()
+            self.reload.ask()
+        elif number in signals.UPGRADE:
+            self._upgrade.ask()
         elif number in signals.REOPEN:
             self._reopen_log()
         elif number in signals.MORE | signals.FEWER:
             self.generations.want(1 if number in signals.MORE else -1)
-        elif number in signals.NOT_YET:
-            self.log.notice("signal has no meaning yet", signal=signal.Signals(number).name)
 
     def _on_stop(self, number: int) -> None:
         name = signal.Signals(number).name
@@ -189,6 +199,7 @@ class Supervisor:
     def _tell(self, stage: Stage, now: float) -> None:
         """Have everybody know that the end has begun; told again if that fails."""
         self.holdings.manager.stopping()
+        self._upgrade.stop()
         if stage is Stage.DRAINING:
             self.generations.refuse(now)
         else:
@@ -214,10 +225,17 @@ class Supervisor:
 
     def _on_exit(self, exit: Exit, now: float) -> None:
         slot = next((each for each in self.slots if each.pid == exit.pid), None)
-        if self._reload.is_trial(exit) and self.life.stage is Stage.RUNNING:
-            self._reload.trial_ended(exit, now)
+        if self.life.stage is Stage.RUNNING:
+            if self.reload.is_trial(exit):
+                self.reload.trial_ended(exit, now)
+            elif self._upgrade.is_trial(exit):
+                self._upgrade.trial_ended(exit)
         if slot is None:  # somebody else's child that we inherited
             return
+        if slot.ends_by is not None and self.life.stage not in ENDING:
+            self._renew(slot, exit)
+            return
+        self._upgrade.child_ended(slot, exit, now)
         stopping = self.life.stage is Stage.STOPPING or slot.leaving
         stopping |= self.life.stage is Stage.DRAINING and exit.code == ExitCode.OK
         decision = decide(exit, slot, stopping, now)
@@ -248,6 +266,19 @@ class Supervisor:
             self._clear_gauges(slot)
             if slot.leaving:
                 self.generations.ended(slot)
+
+    def _make_room(self, slot: Slot) -> None:
+        """Have a child end and another one of this program begin in its place."""
+        ring(slot)
+        slot.ends_by = self._system.now() + slot.spec.grace_s
+
+    def _renew(self, slot: Slot, exit: Exit) -> None:
+        slot.pid, slot.ends_by = 0, None
+        slot.heartbeat_at = slot.respawn_at = self._system.now()
+        self.holdings.tables.slots.release(slot.row)
+        self._clear_gauges(slot)
+        self._spawn(slot)
+        self.log.info("process renewed", what=slot.title, ended=exit)
 
     def _clear_gauges(self, slot: Slot) -> None:
         row = self.holdings.tables.slots.counters(slot.row)
@@ -286,6 +317,7 @@ class Supervisor:
         slot.pid = pid
         slot.started_at = slot.heartbeat_at = now
         slot.heartbeat = 0
+        slot.image = self.holdings.lineage.number
 
     def _be_child(self, slot: Slot) -> None:
         """Run the child's whole life; never returns into the supervisor's frames."""
@@ -352,7 +384,9 @@ class Supervisor:
             self.holdings.manager.alive()
 
     def _judge(self, slot: Slot, now: float, patience_s: float) -> None:
-        if slot.aborted_at is not None:
+        if slot.ends_by is not None and now >= slot.ends_by:
+            self._system.kill(slot.pid, signal.SIGKILL)
+        elif slot.aborted_at is not None:
             if now - slot.aborted_at >= ABORT_GRACE_S:
                 self._system.kill(slot.pid, signal.SIGKILL)
         elif now - slot.heartbeat_at > patience_s:
@@ -373,11 +407,15 @@ class Supervisor:
 
     # New generations, and the way to the end
 
-    def _renew(self, now: float) -> None:
-        if self.life.stage is Stage.RUNNING:
-            self.generations.turn(now)
-            self._reload.turn(self.slots, now)
-            if not self._reload.is_under_way:
+    def _change(self, now: float) -> None:
+        """Workers, reload and upgrade: one change at a time."""
+        if self.life.stage is not Stage.RUNNING:
+            return
+        self.generations.turn(now)
+        self._upgrade.turn(now, may_begin=self.reload.idle)
+        if self._upgrade.idle:
+            self.reload.turn(self.slots, now)
+            if not self.reload.is_under_way:
                 self.generations.follow()
 
     def _advance(self, now: float) -> None:
@@ -405,38 +443,3 @@ class Supervisor:
         self.holdings.tables.slots.release(0)
         self.holdings.tables.close(clean=self.life.clean)
         self.log.notice("stopped", clean=self.life.clean)
-
-
-def reason_of(error: OSError | MemoryError) -> str:
-    """What the system has refused, in its own words."""
-    return "no memory" if isinstance(error, MemoryError) else os.strerror(error.errno or 0)
-
-
-def run_target(child: Child, spec: ChildSpec) -> int:
-    """Run a child's target; every way it can end becomes an exit code."""
-    try:
-        return spec.target(child)
-    except ConfigError as error:
-        child.log.error("cannot start", reason=error)
-        return ExitCode.CONFIG_ERROR
-    except ShmError as error:
-        child.log.error("shared file unusable", reason=error)
-        return ExitCode.CRASHED if child.up else ExitCode.SHM_CORRUPT
-    except SipherdError as error:
-        child.log.error("stopped by an error" if child.up else "cannot start", reason=error)
-        return ExitCode.CRASHED if child.up else ExitCode.BOOT_FAILED
-    except Exception as error:  # noqa: BLE001 - the one place that may: it ends the process
-        trace = "".join(traceback.format_tb(error.__traceback__))
-        child.log.error("unexpected error", error=repr(error), trace=trace[-2_500:])
-        return ExitCode.CRASHED if child.up else ExitCode.BOOT_FAILED
-
-
-def _slots(specs: list[ChildSpec]) -> list[Slot]:
-    """A slot for each child; row 0 of the process table is the supervisor's own."""
-    others = [spec for spec in specs if not spec.reads_sockets]
-    return [Slot(spec, 0, row) for row, spec in enumerate(others, 1)] + [
-        worker_slot(spec, place, 1, place)
-        for spec in specs
-        if spec.reads_sockets
-        for place in range(spec.count)
-    ]

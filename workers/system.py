@@ -58,3 +58,8 @@ class RealSystem:
             else:
                 ended.append(Exit(found.si_pid, None, found.si_status))
             os.waitpid(found.si_pid, os.WNOHANG)  # only now: who is reaped has been noted
+
+
+def reason_of(error: OSError | MemoryError) -> str:
+    """What the system has refused, in its own words."""
+    return "no memory" if isinstance(error, MemoryError) else os.strerror(error.errno or 0)

@@ -23,6 +23,11 @@ class ServiceManager:
     """The way to the service manager; without one it swallows everything."""
 
     def __init__(self, address: str = "", watchdog_s: float = 0.0) -> None:
+        self.environment = (
+            {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": str(round(watchdog_s * 1e6))}
+            if address
+            else {}
+        )
         self.watchdog_s = watchdog_s / WATCHDOGS_PER_PERIOD
         self._socket: socket.socket | None = None
         if address:
@@ -46,6 +51,10 @@ class ServiceManager:
     def ready(self, status: str) -> None:
         """Everything is up; also: it is again, after reloading()."""
         self._tell(f"READY=1\nSTATUS={status}")
+
+    def says(self, status: str) -> None:
+        """What is going on, for who asks."""
+        self._tell(f"STATUS={status}")
 
     def reloading(self) -> None:
         """A reload has begun."""

@@ -148,7 +148,7 @@ def open_tables(config: Config, log: Log) -> Tables:
         destinations.note_changes(changes, table_ids.DESTINATIONS)
     tables = Tables(
         location=location,
-        slots=ProcessSlots.create(str(folder / PROCESSES), ROWS, counters.COUNT, boot_id=boot_id),
+        slots=ProcessSlots.create(str(folder / PROCESSES), ROWS, counters.COLUMNS, boot_id=boot_id),
         places=Places.create(str(folder / WORKERS)),
         inboxes=[None] * PLACES,
         kept=[None] * PLACES,

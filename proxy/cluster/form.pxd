@@ -3,6 +3,7 @@ cimport cython
 
 cdef class Form:
     cdef public unsigned long long live, dead
+    cdef public bint mixed
 
     cpdef bint names(self, bytes key) except -1
     cpdef bint sound(self, bytes body) except -1

@@ -11,6 +11,7 @@ class Form:
     def __init__(self) -> None:
         self.live = 0  # what look() has found
         self.dead = 0
+        self.mixed = False  # whether what joined() made last has something of both sides
 
     def names(self, key: bytes) -> bool:
         """Whether these bytes can be a key: asked as `sound` is."""
@@ -65,8 +66,12 @@ def joined(
     whole = form.restored(theirs, ours)
     if whole is None:
         raise RestMissing("a brief record of a peer whose rest is not here")
+    form.mixed = False
     if ours is None:
         me, now_s, grace_s, before = horizon
         return form.prune(whole, me, now_s, grace_s, before)
     merged = form.merge(ours, whole)
-    return None if merged is ours else merged
+    if merged is ours:
+        return None
+    form.mixed = merged is not whole
+    return merged

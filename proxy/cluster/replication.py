@@ -18,7 +18,7 @@ from proxy.cluster.link import REFUSED_MS, Event, Link, State
 from proxy.cluster.membership import Membership
 from proxy.cluster.messages import DATA_HEAD, Ack, Hello, Kind, Welcome, unpack
 from proxy.cluster.settings import Settings
-from proxy.cluster.store import Change, Horizon, Record, Store
+from proxy.cluster.store import Change, Current, Horizon, Record, Store
 from proxy.cluster.wire import Wire
 from proxy.errors import BadFrame, LockTimeout, RestMissing, TableFull
 from proxy.limits import bounds
@@ -184,7 +184,9 @@ class Replication:
         return found
 
     def _mark(self, wall: int) -> None:
-        """Up to which moment every peer has what changed here."""
+        """Up to which moment every peer has what changed here; to be said when all is in."""
+        if not self.is_drained:
+            return
         head = self.backlog.head
         if not self._marks or self._marks[-1][0] < head:
             self._marks.append((head, wall))
@@ -355,18 +357,20 @@ class Replication:
         self.wire.tallies["applied"] += len(records)
         return 1 + news
 
-    def _learn(self, form: Form, table: int, key: bytes, old: bytes | None, new: bytes) -> None:
-        """Take a record in as it is after a peer's word, unless its own last note is still to come.
+    def _learn(
+        self, form: Form, table: int, key: bytes, was: bytes | None, stored: bytes
+    ) -> None:
+        """Take a record in as it is after a peer's word.
 
-        That note would then be none: what changed here would be told to nobody.
+        What our edge has made of it, and is in it still with what came, is news to the peers although
+        the note of it, when it is read, will find nothing that we do not know.
         """
-        live = dead = 0
-        if old is not None:
-            form.look(old)
-            live, dead = form.live, form.dead
-        if self.digests.knows(table, key, live, dead):
-            form.look(new)
-            self.digests.note(table, key, form.live, form.dead)
+        if form.mixed and was is not None:
+            form.look(was)
+            if not self.digests.knows(table, key, form.live, form.dead):
+                self.backlog.extend([(table, key)])
+        form.look(stored)
+        self.digests.note(table, key, form.live, form.dead)
 
     def _may_lead(self, link: Link, version: int, wall: int) -> bool:
         """Whether a peer gave this version while its clock was wrong, which is right again."""

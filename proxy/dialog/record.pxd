@@ -57,4 +57,6 @@ cpdef bytes with_leg_string(bytes payload, Py_ssize_t leg, int field, bytes valu
                strings=Py_ssize_t, at=Py_ssize_t, offset="unsigned int", size=Py_ssize_t,
                length=Py_ssize_t)
 cdef bytes _replaced(bytes payload, Py_ssize_t length_at, Py_ssize_t start, bytes value)
+@cython.locals(size=Py_ssize_t, text=bytes)
+cdef Py_ssize_t checked_lengths(tuple strings) except -1
 cdef Py_ssize_t checked_length(bytes text) except -1

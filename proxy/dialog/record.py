@@ -170,9 +170,7 @@ def begin(
     strings: tuple[bytes, ...],
 ) -> bytes:
     """The record of an INVITE that is about to be sent on; its strings in the layout's order."""
-    size = HEAD
-    for text in strings:
-        size += checked_length(text)
+    size = HEAD + checked_lengths(strings)
     record = blank(size)
     p = record
     p[0] = FORMAT
@@ -235,9 +233,7 @@ def grown_by_leg(
     leg = HEAD + legs * LEG
     size = len(payload)
     strings = (tag, contact, routes, socket, destination, NO_SDP, reached)
-    end = size + LEG
-    for text in strings:
-        end += checked_length(text)
+    end = size + LEG + checked_lengths(strings)
     grown = blank(end)
     q = grown
     put_bytes(q, 0, payload, 0, leg)
@@ -299,6 +295,17 @@ def _replaced(payload: bytes, length_at: int, start: int, value: bytes) -> bytes
             put_u32(q, at + LEG_AT_STRINGS, offset + length - old)
         at += LEG
     return fixed(grown)
+
+
+def checked_lengths(strings: tuple[bytes, ...]) -> int:
+    """The length of some strings together, each of which a record can hold."""
+    size = 0
+    for text in strings:
+        size += len(text)
+    if size > LONGEST_STRING:
+        for text in strings:
+            checked_length(text)
+    return size
 
 
 def checked_length(text: bytes) -> int:

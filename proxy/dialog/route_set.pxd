@@ -10,6 +10,8 @@ cdef bytes DID_IS
 
 @cython.locals(value=bytes, uri=bytes)
 cpdef bytes target_of(Message message)
+@cython.locals(index=int, data="const unsigned char *", start=Py_ssize_t, end=Py_ssize_t)
+cpdef bint names_target(Message message, bytes uri) except -1
 @cython.locals(p="const unsigned char *", at=Py_ssize_t, end=Py_ssize_t)
 cpdef bint names_host(bytes value, bytes host) except -1
 cpdef bytes routes_to_caller(Message request)

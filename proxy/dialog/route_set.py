@@ -25,6 +25,19 @@ def target_of(message: Message) -> bytes:
     return uri if len(uri) <= DIALOG_CONTACT_BYTES else b""
 
 
+def names_target(message: Message, uri: bytes) -> bool:
+    """Whether a message's Contact is nothing but this URI in brackets: often, and seen quickly."""
+    index = message.first_of(CONTACT)
+    if index < 0:
+        return False
+    data = message.data
+    start = message.value_start[index] + 1
+    end = message.value_end[index] - 1
+    return (
+        data[start - 1] == ord("<") and data[end] == ord(">") and same_text(data, start, end, uri)
+    )
+
+
 def names_host(value: bytes, host: bytes) -> bool:
     """Whether a Contact value, not parsed, most likely names this host: the usual case, quickly."""
     p = value

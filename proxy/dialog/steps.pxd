@@ -3,7 +3,7 @@ cimport cython
 from proxy.dialog.record cimport (
     find_leg, grown_by_leg, leg_string, string, with_leg, with_leg_string, with_string,
 )
-from proxy.dialog.route_set cimport routes_to_callee, target_of
+from proxy.dialog.route_set cimport names_target, routes_to_callee, target_of
 from proxy.dialog.store cimport DialogStore
 from proxy.shm.packed cimport drafted, get_u32, get_u64, put_u16, put_u32, put_u64
 from proxy.sip.message cimport Message
@@ -32,6 +32,7 @@ cpdef bytearray after_provisional(bytes payload, DialogStore store, bytes did, M
 cpdef bytearray after_success(bytes payload, DialogStore store, bytes did, Message response,
                               bytes contact, bytes socket, bytes destination, bytes reached,
                               bint cancelled)
+cdef bytes contact_of(bytes payload, Py_ssize_t leg)
 @cython.locals(p="const unsigned char *", at=Py_ssize_t)
 cdef Py_ssize_t spare_leg(bytes payload) except -2
 @cython.locals(p="unsigned char *", until="long long")

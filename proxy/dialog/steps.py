@@ -56,7 +56,7 @@ from proxy.dialog.record import (
     with_leg_string,
     with_string,
 )
-from proxy.dialog.route_set import routes_to_callee, target_of
+from proxy.dialog.route_set import names_target, routes_to_callee, target_of
 from proxy.dialog.states import EVENTS, EndReason, Event, State, flatten
 from proxy.dialog.store import DialogStore
 from proxy.limits.bounds import DIALOG_LEGS, DIALOG_URI_BYTES
@@ -144,7 +144,8 @@ def after_success(
     """A 2xx goes upstream: one of the dialogs is confirmed."""
     p = payload
     leg = find_leg(payload, response.to_tag)
-    contact = contact or target_of(response)
+    if not contact and not (leg >= 0 and names_target(response, contact_of(payload, leg))):
+        contact = target_of(response)
     routes = routes_to_callee(response, did)
     event = SUCCESS
     if p[AT_STATE] == DELETED and get_u32(p, AT_FLAGS) & SEALED:
@@ -154,7 +155,7 @@ def after_success(
             event = SUCCESS_AFTER_BYE
         if not TABLE[p[leg + LEG_STATE] * EVENTS + event]:
             return None
-        if contact and leg_string(payload, leg, LEG_CONTACT) != contact:
+        if contact and contact_of(payload, leg) != contact:
             payload = with_leg_string(payload, leg, LEG_CONTACT, contact)
         if leg_string(payload, leg, LEG_ROUTES) != routes:
             payload = with_leg_string(payload, leg, LEG_ROUTES, routes)
@@ -187,6 +188,11 @@ def after_success(
     if to:
         open_up(draft, store, response.status, cancelled)
     return draft
+
+
+def contact_of(payload: bytes, leg: int) -> bytes:
+    """The remote target of a callee, as it is known."""
+    return leg_string(payload, leg, LEG_CONTACT)
 
 
 def spare_leg(payload: bytes) -> int:

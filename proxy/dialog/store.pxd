@@ -12,8 +12,9 @@ from proxy.shm.packed cimport (
     blank, fixed, get_u16, get_u32, get_u64, put_u16, put_u32, put_u64,
 )
 
-cdef int AT_DUE, AT_FLAGS, AT_OWNER, AT_STATE, AT_TIMEOUT, AT_VERSION, END_WANTED, SHARING_TAG
-cdef int CONFIRMED_NA, CONFIRMED
+cdef int AT_DUE, AT_FLAGS, AT_OWNER, AT_STATE, AT_TIMEOUT, AT_VERSION, SHARING_TAG
+cdef int BYES_OPEN, END_WANTED
+cdef int CONFIRMED_NA, CONFIRMED, DELETED
 cdef long long PATIENCE_S
 cdef int CORRUPT_RECORDS, DIALOG_COMMITS_REFUSED, LOCK_TIMEOUTS
 cdef unsigned long long BLOCK, REFUSED
@@ -48,6 +49,8 @@ cdef class DialogStore:
                                    bytes payload) except? 2
     cpdef bint let_go(self, bytes key, unsigned long long stamp, bytes payload) except *
     cpdef bint remove(self, bytes key, unsigned long long stamp) except *
+    @cython.locals(payload=bytes, stamp="unsigned long long")
+    cpdef bint clear(self, bytes key) except *
     cpdef owe(self, object change)
     cpdef pay(self, double now)
     cpdef count(self, object error)

@@ -16,6 +16,7 @@ from proxy.dialog.layout import (
     AT_STATE,
     AT_TIMEOUT,
     AT_VERSION,
+    BYES_OPEN,
     END_WANTED,
     REFUSED,
     SHARING_TAG,
@@ -43,6 +44,7 @@ PAY_AGAIN_S = 0.25
 OWED = 10_000  # changes that one process keeps in mind; the oldest are given up for more
 CONFIRMED_NA = int(State.CONFIRMED_NA)
 CONFIRMED = int(State.CONFIRMED)
+DELETED = int(State.DELETED)
 PATIENCE_S = ADOPTION_S
 
 
@@ -141,6 +143,19 @@ class DialogStore:
         if not self.rules.replicated:
             return self.remove(key, stamp)
         return self.write(key, stamp, self.sealed(buried(payload), version_of(payload))) > REFUSED
+
+    def clear(self, key: bytes) -> bool:
+        """Let an ended dialog go if nothing else is left to do; False: somebody has to look at it.
+
+        It need not be removed now: it may have changed meanwhile.
+        """
+        payload, stamp = self.read(key)
+        if payload is None or payload[AT_STATE] != DELETED:
+            return False
+        if get_u32(payload, AT_FLAGS) & BYES_OPEN or not self.acts(payload):
+            return False
+        self.let_go(key, stamp, payload)
+        return True
 
     def owe(self, change: Callable[[], object]) -> None:
         """A change could not be committed, but must not get lost: it is made again later."""

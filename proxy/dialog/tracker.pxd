@@ -7,6 +7,7 @@ from proxy.dialog.rules cimport DialogRules
 from proxy.dialog.store cimport DialogStore, version_of
 from proxy.shm.mixing cimport fnv1a, mix
 from proxy.shm.packed cimport get_u32, get_u64
+from proxy.sip.grammar cimport cut
 from proxy.sip.message cimport Message
 
 cdef int AT_ANSWERED, AT_BRANCH, AT_CREATED, AT_FLAGS, AT_INVITE_CSEQ, AT_STATE, CONFIRMED, DELETED

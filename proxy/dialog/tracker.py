@@ -31,6 +31,7 @@ from proxy.sip.message import Message
 
 if not cython.compiled:
     from proxy.shm.words import get_u32, get_u64
+    from proxy.sip.grammar import cut
 
 CONFIRMED = int(State.CONFIRMED)
 DELETED = int(State.DELETED)
@@ -193,8 +194,8 @@ class Tracker:
             invite.cseq,
             branch,
             (
-                at_most(invite.from_uri),
-                at_most(invite.to_uri),
+                at_most(cut(invite.data, invite.from_at[2], invite.from_at[3])),
+                at_most(cut(invite.data, invite.to_at[2], invite.to_at[3])),
                 target_of(invite),
                 routes_to_caller(invite),
                 socket,

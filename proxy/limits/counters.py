@@ -2,9 +2,10 @@
 
 The names are OpenSIPS' (`group:name`, as `get_statistics` prints them), so that what watches an
 OpenSIPS can watch sipherd; the group `sipherd` holds what OpenSIPS has no word for. A column is the
-position in `NAMES`. The process table's file is made anew at every start, so the numbers may move
-between versions. Values that can be derived (table fill, uptime) are not counters: the control
-process computes them when asked.
+position in `NAMES`. The process table's file is made anew at every start, but an upgrade in place
+goes on with it: it is refused when the columns of the running version have moved. So what is new
+since a release stands at the end. Values that can be derived (table fill, uptime) are not counters:
+the control process computes them when asked.
 """
 
 from typing import Final
@@ -207,8 +208,13 @@ CLUSTER_COUNTS_REFUSED: Final = counter("sipherd:cluster_counts_refused")  # no 
 CLUSTER_IMPOSTORS: Final = counter("sipherd:cluster_impostors")  # in another node's name
 CLUSTER_CONNECTIONS_REFUSED: Final = counter("sipherd:cluster_connections_refused")
 
+UPGRADES: Final = counter("sipherd:upgrades")
+UPGRADES_REFUSED: Final = counter("sipherd:upgrades_refused")  # by a trial: nothing has changed
+UPGRADES_FAILED: Final = counter("sipherd:upgrades_failed")  # and were undone
+
 NAMES: Final = tuple(_names)
 COUNT: Final = len(NAMES)
+COLUMNS: Final = (COUNT + 127) // 64 * 64  # with room for what the next versions count
 GAUGES: Final = frozenset({TM_INUSE_TRANSACTIONS})  # set to 0 in the row of a process that died
 SL_CLASS_REPLIES: Final = SL_1XX_REPLIES - 1  # + first digit of the status
 TM_CLASS_TRANSACTIONS: Final = TM_2XX_TRANSACTIONS - 2  # + first digit of the status (2..6)

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from proxy.dialog.decoded import DialogRecord
 from proxy.dialog.dialog import Dialog
-from proxy.dialog.due import REINVITE_PING
-from proxy.dialog.layout import AT_FLAGS
 from proxy.limits.bounds import DIALOG_SDP_BYTES
-from proxy.shm.words import get_u32
 from proxy.sip.header_ids import CONTENT_TYPE
 from proxy.sip.message import Message
 
 
 def keep_descriptions(dialog: Dialog, tag: bytes, caller: Message | None, callee: Message) -> None:
-    """Remember what the sides have said, if the dialog is one whose sides get re-INVITEs."""
-    if not get_u32(dialog.payload, AT_FLAGS) & REINVITE_PING:
-        return
+    """Remember what the sides have said in a dialog whose sides get re-INVITEs."""
     of_caller = b"" if caller is None else sdp_of(caller)
     of_callee = sdp_of(callee)
 

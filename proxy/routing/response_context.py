@@ -325,6 +325,7 @@ class ResponseContext(Upstream):
             self.user = None
             if user is not None:
                 user.succeeded(self, now)
+            self.close_dialog()
             self.relay = SPENT
 
     def fail(self, branch: Branch, status: int, now: float) -> None:

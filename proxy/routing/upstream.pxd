@@ -6,6 +6,7 @@ from proxy.routing.header_changes cimport contact_given
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
 from proxy.routing.reply cimport Revision
+from proxy.shm.packed cimport get_u32
 from proxy.sip.address cimport Address
 from proxy.sip.headers cimport contact_uri
 from proxy.sip.message cimport Message, parse
@@ -13,6 +14,8 @@ from proxy.sip.patching cimport cancel_for, forwarded_response, response
 from proxy.transaction.layer cimport Transaction, TransactionLayer, TransactionUser
 
 cdef int FWD_REPLIES, TM_LOCAL_REPLIES, TM_RELAYED_REPLIES, CONTACT
+cdef int AT_FLAGS
+cdef unsigned int REINVITE_PING
 cdef bytes NOTHING
 
 @cython.locals(value=bytes)
@@ -35,6 +38,8 @@ cdef class Upstream:
     cdef readonly bint invite
     cdef readonly unsigned int number
     cdef public Dialog dialog
+    cdef bytes dialog_key
+    cdef bytes did
     cdef public Revision revision
     cdef begin(self, Node node, Relay relay, Transaction server)
     @cython.locals(times=int, target=Target, earlier=Target, other=Attempt)
@@ -45,10 +50,14 @@ cdef class Upstream:
     cpdef forward(self, Message message, Attempt attempt, double now)
     cpdef send_best(self, double now)
     @cython.locals(dialog=Dialog, socket=bytes, contact=bytes, reached=bytes, seen=Address,
-                   relay=Relay)
+                   listener=Address, relay=Relay)
     cpdef tell_dialog(self, Message message, Attempt attempt, Transaction client)
     @cython.locals(relay=Relay, asking=bytes, reached=bytes)
     cpdef refresh(self, Dialog dialog, Message answer, bytes contact, Attempt attempt, Address seen)
+    @cython.locals(dialog=Dialog)
+    cdef close_dialog(self)
+    @cython.locals(found=Dialog)
+    cdef Dialog reopened(self)
     @cython.locals(dialog=Dialog)
     cpdef keep_dialog(self)
     @cython.locals(dialog=Dialog)

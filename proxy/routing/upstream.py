@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import cython
+
 from proxy.constants import reason_phrase
 from proxy.dialog.dialog import Dialog
+from proxy.dialog.due import REINVITE_PING
+from proxy.dialog.layout import AT_FLAGS
 from proxy.dialog.nat import reached_at, sender_reached_at
 from proxy.dialog.route_set import names_host, target_of
 from proxy.limits.counters import (
@@ -25,6 +29,9 @@ from proxy.sip.message import Message, parse
 from proxy.sip.patching import cancel_for, forwarded_response, response
 from proxy.transaction.layer import Transaction, TransactionUser
 from proxy.transaction.timers import Timed
+
+if not cython.compiled:
+    from proxy.shm.words import get_u32
 
 CANCEL_PATIENCE = 1  # §9.1: 64*T1 after a CANCEL the branch counts as cancelled, answer or not
 NOBODY = TransactionUser()
@@ -64,6 +71,7 @@ class Upstream:
         self.number = relay.number  # the CSeq of answers, if the request went on with another
         self.invite = relay.message.method == "INVITE"
         self.dialog: Dialog | None = None  # of a tracked call, or the one a re-INVITE may change
+        self.dialog_key = self.did = b""  # of that, once its first 2xx has gone
         self.revision: Revision | None = None  # what responses go through, if anything
 
     def tried_before(self, attempt: Attempt) -> int:
@@ -116,6 +124,8 @@ class Upstream:
     def tell_dialog(self, message: Message, attempt: Attempt, client: Transaction | None) -> None:
         """A response goes upstream that a tracked dialog, or one to come, learns from."""
         dialog = self.dialog
+        if dialog is None and self.dialog_key:
+            dialog = self.reopened()
         if dialog is None or client is None:
             return
         if message.cseq_method == "BYE":
@@ -124,7 +134,8 @@ class Upstream:
         seen = client.address
         contact = NOTHING if self.revision is None else self.revision.contact
         if dialog.leg < 0:
-            socket = self.node.identity.listeners[client.listener].hostport
+            listener = self.node.identity.listeners[client.listener]
+            socket = listener.hostport
             reached = where_is(message, attempt.target, seen)
             if message.status < 200:
                 dialog.provisional(message, socket, seen.hostport, contact, reached)
@@ -135,6 +146,8 @@ class Upstream:
             return
         if dialog.leg >= 0:
             self.refresh(dialog, message, contact or target_of(message), attempt, seen)
+        if not get_u32(dialog.payload, AT_FLAGS) & REINVITE_PING:
+            return
         if dialog.from_caller:
             keep_descriptions(dialog, message.to_tag, relay.message, message)
         else:
@@ -151,6 +164,22 @@ class Upstream:
             reached = sender_reached_at(asking, relay.message, relay.source)
         asking = contact_given(relay.changes, self.node.identity) or asking
         dialog.refreshed(asking, reached, contact, where_is(answer, attempt.target, seen))
+
+    def close_dialog(self) -> None:
+        """The first 2xx has gone: what is kept for 64*T1, in case of others, is but a name."""
+        dialog = self.dialog
+        self.dialog = None
+        if dialog is not None and dialog.leg < 0:
+            self.dialog_key, self.did = dialog.key, dialog.did
+
+    def reopened(self) -> Dialog | None:
+        """The dialog of another 2xx, if its record is still that."""
+        tracker = self.node.dialogs
+        found = None if tracker is None else tracker.open(self.dialog_key)
+        if found is None or found.did != self.did:
+            return None
+        found.cancelled = self.cancelled
+        return found
 
     def keep_dialog(self) -> None:
         """The INVITE of a dialog to come is still being worked on."""

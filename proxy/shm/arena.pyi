@@ -44,6 +44,10 @@ class Arena:
     def anonymous(size: int) -> Arena:
         """Memory shared with children only."""
 
+    @staticmethod
+    def inherit(descriptor: int, path: str) -> Arena:
+        """Map what another program has handed over, by a duplicate of its descriptor."""
+
     def u16(self, at: int) -> int: ...
     def u32(self, at: int) -> int: ...
     def u64(self, at: int) -> int: ...

@@ -146,23 +146,34 @@ cdef extern from *:
 
     static int shm_adopt(void *at) { CRASHPOINT(); return pthread_mutex_consistent((pthread_mutex_t *)at); }
 
-    enum { SHM_CREATE, SHM_OWN, SHM_JOIN, SHM_PEEK };
+    enum { SHM_CREATE, SHM_OWN, SHM_JOIN, SHM_PEEK, SHM_ANONYMOUS, SHM_INHERIT };
+
+    /* What another program has handed over is mapped by a duplicate of its descriptor. */
+    static int shm_descriptor(const char *path, int mode, int handed) {
+        int flags = O_RDWR | O_CLOEXEC | (mode == SHM_CREATE ? O_CREAT | O_EXCL : 0);
+        if (mode == SHM_ANONYMOUS) return memfd_create("sipherd", MFD_CLOEXEC);
+        if (mode == SHM_INHERIT) return fcntl(handed, F_DUPFD_CLOEXEC, 3);
+        return open(path, flags, 0600);
+    }
 
     /* 0, or errno; EWOULDBLOCK means that somebody else owns the file. */
-    static int shm_map(const char *path, int mode, size_t *size, int *descriptor, void **base) {
+    static int shm_map(const char *path, int mode, int handed, size_t *size, int *descriptor,
+                       void **base) {
         struct stat status;
-        int flags = O_RDWR | O_CLOEXEC | (mode == SHM_CREATE ? O_CREAT | O_EXCL : 0);
-        int error = 0, fd = open(path, flags, 0600);
+        int is_new = mode == SHM_CREATE || mode == SHM_ANONYMOUS;
+        int holds = mode == SHM_CREATE || mode == SHM_OWN || mode == SHM_PEEK;
+        int error = 0, fd = shm_descriptor(path, mode, handed);
         *base = MAP_FAILED;
         if (fd < 0) return errno;
-        if (mode != SHM_JOIN && flock(fd, LOCK_EX | LOCK_NB)) error = errno;
-        if (!error && mode != SHM_CREATE) {
+        if (holds && flock(fd, LOCK_EX | LOCK_NB)) error = errno;
+        if (!error && !is_new) {
             if (fstat(fd, &status)) error = errno;
             else if (!S_ISREG(status.st_mode) || status.st_size < 4096) error = EINVAL;
             else *size = (size_t)status.st_size;
         }
         /* Without this a full tmpfs would answer a later store with SIGBUS. */
-        if (!error && mode != SHM_PEEK) error = posix_fallocate(fd, 0, (off_t)*size);
+        if (!error && mode < SHM_PEEK) error = posix_fallocate(fd, 0, (off_t)*size);
+        if (!error && mode == SHM_ANONYMOUS && ftruncate(fd, (off_t)*size)) error = errno;
         if (!error) {
             *base = mmap(NULL, *size, PROT_READ | PROT_WRITE,
                          mode == SHM_PEEK ? MAP_PRIVATE : MAP_SHARED, fd, 0);
@@ -174,15 +185,10 @@ cdef extern from *:
         } else *descriptor = fd;
         return error;
     }
-
-    static void *shm_map_anonymous(size_t size) {
-        return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    }
     """
     int64_t shm_crash_in
     int EBUSY, EOWNERDEAD, ETIMEDOUT, EEXIST, EWOULDBLOCK, EINVAL, ENOSPC
-    int SHM_CREATE, SHM_OWN, SHM_JOIN, SHM_PEEK
-    void *MAP_FAILED
+    int SHM_CREATE, SHM_OWN, SHM_JOIN, SHM_PEEK, SHM_ANONYMOUS, SHM_INHERIT
     size_t SIZEOF_LOCK "sizeof(pthread_mutex_t)"
     uint16_t load_u16 "SHM_LOAD"(uint16_t *at) noexcept
     uint32_t load_u32 "SHM_LOAD"(uint32_t *at) noexcept
@@ -206,8 +212,8 @@ cdef extern from *:
     int shm_try_lock(void *at) noexcept
     int shm_unlock(void *at) noexcept
     int shm_adopt(void *at) noexcept
-    int shm_map(const char *path, int mode, size_t *size, int *descriptor, void **base) noexcept
-    void *shm_map_anonymous(size_t size) noexcept
+    int shm_map(const char *path, int mode, int handed, size_t *size, int *descriptor,
+                void **base) noexcept
     int munmap(void *base, size_t size) noexcept
     int close_descriptor "close"(int descriptor) noexcept
 
@@ -230,11 +236,11 @@ cpdef int64_t arm_crash(int64_t stores) noexcept:
     return left
 
 
-cdef Arena _map(str path, int mode, size_t size):
+cdef Arena _map(str path, int mode, size_t size, int handed=-1):
     cdef Arena arena = Arena.__new__(Arena)
     cdef void *base
     cdef bytes name = path.encode("utf-8", "surrogateescape")
-    cdef int error = shm_map(name, mode, &size, &arena.descriptor, &base)
+    cdef int error = shm_map(name, mode, handed, &size, &arena.descriptor, &base)
     if error == EEXIST:
         raise ShmError(f"{path} exists already")
     if error == EWOULDBLOCK:
@@ -279,14 +285,11 @@ cdef class Arena:
 
     @staticmethod
     def anonymous(size_t size):
-        cdef Arena arena = Arena.__new__(Arena)
-        cdef void *base = shm_map_anonymous(size)
-        if base == MAP_FAILED:
-            raise ShmError(f"no room for {size} bytes of shared memory")
-        arena.base = <unsigned char *>base
-        arena.size = size
-        arena.path = "anonymous shared memory"
-        return arena
+        return _map("anonymous shared memory", SHM_ANONYMOUS, size)
+
+    @staticmethod
+    def inherit(int descriptor, str path):
+        return _map(path, SHM_INHERIT, 0, descriptor)
 
     def close(self):
         if self.base is not NULL:

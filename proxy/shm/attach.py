@@ -66,6 +66,11 @@ def attach(kind: type[TableType], path: str, boot_id: bytes) -> TableType:
     return table
 
 
+def over(kind: type[TableType], arena: Arena) -> TableType:
+    """The table in a mapping that others use; nothing in it changes."""
+    return open_table(kind, arena, layout.read(arena, kind.KIND, layout.TABLE_LAYOUT))
+
+
 def open_table(kind: type[TableType], arena: Arena, header: layout.Header) -> TableType:
     """A table object over a mapping whose header has been read; changes nothing."""
     planned, size = layout.plan_table(header.geometry[0], header.geometry[9])

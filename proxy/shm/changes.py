@@ -83,6 +83,14 @@ class ChangeRing:
         layout.write(arena, KIND, LAYOUT, (units,))
         return ChangeRing(arena)
 
+    @staticmethod
+    def over(arena: Arena) -> ChangeRing:
+        """The ring in a mapping that others use; nothing in it changes."""
+        header = layout.read(arena, KIND, LAYOUT)
+        if _UNITS_AT + header.geometry[0] * _UNIT != arena.size:
+            raise ShmError(f"{arena.path} has a header that contradicts itself")
+        return ChangeRing(arena)
+
     # -- writers ---------------------------------------------------------------------------------
 
     def note(self, table: int, key: bytes) -> int:

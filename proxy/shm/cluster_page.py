@@ -64,6 +64,16 @@ class ClusterPage:
         page.set_horizon(0, 0, grace_s)
         return page
 
+    @staticmethod
+    def over(
+        arena: Arena, node: int, tags: Sequence[str] = (), clusters: Sequence[int] = (1,)
+    ) -> ClusterPage:
+        """The page in a mapping that others use; nothing in it changes."""
+        header = layout.read(arena, KIND, LAYOUT)
+        if header.geometry[:2] != (_TAGS, _CLUSTERS) or arena.size != _SIZE:
+            raise ShmError(f"{arena.path} has a header that contradicts itself")
+        return ClusterPage(arena, node, tags, clusters)
+
     # -- who acts ----------------------------------------------------------------------------------
 
     def acts(self, tag: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from proxy.shm import attach as files
+from proxy.shm.arena import Arena
 from proxy.shm.table import Table
 
 
@@ -30,3 +31,8 @@ class DestinationTable(Table):
     def attach(path: str, *, boot_id: bytes = b"") -> DestinationTable:
         """Come back to a file after a stop or a crash; ShmError when it cannot be trusted."""
         return files.attach(DestinationTable, path, boot_id)
+
+    @staticmethod
+    def over(arena: Arena) -> DestinationTable:
+        """The table in a mapping that others use; nothing in it changes."""
+        return files.over(DestinationTable, arena)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from proxy.shm import attach as files
 from proxy.shm import layout
+from proxy.shm.arena import Arena
 from proxy.shm.table import Table
 
 _LINE = layout.LINE
@@ -45,6 +46,11 @@ class DialogTable(Table):
     def attach(path: str, *, boot_id: bytes = b"") -> DialogTable:
         """Come back to a file after a stop or a crash; ShmError when it cannot be trusted."""
         return files.attach(DialogTable, path, boot_id)
+
+    @staticmethod
+    def over(arena: Arena) -> DialogTable:
+        """The table in a mapping that others use; nothing in it changes."""
+        return files.over(DialogTable, arena)
 
     def begin_epoch(self, now: int) -> int:
         """Start a new series of ids, at the time `now` in seconds, before anybody takes any.

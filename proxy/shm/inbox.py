@@ -51,21 +51,22 @@ class Inbox:
     @staticmethod
     def attach(path: str) -> Inbox:
         """The ring of an existing file, as its owner: the lock is made anew."""
-        arena = Arena.own(path)
+        inbox = Inbox.over(Arena.own(path))
+        inbox.arena.make_lock(_LOCK_AT)
+        return inbox
+
+    @staticmethod
+    def over(arena: Arena) -> Inbox:
+        """The ring in a mapping that others use; nothing in it changes."""
         header = layout.read(arena, KIND, LAYOUT)
         if header.geometry[0] + _RING_AT != arena.size:
-            raise ShmError(f"{path} has a header that contradicts itself")
-        arena.make_lock(_LOCK_AT)
+            raise ShmError(f"{arena.path} has a header that contradicts itself")
         return Inbox(arena)
 
     @staticmethod
     def join(path: str) -> Inbox:
         """The ring of a file that somebody else made, to push into."""
-        arena = Arena.join(path)
-        header = layout.read(arena, KIND, LAYOUT)
-        if header.geometry[0] + _RING_AT != arena.size:
-            raise ShmError(f"{path} has a header that contradicts itself")
-        return Inbox(arena)
+        return Inbox.over(Arena.join(path))
 
     def clear(self) -> None:
         """Forget what is in it, while it has no owner."""

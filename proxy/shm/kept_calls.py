@@ -43,10 +43,14 @@ class KeptCalls:
     @staticmethod
     def join(path: str) -> KeptCalls:
         """The set of a file that somebody else made."""
-        arena = Arena.join(path)
+        return KeptCalls.over(Arena.join(path))
+
+    @staticmethod
+    def over(arena: Arena) -> KeptCalls:
+        """The set in a mapping that others use; nothing in it changes."""
         header = layout.read(arena, KIND, LAYOUT)
         if header.geometry[0] != SLOTS or arena.size != _SLOTS_AT + _BYTES:
-            raise ShmError(f"{path} has a header that contradicts itself")
+            raise ShmError(f"{arena.path} has a header that contradicts itself")
         return KeptCalls(arena)
 
     def clear(self) -> None:

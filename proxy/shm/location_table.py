@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from proxy.shm import attach as files
 from proxy.shm import layout
+from proxy.shm.arena import Arena
 from proxy.shm.table import Table
 
 _LINE = layout.LINE
@@ -44,6 +45,11 @@ class LocationTable(Table):
     def attach(path: str, *, boot_id: bytes = b"") -> LocationTable:
         """Come back to a file after a stop or a crash; ShmError when it cannot be trusted."""
         return files.attach(LocationTable, path, boot_id)
+
+    @staticmethod
+    def over(arena: Arena) -> LocationTable:
+        """The table in a mapping that others use; nothing in it changes."""
+        return files.over(LocationTable, arena)
 
     def gauges(self) -> tuple[int, int]:
         """How many AoRs have a live binding, and how many live bindings there are."""

@@ -86,13 +86,18 @@ class NonceTable:
     @staticmethod
     def attach(path: str) -> NonceTable:
         """The places of an existing file, as its owner: the locks are made anew."""
-        arena = Arena.own(path)
+        table = NonceTable.over(Arena.own(path))
+        for index in range(table.set_mask + 1):
+            table.arena.make_lock(_SETS_AT + index * _SET)
+        return table
+
+    @staticmethod
+    def over(arena: Arena) -> NonceTable:
+        """The places in a mapping that others use; nothing in it changes."""
         header = layout.read(arena, KIND, LAYOUT)
         sets = header.geometry[0]
         if sets < 1 or sets & (sets - 1) or _SETS_AT + sets * _SET != arena.size:
-            raise ShmError(f"{path} has a header that contradicts itself")
-        for index in range(sets):
-            arena.make_lock(_SETS_AT + index * _SET)
+            raise ShmError(f"{arena.path} has a header that contradicts itself")
         return NonceTable(arena, sets, header.geometry[1])
 
     def use(self, serial: int, issued_ms: int, nc: int, twin: int, now_s: int) -> int:

@@ -31,6 +31,13 @@ class Page:
         layout.write(arena, KIND, LAYOUT, (size,))
         return Page(arena)
 
+    @staticmethod
+    def over(arena: Arena) -> Page:
+        """The page in a mapping that others use; nothing in it changes."""
+        if layout.read(arena, KIND, LAYOUT).geometry[0] != arena.size:
+            raise ShmError(f"{arena.path} has a header that contradicts itself")
+        return Page(arena)
+
     def write(self, text: bytes) -> None:
         """Replace the text; its one writer's alone."""
         if len(text) > self.half - 16:

@@ -84,7 +84,7 @@ cdef class Pipes:
     cpdef int expire(self, uint64_t now_ms) except -1
     cdef bint _lock(self) except *
     @cython.locals(live="uint32_t", number="uint64_t", index="size_t")
-    cdef int _repair(self) except -1
+    cpdef int _repair(self) except -1
     @cython.locals(number="uint64_t", index="size_t", found="list")
     cpdef list entries(self)
     @cython.locals(found=list, number="uint32_t", at="size_t", used_at="uint64_t")

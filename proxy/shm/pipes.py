@@ -91,16 +91,20 @@ class Pipes:
     @staticmethod
     def attach(path: str) -> Pipes:
         """The pipes of an existing file, as its owner: the lock is made anew."""
-        arena = Arena.own(path)
+        pipes = Pipes.over(Arena.own(path))
+        pipes.arena.make_lock(_LOCK)
+        pipes._repair()
+        return pipes
+
+    @staticmethod
+    def over(arena: Arena) -> Pipes:
+        """The pipes in a mapping that others use; nothing in it changes."""
         header = layout.read(arena, pipe_layout.KIND, pipe_layout.LAYOUT)
         words = header.geometry
         timing = Timing(words[1], words[2], words[3], bool(words[4]), words[5])
         if pipe_layout.plan(words[0], timing).size != arena.size:
-            raise ShmError(f"{path} has a header that contradicts itself")
-        arena.make_lock(_LOCK)
-        pipes = Pipes(arena, words[0], timing, header.seed)
-        pipes._repair()
-        return pipes
+            raise ShmError(f"{arena.path} has a header that contradicts itself")
+        return Pipes(arena, words[0], timing, header.seed)
 
     # -- deciding -----------------------------------------------------------------------------
 

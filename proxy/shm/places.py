@@ -72,6 +72,14 @@ class Places:
         layout.write(arena, KIND, LAYOUT, (PLACES,))
         return Places(arena)
 
+    @staticmethod
+    def over(arena: Arena) -> Places:
+        """The page in a mapping that others use; nothing in it changes."""
+        header = layout.read(arena, KIND, LAYOUT)
+        if header.geometry[0] != PLACES or arena.size != _PLACES_AT + PLACES * _PLACE:
+            raise ShmError(f"{arena.path} has a header that contradicts itself")
+        return Places(arena)
+
     @property
     def version(self) -> int:
         """Moves with every change of the supervisor's."""

@@ -77,6 +77,15 @@ class ProfileTable:
         layout.write(arena, KIND, LAYOUT, (groups, members), seed=seed)
         return ProfileTable(arena, groups, members, seed)
 
+    @staticmethod
+    def over(arena: Arena) -> ProfileTable:
+        """The table in a mapping that others use; nothing in it changes."""
+        header = layout.read(arena, KIND, LAYOUT)
+        groups, members = header.geometry[:2]
+        if _INDEX_AT + groups * (4 + _GROUP) + members * _MEMBER != arena.size:
+            raise ShmError(f"{arena.path} has a header that contradicts itself")
+        return ProfileTable(arena, groups, members, header.seed)
+
     # -- one step each ------------------------------------------------------------------------
 
     def join(

@@ -47,12 +47,17 @@ class RowPage:
     @staticmethod
     def attach(path: str) -> RowPage:
         """The lists of an existing file, as its owner."""
-        arena = Arena.own(path)
+        page = RowPage.over(Arena.own(path))
+        page._make_locks()
+        return page
+
+    @staticmethod
+    def over(arena: Arena) -> RowPage:
+        """The lists in a mapping that others use; nothing in it changes."""
         geometry = layout.read(arena, KIND, LAYOUT).geometry
         page = RowPage(arena, geometry[0], geometry[1])
         if page._list_at(page.lists) != arena.size:
-            raise ShmError(f"{path} has a header that contradicts itself")
-        page._make_locks()
+            raise ShmError(f"{arena.path} has a header that contradicts itself")
         return page
 
     def generation(self, number: int) -> int:

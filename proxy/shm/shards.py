@@ -33,10 +33,14 @@ class Shards:
     @staticmethod
     def attach(path: str) -> Shards:
         """The table of an existing file, as its owner."""
-        arena = Arena.own(path)
+        return Shards.over(Arena.own(path))
+
+    @staticmethod
+    def over(arena: Arena) -> Shards:
+        """The table in a mapping that others use; nothing in it changes."""
         header = layout.read(arena, KIND, LAYOUT)
         if header.geometry[0] != SHARDS or arena.size < _SHARDS_AT + 2 * SHARDS:
-            raise ShmError(f"{path} has a header that contradicts itself")
+            raise ShmError(f"{arena.path} has a header that contradicts itself")
         return Shards(arena)
 
     def owner(self, call_id_hash: int) -> int:

@@ -14,7 +14,10 @@ from proxy.shm.arena import Arena
 
 _WORD = 0xFFFFFFFFFFFFFFFF  # a literal as large would be a Python number when compiled
 KIND = b"slots"
-LAYOUT = "row 128: pid starts started_at heartbeat role[24]; base row and rows of u64 counters"
+LAYOUT = (
+    "row 128: pid starts started_at heartbeat role[24] version[32]; "
+    "base row and rows of u64 counters"
+)
 
 _ROWS_AT = layout.HEADER_BYTES
 _ROW = 128
@@ -24,6 +27,8 @@ _STARTED_AT = 8
 _HEARTBEAT = 16
 _ROLE = 32
 _ROLE_BYTES = 24
+_VERSION = 56
+_VERSION_BYTES = 32
 
 
 class ProcessRow(NamedTuple):
@@ -35,6 +40,7 @@ class ProcessRow(NamedTuple):
     started_at: int
     heartbeat: int
     starts: int
+    version: str  # of its program
 
 
 class Counters:
@@ -91,22 +97,32 @@ class ProcessSlots:
     @staticmethod
     def attach(path: str) -> ProcessSlots:
         """The rows of an existing file, as its owner."""
-        arena = Arena.own(path)
+        return ProcessSlots.over(Arena.own(path))
+
+    @staticmethod
+    def over(arena: Arena) -> ProcessSlots:
+        """The rows in a mapping that others use; nothing in it changes."""
         header = layout.read(arena, KIND, LAYOUT)
         slots = ProcessSlots(arena, header.geometry[0], header.geometry[1])
         if slots.matrix_at + (slots.rows + 1) * slots.stride != arena.size:
-            raise ShmError(f"{path} has a header that contradicts itself")
+            raise ShmError(f"{arena.path} has a header that contradicts itself")
         return slots
 
-    def claim(self, row: int, pid: int, role: str, started_at: int) -> None:
+    def claim(self, row: int, pid: int, role: str, started_at: int, version: str = "") -> None:
         """Enter a process; the row's counters go on from where they are."""
         at = self._row_at(row)
+        self.say_version(row, version)
         name = role.encode()[:_ROLE_BYTES].ljust(_ROLE_BYTES, b"\0")
         self.arena.put(at + _ROLE, name)
         self.arena.put_u64(at + _STARTED_AT, started_at)
         self.arena.put_u64(at + _HEARTBEAT, started_at)
         self.arena.put_u32(at + _STARTS, self.arena.u32(at + _STARTS) + 1)
         self.arena.put_u32(at + _PID, pid)
+
+    def say_version(self, row: int, version: str) -> None:
+        """The process has another program than before."""
+        text = version.encode()[:_VERSION_BYTES].ljust(_VERSION_BYTES, b"\0")
+        self.arena.put(self._row_at(row) + _VERSION, text)
 
     def release(self, row: int) -> None:
         """The process is gone."""
@@ -124,11 +140,15 @@ class ProcessSlots:
         return ProcessRow(
             row=row,
             pid=self.arena.u32(at + _PID),
-            role=self.arena.copy(at + _ROLE, _ROLE_BYTES).rstrip(b"\0").decode("utf-8", "replace"),
+            role=self._text(at + _ROLE, _ROLE_BYTES),
             started_at=self.arena.u64(at + _STARTED_AT),
             heartbeat=self.arena.u64(at + _HEARTBEAT),
             starts=self.arena.u32(at + _STARTS),
+            version=self._text(at + _VERSION, _VERSION_BYTES),
         )
+
+    def _text(self, at: int, length: int) -> str:
+        return self.arena.copy(at, length).rstrip(b"\0").decode("utf-8", "replace")
 
     def live(self) -> list[ProcessRow]:
         """The rows that somebody holds."""

@@ -63,6 +63,15 @@ class Sources:
         layout.write(arena, KIND, LAYOUT, (sets, unit, density), seed=seed)
         return Sources(arena, sets, seed, unit, density)
 
+    @staticmethod
+    def over(arena: Arena) -> Sources:
+        """The table in a mapping that others use; nothing in it changes."""
+        header = layout.read(arena, KIND, LAYOUT)
+        sets, unit, density = header.geometry[:3]
+        if _SETS_AT + sets * _SET != arena.size or unit < 1 or sets & (sets - 1):
+            raise ShmError(f"{arena.path} has a header that contradicts itself")
+        return Sources(arena, sets, header.seed, unit, density)
+
     def note(self, source: int, now_ms: int) -> int:
         """Count one datagram of `source`: GO_ON, OVER or BANNED, perhaps with DISPLACED."""
         first = self._set_of(source)

@@ -51,6 +51,8 @@ cdef class Table(Chains):
     cpdef bint retire(self, size_t at, uint32_t hash32) except -1
     @cython.locals(epoch_at="size_t", epoch="uint32_t", attempt="int", rows="list")
     cdef list _rows(self, uint32_t bucket, bint only_due, uint64_t now)
+    @cython.locals(at="size_t", steps="uint32_t")
+    cdef bint _may_be_due(self, uint32_t bucket, uint64_t now) except -1
     @cython.locals(at="size_t", steps="uint32_t", key_length="size_t", length="size_t",
                    size="size_t", rows="list", key="bytes", payload="bytes")
     cdef list _walk(self, uint32_t bucket, bint only_due, uint64_t now)

@@ -145,8 +145,9 @@ class Table(Chains):
         bucket = cursor
         end = min(bucket + 64 * limit + 4096, self.bucket_mask + 1)
         while bucket < end and len(found) < limit:
-            for row in self._rows(bucket, True, now):
-                found.append(row[0])
+            if self._may_be_due(bucket, now):
+                for row in self._rows(bucket, True, now):
+                    found.append(row[0])
             bucket += 1
         return found, 0 if bucket > self.bucket_mask else bucket
 
@@ -333,6 +334,24 @@ class Table(Chains):
             return rows or []
         finally:
             self.arena.unlock(self.stripe_at(bucket))
+
+    def _may_be_due(self, bucket: int, now: int) -> bool:
+        """A quick look without a lock: most buckets hold nothing, or nothing that is due.
+
+        What changes meanwhile may be missed: the next look finds it.
+        """
+        at = self.slabs.follow(self.bucket_at(bucket))
+        steps = 0
+        while at != 0:
+            if (
+                steps == _MAX_CHAIN
+                or self.slabs.slot_size(at) == 0
+                or self.arena.u64(at + _EXPIRES_AT) <= now
+            ):
+                return True
+            steps += 1
+            at = self.slabs.follow(at + _NEXT)
+        return False
 
     def _walk(self, bucket: int, only_due: bool, now: int) -> list[tuple[bytes, bytes, int]] | None:
         rows: list[tuple[bytes, bytes, int]] = []

@@ -68,6 +68,17 @@ cdef inline unsigned long long word_at(const unsigned char *p, Py_ssize_t i) noe
     memcpy(&word, p + i, sizeof(word))
     return word
 
+cdef inline unsigned long long name_at(const unsigned char *p, int start, int end) noexcept:
+    """A name of at most eight token characters as a number, in lower case; 0 for a longer one."""
+    cdef unsigned long long name = 0
+    cdef int at = end
+    if end - start > 8:
+        return 0
+    while at > start:
+        at -= 1
+        name = name << 8 | p[at] | 32
+    return name
+
 @cython.locals(word="unsigned long long", odd="unsigned long long")
 cdef int skip_printable(Bytes p, int i, int end) noexcept
 @cython.locals(length=int, number=int, at=int, index=int)

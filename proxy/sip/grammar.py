@@ -109,6 +109,10 @@ if not cython.compiled:
         """The eight bytes from i on as a number, the lowest first."""
         return int.from_bytes(p[i : i + 8], "little")
 
+    def name_at(p: bytes, start: int, end: int) -> int:
+        """A name of at most eight token characters as a number, in lower case; 0 for a longer."""
+        return 0 if end - start > 8 else int.from_bytes(p[start:end].lower(), "little")
+
 
 def skip_printable(p: bytes, i: int, end: int) -> int:
     """The first index from i that holds none of the bytes 32 to 126; eight are looked at at once.

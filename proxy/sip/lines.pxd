@@ -10,6 +10,7 @@ from proxy.sip.grammar cimport (
     check_scheme,
     same_name,
     scan_number,
+    word_at,
 )
 
 cdef tuple _METHODS
@@ -17,6 +18,7 @@ cdef bytes _METHOD_SLOT_TABLE
 cdef bytes _METHOD_TEXT_TABLE
 cdef Bytes METHOD_SLOT
 cdef Bytes METHOD_TEXT
+cdef unsigned long long _VERSION, _VERSION_LAST
 cdef int _CALL_ID_BYTES
 cdef int _URI_BYTES
 cdef int _REQUEST_LINE_BYTES

@@ -10,7 +10,15 @@ from proxy.errors import BadMessage
 from proxy.limits import bounds
 
 if not cython.compiled:
-    from proxy.sip.grammar import CALL_ID_CHARS, DIGIT, URI, check_scheme, same_name, scan_number
+    from proxy.sip.grammar import (
+        CALL_ID_CHARS,
+        DIGIT,
+        URI,
+        check_scheme,
+        same_name,
+        scan_number,
+        word_at,
+    )
 
 _METHODS = (
     "",
@@ -45,6 +53,8 @@ METHOD_TEXT = _METHOD_TEXT_TABLE
 _CALL_ID_BYTES = bounds.CALL_ID_BYTES
 _URI_BYTES = bounds.URI_BYTES
 _REQUEST_LINE_BYTES = bounds.REQUEST_LINE_BYTES
+_VERSION = int.from_bytes(b"SIP/2.0 ", "little")
+_VERSION_LAST = int.from_bytes(b"SIP/2.0\r", "little")
 _NAME_SPACE = re.compile(rb"(?m)^([!%*_+`'~.0-9A-Za-z-]+)[ \t]+:")
 
 
@@ -61,6 +71,8 @@ def without_name_space(data: bytes, start: int) -> bytes:
 
 def skip_version(p: bytes, i: int, end: int) -> int:
     """The index after `SIP/2.0`; 505 for another version of SIP (§7.1, any case)."""
+    if i + 8 <= end and (word_at(p, i) == _VERSION or word_at(p, i) == _VERSION_LAST):
+        return i + 7
     if same_name(p, i, min(i + 7, end), b"sip/2.0") and not DIGIT[p[i + 7]] and p[i + 7] != 46:
         return i + 7
     if same_name(p, i, min(i + 4, end), b"sip/") and i + 4 < end and DIGIT[p[i + 4]]:

@@ -270,7 +270,7 @@ def parse(data: bytes) -> Message:
     while p[i] == ord("\r") and p[i + 1] == ord("\n"):  # RFC 3261 §7.5
         i += 2
     made.start = i
-    if same_name(p, i, min(i + 4, end), b"sip/"):
+    if p[i] | 32 == ord("s") and same_name(p, i, min(i + 4, end), b"sip/"):
         made.is_request = False
         i = skip_status_line(p, i, end)
         made.status = scan_number(p, made.start + 8, made.start + 11, 699)

@@ -173,13 +173,12 @@ class Cuts:
     def __init__(self) -> None:
         if not cython.compiled:
             self.starts, self.ends = [0] * _CUTS, [0] * _CUTS
-        self.texts: list[bytes] = []
+        self.texts: list[bytes] = [b""] * _CUTS
         self.count = 0
 
     def clear(self) -> int:
         """Nothing, for a start."""
         self.count = 0
-        self.texts.clear()
         return 0
 
     def add(self, start: int, end: int, text: bytes) -> int:
@@ -190,10 +189,11 @@ class Cuts:
         while at > 0 and self.starts[at - 1] > start:
             self.starts[at] = self.starts[at - 1]
             self.ends[at] = self.ends[at - 1]
+            self.texts[at] = self.texts[at - 1]
             at -= 1
         self.starts[at] = start
         self.ends[at] = end
-        self.texts.insert(at, text)
+        self.texts[at] = text
         self.count += 1
         return 0
 

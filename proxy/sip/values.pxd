@@ -9,6 +9,7 @@ from proxy.sip.grammar cimport (
     URI,
     Bytes,
     check_scheme,
+    name_at,
     port_number,
     same_name,
     scan_host,
@@ -17,22 +18,25 @@ from proxy.sip.grammar cimport (
     skip_digits,
     skip_lws,
     skip_quoted,
+    word_at,
 )
 
 cdef long long _CSEQ
 cdef int _TAG_BYTES
+cdef unsigned long long _PROTOCOL
+cdef unsigned long long _BRANCH, _RPORT, _RECEIVED, _MADDR, _TTL, _TAG, _Q, _EXPIRES, _REG_ID
 
 cdef int _scan_protocol(Bytes p, int i, int end) except -1
 @cython.locals(i=int)
 cdef int scan_via(Bytes p, int start, int end, int *out) except -1
-@cython.locals(at=int, length=int, slot=int)
+@cython.locals(name="unsigned long long", slot=int)
 cdef int _scan_via_params(Bytes p, int i, int end, int *out) except -1
 cdef int _note_via_param(int slot, int *out) except -1
 @cython.locals(at=int)
 cdef int _scan_display(Bytes p, int i, int end, int *out) except -1
 @cython.locals(i=int)
 cdef int scan_name_addr(Bytes p, int start, int end, int *out) except -1
-@cython.locals(at=int, length=int, slot=int)
+@cython.locals(at=int, name="unsigned long long", slot=int)
 cdef int _scan_address_params(Bytes p, int i, int end, int *out) except -1
 @cython.locals(i=int)
 cdef int scan_cseq(Bytes p, int start, int end, int *out) except -1

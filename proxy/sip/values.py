@@ -17,6 +17,7 @@ if not cython.compiled:
         TOKEN,
         URI,
         check_scheme,
+        name_at,
         port_number,
         same_name,
         scan_host,
@@ -25,14 +26,27 @@ if not cython.compiled:
         skip_digits,
         skip_lws,
         skip_quoted,
+        word_at,
     )
 
 _CSEQ = bounds.CSEQ
 _TAG_BYTES = bounds.TAG_BYTES
+_PROTOCOL = int.from_bytes(b"SIP/2.0/", "little")
+_BRANCH = int.from_bytes(b"branch", "little")
+_RPORT = int.from_bytes(b"rport", "little")
+_RECEIVED = int.from_bytes(b"received", "little")
+_MADDR = int.from_bytes(b"maddr", "little")
+_TTL = int.from_bytes(b"ttl", "little")
+_TAG = int.from_bytes(b"tag", "little")
+_Q = int.from_bytes(b"q", "little")
+_EXPIRES = int.from_bytes(b"expires", "little")
+_REG_ID = int.from_bytes(b"reg-id", "little")
 
 
 def _scan_protocol(p: bytes, i: int, end: int) -> int:
     """The index after `SIP / 2.0 /` and white space (RFC 3261 §25.1 sent-protocol)."""
+    if i + 8 < end and word_at(p, i) == _PROTOCOL and TOKEN[p[i + 8]]:
+        return i + 8
     if not same_name(p, i, min(i + 3, end), b"sip"):
         raise BadMessage("Via: the protocol is not SIP")
     i = skip_lws(p, i + 3, end)
@@ -90,20 +104,19 @@ def scan_via(p: bytes, start: int, end: int, out: list[int]) -> int:
 def _scan_via_params(p: bytes, i: int, end: int, out: list[int]) -> int:
     while i < end and p[i] == ord(";"):
         i = scan_param(p, i + 1, end, out)
-        at = out[20]
-        length = out[21] - at
+        name = name_at(p, out[20], out[21])
         out[13] = out[21] if out[22] < 0 else out[23]
         slot = 0
-        if length == 6 and same_name(p, at, out[21], b"branch"):
+        if name == _BRANCH:
             slot = 5
-        elif length == 5 and same_name(p, at, out[21], b"rport"):
+        elif name == _RPORT:
             slot = 9
-        elif length == 8 and same_name(p, at, out[21], b"received"):
+        elif name == _RECEIVED:
             slot = 7
-            out[19] = at
-        elif length == 5 and same_name(p, at, out[21], b"maddr"):
+            out[19] = out[20]
+        elif name == _MADDR:
             slot = 15
-        elif length == 3 and same_name(p, at, out[21], b"ttl"):
+        elif name == _TTL:
             slot = 17
         if slot:
             _note_via_param(slot, out)
@@ -190,21 +203,21 @@ def _scan_address_params(p: bytes, i: int, end: int, out: list[int]) -> int:
     while i < end and p[i] == ord(";"):
         i = scan_param(p, i + 1, end, out)
         at = out[20]
-        length = out[21] - at
+        name = name_at(p, at, out[21])
         out[5] = out[21] if out[22] < 0 else out[23]
         slot = 0
-        if length == 3 and same_name(p, at, out[21], b"tag"):
+        if name == _TAG:
             slot = 6
             # CVE-2018-14767: a tag without a value.
             if out[22] < 0 or out[22] == out[23] or p[out[22]] == ord('"'):
                 raise BadMessage("A tag without a value")
-        elif length == 1 and p[at] | 32 == ord("q"):
+        elif name == _Q:
             slot = 10
-        elif length == 7 and same_name(p, at, out[21], b"expires"):
+        elif name == _EXPIRES:
             slot = 12
-        elif length == 13 and same_name(p, at, out[21], b"+sip.instance"):
+        elif name == 0 and same_name(p, at, out[21], b"+sip.instance"):
             slot = 14
-        elif length == 6 and same_name(p, at, out[21], b"reg-id"):
+        elif name == _REG_ID:
             slot = 16
         if slot:
             if out[slot] >= 0:

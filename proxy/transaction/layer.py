@@ -258,11 +258,8 @@ class TransactionLayer:
         return {one.call or call_id_hash(one.datagram) for one in self.everything()}
 
     def unfinished(self) -> int:
-        """How many transactions have no final response yet, or no ACK of a failure."""
-        return sum(
-            one.state < COMPLETED or (one.state == COMPLETED and one.machine == SERVER_INVITE)
-            for one in self.everything()
-        )
+        """How many transactions have no final response yet."""
+        return sum(one.state < COMPLETED for one in self.everything())
 
     def serve(
         self, request: Message, address: Address, listener: int, user: TransactionUser

@@ -81,6 +81,13 @@ def test_twenty_reloads_under_load() -> None:
     assert report["edition"] == 15, "six of twenty are broken"
 
 
+def test_three_upgrades_under_load() -> None:
+    load = ("--rate", 300, "--phones", 60, "--calls-per-second", 10, "--pause", 1)
+    report = run("upgrades", "--times", 3, *load, "--gap", 5, "--seed", 1, timeout=200)
+    assert report["probes"] > 500
+    assert report["registrations"] > 100
+
+
 def test_an_avalanche_of_two_thousand() -> None:
     report = run("avalanche", "--phones", 2_000, "--seconds", 2, timeout=120)
     assert report["challenged"] >= 2_000

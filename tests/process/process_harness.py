@@ -51,6 +51,7 @@ class Server:
         self.folder = folder
         self.port = free_port()
         self.worker = worker
+        self.program = SOURCES  # the folder that it is loaded from
         self.file = folder / "s.toml"
         self.file.write_text(settings.replace("PORT", str(self.port)))
         self.process: subprocess.Popen[bytes] | None = None
@@ -74,7 +75,7 @@ class Server:
             self.process = subprocess.Popen(
                 [sys.executable, str(HERE / "echo_server.py"), str(self.file), self.worker],
                 stderr=log,
-                env={**os.environ, "PYTHONPATH": str(SOURCES)},
+                env={**os.environ, "PYTHONPATH": str(self.program)},
             )
         return self
 
@@ -159,6 +160,7 @@ receive_buffer = 65536
 [workers]
 udp = 3
 hang_seconds = 1
+drain_seconds = 5
 grace_seconds = 1
 inbox_bytes = 262144
 [location]

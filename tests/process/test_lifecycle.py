@@ -36,7 +36,7 @@ def test_quit_is_at_once(make_server: Make) -> None:
 
 
 def test_grace_has_an_end(make_server: Make) -> None:
-    settings = SETTINGS.replace("grace_seconds", "drain_seconds = 0\ngrace_seconds")
+    settings = SETTINGS.replace("drain_seconds = 5", "drain_seconds = 0")
     server = make_server(settings, "deaf").start()
     asked = time.monotonic()
     assert server.stop() == 0

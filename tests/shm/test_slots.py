@@ -14,12 +14,15 @@ from proxy.shm.slots import ProcessRow, ProcessSlots
 def test_a_row_is_claimed_beats_and_is_released() -> None:
     slots = ProcessSlots.create(None, 4, 3)
     assert slots.live() == []
-    slots.claim(2, 4242, "udp worker", 100)
+    slots.claim(2, 4242, "udp worker", 100, "1.0")
     slots.beat(2, 105)
-    assert slots.live() == [ProcessRow(2, 4242, "udp worker", 100, 105, 1)]
+    assert slots.live() == [ProcessRow(2, 4242, "udp worker", 100, 105, 1, "1.0")]
+    slots.say_version(2, "1.1")
+    assert slots.row(2).version == "1.1"
     slots.release(2)
-    slots.claim(2, 4243, "a role whose name is much too long", 200)
-    assert slots.row(2) == ProcessRow(2, 4243, "a role whose name is muc", 200, 200, 2)
+    slots.claim(2, 4243, "a role whose name is much too long", 200, "1.2" * 11)
+    version = "1.2" * 10 + "1."
+    assert slots.row(2) == ProcessRow(2, 4243, "a role whose name is muc", 200, 200, 2, version)
 
 
 def test_children_count_in_their_own_rows_and_anybody_sums() -> None:

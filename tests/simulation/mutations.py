@@ -54,11 +54,13 @@ def _any_tag(self: Tags, epoch: int, known: int) -> bool:
 def _last_arrival(
     self: MemoryStore, table: int, key: bytes, body: bytes, horizon: object
 ) -> bytes | None:
-    self.was = self.records.get((table, key))
-    whole = self.forms[table].restored(body, self.was)
+    form, ours = self.forms[table], self.records.get((table, key))
+    whole = form.restored(body, ours)
+    form.mixed = False
+    self.was = ours
     if whole is None:
-        raise RestMissing(key)
-    if self.was == whole:
+        raise RestMissing("a brief record")
+    if ours == whole:
         return None
     self.commit(table, key, whole, "applied")
     return whole

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as package_version
 from typing import Any
 
 from proxy.shm.places import Phase
@@ -12,14 +10,7 @@ from workers.child import Child
 from workers.commands.command import INVALID_PARAMS, NOT_FOUND, CommandError, Group, command
 from workers.shared_page import FIRST_WORKER_ROW, LEVELS
 from workers.statistics import Statistics
-
-
-def program_version() -> str:
-    """The installed version of sipherd."""
-    try:
-        return package_version("sipherd")
-    except PackageNotFoundError:
-        return "not installed"
+from workers.version import VERSION
 
 
 class Core(Group):
@@ -33,7 +24,7 @@ class Core(Group):
     @command
     def version(self) -> dict[str, str]:
         """Say which program this is."""
-        return {"Server": f"sipherd ({program_version()})"}
+        return {"Server": f"sipherd ({VERSION})"}
 
     @command
     def uptime(self) -> dict[str, str]:
@@ -57,6 +48,7 @@ class Core(Group):
                     "Started": row.started_at,
                     "Starts": row.starts,
                     "Edition": self._child.area.active(row.row),
+                    "Version": row.version,
                     **self._duty_of(row.row - FIRST_WORKER_ROW),
                 }
                 for row in self._slots.live()

@@ -25,8 +25,8 @@ from workers.commands.command import (
     command,
     text,
 )
-from workers.commands.core import program_version
 from workers.registrar_rules import rules_of
+from workers.version import VERSION
 
 TABLE: Final = "location"
 SCAN_BATCH: Final = 500
@@ -92,7 +92,7 @@ class Phones(Group):
         added = Binding(_contact_uri(contact), CONTROL_CALL_ID, 1)
         added.expires = now + expires if expires else 0
         added.modified, added.methods, added.q = now, methods, _thousandths(q)
-        added.user_agent = f"sipherd ctl {program_version()}".encode()
+        added.user_agent = f"sipherd ctl {VERSION}".encode()
         added.origin = self._child.config.node.id
         added.flags = _flags(flags, cflags)
         self._editor.add(key, added, now, _now_ms())

@@ -2,60 +2,44 @@
 
 from __future__ import annotations
 
-import struct
 from zlib import crc32
 
 import pytest
 
-from proxy.cluster.frames import HEADER, HEADER_BYTES, VERSION, Frame, decode, encode
+from proxy.cluster.frames import Frame, decode, encode
 from proxy.cluster.link import State
-from proxy.cluster.messages import DATA_HEAD, Kind
+from proxy.cluster.messages import Kind
 from proxy.errors import BadFrame
+from tests.unit.cluster.later import LATER_KIND, MORE, later, longer
+from tests.unit.cluster.tape import Player, load, result
 from tests.unit.cluster.trio import Trio
-
-MORE_HEADER = b"later fields"
-MORE = b"and what they mean, of any length"
-LATER_KIND = 99
-
-
-def later(data: bytes) -> bytes:
-    """The frame as the next version writes it: fields more in header, body and records."""
-    fields = list(HEADER.unpack_from(data))
-    body = data[HEADER_BYTES:]
-    if fields[2] in (Kind.DATA, Kind.SNAPSHOT):
-        body = body[: DATA_HEAD.size] + longer_records(body, DATA_HEAD.size)
-    body += MORE
-    fields[1] = VERSION + 1
-    fields[3] = HEADER_BYTES + len(MORE_HEADER)
-    fields[10] = len(body)
-    fields[13] = crc32(body)
-    head = HEADER.pack(*fields)[: HEADER_BYTES - 4]
-    return head + crc32(head).to_bytes(4, "little") + MORE_HEADER + body
-
-
-def longer_records(body: bytes, at: int) -> bytes:
-    """Records with something behind each that this version skips."""
-    (count,) = struct.unpack_from("<I", body, at)
-    pieces = [body[at : at + 4]]
-    at += 4
-    for _ in range(count):
-        (length,) = struct.unpack_from("<I", body, at)
-        pieces += [struct.pack("<I", length + len(MORE)), body[at + 4 : at + length], MORE]
-        at += length
-    return b"".join(pieces)
 
 
 class Upgrade(Trio):
     """Node 1 is of the later version: what it sends is longer, and some of it unheard of."""
 
     def carry(self, source: int, target: int, data: bytes) -> None:
-        if source == 1:
-            unknown = list(HEADER.unpack_from(data))
-            data = later(data)
-            unknown[2] = LATER_KIND
-            head = HEADER.pack(*unknown[:10], 0, *unknown[11:13], 0, 0)[: HEADER_BYTES - 4]
-            super().carry(source, target, head + crc32(head).to_bytes(4, "little"))
-        super().carry(source, target, data)
+        for each in later(data) if source == 1 else [data]:
+            super().carry(source, target, each)
+
+
+@pytest.mark.parametrize("stream", ["version-1.txt", "later-minor.txt"])
+def test_what_was_recorded_is_understood(stream: str) -> None:
+    """A node of some day, whose peer is of the version of the recording, or of a later minor."""
+    frames, came_of_it = load(stream)
+    player = Player()
+    assert player.play(frames[:-1]) == len(frames) - 1
+    brain = player.brain
+    following = brain.links[1].following
+    assert (following.state, brain.comparison.is_synced()) == (State.FOLLOWING, True)
+    assert player.play(frames[-1:]) == 1
+    assert not brain.membership.hears(1, player.now), "it has said good-bye"
+    assert result(brain) == came_of_it
+    assert player.counted == 4
+    assert not brain.wire.tallies["bad_frames"]
+    kinds = {frame[3] for frame in frames}
+    assert kinds >= set(Kind) - {Kind.SYNC_LATER}, "each kind is in the recording"
+    assert brain.wire.tallies["unknown_frames"] == sum(f[3] == LATER_KIND for f in frames)
 
 
 def test_two_versions_share_a_cluster() -> None:
@@ -79,13 +63,13 @@ def test_two_versions_share_a_cluster() -> None:
 
 def test_what_a_later_version_sends_is_read_as_ours() -> None:
     frame = Frame(Kind.BEAT, 1, 1, 2, 3, 4, b"body")
-    read = decode(later(encode(frame)))
+    read = decode(longer(encode(frame)))
     assert (read.kind, read.sender, read.epoch, read.sequence) == (Kind.BEAT, 1, 3, 4)
     assert read.body == b"body" + MORE
 
 
 def test_an_earlier_version_is_refused() -> None:
-    data = bytearray(later(encode(Frame(Kind.BEAT, 1, 1, 2, 3, 4))))
+    data = bytearray(longer(encode(Frame(Kind.BEAT, 1, 1, 2, 3, 4))))
     data[2] = 0
     data[40:44] = crc32(bytes(data[:40])).to_bytes(4, "little")
     with pytest.raises(BadFrame, match="version 0"):

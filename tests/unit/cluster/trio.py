@@ -44,10 +44,9 @@ class Trio:
         settings = Settings(
             node=number,
             peers=peers,
-            tables=(1, 3),
             seed=number == 1 if seed is None else seed,
             tags=("vip",),
-            **self.settings,  # type: ignore[arg-type]
+            **{"tables": (1, 3), **self.settings},  # type: ignore[arg-type]
         )
         store = self.stores[number]
         self.brains[number] = Cluster(settings, store, HybridClock(), self.epochs[number])

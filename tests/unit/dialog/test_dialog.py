@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from proxy.cluster.hlc import HybridClock
+from proxy.dialog import layout
 from proxy.dialog.decoded import DialogRecord
 from proxy.dialog.dialog import Dialog
 from proxy.dialog.profiles import Profiles, did_words
 from proxy.dialog.record import did_of
+from proxy.dialog.route_set import names_target
 from proxy.dialog.rules import DialogRules
 from proxy.dialog.states import EndReason, Event, State
 from proxy.dialog.store import DialogStore
@@ -23,6 +25,7 @@ from proxy.limits.bounds import DIALOG_LEGS, DIALOG_PROFILES
 from proxy.shm.dialog_table import DialogTable
 from proxy.shm.profile_table import ProfileTable
 from proxy.shm.slots import ProcessSlots
+from proxy.sip.message import parse
 from tests.unit.dialog.calling import invite, response, within
 
 WALL_MS = 1_700_000_000_000
@@ -337,6 +340,55 @@ def test_a_record_that_makes_no_sense_goes(hands: Hands) -> None:
     Sweep(hands.one).sweep()
     assert hands.table.count == 0
     assert hands.count("sipherd:corrupt_records") > 0
+
+
+def test_an_ended_dialog_goes_when_nothing_is_left_to_do(hands: Hands) -> None:
+    store = hands.other.store
+    live, ended, asked = hands.create(1), hands.create(2), hands.confirmed(3)
+    ended.failed(486)
+    asked.end(Event.TERMINATE, EndReason.MI_TERMINATION, 0, layout.BYES_OPEN)
+    assert [store.clear(each.key) for each in (live, ended, asked)] == [False, True, False]
+    assert not store.clear(b"nobody")
+    assert [hands.one.open(each.key) is None for each in (live, ended, asked)] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_the_contact_of_the_answer_counts(hands: Hands) -> None:
+    as_before, elsewhere = response(200), response(200)
+    elsewhere = parse(elsewhere.data.replace(b"<sip:b@192.0.2.2>", b"<sip:b@192.0.2.22>"))
+    odd = parse(as_before.data.replace(b"<sip:b@192.0.2.2>", b"<sip:b@192.0.2.2"))
+    for number, (answer, contact) in enumerate(
+        (
+            (as_before, b"sip:b@192.0.2.2"),
+            (elsewhere, b"sip:b@192.0.2.22"),
+            (odd, b"sip:b@192.0.2.2"),
+        )
+    ):
+        dialog = hands.create(number)
+        dialog.provisional(response(180), b"s:2", b"192.0.2.2:5060")
+        dialog.answered(answer, b"s:2", b"192.0.2.2:5060")
+        assert dialog.record().callees[0].contact == contact
+
+
+@pytest.mark.parametrize(
+    ("line", "is_it"),
+    [
+        (b"Contact: <sip:b@192.0.2.2>\r\n", True),
+        (b"m: <sip:b@192.0.2.2>\r\n", True),
+        (b"Contact: <sip:b@192.0.2.2>;x\r\n", False),
+        (b"Contact: <sip:b@192.0.2.2;x>\r\n", False),
+        (b'Contact: "b" <sip:b@192.0.2.2>\r\n', False),
+        (b"Contact: <\r\n", False),
+        (b"Contact:\r\n", False),
+        (b"", False),
+    ],
+)
+def test_a_target_is_known_again(line: bytes, is_it: bool) -> None:
+    data = response(200).data.replace(b"Contact: <sip:b@192.0.2.2>\r\n", line)
+    assert names_target(parse(data), b"sip:b@192.0.2.2") == is_it
 
 
 def test_gauges_follow_the_states(hands: Hands) -> None:

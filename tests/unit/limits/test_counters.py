@@ -7,7 +7,7 @@ from pathlib import Path
 
 from proxy.limits import counters
 
-LISTS = {"COUNT", "SL_CLASS_REPLIES", "TM_CLASS_TRANSACTIONS"}
+LISTS = {"COLUMNS", "COUNT", "SL_CLASS_REPLIES", "TM_CLASS_TRANSACTIONS"}
 
 
 def columns() -> dict[str, int]:

@@ -14,6 +14,7 @@ from proxy.shm.shards import Shards
 from workers import signals
 from workers.child import ChildSpec, Exit
 from workers.edition import Area
+from workers.handover import Lineage
 from workers.setting_types import Endpoint
 from workers.sockets import SocketError
 from workers.supervisor import Supervisor
@@ -130,6 +131,7 @@ class Property:
         self.area = Area()
         self.no_room = False
         self.manager = ServiceManager()
+        self.lineage = Lineage()
         sink = SimpleNamespace(waiting=False, flush=lambda: None)
         self.journal = SimpleNamespace(sink=sink, pass_on=lambda: None)
 

@@ -14,7 +14,7 @@ from proxy.limits import counters
 from workers import signals
 from workers.child import BOOT_DEADLINE_S, Exit, ExitCode
 from workers.shared_page import FIRST_WORKER_ROW as FIRST_ROW
-from workers.supervisor import ABORT_GRACE_S, FAULTS_BORNE, Stage
+from workers.supervisor import ABORT_GRACE_S, FAULTS_BORNE
 
 
 @pytest.fixture
@@ -241,12 +241,3 @@ def test_a_death_while_stopping_is_not_replaced(world: World) -> None:
     assert world.supervisor.run() == 0
     assert world.machine.forks == 3
     assert world.property.closed == [False]
-
-
-def test_a_signal_of_later_days_does_nothing(world: World) -> None:
-    def send() -> None:
-        world.machine.signals = [signal.SIGUSR2] * 100
-
-    assert world.run(send) == 0
-    assert world.machine.forks == 3
-    assert world.supervisor.life.stage is Stage.STOPPED

@@ -18,6 +18,7 @@ from workers.clusterer.location import LocationAdapter
 from workers.clusterer.store import TableStore
 
 A, B = b"<sip:alice@198.51.100.7>", b"<sip:alice@198.51.100.8>"
+C = b"<sip:alice@198.51.100.9>"
 URI_A, URI_B = A[1:-1], B[1:-1]
 ALICE = b"alice@example.com"
 AT_ONCE = Horizon(1, 0, 0, 0)
@@ -84,6 +85,27 @@ def test_what_was_applied_is_not_sent_on(pair: Pair) -> None:
     pair.run(50)
     assert pair.nodes[2].brain.replication.backlog.head == 0
     assert pair.nodes[2].store.take(100, pair.now) == []
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_what_the_edge_made_meanwhile_is_told_with_what_came(pair: Pair, removed: bool) -> None:
+    """A change here whose note has not been read when a peer's change of the same phone arrives."""
+    pair.register(1, b"alice", A)
+    pair.run(50)
+    pair.register(2, b"alice", B)
+    pair.held = []
+    pair.run(20)
+    if removed:
+        pair.register(1, b"alice", A, expires=0)
+    else:
+        pair.register(1, b"alice", C)
+    assert pair.release(), "it is here before our own note is read"
+    stable = pair.nodes[1].brain.replication.stable_ms
+    pair.run(50)
+    expected = [URI_B] if removed else [URI_A, URI_B, C[1:-1]]
+    assert pair.users(1) == pair.users(2) == {ALICE: expected}
+    assert pair.nodes[1].brain.replication.stable_ms > stable
+    agree(pair)
 
 
 def test_a_removal_reaches_the_other_node(pair: Pair) -> None:
