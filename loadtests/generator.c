@@ -6,14 +6,18 @@
  *   generator refresh  -t ... -u 10000 -d 5                     fill, then the same bindings again
  *   generator call     -t ... -u 1000 -d 5 -w 64                fill, then INVITE 100 180 200 ACK
  *                                                               BYE 200 between two sockets
+ *   generator mix      -t ... -u 1000 -d 60 -r 20000 -c 5 -H 2  fill, then one call in five operations,
+ *                                                               hung up after two seconds, and refreshes
  *
  * Closed loop (-w N): N operations are in flight all the time. Open loop (-r N): N operations start
  * per second whatever the server does, and latency counts from the moment an operation was due,
  * so that a server that stalls cannot hide it.
- * Unanswered requests are sent again after 0.5, 1, 2, 4 s and given up after 8 s.
+ * Unanswered requests are sent again after 0.5, 1, 2, 4 s and given up after 8 s; new ones of a mix after 3 s.
  * -p PID: processor time (user + system) of PID and all its descendants is read at both ends of the
  *         measured part. Filling is not part of it.
  * -a PASSWORD: telephones answer challenges (SHA-256, qop auth), each reuses its nonce with the next nc.
+ * -A RATE: ten more seconds at this rate; `calm_after_s` is when in them nobody was refused any more.
+ * -c N: in a mix every N-th operation is a call.  -H SECONDS: how long a call lasts.
  * -i: telephones name a +sip.instance.  -f: first local port (two are used).  -D: domain.
  * Prints one JSON object. Exit status 0: every operation succeeded.
  */
@@ -23,17 +27,19 @@
 #include <dirent.h>
 #include <sys/resource.h>
 
-enum { OPERATIONS = 32768, GIVE_UP_MS = 8000, FIRST_RETRY_MS = 500 };
-enum mode { OPTIONS_MODE, FILL_MODE, REFRESH_MODE, CALL_MODE };
-enum state { FREE, ASKED, HANGING_UP };
+enum { OPERATIONS = 131072, GIVE_UP_MS = 8000, IMPATIENT_MS = 3000, FIRST_RETRY_MS = 500 };
+enum mode { OPTIONS_MODE, FILL_MODE, REFRESH_MODE, CALL_MODE, MIX_MODE };
+enum state { FREE, ASKED, TALKING, HANGING_UP };
+static const char *mode_names[] = {"options", "fill", "refresh", "call", "mix"};
+enum { MODES = sizeof mode_names / sizeof *mode_names };
 
 static struct {
     enum mode mode;
     struct sockaddr_in server;
     const char *domain, *password;
-    int users, window, first_port, root_pid, with_instance;
-    double seconds, rate;
-} want = {.domain = "example.com", .users = 1000, .window = 128, .first_port = 23000, .seconds = 5};
+    int users, window, first_port, root_pid, with_instance, call_every;
+    double seconds, rate, hold, rate_after;
+} want = {.domain = "example.com", .users = 1000, .window = 128, .first_port = 23000, .seconds = 5, .call_every = 5};
 
 /* ---- processor time of a process tree ---- */
 
@@ -86,16 +92,20 @@ static struct channel caller, callee;
 struct operation {
     enum state state;
     uint32_t serial;
-    int user, challenged;
-    double due, sent, patience;
+    int user, challenged, is_call, again;
+    double due, sent, patience, hung_up;
     char to_tag[128], target[256], routes[1024];
 };
 static struct operation operations[OPERATIONS];
-static int free_list[OPERATIONS], free_count;
+static int free_list[OPERATIONS], free_count, highest; /* slot that was ever taken */
 static uint32_t run_id, serial, first_cseq;
 static char prefix = 'u'; /* telephones u0, u1 ...; those that are called b0, b1 ... */
 static struct { long done, challenged, resent, gave_up, refused, skipped, errors[700]; } tally;
-static struct histogram whole, setup;
+static struct histogram whole, setup, refreshes, byes;
+static struct { long calls, refreshes, byes, byes_answered, calls_refused, refreshes_refused, admitted_late; } mix;
+static double worst_lag; /* of the generator itself, behind its own clock */
+static double over_at, calm_after; /* when the load ended, and how long after it somebody was refused */
+enum { AFTER = 10 }; /* seconds of -A */
 
 static const char SDP[] =
     "v=0\r\no=- 4711 4711 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
@@ -127,7 +137,7 @@ static const char *name_of(int user) {
 
 static int write_register(char *b, int slot) {
     struct operation *o = &operations[slot];
-    const char *contact = want.mode == CALL_MODE ? callee.name : caller.name;
+    const char *contact = want.mode == CALL_MODE || want.mode == MIX_MODE ? callee.name : caller.name;
     int n = sprintf(b, "REGISTER sip:%s SIP/2.0\r\n", want.domain);
     n += write_via(b + n, slot, 'r');
     n += sprintf(b + n, "From: \"Phone %d\" <sip:%c%d@%s>;tag=r%x\r\nTo: \"Phone %d\" <sip:%c%d@%s>\r\n"
@@ -187,16 +197,19 @@ static void ask(int slot) {
     char *b = next_buffer(&caller);
     int n;
     if (operations[slot].state == HANGING_UP) n = write_in_dialog(b, slot, "BYE", 2);
-    else if (filling || want.mode == REFRESH_MODE) n = write_register(b, slot);
-    else n = want.mode == CALL_MODE ? write_invite(b, slot) : write_options(b, slot);
+    else if (operations[slot].is_call) n = write_invite(b, slot);
+    else n = filling || want.mode != OPTIONS_MODE ? write_register(b, slot) : write_options(b, slot);
     queue(&caller, n, &want.server);
 }
 
 static void start(double due, int user) {
     if (!free_count) { tally.skipped++; return; }
     int slot = free_list[--free_count];
+    if (slot > highest) highest = slot;
     operations[slot] = (struct operation){.state = ASKED, .serial = ++serial, .user = user, .due = due,
                                           .sent = now(), .patience = FIRST_RETRY_MS * 1e-3};
+    if (!filling && want.mode != REFRESH_MODE && want.mode != OPTIONS_MODE)
+        operations[slot].is_call = want.mode == CALL_MODE || serial % (uint32_t)want.call_every == 0;
     ask(slot);
 }
 
@@ -246,6 +259,28 @@ static int take_dialog(struct operation *o, const char *answer) {
     return 1;
 }
 
+static void hang_up(int slot, double t) {
+    struct operation *o = &operations[slot];
+    o->state = HANGING_UP;
+    o->sent = o->hung_up = t;
+    o->patience = FIRST_RETRY_MS * 1e-3;
+    mix.byes++;
+    ask(slot);
+}
+
+/* A failure is acknowledged hop by hop, with the branch of the INVITE. */
+static void acknowledge_failure(int slot, const char *answer) {
+    struct operation *o = &operations[slot];
+    struct text to = header(answer, "To");
+    char *b = next_buffer(&caller);
+    int n = sprintf(b, "ACK sip:%c%d@%s SIP/2.0\r\n", prefix, o->user, want.domain);
+    n += write_via(b + n, slot, 'i');
+    n += sprintf(b + n, "From: \"Caller\" <sip:caller@%s>;tag=c%x\r\nTo: %.*s\r\nCall-ID: c%x-%x@%s\r\n"
+                 "CSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n", want.domain, o->serial, to.length,
+                 to.at ? to.at : "", run_id, o->serial, caller.name);
+    queue(&caller, n, &want.server);
+}
+
 /* The 200 of an INVITE: ACK it each time it comes, hang up the first time. */
 static void answered(int slot, const char *answer, double t) {
     struct operation *o = &operations[slot];
@@ -255,10 +290,10 @@ static void answered(int slot, const char *answer, double t) {
     queue(&caller, write_in_dialog(b, slot, "ACK", 1), &want.server);
     if (!first) return;
     record(&setup, t - o->due);
-    o->state = HANGING_UP;
     o->sent = t;
-    o->patience = FIRST_RETRY_MS * 1e-3;
-    ask(slot);
+    o->patience = want.hold;
+    o->state = TALKING;
+    if (want.hold <= 0) hang_up(slot, t);
 }
 
 static void handle_caller(const char *message, double t) {
@@ -275,12 +310,24 @@ static void handle_caller(const char *message, double t) {
     } else if (status >= 300) {
         tally.refused++;
         tally.errors[status < 700 ? status : 0]++;
+        if (over_at > 0 && o->due > over_at) calm_after = o->due - over_at;
+        if (kind == 'i') acknowledge_failure(slot, message);
+        if (o->state == ASKED) *(o->is_call ? &mix.calls_refused : &mix.refreshes_refused) += 1;
         finish(slot);
     } else if (kind == 'i') {
         answered(slot, message, t);
     } else if (o->state == ASKED || kind == 'b') {
         tally.done++;
         record(&whole, t - o->due);
+        if (kind == 'b') {
+            mix.byes_answered++;
+            record(&byes, t - o->hung_up);
+        } else {
+            mix.refreshes++;
+            record(&refreshes, t - o->due);
+        }
+        if (o->is_call) mix.calls++;
+        if (o->again) mix.admitted_late++;
         finish(slot);
     }
 }
@@ -295,13 +342,18 @@ static void handle_callee(const char *message, const struct sockaddr_in *from) {
 }
 
 static void retry(double t) {
-    for (int slot = 0; slot < OPERATIONS; slot++) {
+    /* In a mix the unanswered are many, each keeps its place, and a call that has begun must end. */
+    double patience = want.mode == MIX_MODE && !filling ? IMPATIENT_MS * 1e-3 : GIVE_UP_MS * 1e-3;
+    for (int slot = 0; slot <= highest; slot++) {
         struct operation *o = &operations[slot];
         if (o->state == FREE || t < o->sent + o->patience) continue;
-        if (t > o->due + GIVE_UP_MS * 1e-3) { tally.gave_up++; finish(slot); continue; }
+        if (o->state == TALKING) { hang_up(slot, t); continue; }
+        if (t > (o->state == HANGING_UP ? o->hung_up + GIVE_UP_MS * 1e-3 : o->due + patience)) { tally.gave_up++; finish(slot); continue; }
         o->sent = t;
         o->patience *= 2;
         tally.resent++;
+        o->again += o->state == ASKED;
+        if (over_at > 0 && o->due > over_at) calm_after = o->due - over_at;
         ask(slot);
     }
 }
@@ -337,13 +389,23 @@ static void fill(void) {
 
 static void measure(void) {
     double began = now(), end = began + want.seconds, last_retry = began;
-    long started = 0;
-    for (double t = began; t < end || in_flight(); t = now()) {
+    long started = 0, paced = 0;
+    double rate = want.rate, base = began, stop = want.rate_after > 0 ? end + AFTER : end;
+    for (double t = began; t < stop || in_flight(); t = now()) {
         double wait = 0.005;
-        if (t > end + GIVE_UP_MS * 1e-3 + 2) break;
-        if (t < end && want.rate > 0) {
+        if (t > stop + want.hold + GIVE_UP_MS * 1e-3 + 2) break;
+        if (t >= end && !over_at) {
+            over_at = base = end;
+            rate = want.rate_after;
+            paced = 0;
+        }
+        if (t < stop && rate > 0) {
             double due;
-            while ((due = began + (double)started / want.rate) <= t) { start(due, (int)(started % want.users)); started++; }
+            while ((due = base + (double)paced / rate) <= t) {
+                if (t - due > worst_lag) worst_lag = t - due;
+                start(due, (int)(started++ % want.users));
+                paced++;
+            }
             wait = due - t;
         } else if (t < end) {
             while (in_flight() < want.window) { start(t, (int)(started % want.users)); started++; }
@@ -353,10 +415,9 @@ static void measure(void) {
 }
 
 static void report(double elapsed, double server_cpu, double own_cpu) {
-    static const char *names[] = {"options", "fill", "refresh", "call"};
     printf("{\"mode\": \"%s\", \"done\": %ld, \"seconds\": %.3f, \"per_second\": %.1f, "
            "\"server_cpu_us\": %.3f, \"server_cpu_share\": %.3f, \"generator_cpu_share\": %.3f, ",
-           names[want.mode], tally.done, elapsed, (double)tally.done / elapsed,
+           mode_names[want.mode], tally.done, elapsed, (double)tally.done / elapsed,
            tally.done ? server_cpu * 1e6 / (double)tally.done : 0.0, server_cpu / elapsed,
            own_cpu / elapsed);
     const struct histogram *h = &whole;
@@ -365,6 +426,15 @@ static void report(double elapsed, double server_cpu, double own_cpu) {
     if (want.mode == CALL_MODE)
         printf("\"setup_p50_ms\": %.3f, \"setup_p99_ms\": %.3f, ", quantile_ms(&setup, .5),
                quantile_ms(&setup, .99));
+    if (want.mode == MIX_MODE)
+        printf("\"setup_p50_ms\": %.3f, \"setup_p99_ms\": %.3f, \"refresh_p50_ms\": %.3f, \"refresh_p99_ms\": %.3f, "
+               "\"bye_p50_ms\": %.3f, \"bye_p99_ms\": %.3f, \"calls\": %ld, \"refreshes\": %ld, \"byes\": %ld, "
+               "\"byes_answered\": %ld, \"calls_refused\": %ld, \"refreshes_refused\": %ld, "
+               "\"admitted_late\": %ld, \"generator_lag_ms\": %.1f, \"calm_after_s\": %.2f, ",
+               quantile_ms(&setup, .5), quantile_ms(&setup, .99), quantile_ms(&refreshes, .5),
+               quantile_ms(&refreshes, .99), quantile_ms(&byes, .5), quantile_ms(&byes, .99), mix.calls,
+               mix.refreshes, mix.byes, mix.byes_answered, mix.calls_refused, mix.refreshes_refused,
+               mix.admitted_late, worst_lag * 1e3, calm_after);
     printf("\"challenged\": %ld, ", tally.challenged);
     printf("\"resent\": %ld, \"gave_up\": %ld, \"refused\": %ld, \"skipped\": %ld, \"statuses\": {",
            tally.resent, tally.gave_up, tally.refused, tally.skipped);
@@ -375,16 +445,15 @@ static void report(double elapsed, double server_cpu, double own_cpu) {
 }
 
 static void read_options(int argc, char **argv) {
-    static const char *names[] = {"options", "fill", "refresh", "call"};
     int found = -1, option;
-    for (int i = 0; i < 4 && argc > 1; i++) if (!strcmp(argv[1], names[i])) found = i;
-    if (found < 0) fail("say options, fill, refresh or call first (see the head of generator.c)");
+    for (int i = 0; i < MODES && argc > 1; i++) if (!strcmp(argv[1], mode_names[i])) found = i;
+    if (found < 0) fail("say options, fill, refresh, call or mix first (see the head of generator.c)");
     want.mode = (enum mode)found;
-    prefix = want.mode == CALL_MODE ? 'b' : 'u';
+    prefix = want.mode == CALL_MODE || want.mode == MIX_MODE ? 'b' : 'u';
     want.server = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(5060)};
     want.server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     optind = 2;
-    while ((option = getopt(argc, argv, "t:u:d:w:r:p:f:D:a:i")) > 0) switch (option) {
+    while ((option = getopt(argc, argv, "t:u:d:w:r:p:f:D:a:ic:H:A:")) > 0) switch (option) {
         case 't': want.server = server_at(optarg); break;
         case 'u': want.users = atoi(optarg); break;
         case 'd': want.seconds = atof(optarg); break;
@@ -395,6 +464,9 @@ static void read_options(int argc, char **argv) {
         case 'D': want.domain = optarg; break;
         case 'a': want.password = optarg; break;
         case 'i': want.with_instance = 1; break;
+        case 'c': want.call_every = atoi(optarg) > 0 ? atoi(optarg) : 1; break;
+        case 'A': want.rate_after = atof(optarg); break;
+        case 'H': want.hold = atof(optarg); break;
         default: exit(2);
     }
     if (want.users < 1 || want.window < 1 || want.window > OPERATIONS) fail("-u or -w out of range");
@@ -419,7 +491,7 @@ int main(int argc, char **argv) {
     open_channel(&callee, "127.0.0.1", want.first_port + 1);
     for (int i = OPERATIONS; i--;) free_list[free_count++] = i;
     double before = tree_cpu(want.root_pid), own_before = own_cpu(), began = now();
-    if (want.mode == FILL_MODE || want.mode == REFRESH_MODE || want.mode == CALL_MODE) fill();
+    if (want.mode != OPTIONS_MODE) fill();
     if (want.mode != FILL_MODE) {
         if (tally.gave_up || tally.refused) { /* nothing measured after it would mean anything */
             fprintf(stderr, "filling failed: %ld gave up, %ld refused:", tally.gave_up, tally.refused);
@@ -430,6 +502,8 @@ int main(int argc, char **argv) {
         }
         memset(&tally, 0, sizeof tally);
         memset(&whole, 0, sizeof whole);
+        memset(&refreshes, 0, sizeof refreshes);
+        memset(&mix, 0, sizeof mix);
         usleep(300000); /* let what the filling left behind settle */
         before = tree_cpu(want.root_pid), own_before = own_cpu(), began = now();
         measure();

@@ -77,6 +77,7 @@ class Child:
         "listeners",
         "log",
         "lookups",
+        "neighbours",
         "page",
         "parent_fd",
         "predecessors",
@@ -96,6 +97,7 @@ class Child:
     index: int  # of a worker: its place (proxy/shm/places.py)
     first: bool  # of the children of its role that began together
     slot: int  # row in tables.slots
+    neighbours: list[list[int]]  # per listener, another worker's, to read when it does not wake
     sockets: list[list[int]]  # per listener, the descriptors this child reads and sends by
     listeners: list[Address]
     predecessors: list[Elder]

@@ -7,7 +7,7 @@ looks no further than its Call-ID: if another worker owns it, the bytes go to th
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, ECONNREFUSED, EINTR, errno
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp
 
@@ -43,13 +43,20 @@ cdef extern from "sys/socket.h" nogil:
     size_t CMSG_SPACE(size_t)
     int recvmmsg(int fd, mmsghdr *messages, unsigned int count, int flags, void *timeout)
     int sendmmsg(int fd, mmsghdr *messages, unsigned int count, int flags)
+    cmsghdr *CMSG_FIRSTHDR(msghdr *)
     int getsockopt(int fd, int level, int name, void *value, socklen_t *size)
+    int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
     int SOL_SOCKET, MSG_DONTWAIT
 
 cdef extern from "sys/uio.h" nogil:
     struct iovec:
         void *iov_base
         size_t iov_len
+
+cdef extern from "time.h" nogil:
+    struct timespec:
+        int64_t tv_sec
+        int64_t tv_nsec
 
 cdef extern from "poll.h" nogil:
     struct pollfd:
@@ -73,6 +80,8 @@ cdef enum:
     SEND_PATIENCE_MS = 20
     SOL_UDP = 17
     UDP_SEGMENT = 103  # linux/udp.h
+    STAMP = 64  # room for the kernel's time of receipt
+    SO_TIMESTAMPNS = 35  # asm-generic/socket.h
     SO_MEMINFO = 55  # asm-generic/socket.h
     MEMINFO_DROPS = 8  # linux/sock_diag.h, SK_MEMINFO_DROPS
     MEMINFO_VALUES = 9
@@ -126,6 +135,8 @@ cdef class DatagramSocket:
     cdef bytes last_source
     cdef public FloodGuard guard
     cdef int full_batches
+    cdef char *stamp
+    cdef readonly int64_t waited_ns
 
     def __cinit__(self, int fd, int listener):
         self.fd = fd
@@ -140,16 +151,20 @@ cdef class DatagramSocket:
         self.sources = <sockaddr_storage *>calloc(BATCH, sizeof(sockaddr_storage))
         self.buffers = <char *>calloc(BATCH, ROOM)
         self.controls = <char *>calloc(BATCH, CONTROL)
+        self.stamp = <char *>calloc(1, STAMP)
         if (not self.incoming or not self.outgoing or not self.into or not self.pieces
-                or not self.sources or not self.buffers or not self.controls):
+                or not self.sources or not self.buffers or not self.controls or not self.stamp):
             raise MemoryError("no memory for the datagram buffers")
         cdef int i
+        cdef int on = 1
+        setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on))
         for i in range(BATCH):
             self.into[i].iov_base = self.buffers + i * ROOM
             self.into[i].iov_len = ROOM
             self.incoming[i].msg_hdr.msg_iov = &self.into[i]
             self.incoming[i].msg_hdr.msg_iovlen = 1
             self.incoming[i].msg_hdr.msg_name = &self.sources[i]
+        self.incoming[0].msg_hdr.msg_control = self.stamp
 
     def __dealloc__(self):
         free(self.incoming)
@@ -159,18 +174,23 @@ cdef class DatagramSocket:
         free(self.sources)
         free(self.buffers)
         free(self.controls)
+        free(self.stamp)
 
-    def receive(self, Handoff handoff, uint64_t received_ns, list batch):
+    def receive(self, Handoff handoff, int64_t now_ns, int64_t most_ns, list batch):
         """Take in what waits, at most BATCH datagrams; returns how many there were.
 
         Ours are appended to `batch` as (listener, sockaddr, received_ns, data), the shape an
-        inbox gives; the others have been handed off. Raises OSError for what a socket cannot
-        recover from.
+        inbox gives; the others have been handed off. The kernel's stamp of the first one says
+        how long it waited: `waited_ns`, which cannot be more than `most_ns`; the others are taken
+        to have come with it. Raises OSError for what a socket cannot recover from.
         """
         cdef int i, count
         cdef bytes data, source
         cdef FloodGuard guard = self.guard
         cdef bint spread
+        cdef int64_t received_ns
+        self.waited_ns = 0
+        self.incoming[0].msg_hdr.msg_controllen = STAMP
         for i in range(BATCH):
             self.incoming[i].msg_hdr.msg_namelen = sizeof(sockaddr_storage)
         with nogil:
@@ -180,6 +200,8 @@ cdef class DatagramSocket:
             if errno in (EAGAIN, EINTR, ECONNREFUSED):
                 return 0
             raise OSError(errno, os.strerror(errno))
+        self.waited_ns = min(max(now_ns - self.stamped_ns(now_ns), 0), most_ns)
+        received_ns = now_ns - self.waited_ns
         self.full_batches = self.full_batches + 1 if count == BATCH else 0
         spread = self.full_batches >= BACKLOG
         for i in range(count):
@@ -197,6 +219,16 @@ cdef class DatagramSocket:
                 continue
             batch.append((self.listener, source, received_ns, data))
         return count
+
+    cdef int64_t stamped_ns(self, int64_t unknown) noexcept:
+        """When the kernel received the first datagram, by the wall clock."""
+        cdef cmsghdr *control = CMSG_FIRSTHDR(&self.incoming[0].msg_hdr)
+        cdef timespec *when
+        if (control == NULL or control.cmsg_level != SOL_SOCKET
+                or control.cmsg_type != SO_TIMESTAMPNS):
+            return unknown
+        when = <timespec *>CMSG_DATA(control)
+        return when.tv_sec * 1000000000 + when.tv_nsec
 
     def discard(self):
         """Throw away what waits, at most MOST_DISCARDED; how many datagrams that were."""

@@ -149,7 +149,8 @@ class Duty:
         for fd in self.turn.datagram_fds - fds:
             self.poller.unregister(fd)
         for fd in fds - self.turn.datagram_fds:
-            self.poller.register(fd, select.EPOLLIN)
+            # of those who sleep and would read it, the kernel wakes one (neighbours.py)
+            self.poller.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
         self.turn.reading, self.turn.datagram_fds = wanted, fds
 
     def hand_over(self) -> None:

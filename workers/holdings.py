@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Final
 
 from setproctitle import setproctitle
@@ -204,6 +205,8 @@ class Holdings:
         self.tables.slots.claim(slot.row, os.getpid(), slot.title, now, VERSION)
         own = self.tables.slots.counters(slot.row)
         crew = next(each for each in generations if slot.generation in {0, each.number})
+        sockets, neighbours = self._sockets(slot, crew, 0), self._sockets(slot, crew, 1)
+        self._close_sockets(set(chain(*sockets, *neighbours)))
         return Child(
             ready=self._child_is_up,
             config=self.config,
@@ -211,7 +214,8 @@ class Holdings:
             index=slot.index,
             first=slot.number == 0,
             slot=slot.row,
-            sockets=self._own_sockets(slot, crew),
+            sockets=sockets,
+            neighbours=neighbours,
             listeners=[Address.parse(e.host.encode(), e.port) for e in crew.endpoints],
             predecessors=_predecessors(crew, generations),
             inbox_eventfds=self.inbox_eventfds,
@@ -254,19 +258,17 @@ class Holdings:
         priority.go_along(self.nice)
         os.write(self.ready[1], _PID.pack(os.getpid()))
 
-    def _own_sockets(self, slot: Slot, crew: Generation) -> list[list[int]]:
-        """The members of the groups that are this child's; the others are closed."""
-        own: dict[Endpoint, list[int]] = {}
-        for endpoint, group in self.groups.items():
-            reads = slot.generation and endpoint in crew.endpoints
-            own[endpoint] = [
-                fd
-                for member, fd in enumerate(group.fds)
-                if reads and member % len(crew.slots) == slot.number
-            ]
-            for fd in set(group.fds) - set(own[endpoint]):
+    def _sockets(self, slot: Slot, crew: Generation, further: int) -> list[list[int]]:
+        """Per listener, the members of its group that the worker `further` on reads."""
+        if not slot.generation or further >= len(crew.slots):
+            return []
+        reader = (slot.number + further) % len(crew.slots)
+        return [self.groups[endpoint].fds[reader :: len(crew.slots)] for endpoint in crew.endpoints]
+
+    def _close_sockets(self, kept: set[int]) -> None:
+        for group in self.groups.values():
+            for fd in set(group.fds) - kept:
                 os.close(fd)
-        return [own[endpoint] for endpoint in crew.endpoints] if slot.generation else []
 
 
 def _predecessors(crew: Generation, generations: list[Generation]) -> list[Elder]:

@@ -46,6 +46,7 @@ LIVE: Final[dict[str, frozenset[str]]] = {
     "limits": frozenset({"transactions", "timer_c_seconds"}),
     "ratelimit": frozenset({"default_algorithm", "pipes"}),
     "flood": frozenset({"remove_latency", "trusted"}),
+    "overload": frozenset({"target_ms", "stale_ms", "answers_per_second", "retry_after"}),
     "dialog": frozenset(
         {
             "automatic",

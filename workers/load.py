@@ -70,7 +70,7 @@ class LoadGauge:
     def __init__(self, child: Child) -> None:
         self._pipes = child.tables.pipes
         self._child = child
-        self._ticks = ticks_of(_read(STAT))
+        self._ticks = ticks_of(read_text(STAT))
         self._load = 0.0
         self._load_at = 0.0
         self._expire_at = 0.0
@@ -79,10 +79,10 @@ class LoadGauge:
     def turn(self, now: float) -> None:
         """One sample; the load and what follows from it once a second."""
         names = {kernel_name(listener) for listener in self._child.config.listen.udp}
-        waiting = sum(waiting_bytes(_read(path), names) for path in QUEUES)
+        waiting = sum(waiting_bytes(read_text(path), names) for path in QUEUES)
         if now >= self._load_at:
             self._load_at = now + LOAD_S
-            ticks = ticks_of(_read(STAT))
+            ticks = ticks_of(read_text(STAT))
             self._load = busy_share(self._ticks, ticks)
             self._ticks = ticks
             self.feed_back(self._load, int(now * 1_000))
@@ -102,7 +102,8 @@ class LoadGauge:
         self._courses = courses
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A file of /proc; nothing where there is none."""
     try:
         return path.read_text(encoding="ascii")
     except OSError:  # no IPv6, or no /proc: nothing is known, and nothing is refused for it

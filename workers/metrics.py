@@ -20,6 +20,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from workers.child import Child
+from workers.message_metrics import drops, messages, times
 from workers.statistics import ALL, INCREMENTAL, Statistics
 from workers.version import VERSION
 
@@ -75,6 +76,9 @@ class NodeMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """The families, read now."""
         yield from self._counted()
+        yield from messages(self._child.tables.slots)
+        yield from times(self._child.tables.slots)
+        yield drops(self._child.config.listen.udp)
         yield from self._processes()
         yield from self._workers()
         yield from self._profiles()

@@ -14,6 +14,7 @@ from proxy.dialog.profiles import Profiles
 from proxy.dialog.store import DialogStore
 from proxy.dialog.tracker import Tracker
 from proxy.limits import counters as ids
+from proxy.limits import measures
 from proxy.registrar.rules import RegistrarRules
 from proxy.routing.branch import Signer
 from proxy.routing.core import ProxyCore
@@ -81,7 +82,7 @@ class Rehearsal:
         **rules: Any,
     ) -> None:
         self.location = LocationTable.create(str(folder / "location.table"), 1000)
-        self.slots = ProcessSlots.create(None, 4, ids.COUNT)
+        self.slots = ProcessSlots.create(None, 4, measures.COLUMNS)
         self.counters = self.slots.counters(3)
         self.pipes = Pipes.create(None, 64, Timing())
         self.dialogs = dialogs

@@ -234,6 +234,15 @@ class Flood(Section):
     capacity: Annotated[Whole, Field(ge=64, le=16_777_216)] = 65_536
 
 
+class Overload(Section):
+    """How long messages may wait, and what becomes of new work that would make them wait longer."""
+
+    target_ms: Annotated[Whole, Field(ge=1, le=1_000)] = 20
+    stale_ms: Annotated[Whole, Field(ge=50, le=32_000)] = 500
+    answers_per_second: Annotated[Whole, Field(ge=0, le=1_000_000)] = 10_000
+    retry_after: Annotated[Whole, Field(ge=0, le=3_600)] = 10
+
+
 class Storage(Section):
     """Databases: which, and what is written to them when."""
 
@@ -324,6 +333,7 @@ class Config(Section):
     limits: Limits = Field(default_factory=Limits)
     ratelimit: Ratelimit = Field(default_factory=Ratelimit)
     flood: Flood = Field(default_factory=Flood)
+    overload: Overload = Field(default_factory=Overload)
     storage: Storage = Field(default_factory=Storage)
     dialog: Dialog = Field(default_factory=Dialog)
     cluster: Cluster = Field(default_factory=Cluster)

@@ -47,7 +47,7 @@ class Statistics:
         return bool(found or self.values(wanted))
 
     def _all(self) -> dict[str, int]:
-        counted = dict(zip(counters.NAMES, self._slots.totals(), strict=False))
+        counted = dict(zip(counters.NAMES, self._slots.totals(counters.COUNT), strict=True))
         values = {**counted, **self._derived()}
         order = list(dict.fromkeys(name.partition(":")[0] for name in values))
         return dict(sorted(values.items(), key=lambda item: order.index(item[0].partition(":")[0])))

@@ -19,7 +19,7 @@ from typing import Final
 
 from proxy.cluster.merge import payload_of
 from proxy.errors import ShmError
-from proxy.limits import bounds, counters
+from proxy.limits import bounds, measures
 from proxy.limits.algorithms import number_of
 from proxy.limits.feedback import Gains
 from proxy.shm import pipe_view, table_ids
@@ -148,7 +148,7 @@ def open_tables(config: Config, log: Log) -> Tables:
         destinations.note_changes(changes, table_ids.DESTINATIONS)
     tables = Tables(
         location=location,
-        slots=ProcessSlots.create(str(folder / PROCESSES), ROWS, counters.COLUMNS, boot_id=boot_id),
+        slots=ProcessSlots.create(str(folder / PROCESSES), ROWS, measures.COLUMNS, boot_id=boot_id),
         places=Places.create(str(folder / WORKERS)),
         inboxes=[None] * PLACES,
         kept=[None] * PLACES,

@@ -70,7 +70,8 @@ class Tallies:
             ids.TM_INUSE_TRANSACTIONS, len(transactions.servers) + len(transactions.clients)
         )
         if self._drops_before is not None:
-            counters.set(ids.RECEIVE_DROPS, self._drops() - self._drops_before)
+            unread = counters.get(ids.SHED_UNREAD)  # dropped because the worker wanted it
+            counters.set(ids.RECEIVE_DROPS, self._drops() - self._drops_before - unread)
 
     def answer_for_sockets(self, drops_before: int | None) -> int:
         """Count from now on what the kernel drops; what it had dropped before this row's first.
@@ -79,7 +80,8 @@ class Tallies:
         has read these sockets in this place yet.
         """
         if drops_before is None:
-            drops_before = self._drops() - self._counters.get(ids.RECEIVE_DROPS)
+            counted = self._counters.get(ids.RECEIVE_DROPS) + self._counters.get(ids.SHED_UNREAD)
+            drops_before = self._drops() - counted
         self._drops_before = drops_before
         return drops_before
 

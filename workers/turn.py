@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from proxy.limits.counters import (
     HANDED_IN,
     INBOX_WAKEUPS,
+    NEIGHBOUR_DATAGRAMS,
     RECEIVED_DATAGRAMS,
     SEND_ERRORS,
     SENT_DATAGRAMS,
@@ -27,6 +28,7 @@ from proxy.shm.inbox import Inbox
 from proxy.sip.address import Address
 from proxy.transaction.layer import Transaction
 from proxy.transaction.states import Stimulus
+from workers.traffic import Traffic
 
 if TYPE_CHECKING:
     from workers.datagrams import DatagramSocket, Incoming
@@ -85,11 +87,17 @@ class Turn:
         self.wake_fd = wake_fd
         self.readers = readers
         self.resolver = resolver
+        self.neighbours: dict[int, DatagramSocket] = {}  # read when epoll says so
+        self.lent: list[DatagramSocket] = []  # the neighbours' that were found readable
         self.use_guard(guard)
         self.waits: list[Callable[[float], None]] = []  # told the time: what may be over
         self.each_second: list[Callable[[], None]] = []
         self.second_at = 0.0
         self.taken_at = 0.0  # when it was last awake; 0: nothing waits that nobody looked after
+        self.emptied_at = 0.0  # when the last turn began that left nothing unread
+        self.traffic = Traffic(self.counters)
+        self.waited_ns = 0  # how long the oldest of what this turn took in had waited
+        self.standing_ns = 0  # the same where the turn could not take in all there was
         self.heard_at = 0.0  # when anything came in
         self.keeping: Keeping | None = None  # what others have to know before it is sent
         self.changed_at = 0
@@ -100,21 +108,24 @@ class Turn:
         stood_still = self.node.now - self.taken_at
         if stood_still > STALE_SECONDS and self.taken_at > 0:
             self.discard(stood_still)
+        if self.emptied_at <= 0:
+            self.emptied_at = self.taken_at if self.taken_at > 0 else self.node.now
         self.taken_at = self.node.now
         batch: list[Incoming] = []
-        count = 0
-        more = False
-        for sock in self.reading:
-            received = sock.receive(self.handoff, received_ns, batch)
-            count += received
-            more = more or received == BATCH
-        if len(batch) < count:
-            self.handoff.wake()
+        count = self.receive(received_ns, batch)
+        more = self.standing_ns > 0
         handed_in = self.inbox.pop(BATCH)
         if handed_in:
             self.counters.add(HANDED_IN, len(handed_in))
+            handed_ns = handed_in[0][2]
+            if handed_ns:  # else it is no datagram, or came with no time
+                self.look_at(received_ns - handed_ns, len(handed_in) == BATCH)
+        self.watch_queues(received_ns)
+        if handed_in:
+            self.traffic.received(handed_in)
             self.core.receive_batch(handed_in)
         if batch:
+            self.traffic.received(batch)
             self.core.receive_batch(batch)
         self.let_time_pass(self.node.now)
         if self.node.location.changed_at != self.changed_at:
@@ -126,7 +137,51 @@ class Turn:
             self.heard_at = self.taken_at
             self.counters.add(RECEIVED_DATAGRAMS, count)
             self.counters.add(TURNS, 1)
+            self.traffic.settle(self.waited_ns, int((time.monotonic() - self.node.now) * 1e9))
         return more
+
+    def receive(self, now_ns: int, batch: list[Incoming]) -> int:
+        """Read every socket once; how many datagrams there were, ours and others'."""
+        now = self.node.now
+        # What the wall clock says of the past is believed no further than this.
+        most_ns = int((now - self.emptied_at) * 1e9)
+        count = 0
+        self.waited_ns = self.standing_ns = 0
+        for sock in self.reading:
+            received = sock.receive(self.handoff, now_ns, most_ns, batch)
+            if received:
+                count += received
+                self.look_at(sock.waited_ns, received == BATCH)
+        if self.standing_ns == 0:
+            self.emptied_at = now
+        if self.lent:
+            count += self.help_out(now_ns, most_ns, batch)
+        if len(batch) < count:
+            self.handoff.wake()
+        return count
+
+    def look_at(self, waited_ns: int, is_full: bool) -> None:
+        """The oldest of a batch has waited so long; a full batch leaves more behind."""
+        self.waited_ns = max(self.waited_ns, waited_ns)
+        if is_full:
+            self.standing_ns = max(self.standing_ns, waited_ns, 1)
+
+    def watch_queues(self, now_ns: int) -> None:
+        """Let the shedder know how long messages have waited by now."""
+        shedder = self.node.shedder
+        shedder.observe(self.waited_ns / 1e9, self.standing_ns / 1e9, self.node.now)
+        late = self.waited_ns > shedder.stale * 1e9
+        shedder.late = False
+        shedder.late_before_ns = now_ns - int(shedder.stale * 1e9) if late else 0
+
+    def help_out(self, now_ns: int, most_ns: int, batch: list[Incoming]) -> int:
+        """Read the neighbours' sockets that nobody else is awake for."""
+        count = 0
+        for sock in self.lent:
+            count += sock.receive(self.handoff, now_ns, most_ns, batch)
+        self.lent = []
+        self.counters.add(NEIGHBOUR_DATAGRAMS, count)
+        return count
 
     def discard(self, stood_still: float) -> None:
         """Throw away what came while this process was stopped, or could not run.
@@ -135,7 +190,7 @@ class Turn:
         undo what that one has accepted since.
         """
         count = 0
-        for sock in self.reading:
+        for sock in (*self.reading, *self.neighbours.values()):
             count += sock.discard()
         self.counters.add(STALE_DATAGRAMS, count)
         self.node.log.warning("stood still", seconds=round(stood_still, 1), dropped=count)
@@ -143,7 +198,7 @@ class Turn:
     def use_guard(self, guard: FloodGuard | None) -> None:
         """Let another guard watch the sockets: whom it trusts has changed."""
         self.guard = guard
-        for sock in self.sockets:
+        for sock in (*self.sockets, *self.neighbours.values()):
             sock.guard = guard
 
     def tell_time(self) -> int:
@@ -181,6 +236,7 @@ class Turn:
         else:
             for listener, sender in self.senders.items():
                 sender.send([entry for entry in outbox if entry[2] == listener], failed)
+        self.traffic.sent(outbox)
         self.counters.add(SENT_DATAGRAMS, len(outbox) - len(failed))
         if failed:
             self.report(failed)
@@ -207,6 +263,8 @@ class Turn:
             if event[0] == self.wake_fd:
                 self.counters.add(INBOX_WAKEUPS, 1)
                 take_from(self.wake_fd)
+            elif event[0] in self.neighbours:
+                self.lent.append(self.neighbours[event[0]])
             elif event[0] not in self.datagram_fds:
                 others.append(event)
         return others

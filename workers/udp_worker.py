@@ -24,6 +24,7 @@ from proxy.routing.remote import Remote
 from proxy.routing.sql import SqlQueries
 from proxy.routing.web import Lookups
 from proxy.shm.location_table import LocationTable
+from proxy.shm.places import Order
 from proxy.shm.table_ids import READER_STORAGE
 from proxy.storage.modes import SQL_ONLY, WRITE_THROUGH
 from proxy.transaction.layer import TransactionLayer
@@ -34,11 +35,14 @@ from workers.bans import flood_guard_of
 from workers.child import Child
 from workers.datagrams import DatagramSocket
 from workers.duty import Duty
+from workers.early_drop import EarlyDrop
 from workers.edition import Commit
 from workers.errands import Errand
 from workers.handoff import Handoff, Predecessor
 from workers.mailbox import Mailbox
 from workers.memory import Ebb
+from workers.neighbours import Neighbours
+from workers.overload import OverloadWatch, overload_rules, salt
 from workers.policy import Script, run_script
 from workers.questions import Questions
 from workers.registrar_rules import domains_of, rules_of
@@ -59,9 +63,7 @@ class UdpWorker:
         self.child = child
         counters = child.tables.slots.counters(child.slot)
         self.ebb = Ebb()
-        sockets = [
-            DatagramSocket(fd, listener) for listener, fds in enumerate(child.sockets) for fd in fds
-        ]
+        sockets = datagram_sockets(child.sockets)
         tables = child.tables
         handoff = Handoff(
             child.index, tables.shards, tables.inboxes, child.inbox_eventfds, counters
@@ -104,12 +106,22 @@ class UdpWorker:
         self.tallies = Tallies(counters, self.layer, self.resolver, self.node.faults, sockets)
         self.duty = Duty(child, self.turn, self.poller, self.tallies, predecessors_of(child))
         self.duty.use_policy = self.use_policy
+        self.neighbours = Neighbours(datagram_sockets(child.neighbours), self.turn, self.poller)
         chores = [self.tallies.take, self.watch_memory, self.let_scripts_go]
         self.turn.each_second.extend(chores)
+        self.control_overload()
         self.follow_calls()
         self.questions = Questions(child, self.node)
         self.use_storage()
         child.prepare = self.prepare
+
+    def control_overload(self) -> None:
+        """Turn new work away when there is too much of it."""
+        child, turn, shedder = self.child, self.turn, self.node.shedder
+        shedder.salt = salt()
+        shedder.use_rules(overload_rules(child.config))
+        turn.each_second.append(OverloadWatch(shedder, turn.counters, child.log).look)
+        turn.waits.append(EarlyDrop(shedder, lambda: turn.reading, turn.counters).follow)
 
     def use_storage(self) -> None:
         """What asks the database, or waits for it, if the configuration wants that."""
@@ -145,6 +157,7 @@ class UdpWorker:
             node.timer_c = float(config.limits.timer_c_seconds)
             node.layer.capacity = config.limits.transactions
             turn.use_guard(guard)
+            node.shedder.use_rules(overload_rules(config))
             if node.dialogs is not None:
                 node.dialogs.store.rules = dialog_rules_of(child)
             use_rules(child, node)
@@ -176,7 +189,9 @@ class UdpWorker:
             if self.node.now - looked >= IDLE_SECONDS:
                 looked = self.node.now
                 child.beat()
-                if not duty.look():
+                stays = duty.look()
+                self.neighbours.attend(duty.order is Order.SERVE)
+                if not stays:
                     return self.leave()
             if more:
                 continue
@@ -223,6 +238,11 @@ class UdpWorker:
         else:
             self.resolver_fds.add(fd)
             self.poller.register(fd, mask)
+
+
+def datagram_sockets(listeners: list[list[int]]) -> list[DatagramSocket]:
+    """Sockets over the descriptors of each listener."""
+    return [DatagramSocket(fd, number) for number, fds in enumerate(listeners) for fd in fds]
 
 
 def location_of(child: Child) -> LocationTable:

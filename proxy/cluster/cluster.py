@@ -165,7 +165,13 @@ class Cluster:
             self._tell_counts(now)
         if now >= self._beat_at:
             self._beat(now, wall)
-        return now if more else min(self._look_at, self._beat_at, self._counts_at)
+        return now if more else self.due()
+
+    def due(self) -> int:
+        """When to come back at the latest, if no change here asks for it: asked after step()."""
+        if self.replication.may_send():
+            return -1
+        return min(self._look_at, self._beat_at, self._counts_at)
 
     def _watch(self, link: Link, now: int, wall: int) -> None:
         """Whether there is a way to a peer, and what follows from it."""

@@ -67,6 +67,11 @@ class Comparison:
             or (link.following.state == State.FOLLOWING and link.following.quarantine)
         ]
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a snapshot comes or goes: the other side does nothing meanwhile."""
+        return self.pull is not None or self.serving is not None
+
     def why(self) -> str:
         """One sentence: why this node is synced or not."""
         if self.pull is not None and not self.baseline:

@@ -34,9 +34,8 @@ cdef class Digests:
         unsigned long long rest=*
     ) except -1
     @cython.locals(name="unsigned long long")
-    cpdef bint knows(
-        self, unsigned int table, bytes key, unsigned long long live, unsigned long long dead
-    ) except -1
+    cpdef bint knows(self, unsigned int table, bytes key, unsigned long long live,
+                     unsigned long long dead) except -1
     @cython.locals(state=tuple, table=int, key=bytes, body=bytes, form=Form)
     cpdef learn(self, dict forms, list states)
     @cython.locals(news=list, state=tuple, table=int, key=bytes, body=bytes, brief=bytes, form=Form,

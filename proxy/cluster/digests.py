@@ -88,7 +88,7 @@ class Digests:
         return found
 
     def knows(self, table: int, key: bytes, live: int, dead: int) -> bool:
-        """Whether a record was this when it was taken in last."""
+        """Whether a record is as it was when it was last taken in."""
         name = hash_bytes(key, table)
         return self._live.get(name) == live and self._dead.get(name, 0) == dead
 

@@ -35,7 +35,7 @@ cdef class Replication:
     cdef list _states(self, long long after)
     @cython.locals(forms=dict, key=bytes, body=bytes, table=int, form=Form)
     cpdef check(self, list records)
-    @cython.locals(forms=dict, form=Form, applied=list, newest="unsigned long long",
-                   table=int, key=bytes, body=bytes, stored=bytes, untold=list,
-                   outcome=Py_ssize_t)
+    @cython.locals(forms=dict, form=Form, newest="unsigned long long", table=int, key=bytes,
+                   body=bytes, stored=bytes, outcome=Py_ssize_t, news=Py_ssize_t)
     cpdef Py_ssize_t apply(self, object link, list records, long long wall) except -2
+    cdef object _learn(self, Form form, int table, bytes key, bytes old, bytes new)

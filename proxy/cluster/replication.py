@@ -11,13 +11,14 @@ from zlib import crc32
 
 from proxy.cluster.backlog import Backlog
 from proxy.cluster.digests import Digests
+from proxy.cluster.form import Form
 from proxy.cluster.frames import Frame, decode_records, encode_records
 from proxy.cluster.hlc import HybridClock
 from proxy.cluster.link import REFUSED_MS, Event, Link, State
 from proxy.cluster.membership import Membership
 from proxy.cluster.messages import DATA_HEAD, Ack, Hello, Kind, Welcome, unpack
 from proxy.cluster.settings import Settings
-from proxy.cluster.store import Change, Current, Horizon, Record, Store
+from proxy.cluster.store import Change, Horizon, Record, Store
 from proxy.cluster.wire import Wire
 from proxy.errors import BadFrame, LockTimeout, RestMissing, TableFull
 from proxy.limits import bounds
@@ -128,6 +129,11 @@ class Replication:
             sending.note_sent(upto, now)
             frames += 1
         return False
+
+    def may_send(self) -> bool:
+        """Whether a peer's credit allows what has been waiting for it."""
+        head = self.backlog.head
+        return any(link.next_hop and link.sending.may_send(head) for link in self.links.values())
 
     def _skip_ahead(self, link: Link, now: int) -> None:
         """The peer is further behind than we remember: go on from here, it has to compare."""
@@ -328,11 +334,8 @@ class Replication:
             link.following.quarantine = 0
             link.trouble = ""
         horizon = self.horizon(wall)
-        applied: list[Current] = []
-        # What our edge has made of a record, and is in it now with what came, is news to the peers
-        # although the note of it, when it is read, will find nothing that we do not know.
-        untold: list[tuple[int, bytes]] = []
         outcome = 1
+        news = 0
         for table, key, body in records:
             if table in self.disabled:
                 continue
@@ -347,18 +350,24 @@ class Replication:
                 outcome = INCOMPLETE
                 break
             if stored is not None:
-                applied.append((table, key, stored))
-                form = forms[table]
-                if form.mixed:
-                    form.look(self.store.replaced)
-                    if not self.digests.knows(table, key, form.live, form.dead):
-                        untold.append((table, key))
-        self.digests.learn(forms, applied)
-        self.backlog.extend(untold)
+                news += 1
+                self._learn(forms[table], table, key, self.store.was, stored)
         if outcome != 1:
             return outcome
         self.wire.tallies["applied"] += len(records)
-        return 1 + len(applied)
+        return 1 + news
+
+    def _learn(self, form: Form, table: int, key: bytes, old: bytes | None, new: bytes) -> None:
+        """Take a record in after a peer's word; what our edge has made of it is news to the peers.
+
+        The note of that, when it is read, will find nothing that we do not know.
+        """
+        if form.mixed and old is not None:
+            form.look(old)
+            if not self.digests.knows(table, key, form.live, form.dead):
+                self.backlog.extend([(table, key)])
+        form.look(new)
+        self.digests.note(table, key, form.live, form.dead)
 
     def _may_lead(self, link: Link, version: int, wall: int) -> bool:
         """Whether a peer gave this version while its clock was wrong, which is right again."""

@@ -24,10 +24,7 @@ class Store(Protocol):
     """The tables of one node that a cluster keeps equal."""
 
     forms: dict[int, Form]
-
-    @property
-    def replaced(self) -> bytes | None:
-        """What was in the place of the record that apply() has committed last."""
+    was: bytes | None  # the record before the last apply()
 
     def take(self, limit: int, now: int) -> list[Current] | None:
         """What changed next, as it is now; `limit` of them mean that there may be more.

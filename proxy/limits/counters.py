@@ -71,6 +71,7 @@ USRLOC_LOCATION_EXPIRES: Final = counter("usrloc:location-expires")  # contacts 
 # sipherd: receiving
 RECEIVED_DATAGRAMS: Final = counter("sipherd:received_datagrams")
 SENT_DATAGRAMS: Final = counter("sipherd:sent_datagrams")
+NEIGHBOUR_DATAGRAMS: Final = counter("sipherd:neighbour_datagrams")
 SEND_ERRORS: Final = counter("sipherd:send_errors")
 RECEIVE_DROPS: Final = counter("sipherd:receive_drops")  # the kernel's: SO_RXQ_OVFL
 STALE_DATAGRAMS: Final = counter("sipherd:stale_datagrams")  # waited while a worker stood still
@@ -159,6 +160,17 @@ PIPES_FULL: Final = counter("sipherd:pipes_full")  # refused: no room for one mo
 FLOOD_STOPPED: Final = counter("sipherd:flood_stopped")  # datagrams of banned sources
 FLOOD_BANS: Final = counter("sipherd:flood_bans")
 FLOOD_DISPLACED: Final = counter("sipherd:flood_displaced")  # sources forgotten while they counted
+
+# sipherd: overload. New work that was turned away, by what it was
+SHED_OPTIONS: Final = counter("sipherd:shed_options")
+SHED_REGISTERS: Final = counter("sipherd:shed_registers")  # of phones that are not registered
+SHED_INVITES: Final = counter("sipherd:shed_invites")
+SHED_OTHERS: Final = counter("sipherd:shed_others")
+SHED_REFRESHES: Final = counter("sipherd:shed_refreshes")
+SHED_LATE: Final = counter("sipherd:shed_late")  # of any kind: it had waited for too long
+SHED_UNREAD: Final = counter("sipherd:shed_unread")  # dropped for us by the kernel
+SHED_ANSWERED: Final = counter("sipherd:shed_answered")  # of all these, those that got 503
+OVERLOADS: Final = counter("sipherd:overloads")  # times a worker began to turn work away
 
 # dialog
 PROCESSED_DIALOGS: Final = counter("dialog:processed_dialogs")

@@ -53,6 +53,7 @@ cdef class BindingsForm(Form):
     @cython.locals(index=Py_ssize_t, at=Py_ssize_t, live="unsigned long long",
                    dead="unsigned long long")
     cpdef int look(self, bytes body) except -1
+    @cython.locals(p="const unsigned char *")
     cpdef unsigned long long rest(self, bytes body) except? 0
     @cython.locals(p="const unsigned char *", end=Py_ssize_t, draft=Draft, q="unsigned char *")
     cpdef bytes brief(self, bytes body, unsigned long long rest)

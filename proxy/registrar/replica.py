@@ -261,7 +261,8 @@ class BindingsForm(Form):
 
     def rest(self, body: bytes) -> int:
         """The hash of the strings."""
-        return hash_words(body, HEAD + binding_count(body) * BINDING)
+        p = body
+        return hash_words(body, HEAD + p[1] * BINDING)
 
     def brief(self, body: bytes, rest: int) -> bytes:
         """The record with the hash in place of the strings."""

@@ -1,9 +1,11 @@
 cimport cython
+from proxy.limits.overload cimport Shedder
 from proxy.registrar.lookup cimport Target, lookup, target_for
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
 from proxy.routing.request cimport Request, request_from
 from proxy.routing.renumbering cimport unshifted
+from proxy.routing.shedding cimport turns_away
 from proxy.routing.tracking cimport acknowledge, find_numbers, pass_by
 from proxy.shm.slots cimport Counters
 from proxy.sip.address cimport Address, address_from
@@ -28,7 +30,7 @@ cdef int ROUTE, VIA
 cdef class ProxyCore:
     cdef readonly Node node
     cdef public object policy
-    @cython.locals(listener=int, sockaddr=bytes, data=bytes)
+    @cython.locals(listener=int, sockaddr=bytes, data=bytes, shedder=Shedder)
     cpdef receive_batch(self, list batch)
     cpdef run_errand(self, bytes data)
     @cython.locals(message=Message, kind=int)

@@ -41,6 +41,7 @@ from proxy.routing.locate import Located, literal, next_hop
 from proxy.routing.node import Node
 from proxy.routing.renumbering import unshifted
 from proxy.routing.request import Policy, Request, request_from
+from proxy.routing.shedding import turns_away
 from proxy.routing.tracking import acknowledge, find_numbers, pass_by, target_within
 from proxy.sip import scanner
 from proxy.sip.address import Address, address_from
@@ -72,7 +73,10 @@ class ProxyCore:
 
     def receive_batch(self, batch: list[tuple[int, bytes, int, bytes]]) -> None:
         """Datagrams as a socket or an inbox gives them: (listener, sockaddr, ns, data)."""
-        for listener, sockaddr, _, data in batch:
+        shedder = self.node.shedder
+        for listener, sockaddr, received_ns, data in batch:
+            if shedder.late_before_ns:
+                shedder.late = 0 < received_ns < shedder.late_before_ns
             try:
                 if listener == INTERNAL_LISTENER:
                     self.run_errand(data)
@@ -162,7 +166,9 @@ class ProxyCore:
             self.stray_ack(request_from(node, message, source, listener))
         elif message.method == "CANCEL":
             self.cancel(request_from(node, message, source, listener))
-        elif found == NEW_REQUEST:
+        elif found == NEW_REQUEST and not (
+            node.shedder.active and turns_away(node, message, source, listener)
+        ):
             request_from(node, message, source, listener).run(self.policy)
 
     def receive_response(self, message: Message, source: Address, listener: int) -> None:

@@ -1,6 +1,7 @@
 cimport cython
 from proxy.cluster.hlc cimport HybridClock
 from proxy.dialog.tracker cimport Tracker
+from proxy.limits.overload cimport Shedder
 from proxy.registrar.rules cimport RegistrarRules
 from proxy.routing.branch cimport Signer
 from proxy.routing.identity cimport Identity
@@ -23,6 +24,7 @@ cdef class Node:
     cdef public double timer_c
     cdef readonly Pendings pendings
     cdef readonly object mistakes
+    cdef readonly Shedder shedder
     cdef public object on_reply
     cdef public object lookups, database
     cdef readonly dict errands

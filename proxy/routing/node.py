@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from proxy.cluster.hlc import HybridClock
 from proxy.dialog.tracker import Tracker
+from proxy.limits.overload import OverloadRules, Shedder
 from proxy.registrar.binding import Faults
 from proxy.registrar.rules import RegistrarRules
 from proxy.routing.address_groups import AddressGroups
@@ -67,6 +68,7 @@ class Node:
         self.timer_c = timer_c
         self.pendings = Pendings(layer.timers, counters)
         self.mistakes = Mistakes()
+        self.shedder = Shedder(OverloadRules())
         self.on_reply: ReplyHandler | None = None  # the policy's, if it has one
         self.lookups: WebAsker | None = None  # None: this node asks no web servers
         self.database: SqlQueries | None = None  # what policies read from databases

@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport uint64_t
 
-from proxy.shm.changes cimport ChangeRing
+from proxy.shm.changes cimport ChangeRing, units_of
 
 cdef int _OVERRUN, _PASSED, _STRIPE, _WAITING
 cdef long long _PATIENCE_MS
@@ -32,4 +32,5 @@ cdef class ChangeReader:
     cpdef list take(self, Py_ssize_t limit, long long now_ms)
     @cython.locals(ring=ChangeRing, state=int)
     cpdef int advance(self, long long now_ms) except -1
+    cpdef bint pass_own(self, bytes key, uint64_t ends) except -1
     cdef bint _lost_patience(self, long long now_ms) except *

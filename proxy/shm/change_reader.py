@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cython
 
-from proxy.shm.changes import OVERRUN, PASSED, STRIPE, WAITING, ChangeRing
+from proxy.shm.changes import OVERRUN, PASSED, STRIPE, WAITING, ChangeRing, units_of
 
 PATIENCE_MS = 20  # how long a claimed note may be unpublished: a writer that is not running
 _OVERRUN = OVERRUN
@@ -101,6 +101,13 @@ class ChangeReader:
                 if state != _PASSED:
                     return state
         return _OVERRUN
+
+    def pass_own(self, key: bytes, ends: int) -> bool:
+        """Go past a note of our own, if it is the next one."""
+        if self.position + units_of(key) != ends:
+            return False
+        self.position = ends
+        return True
 
     def _lost_patience(self, now_ms: int) -> bool:
         if self._waits_since < 0:

@@ -45,3 +45,7 @@ cdef class ChangeRing:
     cpdef int set_done(self, uint32_t reader, uint64_t position) except -1
     cpdef uint64_t done(self, uint32_t reader) except? 0
     cdef size_t _reader_at(self, uint32_t reader) except 0
+
+
+@cython.locals(size="size_t")
+cpdef uint64_t units_of(bytes key) except 0

@@ -105,7 +105,7 @@ class ChangeRing:
         size = len(key)
         if size > _LONGEST_KEY:
             return self._lose()
-        units = 1 if size <= _FIRST else 1 + (size - _FIRST + _MORE - 1) // _MORE
+        units = units_of(key)
         for _attempt in range(_ATTEMPTS):
             position = self.arena.claim_u64(_HEAD_AT, units)
             at = self._at(position)
@@ -175,8 +175,7 @@ class ChangeRing:
         key = self._key(position, size)
         if self.arena.u32(at + _CHECK) != self._check(position, table, length, key):
             return _OVERRUN
-        if size > _FIRST:
-            self.following = position + 1 + (size - _FIRST + _MORE - 1) // _MORE
+        self.following = position + units_of(key)
         self.table = table
         self.key = key
         return _STRIPE if length == _WHOLE_STRIPE else _READ
@@ -239,3 +238,9 @@ class ChangeRing:
         if reader >= _READERS:
             raise ShmError(f"there is no reader {reader} of the change ring")
         return _READERS_AT + reader * _LINE
+
+
+def units_of(key: bytes) -> int:
+    """How many units the note of a key takes."""
+    size = len(key)
+    return 1 if size <= _FIRST else 1 + (size - _FIRST + _MORE - 1) // _MORE

@@ -1,4 +1,10 @@
-"""words.py for compiled code: the same numbers in the same bytes, without a call."""
+"""words.py for compiled code: the same numbers in the same bytes, without a call.
+
+Each is one load or store of a machine that keeps numbers as the files and frames do.
+"""
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from cpython.bytearray cimport (
     PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_GET_SIZE,
@@ -19,22 +25,28 @@ cdef inline bytes fixed(bytearray draft):
     return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(draft), PyByteArray_GET_SIZE(draft))
 
 cdef inline unsigned int get_u16(const unsigned char *p, Py_ssize_t at) noexcept:
-    return p[at] | <unsigned int>p[at + 1] << 8
+    cdef uint16_t value
+    memcpy(&value, p + at, 2)
+    return value
 
 cdef inline unsigned int get_u32(const unsigned char *p, Py_ssize_t at) noexcept:
-    return get_u16(p, at) | get_u16(p, at + 2) << 16
+    cdef uint32_t value
+    memcpy(&value, p + at, 4)
+    return value
 
 cdef inline unsigned long long get_u64(const unsigned char *p, Py_ssize_t at) noexcept:
-    return get_u32(p, at) | <unsigned long long>get_u32(p, at + 4) << 32
+    cdef uint64_t value
+    memcpy(&value, p + at, 8)
+    return value
 
 cdef inline void put_u16(unsigned char *p, Py_ssize_t at, unsigned int value) noexcept:
-    p[at] = <unsigned char>value
-    p[at + 1] = <unsigned char>(value >> 8)
+    cdef uint16_t stored = <uint16_t>value
+    memcpy(p + at, &stored, 2)
 
 cdef inline void put_u32(unsigned char *p, Py_ssize_t at, unsigned int value) noexcept:
-    put_u16(p, at, value)
-    put_u16(p, at + 2, value >> 16)
+    cdef uint32_t stored = value
+    memcpy(p + at, &stored, 4)
 
 cdef inline void put_u64(unsigned char *p, Py_ssize_t at, unsigned long long value) noexcept:
-    put_u32(p, at, <unsigned int>value)
-    put_u32(p, at + 4, <unsigned int>(value >> 32))
+    cdef uint64_t stored = value
+    memcpy(p + at, &stored, 8)

@@ -171,9 +171,9 @@ class ProcessSlots:
         summed = (summed - self.arena.u64(at)) & _WORD
         return summed if summed < 0x8000000000000000 else summed - 0x10000000000000000
 
-    def totals(self) -> list[int]:
-        """All sums, by counter."""
-        return [self.total(counter) for counter in range(self.counter_count)]
+    def totals(self, count: int | None = None) -> list[int]:
+        """The sums of the first `count` counters, or of all."""
+        return [self.total(counter) for counter in range(count or self.counter_count)]
 
     def reset(self, counter: int) -> None:
         """Count a total from zero again; rows keep theirs, the sum is subtracted from now on."""

@@ -97,3 +97,12 @@ def test_a_short_soak() -> None:
     report = run("soak", "--minutes", 0.07, "--every", 1, "--slice", 2, "--rate", 200, timeout=120)
     assert report["spoilt"] >= 50
     assert report["samples"] > 3
+
+
+def test_twice_too_much_costs_no_call_that_has_begun() -> None:
+    load = ("--seconds", 6, "--rate", 10_000, "--policy-us", 300)  # one core does 3,000
+    report = run("overload", *load, "--untimed", timeout=120)
+    assert report["byes"] > 100
+    assert report["refreshes"] > 100
+    assert report["shed"]["invites"] > 0
+    assert report["shed"]["answered"] > 0

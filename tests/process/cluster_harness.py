@@ -45,9 +45,11 @@ class Pair:
     def __init__(self, make: Make) -> None:
         self.make = make
         self.port = free_port()
+        self.secret = "0123456789abcdef"
 
     def node(self, number: int, peers: str, more: str = "insecure = true") -> Server:
         text = SETTINGS.replace('[node]\nruntime_dir = "var"', HEAD.strip())
+        text = text.replace("0123456789abcdef", self.secret)
         text += CLUSTER + f"peers = {{ {peers} }}\nseed = {str(number == 1).lower()}\n{more}\n"
         text = text.replace("CLUSTER_PORT", str(self.port)).replace("NODE", str(number))
         return self.make(text, "sip")

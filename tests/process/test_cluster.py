@@ -337,3 +337,17 @@ def all_synced(server: Server, clusters: int) -> bool:
 def one_list(server: Server) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = server.ctl("clusterer_list_cap")["Clusters"]
     return found
+
+
+def test_nodes_with_other_secrets_refuse_each_other(make_server: Make) -> None:
+    pair = Pair(make_server)
+    one = pair.node(1, pair.url(2)).start()
+    pair.secret = "fedcba9876543210"
+    other = pair.node(2, pair.url(1)).start()
+    words = "its [node] secret is another one than ours"
+    for server in (one, other):
+        wait_for(lambda server=server: words in status(server)["why"], 20)
+        assert not status(server)["synced"]
+        assert "node refused" in server.log
+        assert statistic(server, "hellos_refused") > 0
+        assert pair.secret not in server.log

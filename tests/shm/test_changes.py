@@ -28,6 +28,18 @@ def ring() -> ChangeRing:
     return ChangeRing.create(units=64)
 
 
+def test_a_note_of_our_own_is_passed_if_it_is_the_next() -> None:
+    ring = ChangeRing.create()
+    reader = ChangeReader(ring)
+    for key in (b"k", b"k" * 48, b"k" * 49, b"k" * 1_000):
+        assert reader.pass_own(key, ring.note(1, key))
+    assert reader.position == ring.head
+    ring.note(1, b"another's")
+    ends = ring.note(1, b"k")
+    assert not reader.pass_own(b"k", ends)
+    assert [change.key for change in reader.take(10, 0)] == [b"another's", b"k"]
+
+
 def test_each_commit_is_noted_with_its_place(make_table: Make, ring: ChangeRing) -> None:
     table, reader = make_table(), ChangeReader(ring)
     table.commit(b"before", 0, b"x", 0, 1)

@@ -57,6 +57,7 @@ def _last_arrival(
     form, ours = self.forms[table], self.records.get((table, key))
     whole = form.restored(body, ours)
     form.mixed = False
+    self.was = ours
     if whole is None:
         raise RestMissing("a brief record")
     if ours == whole:

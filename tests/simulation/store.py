@@ -30,7 +30,7 @@ class MemoryStore:
         self.ring = ring
         self.notes: list[tuple[int, bytes]] = []
         self.overrun = False
-        self.replaced: bytes | None = None
+        self.was: bytes | None = None
         self.watch: Callable[[int, bytes, bytes | None, bytes | None, str], None] | None = None
         self._order: list[tuple[int, bytes]] = []
 
@@ -60,10 +60,9 @@ class MemoryStore:
         return self.records.get((table, key))
 
     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:
-        ours = self.records.get((table, key))
-        merged = joined(self.forms[table], ours, body, horizon)
+        self.was = self.records.get((table, key))
+        merged = joined(self.forms[table], self.was, body, horizon)
         if merged is not None:
-            self.replaced = ours
             self.commit(table, key, merged, "applied")
         return merged
 

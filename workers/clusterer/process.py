@@ -38,7 +38,8 @@ from workers.setting_types import Endpoint
 TICK_MS: Final = 1  # between two looks at what changed, while few changes come
 # While many come, it sleeps so long between two turns, whatever else arrives: what a turn costs by
 # itself is then shared by so many. A snapshot's frames are waited for by the other side.
-NAP_MS: Final = 10
+NAP_TELLING_MS: Final = 15
+NAP_TAKING_MS: Final = 5
 MANY: Final = 8  # records in a turn
 FRAMES: Final = 8  # taken before the clock is looked at again
 SLICE_MS: Final = 20  # of taking frames, before beats and the rest have their turn
@@ -77,7 +78,7 @@ class ClustererProcess:
         self.tags = TagWatch(child, self.brains)
         self.counts = ClusterCounts(child, self.brains)
         self.due = self.ticked_at = self.report_at = self.tags_at = self.counts_at = 0
-        self.moved = 0  # records, told and taken
+        self.told = self.taken = 0  # records
         self.ends = zmq.Poller()  # what a nap is broken off for
         for fd in (child.stop_fd, child.parent_fd):
             self.ends.register(fd, zmq.POLLIN)
@@ -189,24 +190,26 @@ class ClustererProcess:
 
     def _sleep(self) -> list[tuple[Any, int]]:
         """Wait until something is to be done; what is ready."""
-        if self._is_busy():
+        nap = self._nap()
+        if nap:
             self.due = 0
-            ended = self.ends.poll(NAP_MS)
-            return ended or self.bus.poller.poll(0)
+            return self.ends.poll(nap) or self.bus.poller.poll(0)
         patience = self.patience()
         if patience == 0:
             make_way()
         return self.bus.poller.poll(patience)
 
-    def _is_busy(self) -> bool:
-        """Whether the last turn had so much to do that the next had better have more."""
-        before, self.moved = self.moved, 0
-        waited_for = False
-        for brain in self.brains.values():
-            comparison, tallies = brain.comparison, brain.wire.tallies
-            waited_for |= comparison.pull is not None or comparison.serving is not None
-            self.moved += tallies["records"] + tallies["applied"]
-        return self.moved - before >= MANY and not waited_for
+    def _nap(self) -> int:
+        """How long to sleep so that the next turn has more to do, if the last one had much."""
+        brains = self.brains.values()
+        told, taken = self.told, self.taken
+        self.told = sum(brain.wire.tallies["records"] for brain in brains)
+        self.taken = sum(brain.wire.tallies["applied"] for brain in brains)
+        if any(brain.comparison.is_waited_for for brain in brains):
+            return 0
+        if self.told - told >= MANY:
+            return NAP_TELLING_MS
+        return NAP_TAKING_MS if self.taken - taken >= MANY else 0
 
     def patience(self) -> int:
         """How long the loop may sleep, milliseconds; wake-ups are asked for when it may."""
@@ -241,7 +244,8 @@ class ClustererProcess:
             self.receive(message)
         self.bus.admit(ready)
         if self.take_frames(now, ready):
-            self.due = min(self.due, self.ticked_at + TICK_MS)
+            wanted = min(brain.due() for brain in self.brains.values())
+            self.due = min(self.due, max(wanted, self.ticked_at + TICK_MS))
             self.tags.publish()
         now = now_ms()
         if now >= self.due:

@@ -15,7 +15,7 @@ cdef long long CURSOR_MASK
 cdef class TableStore:
     cdef readonly dict adapters, forms
     cdef readonly tuple tables
-    cdef readonly bytes replaced
+    cdef readonly bytes was
     cdef ChangeReader _reader
     cdef set _own
 

@@ -34,8 +34,8 @@ class TableStore:
         self.adapters = {adapter.table_id: adapter for adapter in adapters}
         self.forms: dict[int, Form] = {each.table_id: each.form for each in adapters}
         self.tables = tuple(sorted(self.adapters))
+        self.was: bytes | None = None  # what apply() found
         self._reader = ChangeReader(changes)
-        self.replaced: bytes | None = None
         self._own: set[int] = set()  # where the notes of our own changes end
 
     @property
@@ -106,12 +106,13 @@ class TableStore:
             payload = adapter.table.read(key)
             stamp = adapter.table.seen
             ours = None if payload is None else adapter.body(key, payload)
+            self.was = ours
             merged = joined(adapter.form, ours, body, horizon)
             if merged is None:
                 return None
             if adapter.commit(key, stamp, payload, merged):
-                self.replaced = ours
-                self._own.add(adapter.table.changed_at)
+                if not self._reader.pass_own(key, adapter.table.changed_at):
+                    self._own.add(adapter.table.changed_at)
                 return merged
         raise LockTimeout(f"the record of {key!r} is changing too fast to take a peer's")
 

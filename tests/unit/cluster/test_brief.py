@@ -53,7 +53,8 @@ def test_a_phone_that_says_something_else_is_told_whole(pair: Trio) -> None:
 
 def test_who_lacks_the_strings_gets_the_record_whole(pair: Trio) -> None:
     refresh(pair)
-    del pair.stores[2].records[LOCATION, ALICE]
+    pair.stores[2].commit(LOCATION, ALICE, None, "expired")
+    pair.run(10)
     record = refresh(pair)
     pair.run(30)
     assert here(pair, 2) == record

@@ -55,6 +55,7 @@ def child(config: Config, log: Log) -> Iterator[Child]:
         predecessors=[],
         slot=2,
         sockets=[],
+        neighbours=[],
         listeners=[],
         inbox_eventfds=[-1 for _ in tables.inboxes],  # nobody sleeps
         tables=tables,

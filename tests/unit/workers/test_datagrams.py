@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.compiled
 
 Outgoing = tuple[bytes, Address, int, Transaction | None]
 PEERS = 3
+HOUR_NS = 3_600_000_000_000
 
 
 def datagram(call: int, number: int, size: int) -> bytes:
@@ -159,7 +161,7 @@ def received(
 ) -> tuple[list[bytes], list[bytes]]:
     """What one `receive` leaves here, and what goes to the other worker."""
     batch: list[tuple[int, bytes, int, bytes]] = []
-    ours.receive(handoff, 0, batch)
+    ours.receive(handoff, 0, 0, batch)
     there = inboxes[1].pop(1000)
     return [entry[3] for entry in batch], [entry[3] for entry in there]
 
@@ -217,4 +219,39 @@ def test_what_waits_can_be_thrown_away(
     assert ours.discard() == 0
     peers[0].sendto(datagram(1, 100, 200), address)
     batch: list[tuple[int, bytes, int, bytes]] = []
-    assert ours.receive(handoff, 0, batch) == 1
+    assert ours.receive(handoff, 0, 0, batch) == 1
+
+
+def test_how_long_the_oldest_has_waited(
+    ours: DatagramSocket, peers: list[socket.socket], handoff: Handoff, inboxes: list[Inbox]
+) -> None:
+    batch: list[tuple[int, bytes, int, bytes]] = []
+    ours.receive(handoff, time.time_ns(), HOUR_NS, batch)
+    assert ours.waited_ns == 0
+    before_ns = time.time_ns()
+    for number in range(3):
+        peers[0].sendto(b"REGISTER %d" % number, port_of(ours))
+    after_ns = time.time_ns()
+    later_ns = after_ns + 7_000_000_000
+    assert ours.receive(handoff, later_ns, HOUR_NS, batch) == 3
+    assert later_ns - after_ns <= ours.waited_ns <= later_ns - before_ns
+    assert {received_ns for _, _, received_ns, _ in batch} == {later_ns - ours.waited_ns}
+
+
+def test_a_clock_that_was_set_is_not_believed(
+    ours: DatagramSocket, peers: list[socket.socket], handoff: Handoff
+) -> None:
+    for now_ns, waited_ns in ((time.time_ns() + HOUR_NS, 5_000), (time.time_ns() - HOUR_NS, 0)):
+        peers[0].sendto(b"REGISTER", port_of(ours))
+        ours.receive(handoff, now_ns, 5_000, [])
+        assert ours.waited_ns == waited_ns
+
+
+def test_the_time_of_receipt_goes_along(
+    ours: DatagramSocket, peers: list[socket.socket], handoff: Handoff, inboxes: list[Inbox]
+) -> None:
+    peers[0].sendto(of_the_other(b"INVITE sip:b@a"), port_of(ours))
+    now_ns = time.time_ns() + 3_000_000
+    ours.receive(handoff, now_ns, HOUR_NS, [])
+    assert [entry[2] for entry in inboxes[1].pop(9)] == [now_ns - ours.waited_ns]
+    assert ours.waited_ns >= 3_000_000

@@ -54,6 +54,7 @@ def child(tmp_path: Path, log: Log) -> Iterator[Child]:
         predecessors=[],
         slot=2,
         sockets=[],
+        neighbours=[],
         listeners=[],
         inbox_eventfds=eventfds,
         tables=tables,

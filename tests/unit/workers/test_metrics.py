@@ -13,14 +13,15 @@ import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.limits import counters
+from proxy.limits import counters, measures
 from proxy.shm.places import Order, Phase
-from workers import metrics_endpoint
+from workers import message_metrics, metrics_endpoint
 from workers.child import Child
 from workers.edition import Area
 from workers.logs import Log
 from workers.metrics import NodeMetrics, metric_name
 from workers.metrics_endpoint import MetricsEndpoint, status_of
+from workers.setting_types import Endpoint
 from workers.settings import Config, Node
 from workers.shared_page import SharedPage
 from workers.statistics import Statistics
@@ -125,6 +126,46 @@ def test_what_is_no_statistic(whole: Child) -> None:
     assert found["sipherd_cluster_report_age_seconds"] > 0
 
 
+def test_messages_and_times(whole: Child) -> None:
+    row = whole.tables.slots.counters(3)
+    row.add(measures.RECEIVED_METHOD + measures.METHODS.index("BYE"), 4)
+    row.add(measures.SENT_CODE + 503 - measures.FIRST_CODE, 6)
+    row.add(measures.WAITED + 1, 3)
+    row.add(measures.WAITED + measures.STEPS - 1, 2)
+    row.add(measures.WAITED + measures.STEPS, 5_000_000)
+    row.add(measures.TAKEN + measures.HISTOGRAM, 1)
+    found = samples(whole)
+    assert found["sipherd_requests_received_total method=BYE"] == 4
+    assert found["sipherd_requests_received_total method=other"] == 0
+    assert found["sipherd_responses_sent_total code=503"] == 6
+    assert "sipherd_responses_sent_total code=200" not in found
+    assert found["sipherd_queue_delay_seconds_bucket le=0.0001"] == 0
+    assert found["sipherd_queue_delay_seconds_bucket le=0.00025"] == 3
+    assert found["sipherd_queue_delay_seconds_bucket le=1.0"] == 3
+    assert found["sipherd_queue_delay_seconds_bucket le=+Inf"] == 5
+    assert found["sipherd_queue_delay_seconds_count"] == 5
+    assert found["sipherd_queue_delay_seconds_sum"] == 5
+    assert found["sipherd_message_seconds_count kind=INVITE"] == 1
+
+
+PROC = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid inode drops
+ 123: 0100007F:13C4 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 25 2 0 17
+ 124: 0100007F:13C4 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 26 2 0 5
+garbage
+"""
+
+
+def test_drops_by_listener(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(message_metrics, "QUEUES", (Path("/a"),))
+    monkeypatch.setattr(message_metrics, "read_text", lambda path: PROC)
+    family = message_metrics.drops([Endpoint("127.0.0.1", port) for port in (5060, 5061)])
+    assert {sample.labels["listener"]: sample.value for sample in family.samples} == {
+        "127.0.0.1:5060": 22,
+        "127.0.0.1:5061": 0,
+    }
+
+
 def test_what_is_switched_off_has_no_metrics(child: Child) -> None:
     found = samples(child)
     assert "sipherd_usrloc_registered_users" in found
@@ -140,7 +181,8 @@ def test_what_is_switched_off_has_no_metrics(child: Child) -> None:
 def exported(child: Child) -> set[str]:
     """Every name that may be exported, those without a sample just now as well."""
     text = NodeMetrics(child).text().decode()
-    return set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
+    kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)", text, re.MULTILINE))
+    return set(kinds) | {f"{name}_bucket" for name in kinds if kinds[name] == "histogram"}
 
 
 def test_the_dashboard_names_only_what_is_exported(whole: Child) -> None:

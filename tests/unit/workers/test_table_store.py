@@ -64,6 +64,21 @@ def test_both_nodes_contacts_are_one_record(pair: Pair) -> None:
     agree(pair)
 
 
+def test_a_change_that_a_peer_overtakes_is_told_all_the_same(pair: Pair) -> None:
+    """Both in one record, and the peer's is taken before our own note of ours is read."""
+    pair.register(1, b"alice", A)
+    pair.run(50)
+    pair.register(2, b"alice", B)
+    pair.register(1, b"alice", A, expires=0)
+    node = pair.nodes[1]
+    node.brain.tick(pair.now + 1, pair.wall)
+    for _, _, data in node.brain.ready():
+        pair.carry(1, 2, data)
+    pair.run(500)
+    assert pair.users(1) == pair.users(2) == {ALICE: [URI_B]}
+    agree(pair)
+
+
 def test_what_was_applied_is_not_sent_on(pair: Pair) -> None:
     for number in range(20):
         pair.register(1, b"u%d" % number, A)

@@ -35,7 +35,7 @@ def test_differences_are_added_and_gauges_set(child: Child) -> None:
     faults.full = 5
     tallies.take()
     tallies.take()
-    found = {name: n for name, n in zip(ids.NAMES, slots.totals(), strict=False) if n}
+    found = {name: n for name, n in zip(ids.NAMES, slots.totals(ids.COUNT), strict=True) if n}
     assert found == {
         "tm:inuse_transactions": 1,
         "tm:retransmission_req_T1_1": 1,

@@ -12,8 +12,12 @@ import pytest
 
 from proxy.limits import counters as ids
 from proxy.shm.inbox import Inbox
+from proxy.sip.address import address_of
 from tests.scenarios.world import World
 from workers.turn import IDLE_SECONDS, Turn
+
+BATCH = 64
+PEER = address_of(b"192.0.2.1", 5060)
 
 
 class Silent:
@@ -73,12 +77,12 @@ def test_a_successor_looks_at_when_its_predecessor_was_awake(turn: Turn, world: 
 class Waiting:
     """A socket with datagrams that wait."""
 
-    fd, listener, guard = 5, 0, None
+    fd, listener, guard, waited_ns = 5, 0, None, 0
 
     def __init__(self) -> None:
         self.waits = 3
 
-    def receive(self, handoff: object, received_ns: int, batch: list[object]) -> int:
+    def receive(self, handoff: object, now_ns: int, most_ns: int, batch: list[object]) -> int:
         return 0
 
     def discard(self) -> int:
@@ -99,6 +103,50 @@ def test_what_came_while_we_stood_still_is_not_acted_on(turn: Turn, world: World
     assert turn.reading[0].waits == 0
     assert counters.get(ids.STALE_DATAGRAMS) == 3
     assert world.log.events[-1][1] == "stood still"
+
+
+class Queued(Waiting):
+    """A socket whose batches are full, of datagrams that have waited for so long."""
+
+    def __init__(self, waited_ns: int, count: int = BATCH) -> None:
+        super().__init__()
+        self.waited_ns = waited_ns
+        self.count = count
+
+    def receive(self, handoff: object, now_ns: int, most_ns: int, batch: list[object]) -> int:
+        batch += [(0, PEER.sockaddr, now_ns - self.waited_ns, b"\r\n")] * self.count
+        return self.count
+
+
+def test_a_queue_that_stands_is_told_to_the_shedder(turn: Turn, world: World) -> None:
+    shedder = world.node.shedder
+    turn.reading.append(Queued(40_000_000, BATCH - 1))  # type: ignore[arg-type]
+    assert not turn.take()
+    assert (turn.waited_ns, turn.standing_ns) == (40_000_000, 0)
+    assert not shedder.active
+    turn.reading.append(Queued(30_000_000))  # type: ignore[arg-type]
+    assert turn.take()
+    assert (turn.waited_ns, turn.standing_ns) == (40_000_000, 30_000_000)
+    assert shedder.active
+    assert shedder.late_before_ns == 0
+
+
+def test_what_is_late_is_known_by_when_it_was_received(turn: Turn, world: World) -> None:
+    shedder = world.node.shedder
+    turn.reading.append(Queued(600_000_000, 1))  # type: ignore[arg-type]
+    turn.take()
+    assert shedder.active
+    assert shedder.late
+    turn.inbox.push(0, PEER.sockaddr, time.time_ns() - 900_000_000, b"\r\n")
+    turn.reading.clear()
+    turn.take()
+    assert turn.waited_ns >= 900_000_000
+    assert shedder.late
+    turn.inbox.push(0xFFFF, b"", 0, b"\0")  # an errand has no time
+    turn.take()
+    assert turn.waited_ns == 0
+    assert not shedder.active
+    assert not shedder.late
 
 
 def test_nobody_sleeps_on_a_full_inbox(turn: Turn) -> None:
