@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from proxy.errors import ShmError
+from proxy.limits import measures
 from proxy.shm import table_ids
 from proxy.shm.answer_table import AnswerTable
 from proxy.shm.arena import Arena
@@ -111,6 +112,8 @@ def adopt_tables(fds: Mapping[str, int], config: Config) -> Tables:
         cluster=files.maybe(names.CLUSTER, cluster_page),
         destinations=files.maybe(names.DESTINATIONS, DestinationTable.over),
     )
+    if tables.slots.counter_count != measures.COLUMNS:
+        raise ShmError(f"{names.PROCESSES} has other columns: stop the server and start it")
     _note_changes(tables)
     return tables
 
