@@ -43,7 +43,7 @@ def prepare(args: argparse.Namespace, folder: Path) -> Sipherd:
     url = sqlite_subscribers(folder / "users.db", args.phones)
     room = int(args.phones * 1.25) + 1_000
     settings = SETTINGS.format(url=url, mode=args.mode, room=room)
-    return Sipherd(folder, capacity=room, settings=settings, workers=args.workers)
+    return Sipherd(folder, capacity=room, settings=settings, workers=args.workers, sheds=True)
 
 
 def let_loose(server: Sipherd, args: argparse.Namespace, course: Path) -> dict[str, Any]:

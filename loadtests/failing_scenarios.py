@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from loadtests.call_faults import LAST, Who
-from loadtests.faulty_server import UP_S, Bench, Outcome
+from loadtests.faulty_server import UP_S, Bench, Outcome, has_traceback
 from loadtests.servers import ServerFailed
 
 NOT_NOW: Final = 1 << 60  # a number that no call has
@@ -78,16 +78,24 @@ class Scenario:
 
 
 def reload(bench: Bench) -> bool:
-    """SIGHUP, until the log says what became of it."""
+    """SIGHUP, until its counters say what became of it: the log does so only now and then."""
+    before = reloads(bench)
     bench.running.signal(signal.SIGHUP)
     deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline and not bench.running.has_ended():
-        if ": reloaded " in bench.said():
-            return True
-        if ": reload refused " in bench.said():
-            return False
-        time.sleep(0.005)
+        if (now := reloads(bench)) != before:
+            return now["sipherd:reloads"] > before["sipherd:reloads"]
+        time.sleep(0.01)
     return False
+
+
+def reloads(bench: Bench) -> dict[str, int]:
+    """How many were taken over, and how many refused."""
+    names = ["reloads", "reloads_refused"]
+    found: dict[str, int] | None = None
+    while found is None and not bench.running.has_ended():
+        found = bench.control("get_statistics", {"statistics": names})
+    return found or {}
 
 
 def replacement(bench: Bench) -> bool:
@@ -111,14 +119,15 @@ def one_more_worker(bench: Bench) -> bool:
 
 def generation_serves(bench: Bench, number: int) -> bool:
     """Whether the workers come that a signal asks for."""
-    before = bench.said().count(": workers serve ")
+    before = set(bench.workers())
+    wanted = len(before) + (1 if number == signal.SIGTTIN else -1)
     bench.running.signal(number)
     deadline = time.monotonic() + GENERATION_S
     while time.monotonic() < deadline and not bench.running.has_ended():
-        text = bench.said()
-        if text.count(": workers serve ") > before:
+        now = set(bench.workers())
+        if len(now) == wanted and not now & before:
             return True
-        if ": workers abandoned " in text:
+        if ": workers abandoned " in bench.said():
             return False
         time.sleep(0.005)
     return False
@@ -189,7 +198,7 @@ class Start(Scenario):
         elif server.exit_status != 1:
             outcome.problems.append(f"it was refused with status {server.exit_status}")
         text = server.log
-        if "Traceback" in text or not text.strip():
+        if has_traceback(text) or not text.strip():
             outcome.problems.append(f"a refusal that is no sentence: {text[-1500:]!r}")
 
     def survey(self, bench: Bench) -> dict[str, int]:
@@ -214,7 +223,7 @@ class Stop(Scenario):
         if outcome.refused:
             problems.append(f"it ended with status {server.exit_status}")
         text = bench.said()
-        if "Traceback" in text:
+        if has_traceback(text):
             problems.append("the log has a traceback")
         outcome.refused, outcome.log = False, text.splitlines()
         bench.mark()

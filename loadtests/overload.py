@@ -109,7 +109,7 @@ def server_for(folder: Path, policy_us: int) -> Sipherd:
         usual = str(ROOT / "conf" / "routing.py")
         script.write_text(BURN.format(usual=usual, seconds=policy_us / 1e6))
         settings = f"[routing]\nscript = {json.dumps(str(script))}\n"
-    return Sipherd(folder, capacity=20_000, settings=settings)
+    return Sipherd(folder, capacity=20_000, settings=settings, sheds=True)
 
 
 def capacity_of(server: Server, window: int, seconds: float) -> dict[str, float]:

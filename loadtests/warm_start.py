@@ -111,9 +111,6 @@ class WarmSipherd(Sipherd):
         self._pid = 0
         self.exit_status: int | None = None
 
-    def _config(self, capacity: int) -> str:
-        return super()._config(capacity).replace("[workers]\n", "[workers]\ndrain_seconds = 1\n")
-
     @property
     def pid(self) -> int:
         """The supervisor."""

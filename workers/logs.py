@@ -112,9 +112,12 @@ class Log:
     def _emit(self, level: str, event: str, fields: dict[str, object]) -> None:
         if not self.enabled(level):
             return
-        try:
-            self._say(level, event, fields)
-        except (OSError, MemoryError):  # nobody fails because he cannot say what he does
+        try:  # nobody fails because he cannot say what he does
+            try:
+                self._say(level, event, fields)
+            except MemoryError:  # it may be there again at once
+                self._say(level, event, fields)
+        except (OSError, MemoryError):
             self.dropped += 1
 
     def _say(self, level: str, event: str, fields: dict[str, object]) -> None:

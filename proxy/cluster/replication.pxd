@@ -38,4 +38,4 @@ cdef class Replication:
     @cython.locals(forms=dict, form=Form, newest="unsigned long long", table=int, key=bytes,
                    body=bytes, stored=bytes, outcome=Py_ssize_t, news=Py_ssize_t)
     cpdef Py_ssize_t apply(self, object link, list records, long long wall) except -2
-    cdef object _learn(self, Form form, int table, bytes key, bytes was, bytes stored)
+    cdef object _learn(self, Form form, int table, bytes key, bytes old, bytes new)

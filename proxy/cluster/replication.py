@@ -351,17 +351,16 @@ class Replication:
         self.wire.tallies["applied"] += len(records)
         return 1 + news
 
-    def _learn(self, form: Form, table: int, key: bytes, was: bytes | None, stored: bytes) -> None:
-        """Take a record in as it is after a peer's word.
+    def _learn(self, form: Form, table: int, key: bytes, old: bytes | None, new: bytes) -> None:
+        """Take a record in after a peer's word; what our edge has made of it is news to the peers.
 
-        What our edge has made of it, and is in it still with what came, is news to the peers
-        although the note of it, when it is read, will find nothing that we do not know.
+        The note of that, when it is read, will find nothing that we do not know.
         """
-        if form.mixed and was is not None:
-            form.look(was)
+        if form.mixed and old is not None:
+            form.look(old)
             if not self.digests.knows(table, key, form.live, form.dead):
                 self.backlog.extend([(table, key)])
-        form.look(stored)
+        form.look(new)
         self.digests.note(table, key, form.live, form.dead)
 
     def _may_lead(self, link: Link, version: int, wall: int) -> bool:

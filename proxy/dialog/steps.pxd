@@ -18,7 +18,7 @@ cdef int LEG_FLAGS, LEG_HAS_BYE, LEG_ROUTES, LEG_STATE
 cdef int LEG_REACHED, REACHED, LEG_DESTINATION, LEG_SOCKET, LEG_TAG
 cdef unsigned int RACE, CANCELLED, BYES_OPEN, END_WANTED, SEALED, WATCHED
 cdef int MANGLED_FROM, MANGLED_TO, DIALOG_URI_BYTES
-cdef int DIALOG_LEGS, SIGN_OF_LIFE_S, BYE_AGAIN_S, NO_ANSWER, NO_DIALOG
+cdef int DIALOG_LEGS, SIGN_OF_LIFE_S, BYE_AGAIN_S
 
 @cython.locals(rest="long long")
 cpdef bint is_fresh(bytes payload, DialogStore store) except *

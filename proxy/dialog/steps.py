@@ -76,8 +76,9 @@ SUCCESS_AFTER_BYE = int(Event.SUCCESS_AFTER_BYE)
 BYE = int(Event.BYE)
 UPSTREAM_BYE = int(EndReason.UPSTREAM_BYE)
 DOWNSTREAM_BYE = int(EndReason.DOWNSTREAM_BYE)
-NO_ANSWER = 408
-NO_DIALOG = 481
+# Answers to a BYE after which there is no dialog, or no call in it (RFC 5057 §5.1; 408 and 481,
+# RFC 3261 §15.1.1). After any other its sender may come again.
+DIALOG_GONE = frozenset({404, 405, 408, 410, 416, 480, 481, 482, 483, 484, 485, 501, 502, 604})
 SIGN_OF_LIFE_S = 60  # so often at most an early dialog's record is written only to keep it
 
 
@@ -244,7 +245,7 @@ def after_bye(
     """A BYE that came at `asked_ms` has its final response, 408 if nobody gave one.
 
     RFC 3261 §15.1.1: the leg it was sent in has ended, and with the last one all of it, when it was
-    accepted, or nobody knows the dialog, or nobody is there. Any other refusal leaves the call up:
+    accepted, or its answer says that there is no dialog any more. Any other refusal leaves it up:
     its sender may be asked for credentials, or have come with a CSeq that does not rise.
     """
     p = payload
@@ -252,7 +253,7 @@ def after_bye(
         return None
     at = leg + (LEG_CALLER_CSEQ if from_caller else LEG_CSEQ)
     rises = cseq > get_u32(p, at)
-    over = status < 300 or status in (NO_ANSWER, NO_DIALOG)
+    over = status < 300 or status in DIALOG_GONE
     ends = over and TABLE[p[leg + LEG_STATE] * EVENTS + BYE] != 0
     if not ends and not rises and (not over or p[leg + LEG_FLAGS] & LEG_HAS_BYE):
         return None

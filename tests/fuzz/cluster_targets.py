@@ -86,7 +86,7 @@ def dialog_records(data: bytes) -> None:
 
 def node() -> Cluster:
     """Node 1 of two, which node 2 has just greeted."""
-    settings = Settings(node=1, peers=(2,), tables=(1, 2), tags=("vip",))
+    settings = Settings(node=1, peers=(2,), tables=(1, 2, 3), tags=("vip",))
     brain = Cluster(settings, MemoryStore(100), HybridClock(), 1)
     for data in EACH:
         brain.step(data, 0, WALL)

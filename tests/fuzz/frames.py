@@ -66,11 +66,11 @@ def dialog() -> bytes:
 
 RECORDS = [
     (1, b"alice@example.com", location()),
-    (2, b"call1\0tag", make(WALL << 16, 1, b"payload", WALL // 1000 + 99)),
-    (2, b"call2\0tag", tombstone(WALL << 16, 1)),
+    (3, b"1 192.0.2.1:5060", make(WALL << 16, 1, b"payload", WALL // 1000 + 99)),
+    (3, b"1 192.0.2.2:5060", tombstone(WALL << 16, 1)),
 ]
 BODIES = {
-    Kind.HELLO: Hello(1, 0, 0, WALL, (1, 2)).encode(),
+    Kind.HELLO: Hello(1, 0, 0, WALL, (1, 2, 3)).encode(),
     Kind.WELCOME: Welcome(1, 0, False).encode(),
     Kind.DATA: encode_records(DATA_HEAD.pack(0), RECORDS),
     Kind.ACK: Ack(1, 32, False, True).encode(),

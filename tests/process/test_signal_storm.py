@@ -56,13 +56,16 @@ def registered(server: Server) -> set[str]:
 
 
 def is_well(server: Server, phone: Phone, name: str) -> bool:
-    """Whether every process is there and a request is answered."""
+    """Whether every process is there, one generation of workers, and a request is answered."""
     try:
         rows = server.ctl("ps")["Processes"]
     except Exception:  # noqa: BLE001 - control may be one of those that were hit
         return False
+    serving = {row["Generation"] for row in rows if row.get("State") == "serving"}
+    if len(serving) != 1 or sum("Generation" not in row for row in rows) != 3:
+        return False
     phone.send("known", name)
-    return len(rows) >= 4 and phone.is_answered(name, 0.5)
+    return phone.is_answered(name, 0.5)
 
 
 @pytest.mark.parametrize("seed", range(4))

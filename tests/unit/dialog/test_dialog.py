@@ -117,7 +117,7 @@ def test_exactly_one_ends_it(hands: Hands) -> None:
     assert found.record().end_words == "MI Termination"
 
 
-@pytest.mark.parametrize("status", [200, 202, 408, 481])
+@pytest.mark.parametrize("status", [200, 202, 404, 408, 410, 480, 481, 483, 502, 604])
 def test_a_call_ends_when_its_bye_is_answered_and_ended_when_it_came(
     hands: Hands, status: int
 ) -> None:
@@ -133,7 +133,7 @@ def test_a_call_ends_when_its_bye_is_answered_and_ended_when_it_came(
     assert record.due == WALL_MS // 1_000 + 9 + delay, "late messages come after the answer"
 
 
-@pytest.mark.parametrize("status", [301, 401, 404, 407, 420, 483, 491, 500, 503, 603])
+@pytest.mark.parametrize("status", [301, 401, 407, 420, 491, 500, 503, 603])
 def test_a_bye_that_is_refused_ends_nothing(hands: Hands, status: int) -> None:
     hands.confirmed()
     found = hands.one.find(within(b"BYE", 2))
