@@ -213,14 +213,8 @@ class Replication:
         following.greeting = self._greetings
         following.ask_at = now + self.settings.pace.hello
         epoch = following.epoch if following.complete else 0
-        hello = Hello(
-            following.greeting,
-            epoch,
-            following.position,
-            wall,
-            tuple(sorted(self.settings.tables)),
-            self.settings.mark,
-        )
+        tables, mark = tuple(sorted(self.settings.tables)), self.settings.mark
+        hello = Hello(following.greeting, epoch, following.position, wall, tables, mark)
         self.wire.send(link, Kind.HELLO, 0, hello.encode())
 
     def remind(self, link: Link, now: int) -> None:
