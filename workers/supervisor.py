@@ -303,9 +303,9 @@ class Supervisor:
     def _spawn(self, slot: Slot) -> None:
         now = self._system.now()
         slot.respawn_at = slot.up_at = slot.aborted_at = None
-        if slot.generation:
-            self.holdings.tables.places.begin(slot.index)
         try:
+            if slot.generation:
+                self.holdings.tables.places.begin(slot.index)
             self.holdings.open_slot(slot)
             pid = self._system.fork()
         except (OSError, MemoryError) as error:

@@ -129,6 +129,32 @@ def test_a_descriptor_that_is_refused_is_tried_again(world: World) -> None:
     )
 
 
+def test_a_place_that_cannot_be_begun_is_tried_again(world: World) -> None:
+    def wait() -> None:
+        world.machine.clock += 0.11
+
+    places = world.property.tables.places
+    begun: list[int] = []
+
+    def begin(place: int) -> None:
+        begun.append(place)
+        if len(begun) == 1:
+            raise MemoryError
+        places.begin(place)
+
+    class Failing:
+        def __getattr__(self, name: str) -> Any:
+            return begin if name == "begin" else getattr(places, name)
+
+    def strike() -> None:
+        world.property.tables.places = Failing()
+        world.machine.end(world.pids[2], None, signal.SIGKILL)
+
+    assert world.run(strike, wait, world.all_up) == 0
+    assert world.machine.forks == 4
+    assert len(begun) == 2
+
+
 def test_an_order_that_failed_for_want_of_memory_is_obeyed_in_the_next_turn(world: World) -> None:
     def term() -> None:
         once(world, world.property.manager, "stopping", MemoryError(), times=3)
