@@ -44,6 +44,7 @@ runtime_dir = "var"
 udp = ["{virtual}:5060"]
 [workers]
 udp = 2
+drain_seconds = 1
 [location]
 capacity = 1_000
 sharing_tag = "vip"

@@ -32,6 +32,7 @@ runtime_dir = "var"
 udp = ["{address}:5060", "127.0.0.1:5060"]
 [workers]
 udp = 2
+drain_seconds = 1
 [registrar]
 min_expires = 1
 [location]
