@@ -236,6 +236,7 @@ class Comparison:
     def _finish(self, link: Link, pull: Pull, now: int) -> None:
         self.pull = None
         link.trouble = ""
+        link.following.quarantine = 0
         link.following.handle(Event.COMPARED)
         link.following.compared_at = now
         link.following.compare_at = now + self.settings.pace.repair
@@ -250,6 +251,7 @@ class Comparison:
         """A peer's beat says the sum of all it has: when ours is the same, nothing is missing."""
         if self.replication.is_scanned and root == self.replication.digests.root:
             link.verified_at = now
+            link.following.quarantine = 0
             if link.following.state == State.FOLLOWING:
                 link.following.compare_at = now + self.settings.pace.repair
 

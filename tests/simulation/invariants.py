@@ -27,6 +27,7 @@ class Invariants:
         self.issued: dict[Part, dict[Rank, list[State]]] = {}
         self.givers: dict[tuple[Part, Rank], int] = {}
         self.true_expiry: dict[tuple[Part, Rank], int] = {}
+        self.ran_out: set[tuple[int, Part, Rank]] = set()  # on which node, by its clock at a time
         self.floor: dict[Part, Rank] = {}  # the least that must survive
         self.highest: dict[int, dict[Part, State]] = {number: {} for number in nodes}
         self.cuts: dict[tuple[int, int, int], Cut] = {}
@@ -68,6 +69,7 @@ class Invariants:
         if why == "swept":
             for part, state in before.items():
                 if after.get(part) != state:
+                    self.ran_out.add((node.number, part, state.rank))
                     self._swept(node, part, state)
             return
         seen = self.highest[node.number]
@@ -83,7 +85,7 @@ class Invariants:
                 seen[part] = state
                 if state.rank > self.floor.get(part, NOTHING):
                     self.floor[part] = state.rank
-            elif state.rank < held.rank and (held.removed or self._lives(node, held)):
+            elif state.rank < held.rank and (held.removed or self._lives(node, part, held)):
                 raise Violation(f"I2 node {node.number} went back from {held} to {state}: {part}")
 
     def _issue(self, part: Part, state: State, node: Node) -> None:
@@ -97,7 +99,10 @@ class Invariants:
             life_ms = 1000 * state.expires - node.wall(self.now)
             self.true_expiry[part, state.rank] = self.now + life_ms
 
-    def _lives(self, node: Node, state: State) -> bool:
+    def _lives(self, node: Node, part: Part, state: State) -> bool:
+        """Whether it has not run out; a clock that went back makes nothing undone."""
+        if (node.number, part, state.rank) in self.ran_out:
+            return False
         grace_s = 0 if state.origin == node.number else GRACE_S
         return state.expires == 0 or state.expires + grace_s > node.wall(self.now) // 1000
 
@@ -236,6 +241,8 @@ class Invariants:
             due = self.issued[part][floor][-1]
             if state is None and not due.removed and self._outlives(due):
                 return f"I3 {part} is gone from node {node.number}; it was {due}"
+            if not due.removed and not self._outlives(due):
+                continue  # who never heard of it may have its predecessor
             if state is not None and state.rank < floor:
                 number = "I2" if due.removed else "I3"
                 return f"{number} node {node.number} has {state} of {part} and not {due}"

@@ -303,6 +303,26 @@ def test_a_clock_far_ahead_is_not_followed_until_it_is_right(pair: Trio) -> None
     assert pair.holds(2, b"later")
 
 
+def test_a_quarantine_ends_when_what_is_in_it_came_another_way() -> None:
+    """By a third node: nothing comes of the first any more, and nothing is missing."""
+    trio = Trio(3)
+    trio.run(7_000)
+    trio.keep = lambda s, t, frame: (s, t) != (3, 2) or frame.kind != Kind.DATA
+    trio.put(3, b"call")
+    trio.run(100)
+    brain = trio.brains[2]
+    following = brain.links[3].following
+    sent = [(DESTINATIONS, b"call", trio.stores[3].records[DESTINATIONS, b"call"])]
+    assert brain.replication.apply(brain.links[3], sent, WALL - 2 * 3_600_000) == 0
+    assert following.quarantine
+    assert not brain.comparison.is_synced()
+    assert brain.replication.apply(brain.links[1], sent, WALL) == 2
+    trio.run(1_000)
+    assert trio.holds(2, b"call")
+    assert not following.quarantine
+    assert brain.comparison.is_synced()
+
+
 def test_versions_hours_ahead_are_nobodys_clock(pair: Trio) -> None:
     pair.put(1, b"call", later=3_700_000)
     pair.run(1000)
