@@ -40,6 +40,7 @@ PROBE_S = 0.004
 LOST_S = 3.0
 LOOK_S = 0.02
 GREW_BYTES = 1 << 20
+DRAINING_FDS: Final = 20  # of workers that still drain at the end of a short run
 
 
 class Upgradable(Sipherd):
@@ -206,7 +207,7 @@ def run(args: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], bool]:
         and not (figures["sipherd:restarts"] or figures["sipherd:receive_drops"])
         and gaps[-1] < args.gap
         and grew.get(supervisor, 0) < GREW_BYTES
-        and files.get(supervisor, 0) < args.times
+        and files.get(supervisor, 0) < max(args.times, DRAINING_FDS)
     )
     return report, good
 
