@@ -40,7 +40,7 @@ PROBE_S = 0.004
 LOST_S = 3.0
 LOOK_S = 0.02
 GREW_BYTES = 1 << 20
-DRAINING_FDS: Final = 20  # of workers that still drain at the end of a short run
+DRAINING_FDS = 20  # of workers that still drain at the end of a short run
 
 
 class Upgradable(Sipherd):
