@@ -69,7 +69,8 @@ class Node:
         self.file.write_text(
             f'[node]\nruntime_dir = "var"\ndomains = ["example.com"]\n'
             f'[listen]\nudp = ["127.0.0.1:{self.port}"]\nreceive_buffer = 1048576\n'
-            "[workers]\nudp = 2\ndrain_seconds = 1\ninbox_bytes = 262144\n[location]\ncapacity = 2000\n"
+            "[workers]\nudp = 2\ndrain_seconds = 1\ninbox_bytes = 262144\n"
+            "[location]\ncapacity = 2000\n"
             f"[registrar]\nexpires_jitter = 0\n[storage]\n{storage}\n{more}\n"
         )
 
