@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DOMAIN = "example.com"
 PATIENT = "[overload]\ntarget_ms = 1_000\nstale_ms = 32_000\n"
 DRAIN_S = 1  # what a run has left behind is nothing to wait for
+RUNNING = " running udp="
+ALL_UP_S = 5.0  # after the first of its workers has answered
 _probes = itertools.count()
 
 
@@ -195,6 +197,15 @@ class Sipherd(Server):
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "workers", "run", "-c", str(self.config_path)]
+
+    def start(self, patience: float = 15.0) -> float:
+        """As Server.start, and wait until the last of its processes is up, as its log says."""
+        before = self.log.count(RUNNING)
+        took = super().start(patience)
+        deadline = time.monotonic() + ALL_UP_S
+        while self.log.count(RUNNING) == before and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return took
 
     def run_command(
         self, *words: str, timeout: float = 30, text: str = ""

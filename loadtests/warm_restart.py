@@ -86,7 +86,7 @@ def run(args: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], bool]:
         wanted = {f"u{i}": f"sip:u{i}@{own};transport=udp" for i in range(args.phones)}
         missing = [user for user, contact in wanted.items() if found.get(user) != contact]
         count = server.statistics("usrloc:")["usrloc:registered_users"]
-        refreshed = generate(server, "refresh", "-u", 1_000, "-d", 0.5)
+        refreshed = generate(server, "refresh", "-u", 1_000, "-w", 16, "-d", 0.5)
         check = server.table_check()
         status = server.stop()
     finally:
