@@ -80,9 +80,9 @@ def test_the_other_node_of_a_cluster(make_server: Callable[..., Server]) -> None
     pair = Pair(make_server)
     one = Scraped(lambda text: pair.node(1, pair.url(2), f"insecure = true\n{text}"))
     _, other = both(one.server, pair.node(2, pair.url(1)))
+    wait_for(lambda: one.get()['sipherd_peer_up{cluster="1",node="2"}'] == 1, 10)
     found = one.get()
     assert found['sipherd_cluster_synced{cluster="1"}'] == 1
-    assert found['sipherd_peer_up{cluster="1",node="2"}'] == 1
     assert found['sipherd_peer_lag_seconds{cluster="1",node="2"}'] >= 0
     assert found["sipherd_clusterer_clusterer_nodes_up"] == 1
     assert other.stop() == 0
