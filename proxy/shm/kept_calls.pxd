@@ -13,12 +13,13 @@ cdef class KeptCalls:
     cdef readonly Arena arena
     cdef readonly Py_ssize_t used
 
-    @cython.locals(at="uint32_t", found="uint32_t", _=int)
     cpdef bint has(self, uint32_t call) except *
-    @cython.locals(at="uint32_t", found="uint32_t", _=int)
+    @cython.locals(at="size_t")
     cpdef bint add(self, uint32_t call) except *
-    @cython.locals(at="uint32_t", found="uint32_t", _=int)
+    @cython.locals(at="size_t")
     cpdef remove(self, uint32_t call)
+    @cython.locals(place="uint32_t", found="uint32_t", _=int)
+    cdef size_t _find(self, uint32_t call) except 0
 
 
 cdef uint32_t _key(uint32_t call) noexcept

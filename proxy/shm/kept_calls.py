@@ -61,44 +61,36 @@ class KeptCalls:
     def has(self, call: int) -> bool:
         """Whether the worker keeps this call."""
         call = _key(call)
-        at = _place(call)
-        for _ in range(SLOTS):
-            found = self.arena.u32(_SLOTS_AT + 4 * at)
-            if found == call:
-                return True
-            if found == _FREE:
-                return False
-            at = at + 1 & _MASK
-        return False
+        return self.arena.u32(self._find(call)) == call
 
     def add(self, call: int) -> bool:
         """Keep a call; False when there are too many. The writer's alone, as all that changes."""
         call = _key(call)
-        at = _place(call)
-        for _ in range(SLOTS):
-            found = self.arena.u32(_SLOTS_AT + 4 * at)
-            if found == call:
-                return True
-            if found == _FREE:
-                break
-            at = at + 1 & _MASK
+        at = self._find(call)
+        if self.arena.u32(at) == call:
+            return True
         if self.used >= MOST:
             return False
         self.used += 1
-        self.arena.put_u32(_SLOTS_AT + 4 * at, call)
+        self.arena.put_u32(at, call)
         return True
 
     def remove(self, call: int) -> None:
         """Keep it no longer."""
         call = _key(call)
-        at = _place(call)
+        at = self._find(call)
+        if self.arena.u32(at) == call:
+            self.arena.put_u32(at, _REMOVED)
+
+    def _find(self, call: int) -> int:
+        """Where the slot of a call is, or the free one that ends the search: MOST leaves some."""
+        place = _place(call)
         for _ in range(SLOTS):
-            found = self.arena.u32(_SLOTS_AT + 4 * at)
-            if found == call:
-                self.arena.put_u32(_SLOTS_AT + 4 * at, _REMOVED)
+            found = self.arena.u32(_SLOTS_AT + 4 * place)
             if found in (call, _FREE):
-                return
-            at = at + 1 & _MASK
+                break
+            place = place + 1 & _MASK
+        return _SLOTS_AT + 4 * place
 
 
 def _key(call: int) -> int:
