@@ -110,7 +110,7 @@ def test_what_another_version_says_besides_is_passed_over() -> None:
         (lambda: {"events": {"readers": os.pipe()}}, "should be a eventfd"),
         (lambda: {"pipes": {"log": (os.eventfd(0), os.eventfd(0))}}, "should be a pipe"),
         (lambda: {"sockets": {"127.0.0.1:1": (shared_bytes(1),)}}, "should be a socket"),
-        (lambda: {"children": (place(1, stop_fd=900),)}, "should be a eventfd"),
+        (lambda: {"children": (place(1, stop_fd=shared_bytes(1)),)}, "should be a eventfd"),
         (lambda: {"files": dict.fromkeys("ab", shared_bytes(1))}, "the same descriptor"),
     ],
 )
@@ -125,7 +125,7 @@ def test_fewer_counters_than_ours_are_those_of_an_older_version() -> None:
 
 @pytest.mark.parametrize(
     "environment",
-    [{VARIABLE: "no number"}, {VARIABLE: "999"}, {VARIABLE: str(shared_bytes(64))}],
+    [{VARIABLE: "no number"}, {VARIABLE: str(2**30)}, {VARIABLE: str(shared_bytes(64))}],
 )
 def test_what_cannot_be_read_is_refused(environment: dict[str, str]) -> None:
     with pytest.raises(HandoverError, match="cannot be read"):
