@@ -1,7 +1,5 @@
 """The command line: `sipherd run`, `check`, `ctl`, `keygen`, `db`, `table check`."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
