@@ -48,6 +48,9 @@ def main() -> None:
     except MemoryError:
         _give_back("the system gives no memory")
         _fail("sipherd: the system gives no memory.")
+    except SystemError as error:
+        _give_back(repr(error))
+        _fail(f"sipherd: the interpreter failed, as it does for want of memory: {error}.")
     except BaseException as error:
         _give_back(repr(error))
         raise

@@ -14,6 +14,7 @@ import signal
 import traceback
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from proxy.limits import counters
@@ -316,31 +317,27 @@ class Supervisor:
             if slot.generation:
                 self.holdings.tables.places.begin(slot.index)
             self.holdings.open_slot(slot)
-            pid = self._system.fork()
+            pid = self._system.fork(partial(self._be_child, slot))
         except (OSError, MemoryError) as error:
             slot.respawn_at = now + FORK_RETRY_S
             self.log.error("cannot fork", what=slot.title, reason=reason_of(error))
             return
-        if pid == 0:
-            self._be_child(slot)  # does not return
         slot.pid = pid
         slot.started_at = slot.heartbeat_at = now
         slot.heartbeat = 0
         slot.image = self.holdings.lineage.number
 
-    def _be_child(self, slot: Slot) -> None:
-        """Run the child's whole life; never returns into the supervisor's frames."""
-        code: int = ExitCode.CRASHED
+    def _be_child(self, slot: Slot) -> int:
+        """Run the child's whole life; its exit status."""
         try:
             signals.die_with_parent(self._pid)
             child = self.holdings.enter_child(slot, self.slots, self.generations.all)
-            code = run_target(child, slot.spec)
-        except (OSError, MemoryError) as error:
+            return run_target(child, slot.spec)
+        except (OSError, MemoryError, SystemError) as error:
             self.log.error("process could not begin", what=slot.title, reason=reason_of(error))
-        except BaseException:  # noqa: BLE001 - nothing may unwind into the supervisor
+        except BaseException:  # noqa: BLE001 - here ends everything that it has
             traceback.print_exc()
-        finally:
-            os._exit(code)
+        return ExitCode.CRASHED
 
     # Watching
 

@@ -43,7 +43,7 @@ class Machine:
     def now(self) -> float:
         return self.clock
 
-    def fork(self) -> int:
+    def fork(self, child: Callable[[], int]) -> int:
         if self.fork_fails:
             self.fork_fails -= 1
             raise BlockingIOError(11, "Resource temporarily unavailable")

@@ -53,6 +53,11 @@ def test_check_finds_nothing(
         (OSError(24, "Too many open files", "/etc/x"), "sipherd: /etc/x: Too many open files.\n"),
         (OSError(12, "Cannot allocate memory"), "sipherd: the system: Cannot allocate memory.\n"),
         (MemoryError(), "sipherd: the system gives no memory.\n"),
+        (
+            SystemError("error return without exception set"),
+            "sipherd: the interpreter failed, as it does for want of memory: "
+            "error return without exception set.\n",
+        ),
     ],
 )
 def test_what_the_system_refuses_is_a_sentence(
