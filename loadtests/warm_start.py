@@ -52,7 +52,7 @@ def main() -> None:
 
 def be_program(asked: dict[str, Any]) -> None:
     """Become what was asked for; does not return."""
-    status = 70
+    status = 1
     try:
         log = os.open(asked["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         nothing = os.open(os.devnull, os.O_RDONLY)
