@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from proxy.errors import ConfigError
+from workers import trial
 from workers.child import Exit, Slot
 from workers.config import load
 from workers.edition import Area, Edition, Taker
@@ -218,6 +221,31 @@ def test_a_trial_without_memory_is_told() -> None:
     world = World()
     world.tried(None, status=NO_MEMORY)
     assert world.reasons == ["there is not enough memory to try it"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (MemoryError(), NO_MEMORY, ""),
+        (SystemError("?"), 0, "SystemError('?') while it was tried."),
+        (ConfigError(["x.toml:3: no."]), 0, "x.toml:3: no."),
+    ],
+)
+@pytest.mark.parametrize("where", ["signals.die_with_parent", "memory.bound", "read_edition"])
+def test_whatever_fails_in_a_trial_is_a_verdict(
+    where: str, error: Exception, status: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*args: object) -> None:
+        raise error
+
+    for name in ("signals.die_with_parent", "signals.enter_child", "signal.alarm", "memory.bound"):
+        monkeypatch.setattr(f"workers.trial.{name}", lambda *args: None)
+    monkeypatch.setattr(f"workers.trial.{where}", failing)
+    area = Area()
+    assert trial.run_trial(area, OLD, os.getpid()) == status
+    if said:
+        (sentence,) = pickle.loads(area.text()).mistakes
+        assert sentence.endswith(said)
 
 
 def test_a_trial_that_does_not_end_is_ended() -> None:
