@@ -11,9 +11,9 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from proxy.cluster import digests
-from proxy.cluster.frames import encode_records
+from proxy.cluster.frames import Record, encode_records
 from proxy.cluster.messages import SNAPSHOT_HEAD, SnapshotEnd
-from proxy.cluster.store import Record, Store
+from proxy.cluster.store import Store
 from proxy.limits import bounds
 from proxy.shm.mixing import hash_words, mix
 
