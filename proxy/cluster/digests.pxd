@@ -31,6 +31,8 @@ cdef class Digests:
         unsigned long long rest=*
     ) except -1
     cpdef int warm(self, unsigned long long name) except -1
+    @cython.locals(record=tuple, table="unsigned int", key=bytes)
+    cpdef int expect(self, list records) except -1
     @cython.locals(old_live="unsigned long long", stamps=Stamps, old_dead="unsigned long long",
                    change="unsigned long long", at=Py_ssize_t, p="unsigned char *", found=int)
     cpdef int put(self, unsigned long long name, unsigned long long live, unsigned long long dead,

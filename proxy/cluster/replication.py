@@ -318,6 +318,8 @@ class Replication:
             link.following.quarantine = 0
             link.trouble = ""
         horizon = self.horizon(wall)
+        self.store.warm(records)
+        self.digests.expect(records)
         outcome = 1
         news = 0
         for table, key, body in records:

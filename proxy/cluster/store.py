@@ -37,6 +37,9 @@ class Store(Protocol):
     def fetch(self, table: int, key: bytes) -> bytes | None:
         """The body of a record as it is now."""
 
+    def warm(self, records: list[Record]) -> int:
+        """Ask for the memory of what is applied next."""
+
     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:
         """Commit what `joined` makes of the record here and of `body`; what is here then.
 

@@ -64,6 +64,9 @@ class MemoryStore:
     def fetch(self, table: int, key: bytes) -> bytes | None:
         return self.records.get((table, key))
 
+    def warm(self, records: list[Record]) -> int:
+        return 0
+
     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:
         self.was = self.records.get((table, key))
         merged = joined(self.forms[table], self.was, body, horizon)

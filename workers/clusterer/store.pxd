@@ -28,6 +28,8 @@ cdef class TableStore:
     cdef _resume(self)
     @cython.locals(adapter=Adapter, payload=bytes)
     cpdef bytes fetch(self, int table, bytes key)
+    @cython.locals(keys=list, adapter=Adapter, table=int, key=bytes)
+    cpdef int warm(self, list records) except -1
     @cython.locals(adapter=Adapter, payload=bytes, stamp=uint64_t, ours=bytes, merged=bytes, _=int)
     cpdef bytes apply(self, int table, bytes key, bytes body, horizon)
     @cython.locals(adapter=Adapter, number="long long", following="long long", key=bytes,

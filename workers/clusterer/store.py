@@ -103,6 +103,21 @@ class TableStore:
         payload = adapter.table.read(key)
         return None if payload is None else adapter.body(key, payload)
 
+    def warm(self, records: list[Record]) -> int:
+        """Ask for the memory of what is applied next."""
+        keys: list[bytes] = []
+        adapter: Adapter | None = None
+        for table, key, _ in records:
+            if adapter is None or adapter.table_id != table:
+                if adapter is not None:
+                    adapter.table.warm(keys)
+                    keys.clear()
+                adapter = self.adapters[table]
+            keys.append(key)
+        if adapter is not None:
+            adapter.table.warm(keys)
+        return 0
+
     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:
         """Commit what the record here and `body` make together; None when that is nothing new."""
         adapter = self.adapters[table]
