@@ -9,7 +9,7 @@ cdef unsigned long long OWN_BRANCH
 cdef Py_ssize_t BRANCH_BYTES
 cdef bytes COOKIE
 cdef Draft _draft
-cdef bytes HEX
+cdef bytes HEX_PAIRS
 
 cdef inline unsigned long long last_word(
     const unsigned char *p, Py_ssize_t start, Py_ssize_t size
@@ -19,21 +19,40 @@ cdef inline unsigned long long last_word(
     memcpy(&word, p + start, size - start)  # little-endian, as all of this is
     return word | <unsigned long long>((size + 8) & 0xFF) << 56
 
-cdef inline unsigned long long wrapped(unsigned long long number) noexcept:
-    """The lowest 64 bits: all that a C number has."""
-    return number
-
 cdef inline unsigned long long rotated(unsigned long long number, int bits) noexcept:
     """A 64-bit number rotated to the left."""
     return number << bits | number >> (64 - bits)
 
-@cython.locals(v0="unsigned long long", v1="unsigned long long", v2="unsigned long long",
-               v3="unsigned long long", word="unsigned long long", p="const unsigned char *",
-               size=Py_ssize_t, whole=Py_ssize_t, at=Py_ssize_t, rounds=int, _=int)
+cdef inline void one_round(unsigned long long *v) noexcept:
+    """SipRound."""
+    v[0] += v[1]
+    v[1] = rotated(v[1], 13) ^ v[0]
+    v[0] = rotated(v[0], 32)
+    v[2] += v[3]
+    v[3] = rotated(v[3], 16) ^ v[2]
+    v[0] += v[3]
+    v[3] = rotated(v[3], 21) ^ v[0]
+    v[2] += v[1]
+    v[1] = rotated(v[1], 17) ^ v[2]
+    v[2] = rotated(v[2], 32)
+
+cdef inline void two_rounds(unsigned long long *v) noexcept:
+    """SipRound, twice."""
+    one_round(v)
+    one_round(v)
+
+cdef inline void take_in(unsigned long long *v, unsigned long long word) noexcept:
+    """Eight more bytes."""
+    v[3] ^= word
+    two_rounds(v)
+    v[0] ^= word
+
+@cython.locals(v="unsigned long long[4]", p="const unsigned char *", size=Py_ssize_t,
+               whole=Py_ssize_t, at=Py_ssize_t)
 cpdef unsigned long long siphash(
     unsigned long long key0, unsigned long long key1, unsigned long long number, bytes data
 ) except? 0
-@cython.locals(out="unsigned char[16]", digits="const unsigned char *", i=int, text=bytes)
+@cython.locals(out="unsigned char[16]", pairs="const unsigned char *", i=int, pair=int, text=bytes)
 cpdef bytes hex_digits(unsigned long long value, int width)
 
 @cython.final

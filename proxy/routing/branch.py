@@ -34,6 +34,26 @@ if not cython.compiled:
         """A 64-bit number rotated to the left."""
         return wrapped(number << bits) | number >> (64 - bits)
 
+    def two_rounds(v: list[int]) -> None:
+        """SipRound, twice."""
+        for _ in range(2):
+            v[0] = wrapped(v[0] + v[1])
+            v[1] = rotated(v[1], 13) ^ v[0]
+            v[0] = rotated(v[0], 32)
+            v[2] = wrapped(v[2] + v[3])
+            v[3] = rotated(v[3], 16) ^ v[2]
+            v[0] = wrapped(v[0] + v[3])
+            v[3] = rotated(v[3], 21) ^ v[0]
+            v[2] = wrapped(v[2] + v[1])
+            v[1] = rotated(v[1], 17) ^ v[2]
+            v[2] = rotated(v[2], 32)
+
+    def take_in(v: list[int], word: int) -> None:
+        """Eight more bytes."""
+        v[3] ^= word
+        two_rounds(v)
+        v[0] ^= word
+
 
 # Compiled, a literal of more than 31 bits would be a Python number, and the mask a slow one.
 LOW = 0xFFFFFFFF
@@ -41,7 +61,7 @@ SIP0 = 0x736F6D6570736575
 SIP1 = 0x646F72616E646F6D
 SIP2 = 0x6C7967656E657261
 SIP3 = 0x7465646279746573
-HEX = b"0123456789abcdef"
+HEX_PAIRS = b"".join(b"%02x" % value for value in range(256))
 # What a signature is for: the first eight bytes that are signed (a CSeq number is below 2**31).
 ROUTE_COOKIE = 1 << 32
 OWN_TAG = 2 << 32
@@ -55,52 +75,32 @@ def siphash(key0: int, key1: int, number: int, data: bytes) -> int:
 
     What is hashed is `number` as eight bytes, the lowest first, and `data` behind them.
     """
-    v0 = key0 ^ SIP0
-    v1 = key1 ^ SIP1
-    v2 = key0 ^ SIP2
-    v3 = key1 ^ SIP3
+    v = [key0 ^ SIP0, key1 ^ SIP1, key0 ^ SIP2, key1 ^ SIP3]
     p = data
     size = len(data)
     whole = size - size % 8
-    word = number
-    at = 0
-    rounds = 2
-    while rounds:
-        v3 ^= word
-        for _ in range(rounds):
-            v0 = wrapped(v0 + v1)
-            v1 = rotated(v1, 13) ^ v0
-            v0 = rotated(v0, 32)
-            v2 = wrapped(v2 + v3)
-            v3 = rotated(v3, 16) ^ v2
-            v0 = wrapped(v0 + v3)
-            v3 = rotated(v3, 21) ^ v0
-            v2 = wrapped(v2 + v1)
-            v1 = rotated(v1, 17) ^ v2
-            v2 = rotated(v2, 32)
-        v0 ^= word
-        if at < whole:
-            word = word_at(p, at)
-        elif at == whole:
-            word = last_word(p, whole, size)
-        elif rounds == 2:
-            word = 0
-            v2 ^= 0xFF
-            rounds = 4
-        else:
-            rounds = 0
-        at += 8
-    return v0 ^ v1 ^ v2 ^ v3
+    take_in(v, number)
+    for at in range(0, whole, 8):
+        take_in(v, word_at(p, at))
+    take_in(v, last_word(p, whole, size))
+    v[2] ^= 0xFF
+    two_rounds(v)
+    two_rounds(v)
+    return v[0] ^ v[1] ^ v[2] ^ v[3]
 
 
 def hex_digits(value: int, width: int) -> bytes:
-    """The lowest `width` (at most 16) hex digits of a number."""
+    """The lowest `width` hex digits of a number; `width` is even and at most 16."""
     if not cython.compiled:
         out = bytearray(16)
-    digits = HEX
-    for i in range(width - 1, -1, -1):
-        out[i] = digits[value & 15]
-        value >>= 4
+    pairs = HEX_PAIRS
+    i = width
+    while i > 0:
+        pair = (value & 255) * 2
+        i -= 2
+        out[i] = pairs[pair]
+        out[i + 1] = pairs[pair + 1]
+        value >>= 8
     text = out[:width]
     return text if cython.compiled else bytes(text)  # type: ignore[return-value]
 

@@ -22,6 +22,7 @@ cdef class Arena:
     cpdef int put_u32(self, size_t at, uint32_t value) except -1
     cpdef int put_u64(self, size_t at, uint64_t value) except -1
     cpdef int add_u64(self, size_t at, int64_t amount) except -1
+    cpdef int count_u64(self, size_t at, int64_t amount) except -1
     cpdef bint swap_u32(self, size_t at, uint32_t expected, uint32_t value) except -1
     cpdef uint64_t claim_u64(self, size_t at, uint64_t amount) except? 18446744073709551615
     cpdef bint swap_u64(self, size_t at, uint64_t expected, uint64_t value) except -1

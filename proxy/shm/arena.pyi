@@ -57,6 +57,9 @@ class Arena:
     def add_u64(self, at: int, amount: int) -> int:
         """Atomic addition, wrapping."""
 
+    def count_u64(self, at: int, amount: int) -> int:
+        """Addition to a word that nobody but the caller changes, wrapping."""
+
     def swap_u32(self, at: int, expected: int, value: int) -> bool:
         """Compare and swap; True when `expected` was there."""
 

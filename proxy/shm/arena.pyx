@@ -37,6 +37,7 @@ cdef extern from *:
 
     #define SHM_LOAD(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
     #define SHM_STORE(p, v) (CRASHPOINT(), __atomic_store_n((p), (v), __ATOMIC_RELEASE))
+    #define SHM_COUNT(p, v) SHM_STORE(p, *(p) + (v))
     #define SHM_ADD(p, v) (CRASHPOINT(), (void)__atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL))
     #define SHM_CLAIM(p, v) (CRASHPOINT(), __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL))
     #define SHM_FENCE_ACQUIRE() __atomic_thread_fence(__ATOMIC_ACQUIRE)
@@ -197,6 +198,7 @@ cdef extern from *:
     void store_u32 "SHM_STORE"(uint32_t *at, uint32_t value) noexcept
     void store_u64 "SHM_STORE"(uint64_t *at, uint64_t value) noexcept
     void SHM_ADD(uint64_t *at, uint64_t amount) noexcept
+    void SHM_COUNT(uint64_t *at, uint64_t amount) noexcept
     uint64_t SHM_CLAIM(uint64_t *at, uint64_t amount) noexcept
     void SHM_WARM(const unsigned char *at) noexcept
     void SHM_FENCE() noexcept
@@ -341,6 +343,11 @@ cdef class Arena:
     cpdef int add_u64(self, size_t at, int64_t amount) except -1:
         self._within(at, 8, 8)
         SHM_ADD(<uint64_t *>(self.base + at), <uint64_t>amount)
+        return 0
+
+    cpdef int count_u64(self, size_t at, int64_t amount) except -1:
+        self._within(at, 8, 8)
+        SHM_COUNT(<uint64_t *>(self.base + at), <uint64_t>amount)
         return 0
 
     cpdef bint swap_u32(self, size_t at, uint32_t expected, uint32_t value) except -1:

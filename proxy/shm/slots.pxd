@@ -11,7 +11,6 @@ cdef class Counters:
     cdef readonly size_t at
     cdef readonly uint32_t count
 
-    @cython.locals(cell="size_t")
     cpdef int add(self, uint32_t counter, int64_t n=*) except -1
     @cython.locals(word="uint64_t")
     cpdef int64_t get(self, uint32_t counter) except? -1

@@ -53,8 +53,7 @@ class Counters:
 
     def add(self, counter: int, n: int = 1) -> int:
         """Count `n` more, or fewer."""
-        cell = self._cell(counter)
-        self._arena.put_u64(cell, (self._arena.u64(cell) + n) & _WORD)
+        self._arena.count_u64(self._cell(counter), n)
         return 0
 
     def get(self, counter: int) -> int:
