@@ -23,6 +23,7 @@ cdef class Stamps:
                 unsigned long long rest)
     @cython.locals(p="const unsigned char *", index="unsigned long long", at=Py_ssize_t)
     cpdef Py_ssize_t find(self, unsigned long long name) except -1
+    @cython.locals(at=Py_ssize_t)
     cdef int warm(self, unsigned long long name) except -1
     @cython.locals(p="unsigned char *", hole="unsigned long long", index="unsigned long long",
                    name="unsigned long long")

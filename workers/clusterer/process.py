@@ -199,7 +199,7 @@ class ClustererProcess:
         brains = self.brains.values()
         told = sum(brain.wire.tallies["records"] for brain in brains)
         taken = sum(brain.wire.tallies["applied"] for brain in brains)
-        nap = self.pacing.nap(told, taken)
+        nap = self.pacing.nap(told, taken, time.thread_time_ns())
         # A snapshot's frames are waited for by the other side.
         return 0 if any(brain.comparison.is_waited_for for brain in brains) else nap
 

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.clusterer.pacing import (
+    LONGEST_NAP_MS,
     MANY,
     NAP_TAKING_MS,
-    NAP_TELLING_MS,
+    NAPS_PER_TURN,
     SPARED_MS,
     TICK_MS,
     Pacing,
@@ -42,7 +43,13 @@ def test_there_are_never_more_than_were_saved_up_and_one_each_millisecond(asked:
 
 def test_it_naps_after_a_turn_with_much_to_do() -> None:
     pacing = Pacing()
-    assert pacing.nap(MANY - 1, MANY - 1) == 0
-    assert pacing.nap(2 * MANY - 1, MANY) == NAP_TELLING_MS
-    assert pacing.nap(2 * MANY, 2 * MANY) == NAP_TAKING_MS
-    assert pacing.nap(2 * MANY, 2 * MANY) == 0
+    assert pacing.nap(MANY - 1, MANY - 1, 1_000_000) == 0
+    assert pacing.nap(2 * MANY - 1, MANY, 3_000_000) == 2 * NAPS_PER_TURN
+    assert pacing.nap(2 * MANY, 2 * MANY, 4_000_000) == NAP_TAKING_MS
+    assert pacing.nap(2 * MANY, 2 * MANY, 4_000_000) == 0
+
+
+def test_a_nap_has_bounds() -> None:
+    pacing = Pacing()
+    assert pacing.nap(MANY, 0, 90_000_000) == LONGEST_NAP_MS
+    assert pacing.nap(2 * MANY, 0, 90_001_000) == NAP_TAKING_MS
