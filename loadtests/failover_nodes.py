@@ -10,8 +10,6 @@ from typing import Any
 
 from loadtests.namespaces import VIRTUAL, Network, static_address
 from loadtests.servers import DOMAIN, ServerFailed, Sipherd
-from proxy.errors import SipherdError
-from workers.control_client import ask
 
 POLICY = """
 from proxy.routing.request import Request
@@ -91,16 +89,6 @@ class Node(Sipherd):
 
     def command(self) -> list[str]:
         return self.network.within(self.number, super().command())
-
-    def ctl(self, method: str, **params: object) -> Any:
-        """As `sipherd ctl`, which would take longer to start."""
-        try:
-            answer = ask(self.runtime_dir, method, params)
-        except SipherdError as error:
-            raise ServerFailed(f"ctl {method}: {error}") from None
-        if "error" in answer:
-            raise ServerFailed(f"ctl {method}: {answer['error']}")
-        return answer["result"]
 
     def wait_ready(self, deadline: float) -> None:
         """Wait until the control socket answers."""

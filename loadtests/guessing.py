@@ -41,7 +41,7 @@ class Guesser:
         self.address = f"sip:{quote(user)}@{DOMAIN}"
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.connect(server)
-        self.sock.settimeout(5)
+        self.sock.settimeout(20)
         self.here = "{}:{}".format(*self.sock.getsockname())
         self.cseq = self.nc = 0
         self.challenges: list[tuple[str, str]] = []

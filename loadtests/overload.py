@@ -7,7 +7,8 @@ in a closed loop of refreshes and, one in five, calls; then `factor` times as mu
 open loop, whatever the server does, with calls that are hung up after two seconds; then half of the
 capacity for ten seconds. Goodput counts what was done by what it costs: a call as many times a
 refresh as it was measured to take. `--policy-us` makes the policy burn so much time for each new
-request, as one that does something would; `--untimed` asks only for what no clock decides.
+request, as one that does something would; `--untimed` asks only for what no clock decides, at a
+`--rate` that is surely too much, and measures nothing.
 Exit status 1: a bar is not met.
 """
 
@@ -137,7 +138,9 @@ def bars(found: dict[str, Any], untimed: bool) -> dict[str, bool]:
         "no fault of ours was found": found["internal_errors"] == 0,
         "nothing was lost in queues": found["receive_drops"] == 0,
     }
-    timed = {
+    if untimed:
+        return always
+    return always | {
         f"goodput is {GOODPUT:.0%} of capacity": found["goodput"] >= GOODPUT,
         f"p99 of what was admitted is {P99_MS:.0f} ms": max(
             found["setup_p99_ms"], found["refresh_p99_ms"]
@@ -147,11 +150,35 @@ def bars(found: dict[str, Any], untimed: bool) -> dict[str, bool]:
         "memory is flat": found["growth_bytes"] <= GROWTH_BYTES,
         "the generator kept up": found["generator_lag_ms"] < P99_MS and not found["skipped"],
     }
-    return always if untimed else always | timed
+
+
+def offer(
+    server: Server, window: int, rate: float, seconds: float, *more: object
+) -> dict[str, Any]:
+    """The mix in an open loop."""
+    mix: tuple[object, ...] = ("-u", USERS, "-w", window, "-c", CALL_EVERY, "-H", HOLD_S)
+    load = (*mix, "-r", round(rate), "-d", seconds, *more)
+    return generate(server, "mix", *load, timeout=seconds + 180, strict=False)
+
+
+def measure(
+    server: Sipherd, window: int, args: argparse.Namespace, memory: Memory
+) -> dict[str, Any]:
+    """Capacity, overload, calm."""
+    capacity = capacity_of(server, window, min(args.seconds / 4, 5))
+    rate = args.rate or args.factor * capacity["operations"]
+    print(f"capacity {capacity}, offering {rate:.0f}/s", file=sys.stderr, flush=True)
+    memory.samples.clear()
+    half = round(capacity["operations"] / 2)
+    found = offer(server, window, rate, args.seconds, "-A", half)
+    # What the ten seconds at half of the capacity have done is not counted.
+    calm = 10 * capacity["work"] / 2
+    work = (found["refreshes"] + capacity["weight"] * found["calls"] - calm) / args.seconds
+    return found | {"capacity": capacity, "goodput": work / capacity["work"]}
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Capacity, overload, calm: everything measured."""
+    """A server, and more than it can do."""
     theirs, ours = halves()
     window = PATIENT if args.policy_us else WINDOW
     with on(theirs):
@@ -159,29 +186,15 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         server.start()
     try:
         with on(ours), Memory(server) as memory:
-            capacity = capacity_of(server, window, min(args.seconds / 4, 5))
-            rate = args.rate or args.factor * capacity["operations"]
-            print(f"capacity {capacity}, offering {rate:.0f}/s", file=sys.stderr, flush=True)
-            memory.samples.clear()
-            found = generate(
-                server,
-                "mix",
-                *("-u", USERS, "-w", window, "-c", CALL_EVERY),
-                *("-r", round(rate), "-d", args.seconds),
-                *("-H", HOLD_S, "-A", round(capacity["operations"] / 2)),
-                timeout=args.seconds + 60,
-                strict=False,
-            )
+            if args.untimed:
+                found = offer(server, window, args.rate, args.seconds)
+            else:
+                found = measure(server, window, args, memory)
         counted = server.statistics("sipherd:")
         log = server.log
     finally:
         server.stop()
-    # What the ten seconds at half of the capacity have done is not counted.
-    calm = 10 * capacity["work"] / 2
-    work = (found["refreshes"] + capacity["weight"] * found["calls"] - calm) / args.seconds
     found |= {
-        "capacity": capacity,
-        "goodput": work / capacity["work"],
         "shed": {name[13:]: n for name, n in counted.items() if name.startswith("sipherd:shed_")},
         "overloads": counted["sipherd:overloads"],
         "restarts": counted["sipherd:restarts"],
@@ -201,6 +214,8 @@ def main() -> int:
     parser.add_argument("--policy-us", type=int, default=0)
     parser.add_argument("--untimed", action="store_true")
     args = parser.parse_args()
+    if args.untimed and not args.rate:
+        parser.error("--untimed needs a --rate, for nothing is measured")
     with tempfile.TemporaryDirectory(prefix="overload-") as folder:
         found = run(args, Path(folder))
     verdict = bars(found, args.untimed)

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import workers
+from loadtests import processes
+from loadtests.ports import free_port
+from loadtests.warm_start import WarmProcess, starter
 from workers.control_client import ask
 
-SOURCES = Path(workers.__file__).parent.parent
 
-
-def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for(check: Callable[[], Any], timeout_s: float = 10.0) -> Any:
+def wait_for(check: Callable[[], Any], timeout_s: float = 20.0) -> Any:
     """The first true value of `check`, looked at every 5 ms."""
     deadline = time.monotonic() + timeout_s
     while not (value := check()):
@@ -59,10 +50,10 @@ class Node:
 
     def __init__(self, folder: Path, storage: str, more: str = "") -> None:
         self.folder = folder
-        self.port = free_udp_port()
+        self.port = free_port()
         self.file = folder / "s.toml"
         self.log_path = folder / "log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: WarmProcess | None = None
         self.configure(storage, more)
 
     def configure(self, storage: str, more: str = "") -> None:
@@ -80,12 +71,8 @@ class Node:
 
     def start(self) -> Node:
         before = self.log.count(" running ")
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "workers", "run", "-c", str(self.file)],
-                stderr=log,
-                env={**os.environ, "PYTHONPATH": str(SOURCES)},
-            )
+        words = ["-m", "workers", "run", "-c", str(self.file)]
+        self.process = starter().start(words, self.log_path)
         wait_for(lambda: self.log.count(" running ") > before or self.process.poll() is not None)
         assert self.process.poll() is None, self.log
         return self
@@ -98,8 +85,10 @@ class Node:
     def kill(self) -> None:
         """End the supervisor, and all of its children with it, at once."""
         assert self.process is not None
+        members = processes.tree(self.process.pid)
         self.process.kill()
         self.process.wait()
+        wait_for(lambda: not any(map(processes.alive, members)))
 
     def cleanup(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -127,7 +116,7 @@ class Node:
 class Phone:
     """A socket that registers users."""
 
-    def __init__(self, node: Node, timeout_s: float = 8.0) -> None:
+    def __init__(self, node: Node, timeout_s: float = 20.0) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))  # not connected: calls may come from another node
         self.server = ("127.0.0.1", node.port)
@@ -142,14 +131,23 @@ class Phone:
 
     def receive(self) -> tuple[int, str]:
         """The status and the Call-ID of the next answer."""
-        answer = self.socket.recv(65_535).decode()
-        head, *lines = answer.split("\r\n")
-        call_id = next(line[9:] for line in lines if line.startswith("Call-ID: "))
-        return int(head.split()[1]), call_id
+        status, call_id, _ = self._answer()
+        return status, call_id
 
-    def register(self, user: str, **more: Any) -> int:
-        self.send(user, **more)
-        return self.receive()[0]
+    def _answer(self) -> tuple[int, str, str]:
+        """Status, Call-ID and CSeq; requests, which may be repeated, are passed over."""
+        while not (data := self.socket.recv(65_535)).startswith(b"SIP/2.0 "):
+            pass
+        head, *lines = data.decode().split("\r\n")
+        found = dict(line.split(": ", 1) for line in lines if ": " in line)
+        return int(head.split()[1]), found["Call-ID"], found["CSeq"]
+
+    def register(self, user: str, cseq: int = 1, **more: Any) -> int:
+        """The status of the answer to this very REGISTER."""
+        self.send(user, cseq=cseq, **more)
+        while (answer := self._answer())[1:] != (f"call-{user}", f"{cseq} REGISTER"):
+            pass
+        return answer[0]
 
     def try_register(self, user: str, **more: Any) -> int:
         """The status, or 0 when there is no answer in time."""
@@ -158,9 +156,13 @@ class Phone:
         return 0
 
     def reads_invite(self, user: str) -> bool:
-        """Whether the next datagram is an INVITE to this user's contact here."""
+        """Whether an INVITE to this user's contact here comes, whatever else does."""
         wanted = f"INVITE sip:{user}@127.0.0.1:{self.port}".encode()
-        return self.socket.recv(65_535).startswith(wanted)
+        with contextlib.suppress(TimeoutError):
+            while not self.socket.recv(65_535).startswith(wanted):
+                pass
+            return True
+        return False
 
     def drain(self) -> None:
         """Forget what has come so far."""
@@ -168,7 +170,7 @@ class Phone:
         with contextlib.suppress(BlockingIOError):
             while True:
                 self.socket.recv(65_535)
-        self.socket.settimeout(8.0)
+        self.socket.settimeout(20.0)
 
     def close(self) -> None:
         self.socket.close()

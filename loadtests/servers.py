@@ -16,6 +16,8 @@ from typing import Any, Self
 
 from loadtests import processes
 from loadtests.ports import free_port, release_port
+from proxy.errors import SipherdError
+from workers.control_client import ask
 
 ROOT = Path(__file__).resolve().parent.parent
 DOMAIN = "example.com"
@@ -224,18 +226,18 @@ class Sipherd(Server):
         )
 
     def ctl(self, method: str, **params: object) -> Any:
-        """The decoded answer of `sipherd ctl METHOD key=value…`; ServerFailed if it refuses."""
-        pairs = [f"{key}={value}" for key, value in params.items()]
-        done = self.run_command("ctl", "-c", str(self.config_path), method, *pairs)
-        if done.returncode:
-            raise ServerFailed(f"ctl {method}: {done.returncode}: {done.stdout}{done.stderr}")
-        return json.loads(done.stdout)
+        """As `sipherd ctl`, which would take longer to start; ServerFailed if it is refused."""
+        try:
+            answer = ask(self.runtime_dir, method, params)
+        except SipherdError as error:
+            raise ServerFailed(f"ctl {method}: {error}") from None
+        if "error" in answer:
+            raise ServerFailed(f"ctl {method}: {answer['error']}")
+        return answer["result"]
 
     def statistics(self, *names: str) -> dict[str, int]:
         """Counters by `get_statistics`; a name that ends in a colon is a group."""
-        found: dict[str, int] = {}
-        for name in names:
-            found.update(self.ctl("get_statistics", statistics=name))
+        found: dict[str, int] = self.ctl("get_statistics", statistics=list(names))
         return found
 
     def table_check(self) -> subprocess.CompletedProcess[str]:

@@ -26,7 +26,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from loadtests.generating import build
-from loadtests.mariadb import MariaDb, free_port
+from loadtests.mariadb import MariaDb
+from loadtests.ports import free_port
 from loadtests.processes import cpu_seconds
 from loadtests.registering import Node, wait_for
 from workers.storage.database import make_engine

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--pure"):
         sys.meta_path.insert(0, PureSources())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_litter() -> Iterator[None]:
+    """Free what tests leave in cycles, descriptors above all; never look at what stays again."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.collect()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -145,7 +145,7 @@ class Baresip:
         self.control = self._connect()
 
     def _connect(self) -> socket.socket:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 20
         while True:
             try:
                 return socket.create_connection(("127.0.0.1", self.ctrl_port), 1)
@@ -181,7 +181,7 @@ class Baresip:
         token = str(next(self._tokens))
         text = json.dumps({"command": name, "params": params, "token": token}).encode()
         self.control.sendall(b"%d:%s," % (len(text), text))
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while (got := self._next(deadline)) is not None:
             if got.get("response") and got.get("token") == token:
                 assert got.get("ok"), f"baresip {name} {params}: {got}"
@@ -189,7 +189,7 @@ class Baresip:
             self.events.append(got)
         raise AssertionError(f"baresip did not answer {name}:\n{self.output}")
 
-    def wait_event(self, kind: str, timeout: float = 8.0) -> dict[str, Any]:
+    def wait_event(self, kind: str, timeout: float = 20.0) -> dict[str, Any]:
         """The next event of this type (REGISTER_OK, CALL_INCOMING, CALL_ESTABLISHED …)."""
         deadline = time.monotonic() + timeout
         while True:
@@ -202,7 +202,7 @@ class Baresip:
                 raise AssertionError(f"{self.user}: no {kind}, saw {seen}\n{self.output}")
             self.events.append(got)
 
-    def wait_registered(self, timeout: float = 8.0) -> None:
+    def wait_registered(self, timeout: float = 20.0) -> None:
         """Wait until its account is registered (the event may come before our connection)."""
         deadline = time.monotonic() + timeout
         while "200 OK" not in self.output:

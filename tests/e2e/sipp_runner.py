@@ -51,7 +51,7 @@ class Sipp:
         rate: int = 10,
         user: str = "",
         local: str = "127.0.0.1",
-        timeout: int = 30,
+        timeout: int = 60,
         port: int = 0,
         options: tuple[str, ...] = (),
     ) -> None:
@@ -114,7 +114,7 @@ class Sipp:
 
     def wait_listening(self) -> None:
         """Wait until the socket is bound, so that a call cannot come too early."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         wanted = f":{self.port:04X}"
         while time.monotonic() < deadline:
             for table in ("udp", "udp6"):

@@ -93,7 +93,7 @@ def test_two_softphones_talk(sipherd: Sipherd, baresip: Callable[..., Baresip]) 
 
 def test_a_softphone_with_a_wrong_password(baresip: Callable[..., Baresip]) -> None:
     mallory = baresip("alice", password="guess")
-    assert wait_until(lambda: "401 Unauthorized" in mallory.output, 8)
+    assert wait_until(lambda: "401 Unauthorized" in mallory.output, 20)
 
 
 def test_five_hundred_wrong_passwords(guesser: Line) -> None:
@@ -127,4 +127,4 @@ def test_while_the_database_hangs_the_known_go_on_and_the_unknown_get_503(
             assert known.guess(PASSWORD, number) == 200
     finally:
         os.kill(storage, signal.SIGCONT)
-    assert wait_until(lambda: stranger.guess("guess", 0) == 401, 10, 0.2)
+    assert wait_until(lambda: stranger.guess("guess", 0) == 401, 20, 0.2)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -13,12 +15,19 @@ pytestmark = pytest.mark.ours
 MakePhone = Callable[..., Phone]
 
 
+def ctl(server: Sipherd, method: str, *words: str) -> Any:
+    """What the command prints."""
+    done = server.run_command("ctl", "-c", str(server.config_path), method, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
 def test_dump_and_show_what_a_phone_registered(sipherd: Sipherd, phone: MakePhone) -> None:
     carol = phone("carol")
     carol.register(1800, contact=f"{carol.contact};q=0.7")
-    table = sipherd.ctl("ul_dump")["Domains"][0]
+    table = ctl(sipherd, "ul_dump")["Domains"][0]
     assert table["name"] == "location"
-    shown = sipherd.ctl("ul_show_contact", table_name="location", aor="carol@example.com")
+    shown = ctl(sipherd, "ul_show_contact", "table_name=location", "aor=carol@example.com")
     assert shown["AOR"] in {"carol", "carol@example.com"}
     assert [row["AOR"] for row in table["AORs"]].count(shown["AOR"]) == 1
     (contact,) = shown["Contacts"]
@@ -81,12 +90,12 @@ def test_statistics_count_registrations(sipherd: Sipherd, phone: MakePhone) -> N
 
 
 def test_processes_and_version(sipherd: Sipherd) -> None:
-    rows = sipherd.ctl("ps")["Processes"]
+    rows = ctl(sipherd, "ps")["Processes"]
     assert sum("worker" in row["Type"].lower() for row in rows) == sipherd.workers
     assert len({row["PID"] for row in rows}) == len(rows)
-    assert sipherd.ctl("version")["Server"]
-    assert "ul_dump" in sipherd.ctl("which")
-    assert "sec" in sipherd.ctl("uptime")["Up time"]
+    assert ctl(sipherd, "version")["Server"]
+    assert "ul_dump" in ctl(sipherd, "which")
+    assert "sec" in ctl(sipherd, "uptime")["Up time"]
 
 
 def test_unknown_method_is_a_sentence(sipherd: Sipherd) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from tests.e2e.phone import SDP, Phone, Received
@@ -74,6 +73,7 @@ def test_retransmitted_invite_is_absorbed(phone: MakePhone) -> None:
     received = bob.expect(method="INVITE")
     bob.respond(received, 180, "Ringing")
     alice.expect(180, "INVITE")
+    bob.forget_the_rest()  # timer A, where this took long
     for _ in range(3):
         alice.send(invite)
         alice.expect(180, "INVITE")  # the last provisional, again (§17.2.1)
@@ -82,22 +82,19 @@ def test_retransmitted_invite_is_absorbed(phone: MakePhone) -> None:
     final = alice.expect(486, "INVITE")
     bob.expect(method="ACK")
     alice.ack_failure(invite, final)
+    bob.forget_the_rest()
     alice.send(invite)  # late duplicate: the transaction still absorbs it
     bob.expect_nothing(0.3)
 
 
 def test_silent_callee_gets_the_invite_again(phone: MakePhone) -> None:
-    """Timer A of the client transaction: 0.5 s, then 1 s later, until something comes back."""
+    """Timer A of the client transaction, until something comes back; when: tests/scenarios."""
     alice, bob = registered_pair(phone)
     invite = alice.invite("bob")
     alice.send(invite)
     alice.expect(100, skip=())
     first = bob.expect(method="INVITE")
-    began = time.monotonic()
-    second = bob.expect(method="INVITE")
-    assert 0.35 < time.monotonic() - began < 0.9
-    third = bob.expect(method="INVITE", timeout=3)
-    assert 1.0 < time.monotonic() - began < 2.2
+    second, third = bob.expect(method="INVITE"), bob.expect(method="INVITE")
     assert first.data == second.data == third.data
     bob.respond(third, 180, "Ringing")
     alice.expect(180, "INVITE")

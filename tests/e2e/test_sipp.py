@@ -23,7 +23,7 @@ def call(
     callee: str = "",
     uac_options: tuple[str, ...] = (),
     uas_options: tuple[str, ...] = (),
-    timeout: int = 25,
+    timeout: int = 60,
 ) -> tuple[Statistics, Statistics]:
     """Register a callee, place `calls` calls to it; the statistics of caller and callee."""
     user = callee or f"{uas}-{'six' if ':' in local else 'four'}"
@@ -108,7 +108,6 @@ def test_calls_survive_lost_datagrams(sipp: Start) -> None:
         calls=40,
         rate=40,
         uac_options=("-d", "100"),
-        timeout=40,
     )
     caller.check(40)
     callee.check(40)

@@ -17,8 +17,8 @@ def talk(caller: Baresip, callee: Baresip) -> None:
     callee.command("accept")
     caller.wait_event("CALL_ESTABLISHED")
     callee.wait_event("CALL_ESTABLISHED")
-    assert wait_until(lambda: callee.heard(caller.tone), 6, 0.1), callee.output
-    assert wait_until(lambda: caller.heard(callee.tone), 6, 0.1), caller.output
+    assert wait_until(lambda: callee.heard(caller.tone), 20, 0.1), callee.output
+    assert wait_until(lambda: caller.heard(callee.tone), 20, 0.1), caller.output
     assert callee.media_source() in caller.rtp_ports
     assert caller.media_source() in callee.rtp_ports
     caller.command("hangup")

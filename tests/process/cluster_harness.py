@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from process_harness import SETTINGS, Server, wait_for
+
+from loadtests.ports import free_port
 
 Make = Callable[..., Server]
 
@@ -21,22 +21,10 @@ CLUSTER = """
 [cluster]
 bind = "tcp://127.0.0.NODE:CLUSTER_PORT"
 beat_ms = 50
-silence_ms = 500
+silence_ms = 1500
 seed_fallback_interval = 0
 tags = { vip = "backup" }
 """
-
-
-def free_port() -> int:
-    """A port whose next one is free as well."""
-    for _ in range(50):
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            with suppress(OSError, OverflowError):
-                second.bind(("127.0.0.1", port + 1))
-                return port
-    raise AssertionError("no two ports in a row are free")
 
 
 class Pair:
@@ -44,7 +32,7 @@ class Pair:
 
     def __init__(self, make: Make) -> None:
         self.make = make
-        self.port = free_port()
+        self.port = free_port(2)  # of messages, and of beats
         self.secret = "0123456789abcdef"
 
     def node(self, number: int, peers: str, more: str = "insecure = true") -> Server:

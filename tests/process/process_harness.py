@@ -15,19 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import workers
+from loadtests.ports import free_port
+from loadtests.warm_start import WarmProcess, starter
 from workers.control_client import ask
 
 HERE = Path(__file__).parent
+PATIENCE_S = 20.0  # nothing is wrong with a machine that is busy with something else
 SOURCES = Path(workers.__file__).parent.parent
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for(check: Callable[[], Any], timeout_s: float = 5.0) -> Any:
+def wait_for(check: Callable[[], Any], timeout_s: float = PATIENCE_S) -> Any:
     """The first true value of `check`, looked at every 2 ms."""
     deadline = time.monotonic() + timeout_s
     while not (value := check()):
@@ -54,7 +51,7 @@ class Server:
         self.program = SOURCES  # the folder that it is loaded from
         self.file = folder / "s.toml"
         self.file.write_text(settings.replace("PORT", str(self.port)))
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | WarmProcess | None = None
         self.log_path = folder / "stderr"
 
     @property
@@ -71,18 +68,20 @@ class Server:
         return self.process.pid
 
     def launch(self) -> Server:
+        self.log_path.touch()
+        words = [str(HERE / "echo_server.py"), str(self.file), self.worker]
+        environment = {**os.environ, "PYTHONPATH": str(self.program)}
+        if self.program == SOURCES:
+            self.process = starter().start(words, self.log_path, environment)
+            return self
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, str(HERE / "echo_server.py"), str(self.file), self.worker],
-                stderr=log,
-                env={**os.environ, "PYTHONPATH": str(self.program)},
-            )
+            self.process = subprocess.Popen([sys.executable, *words], stderr=log, env=environment)
         return self
 
     def start(self) -> Server:
         before = self.log.count(" running ") if self.log_path.exists() else 0
         self.launch()
-        wait_for(lambda: self.log.count(" running ") > before or self.status() is not None, 20)
+        wait_for(lambda: self.log.count(" running ") > before or self.status() is not None)
         assert self.status() is None, self.log
         return self
 
@@ -90,7 +89,7 @@ class Server:
         assert self.process is not None
         return self.process.poll()
 
-    def wait(self, timeout_s: float = 10.0) -> int:
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
         assert self.process is not None
         return self.process.wait(timeout_s)
 
@@ -121,7 +120,7 @@ class Server:
     def client(self) -> socket.socket:
         client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         client.connect(("127.0.0.1", self.port))
-        client.settimeout(5)
+        client.settimeout(PATIENCE_S)
         return client
 
     def client_of(self, pid: int) -> socket.socket:
@@ -159,12 +158,16 @@ udp = ["127.0.0.1:PORT"]
 receive_buffer = 65536
 [workers]
 udp = 3
-hang_seconds = 1
+hang_seconds = 10
 drain_seconds = 5
-grace_seconds = 1
+grace_seconds = 5
 inbox_bytes = 262144
 [location]
 capacity = 1000
 [log]
 level = "debug"
 """
+# Where somebody is to hang, or to be deaf.
+HASTY = SETTINGS.replace("hang_seconds = 10", "hang_seconds = 1").replace(
+    "grace_seconds = 5", "grace_seconds = 1"
+)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from process_harness import SETTINGS, Server, wait_for
+from process_harness import PATIENCE_S, SETTINGS, Server, wait_for
 
 pytestmark = pytest.mark.compiled
 Make = Callable[..., Server]
@@ -45,11 +45,11 @@ class Gateway:
     def __init__(self) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
-        self.socket.settimeout(5)
+        self.socket.settimeout(PATIENCE_S)
         self.port = int(self.socket.getsockname()[1])
         self.contact = f"sip:gw@127.0.0.1:{self.port}"
         self.caller = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.caller.settimeout(5)
+        self.caller.settimeout(PATIENCE_S)
         self.invites: dict[str, tuple[bytes, tuple[str, int]]] = {}
 
     def collect(self, method: bytes, count: int) -> None:
@@ -201,7 +201,7 @@ def test_calls_outlive_the_server(make_server: Make, tmp_path: Path, gateway: Ga
     assert "profiles filled members=5" in server.log
     assert (statistics(server)["active_dialogs"], size(server)) == (CAP, CAP)
     client.send(request("INVITE", 99, client.getsockname()[1]))
-    client.settimeout(5)
+    client.settimeout(PATIENCE_S)
     while call_id(data := client.recv(65_536)) != "call-99" or data.startswith(b"SIP/2.0 1"):
         pass
     assert data.startswith(b"SIP/2.0 486")

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from process_harness import SETTINGS, Server, free_port, wait_for
+from process_harness import PATIENCE_S, SETTINGS, Server, wait_for
 from sip_phone import phone_of
 
+from loadtests.ports import free_port
 from loadtests.servers import DOMAIN
 from proxy.shm.arena import Arena
 from proxy.shm.places import Places
@@ -127,7 +128,7 @@ def test_what_is_asked_while_workers_change_is_answered_without_being_repeated(
                 sent = {f"g{number}-{rounds}-{each}" for each in range(50)}
                 for call_id in sent:
                     phone.send("any", call_id)
-                assert phone.are_answered(sent, 5)
+                assert phone.are_answered(sent, PATIENCE_S)
             exchange.ring(1)
     exchange.finish()
     assert exchange.statistic("stateless_responses") == 0
@@ -177,7 +178,7 @@ def test_term_lets_a_call_be_set_up_and_refuses_what_is_new(exchange: Exchange) 
     assert 5 <= int(alice.expect(503, "INVITE").get("Retry-After")) <= 15
     assert server.status() is None
     exchange.finish()
-    assert server.wait(10) == 0
+    assert server.wait() == 0
     assert "stopped clean=True" in server.log
 
 

@@ -7,10 +7,11 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from process_harness import SETTINGS, Server, wait_for
+from process_harness import PATIENCE_S, SETTINGS, Server, wait_for
 from sip_phone import phone_of
 
 Make = Callable[..., Server]
+RELOADS = 8  # twenty, with calls: tests/e2e/test_endurance.py
 
 POLICY = """
 async def on_request(request):
@@ -59,7 +60,7 @@ def outcomes(server: Server) -> int:
 
 def status_of(phone: object, call_id: str, user: str = "any") -> bytes:
     phone.send(user, call_id)  # type: ignore[attr-defined]
-    phone.client.settimeout(5)  # type: ignore[attr-defined]
+    phone.client.settimeout(PATIENCE_S)  # type: ignore[attr-defined]
     return bytes(phone.client.recv(4_096).split(b" ", 2)[1])  # type: ignore[attr-defined]
 
 
@@ -140,16 +141,16 @@ def test_what_is_under_way_ends_by_the_policy_it_began_with(make_server: Make) -
         reload(server)
         wait_for(lambda: editions(server) == {2})
         assert status_of(other, "new") == b"220"
-        phone.client.settimeout(5)
+        phone.client.settimeout(PATIENCE_S)
         seen = {bytes(phone.client.recv(4_096).split(b" ", 2)[1]) for _ in range(10)}
         assert seen == {b"210"}
 
 
-def test_twenty_reloads_under_load_lose_nothing(make_server: Make) -> None:
+def test_reloads_under_load_lose_nothing(make_server: Make) -> None:
     server = policy_server(make_server)
     good = 0
     with phone_of(server) as phone:
-        for number in range(20):
+        for number in range(RELOADS):
             broken = number % 3 == 2
             good += not broken
             write(server, 210, "1 / 0" if broken else TESTED)
@@ -161,10 +162,10 @@ def test_twenty_reloads_under_load_lose_nothing(make_server: Make) -> None:
                 sent = {f"l{number}-{rounds}-{each}" for each in range(50)}
                 for call_id in sent:
                     phone.send("any", call_id)
-                assert phone.are_answered(sent, 5), "a message was lost"
+                assert phone.are_answered(sent, PATIENCE_S), "a message was lost"
         wait_for(lambda: editions(server) == {good + 1})
     statistics = server.ctl("get_statistics", "reloads", "reloads_refused")
-    assert statistics == {"sipherd:reloads": good, "sipherd:reloads_refused": 20 - good}
+    assert statistics == {"sipherd:reloads": good, "sipherd:reloads_refused": RELOADS - good}
 
 
 def test_signals_that_come_while_a_reload_is_under_way_are_one_more(make_server: Make) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from cluster_harness import Pair, both
-from process_harness import SETTINGS, Server, wait_for
+from process_harness import PATIENCE_S, SETTINGS, Server, wait_for
+
+from loadtests.ports import free_port
 
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n"
 
@@ -20,13 +22,11 @@ class Scraped:
     """A server and the address of its metrics."""
 
     def __init__(self, make: Callable[[str], Server]) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self.server = make(f'[metrics]\nlisten = "127.0.0.1:{self.port}"\n')
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), 5)
+        return socket.create_connection(("127.0.0.1", self.port), PATIENCE_S)
 
     def say(self, request: bytes) -> bytes:
         """Everything that is answered, until the server has had enough."""
@@ -104,7 +104,7 @@ def test_clients_that_do_not_read_keep_nobody_out(scraped: Scraped) -> None:
     deaf = [socket.socket() for _ in range(30)]
     for client in deaf:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-        client.settimeout(5)
+        client.settimeout(PATIENCE_S)
         client.connect(("127.0.0.1", scraped.port))
         client.sendall(GET)
     assert scraped.get()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from process_harness import SETTINGS, Server, wait_for
+from process_harness import HASTY, Server, wait_for
 from sip_phone import Phone, phone_of
 
 from proxy.shm.repair import check
@@ -27,8 +27,7 @@ ORDERS = (
 )
 BLOWS = (signal.SIGKILL, signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP)  # to a child
 STEPS = 60
-GRACE_S = 1.0
-ENDS_WITHIN_S = 8.0
+ENDS_WITHIN_S = 30.0
 
 # The real worker is compiled through and through.
 pytestmark = pytest.mark.compiled
@@ -68,10 +67,10 @@ def is_well(server: Server, phone: Phone, name: str) -> bool:
     return phone.is_answered(name, 0.5)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_no_signal_ends_it_but_those_that_shall(make_server: Make, seed: int) -> None:
     chance = random.Random(seed)
-    server = make_server(SETTINGS, "sip").start()
+    server = make_server(HASTY, "sip").start()
     promised: set[str] = set()
     with phone_of(server) as phone:
         for step in range(STEPS):

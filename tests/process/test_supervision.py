@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from process_harness import Server, ask_pid, is_alive, wait_for
+from process_harness import HASTY, Server, ask_pid, is_alive, wait_for
 
 from proxy.shm.places import PLACES
+
+Make = Callable[..., Server]
 
 
 def test_titles_and_rows(server: Server) -> None:
@@ -33,17 +34,11 @@ def test_titles_and_rows(server: Server) -> None:
 
 def test_a_killed_worker_is_replaced_and_its_siblings_stay(server: Server) -> None:
     before = server.workers()
-    gaps = []
     for turn in range(20):
         victim = server.workers()[turn % 3]
         with server.client_of(victim) as client:
             os.kill(victim, signal.SIGKILL)
-            killed_at = time.monotonic()
-            assert ask_pid(client) != victim
-            gaps.append(time.monotonic() - killed_at)
-    gaps.sort()
-    print("respawn ms:", [round(gap * 1_000, 1) for gap in gaps])
-    assert gaps[len(gaps) // 2] < 1  # a figure is what loadtests.kill_storm has
+            assert ask_pid(client) != victim  # how soon is what loadtests.kill_storm says
     after = server.workers()
     assert not set(before) & set(after)  # each was killed at least once
     assert server.ctl("get_statistics", "sipherd:restarts") == {"sipherd:restarts": 20}
@@ -102,7 +97,8 @@ def test_repeated_crashes_back_off_and_recover(server: Server) -> None:
     wait_for(lambda: "process ended" in server.log)
 
 
-def test_a_stopped_worker_is_replaced(server: Server) -> None:
+def test_a_stopped_worker_is_replaced(make_server: Make) -> None:
+    server = make_server(HASTY).start()
     victim = server.workers()[0]
     with server.client_of(victim) as client:
         os.kill(victim, signal.SIGSTOP)
@@ -112,7 +108,8 @@ def test_a_stopped_worker_is_replaced(server: Server) -> None:
     assert server.ctl("get_statistics", "hangs") == {"sipherd:hangs": 1}
 
 
-def test_a_spinning_worker_writes_its_traces(server: Server) -> None:
+def test_a_spinning_worker_writes_its_traces(make_server: Make) -> None:
+    server = make_server(HASTY).start()
     victim = server.workers()[0]
     with server.client_of(victim) as client:
         client.send(b"hang")
@@ -121,12 +118,13 @@ def test_a_spinning_worker_writes_its_traces(server: Server) -> None:
     assert "in obey" in server.log  # faulthandler's dump
 
 
-def test_a_suspended_supervisor_kills_nobody(server: Server) -> None:
+def test_a_suspended_supervisor_kills_nobody(make_server: Make) -> None:
+    server = make_server(HASTY).start()
     before = server.workers()
     everybody = [*server.children().values(), server.pid]
     for pid in everybody:
         os.kill(pid, signal.SIGSTOP)
-    select.poll().poll(2_500)
+    select.poll().poll(1_500)
     for pid in reversed(everybody):
         os.kill(pid, signal.SIGCONT)
     select.poll().poll(700)
@@ -138,7 +136,7 @@ def test_no_orphan_outlives_the_supervisor(server: Server) -> None:
     children = list(server.children().values())
     server.signal(signal.SIGKILL)
     server.wait()
-    wait_for(lambda: not any(is_alive(pid) for pid in children), 1.0)
+    wait_for(lambda: not any(is_alive(pid) for pid in children))
 
 
 def test_a_worker_keeps_no_descriptors_of_others(server: Server) -> None:
@@ -176,8 +174,7 @@ def test_signals_to_a_worker_do_not_end_it(server: Server) -> None:
         assert ask_pid(client) == worker
 
 
-def test_chatter_never_stops_a_worker(make_server: Callable[..., Any]) -> None:
-    server = make_server().start()
+def test_chatter_never_stops_a_worker(server: Server) -> None:
     worker = server.workers()[0]
     with server.client_of(worker) as client:
         server.signal(signal.SIGSTOP)  # nobody reads the log pipe now

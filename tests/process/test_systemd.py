@@ -65,7 +65,7 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager
 
 def test_it_hears_of_each_stage(make_server: Make, manager: Manager) -> None:
     server = make_server().launch()
-    wait_for(lambda: manager.has_heard("READY=1\nSTATUS=running"), 20)
+    wait_for(lambda: manager.has_heard("READY=1\nSTATUS=running"))
     assert " running " in server.log
     server.signal(signal.SIGHUP)
     wait_for(lambda: manager.has_heard("RELOADING=1\nMONOTONIC_USEC="))
@@ -76,13 +76,13 @@ def test_it_hears_of_each_stage(make_server: Make, manager: Manager) -> None:
 
 
 def test_the_watchdog_is_fed_while_every_process_lives(make_server: Make, manager: Manager) -> None:
-    server = make_server(SETTINGS.replace("hang_seconds = 1", "hang_seconds = 60")).launch()
-    wait_for(lambda: manager.has_heard("WATCHDOG=1"), 20)
+    server = make_server(SETTINGS.replace("hang_seconds = 10", "hang_seconds = 60")).launch()
+    wait_for(lambda: manager.has_heard("WATCHDOG=1"))
     os.kill(server.workers()[0], signal.SIGSTOP)
     # What was fed before it stopped may still come; from then on nothing does.
-    wait_for(lambda: not fed_within(manager, 1.5), 20)
+    wait_for(lambda: not fed_within(manager, 1.5))
     os.kill(server.workers()[0], signal.SIGCONT)
-    wait_for(lambda: fed_within(manager, 1.5), 20)
+    wait_for(lambda: fed_within(manager, 1.5))
 
 
 def fed_within(manager: Manager, seconds: float) -> bool:
@@ -98,7 +98,7 @@ def test_what_comes_while_nobody_lives_is_answered_afterwards(
     make_server: Make, manager: Manager
 ) -> None:
     server = make_server().launch()
-    wait_for(lambda: manager.has_heard("READY=1"), 20)
+    wait_for(lambda: manager.has_heard("READY=1"))
     with server.client() as client:
         before = ask_pid(client)
         server.signal(signal.SIGKILL)
@@ -132,7 +132,7 @@ def restart(server: Server, manager: Manager) -> None:
             pass_fds=fds,
             env={**os.environ, "PYTHONPATH": str(SOURCES)},
         )
-    wait_for(lambda: manager.has_heard("READY=1"), 20)
+    wait_for(lambda: manager.has_heard("READY=1"))
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")

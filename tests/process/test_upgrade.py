@@ -61,7 +61,7 @@ def answers(server: Server, name: str) -> bool:
         sent = {f"{name}-{number}" for number in range(20)}
         for call_id in sent:
             phone.send("any", call_id)
-        return phone.are_answered(sent, 5)
+        return phone.are_answered(sent, PATIENCE_S)
 
 
 def test_another_version_takes_over(running: Server, programs: Programs) -> None:

@@ -53,7 +53,7 @@ class Side:
     def __init__(self, node: Node) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
-        self.socket.settimeout(8)
+        self.socket.settimeout(20)
         self.port = int(self.socket.getsockname()[1])
         self.node = node
 

@@ -96,7 +96,7 @@ def make_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
 def make_phone() -> Iterator[Callable[..., Phone]]:
     made: list[Phone] = []
 
-    def make(node: Node, timeout_s: float = 8.0) -> Phone:
+    def make(node: Node, timeout_s: float = 20.0) -> Phone:
         made.append(Phone(node, timeout_s))
         return made[-1]
 

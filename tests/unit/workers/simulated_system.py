@@ -109,7 +109,6 @@ class Property:
         self.said: list[str] = []
         self.closed: list[bool] = []
         self.up: set[int] = set()
-        self.stop_fds: list[int] = []
         say = self._say
         self.log = SimpleNamespace(debug=say, info=say, notice=say, warning=say, error=say)
         self.config = SimpleNamespace(
@@ -139,8 +138,9 @@ class Property:
         self.said.append(f"{event} {fields}")
 
     def open_slot(self, slot: Any) -> None:
+        if slot.stop_fd >= 0:
+            os.close(slot.stop_fd)
         slot.stop_fd = os.eventfd(0, os.EFD_NONBLOCK)
-        self.stop_fds.append(slot.stop_fd)
 
     def keep_sockets(self) -> None:
         pass
@@ -179,6 +179,17 @@ class World:
     @property
     def pids(self) -> list[int]:
         return [slot.pid for slot in self.supervisor.slots]
+
+    @property
+    def stop_fds(self) -> list[int]:
+        return [slot.stop_fd for slot in self.supervisor.slots if slot.stop_fd >= 0]
+
+    def close(self) -> None:
+        for fd in self.stop_fds:
+            os.close(fd)
+        self.property.tables.places.arena.close()
+        self.property.tables.shards.arena.close()
+        os.close(self.property.area.fd)
 
     def run(self, *steps: Any) -> int:
         """Live through `steps`, then through a TERM that everybody obeys."""

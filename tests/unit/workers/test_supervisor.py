@@ -21,8 +21,7 @@ from workers.supervisor import ABORT_GRACE_S, FAULTS_BORNE
 def world() -> Iterator[World]:
     made = World()
     yield made
-    for fd in made.property.stop_fds:
-        os.close(fd)
+    made.close()
 
 
 def test_a_quiet_life(world: World) -> None:
@@ -35,7 +34,7 @@ def test_a_quiet_life(world: World) -> None:
 
 def test_stopping_writes_every_stop_fd(world: World) -> None:
     assert world.run() == 0
-    assert all(os.eventfd_read(fd) for fd in world.property.stop_fds)
+    assert all(os.eventfd_read(fd) for fd in world.stop_fds)
 
 
 def test_the_dead_are_replaced_in_the_same_turn(world: World) -> None:
