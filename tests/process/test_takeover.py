@@ -152,10 +152,11 @@ def test_the_tag_moves_and_with_it_all_that_is_done_unasked(
     ends.live_until("OPTIONS")
     assert ends.askers("OPTIONS") == {one.port}
     activate(other, one)
+    ends.live(0.2)  # what was asked meanwhile
     moved = len(ends.asked)
     ends.live_until("BYE")
     askers = [port for method, port in ends.asked[moved:] if method == "OPTIONS"]
-    assert askers.count(one.port) <= 1, "what it had decided when it lost the tag"
+    assert askers.count(one.port) <= 2, "what it was about to ask both when it lost the tag"
     assert other.port in askers
     assert ends.askers("BYE") == {other.port}
     wait_for(lambda: len(records(tmp_path)[2]) == 1)
