@@ -96,6 +96,7 @@ EXCEPTIONS = {
 EXTERN = {
     "proxy/shm/arena.pyx": "the one place that maps files and takes process-shared locks (R5, R7)",
     "workers/datagrams.pyx": "recvmmsg and sendmmsg (R5)",
+    "proxy/shm/packed.pxd": "a prefetch, one instruction of the machine (R5)",
     "proxy/routing/policy_run.pxd": "PyIter_Send of Python itself, which ends without an exception",
 }
 

@@ -140,6 +140,7 @@ class Cluster:
         """(next hop, channel, frame) of everything that has to leave now."""
         for link in self.links.values():
             self.replication.acknowledge(link)
+        self.comparison.acknowledge()
         outbox, self.wire.outbox = self.wire.outbox, []
         return outbox
 

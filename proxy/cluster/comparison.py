@@ -207,7 +207,8 @@ class Comparison:
                 return
             pull.news += done - 1
             pull.take(frame.sequence, records, now)
-        self._acknowledge(link, pull, frame.sequence > pull.expected)
+        pull.owes_ack = True
+        pull.gap |= frame.sequence > pull.expected
 
     def _pull_of(self, link: Link, question: int) -> Pull | None:
         pull = self.pull
@@ -215,7 +216,14 @@ class Comparison:
             return None
         return pull if link.following.takes_changes else None
 
+    def acknowledge(self) -> None:
+        """One acknowledgement for all frames of a snapshot that came in this turn."""
+        pull = self.pull
+        if pull is not None and pull.owes_ack:
+            self._acknowledge(self.links[pull.donor], pull, pull.gap)
+
     def _acknowledge(self, link: Link, pull: Pull, gap: bool) -> None:
+        pull.owes_ack = pull.gap = False
         ack = SyncAck(pull.question, gap)
         self.wire.send(link, Kind.SYNC_ACK, pull.expected, ack.encode())
 

@@ -26,21 +26,22 @@ cdef class Digests:
     cdef Stamps _live
     cdef dict _dead
 
-    @cython.locals(name="unsigned long long", old_live="unsigned long long", stamps=Stamps,
-                   old_dead="unsigned long long", change="unsigned long long", at=Py_ssize_t,
-                   p="unsigned char *", found=int)
     cpdef int note(
         self, unsigned int table, bytes key, unsigned long long live, unsigned long long dead,
         unsigned long long rest=*
     ) except -1
+    cpdef int warm(self, unsigned long long name) except -1
+    @cython.locals(record=tuple, table="unsigned int", key=bytes)
+    cpdef int expect(self, list records) except -1
+    @cython.locals(old_live="unsigned long long", stamps=Stamps, old_dead="unsigned long long",
+                   change="unsigned long long", at=Py_ssize_t, p="unsigned char *", found=int)
+    cpdef int put(self, unsigned long long name, unsigned long long live, unsigned long long dead,
+                  unsigned long long rest) except -1
     @cython.locals(name="unsigned long long")
     cpdef bint knows(self, unsigned int table, bytes key, unsigned long long live,
                      unsigned long long dead) except -1
-    @cython.locals(state=tuple, table=int, key=bytes, body=bytes, form=Form)
-    cpdef learn(self, dict forms, list states)
-    @cython.locals(news=list, state=tuple, table=int, key=bytes, body=bytes, brief=bytes, form=Form,
-                   rest="unsigned long long", found=int)
-    cpdef list take(self, dict forms, list states)
+    @cython.locals(record=tuple, table=int, key=bytes, body=bytes, form=Form)
+    cpdef learn(self, dict forms, list records)
     @cython.locals(p="const unsigned char *", q="const unsigned char *", found=bytearray,
                    to="unsigned char *", bucket=Py_ssize_t)
     cpdef bytes differing(self, bytes sums)

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 import cython
 
 from proxy.cluster.form import Form
+from proxy.cluster.frames import Record
 from proxy.cluster.stamps import Stamps
-from proxy.cluster.store import Change, Current
 from proxy.shm.mixing import fnv1a, mix
 
 if not cython.compiled:
@@ -67,7 +67,22 @@ class Digests:
 
         A rest other than 0 is of a state that every peer is told.
         """
-        name = hash_bytes(key, table)
+        return self.put(hash_bytes(key, table), live, dead, rest)
+
+    def warm(self, name: int) -> int:
+        """Ask for the memory of what is known under the hash of a key."""
+        self._live.warm(name)
+        return 0
+
+    def expect(self, records: Sequence[Record]) -> int:
+        """The same for records that are taken in next."""
+        for record in records:
+            table, key, _ = record
+            self._live.warm(hash_bytes(key, table))
+        return 0
+
+    def put(self, name: int, live: int, dead: int, rest: int) -> int:
+        """Take in what the record with this hash of its key is now, as note() does."""
         stamps = self._live
         at = stamps.find(name)
         old_live = stamps.value_at(at)
@@ -92,35 +107,13 @@ class Digests:
         name = hash_bytes(key, table)
         return self._live.get(name) == live and self._dead.get(name, 0) == dead
 
-    def learn(self, forms: Mapping[int, Form], states: Sequence[Current]) -> None:
-        """Take in what records are now; not every peer has been told."""
-        for state in states:
-            table, key, body = state
-            if body is None:
-                self.note(table, key, 0, 0)
-            else:
-                form = forms[table]
-                form.look(body)
-                self.note(table, key, form.live, form.dead)
-
-    def take(self, forms: Mapping[int, Form], states: Sequence[Current]) -> list[Change]:
-        """Take in what has changed here and every peer will be told; what of it is news."""
-        news: list[Change] = []
-        for state in states:
-            table, key, body = state
+    def learn(self, forms: Mapping[int, Form], records: Sequence[Record]) -> None:
+        """Take in some records; not every peer has been told."""
+        for record in records:
+            table, key, body = record
             form = forms[table]
-            brief = None
-            if body is None:
-                found = self.note(table, key, 0, 0)
-            else:
-                form.look(body)
-                rest = form.rest(body)
-                found = self.note(table, key, form.live, form.dead, rest)
-                if found == _SAME_REST:
-                    brief = form.brief(body, rest)
-            if found:
-                news.append((table, key, body, brief))
-        return news
+            form.look(body)
+            self.note(table, key, form.live, form.dead)
 
     @property
     def sums(self) -> bytes:

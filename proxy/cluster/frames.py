@@ -13,14 +13,17 @@ import cython
 
 from proxy.errors import BadFrame
 from proxy.limits import bounds
+from proxy.sip.draft import Draft
 
 if not cython.compiled:
-    from proxy.shm.words import get_u32, get_u64, put_u16, put_u32, put_u64
+    from proxy.shm.words import get_u32, put_u16, put_u32
 
 MAGIC = 0x5053  # "SP"
 VERSION = 1
 HEADER_BYTES = 44
 RECORD_HEAD = 12
+_RECORD_ROOM = bytes(RECORD_HEAD)
+Record = tuple[int, bytes, bytes]  # table, key, body
 HEADER = Struct("<HBBHHHHBBHIQQII")  # the last two: sums of the body and of what stands before
 
 # Compiled, these are C numbers.
@@ -103,43 +106,31 @@ def decode(data: bytes) -> Frame:
     return Frame(kind, cluster, sender, destination, epoch, sequence, body, hops)
 
 
-def encode_records(head: bytes, records: list[tuple[int, bytes, bytes]]) -> bytes:
+def encode_records(head: bytes, records: list[Record]) -> bytes:
     """A body: `head`, how many records, and each (table, key, body)."""
-    size = len(head) + 4
-    for _, key, body in records:
-        size += RECORD_HEAD + len(key) + len(body)
-    buffer = bytearray(size)
-    p = buffer
-    at = _put(p, 0, head)
-    put_u32(p, at, len(records))
-    at += 4
+    draft = Draft()
+    draft.add(head)
+    draft.add(len(records).to_bytes(4, "little"))
     for table, key, body in records:
-        key_size = len(key)
-        body_size = len(body)
-        put_u32(p, at, RECORD_HEAD + key_size + body_size)
-        p[at + 4] = table
-        put_u16(p, at + 6, key_size)
-        put_u32(p, at + 8, body_size)
-        at = _put(p, at + RECORD_HEAD, key)
-        at = _put(p, at, body)
-    return bytes(buffer)
+        add_record(draft, table, key, body)
+    return draft.take()
 
 
-def _put(to: bytearray, at: int, data: bytes) -> int:
-    """Copy some bytes; where they end."""
-    p = data
-    size = len(data)
-    index = 0
-    while index + 8 <= size:
-        put_u64(to, at + index, get_u64(p, index))
-        index += 8
-    while index < size:
-        to[at + index] = p[index]
-        index += 1
-    return at + size
+def add_record(to: Draft, table: int, key: bytes, body: bytes) -> int:
+    """Write one record behind others."""
+    at = to.used
+    to.add(_RECORD_ROOM)
+    p = to.room
+    put_u32(p, at, RECORD_HEAD + len(key) + len(body))
+    p[at + 4] = table
+    put_u16(p, at + 6, len(key))
+    put_u32(p, at + 8, len(body))
+    to.add(key)
+    to.add(body)
+    return 0
 
 
-def decode_records(data: bytes, at: int) -> list[tuple[int, bytes, bytes]]:
+def decode_records(data: bytes, at: int) -> list[Record]:
     """The records of a body from `at` on; BadFrame unless every length fits."""
     p = data
     size = len(data)
@@ -149,7 +140,7 @@ def decode_records(data: bytes, at: int) -> list[tuple[int, bytes, bytes]]:
     at += 4
     if count > MOST_RECORDS:
         raise BadFrame(f"a frame of {count} records")
-    found: list[tuple[int, bytes, bytes]] = []
+    found: list[Record] = []
     for _ in range(count):
         if at + RECORD_HEAD > size:
             raise BadFrame("a record that begins behind the end of its frame")

@@ -4,6 +4,7 @@ from proxy.cluster.digests cimport Digests
 from proxy.cluster.form cimport Form
 from proxy.cluster.frames cimport encode_records
 from proxy.cluster.hlc cimport HybridClock
+from proxy.cluster.telling cimport Telling
 
 cdef Py_ssize_t TAKEN_AT_ONCE, SCANNED_AT_ONCE, BATCH_RECORDS, BATCH_BYTES, INCOMPLETE
 
@@ -14,25 +15,23 @@ cdef class Replication:
     cdef readonly HybridClock clock
     cdef readonly dict links
     cdef readonly Digests digests
+    cdef readonly Telling telling
     cdef readonly set disabled
     cdef readonly long long scanning, stable_ms
     cdef readonly bint is_drained
     cdef public bint crowded
     cdef object _marks
     cdef dict _batches
-    cdef list _fresh
-    cdef long long _fresh_from
     cdef long long _greetings
 
     @cython.locals(more=bint)
     cpdef bint pump(self, long long now, long long wall) except *
-    @cython.locals(states=list, fresh=list, notes=list, state=tuple)
+    @cython.locals(telling=Telling, taken=Py_ssize_t)
     cdef bint _take(self, long long now) except *
-    @cython.locals(records=list, size=Py_ssize_t, upto="long long", key=bytes, body=bytes,
-                   brief=bytes, briefs=Py_ssize_t, data=bytes)
     cdef tuple _batch(self, long long after, bint may_be_brief)
-    @cython.locals(start=Py_ssize_t, bodies=dict, found=list, note=tuple)
-    cdef list _states(self, long long after)
+    @cython.locals(limit="long long", records=dict, told=list, note=tuple, size=Py_ssize_t,
+                   upto="long long", key=bytes, body=bytes, data=bytes, table=int)
+    cdef tuple _again(self, long long after, bint up_to_now)
     @cython.locals(forms=dict, key=bytes, body=bytes, table=int, form=Form)
     cpdef check(self, list records)
     @cython.locals(forms=dict, form=Form, newest="unsigned long long", table=int, key=bytes,

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections import deque
 from zlib import crc32
 
-from proxy.cluster.backlog import Backlog
+from proxy.cluster.backlog import Backlog, Note
 from proxy.cluster.digests import Digests
 from proxy.cluster.form import Form
-from proxy.cluster.frames import Frame, decode_records, encode_records
+from proxy.cluster.frames import Frame, Record, decode_records, encode_records
 from proxy.cluster.hlc import HybridClock
 from proxy.cluster.link import REFUSED_MS, Event, Link, State
 from proxy.cluster.membership import Membership
 from proxy.cluster.messages import DATA_HEAD, Ack, Hello, Kind, Welcome, unpack
 from proxy.cluster.settings import Settings
-from proxy.cluster.store import Change, Horizon, Record, Store
+from proxy.cluster.store import LOST, Horizon, Store
+from proxy.cluster.telling import Batch, Telling
 from proxy.cluster.wire import Wire
 from proxy.errors import BadFrame, LockTimeout, RestMissing, TableFull
 from proxy.limits import bounds
@@ -58,9 +59,8 @@ class Replication:
         self.is_drained = False  # whether every change here is in the sums
         self.stable_ms = 0
         self._marks: deque[tuple[int, int]] = deque(maxlen=MARKS)  # position, moment
-        self._fresh: list[Change] = []  # what was taken last, and where in the backlog it begins
-        self._fresh_from = 0
-        self._batches: dict[tuple[int, bool], tuple[int, bytes, int]] = {}
+        self.telling = Telling(self.digests, store.forms, self.disabled)
+        self._batches: dict[tuple[int, bool], Batch] = {}
         self._greetings = 0
 
     # -- our changes -------------------------------------------------------------------------------
@@ -75,8 +75,6 @@ class Replication:
         if self.scanning >= 0:
             self._scan()
         self._batches.clear()
-        self._fresh = []
-        self._fresh_from = self.backlog.head
         more = self._take(now)
         self.is_drained = not more and self.is_scanned
         self._mark(wall)
@@ -91,25 +89,20 @@ class Replication:
         self.scanning = cursor if cursor else -1
 
     def _take(self, now: int) -> bool:
-        states = self.store.take(TAKEN_AT_ONCE, now)
-        if states is None:
+        telling = self.telling
+        telling.begin(self.backlog.head)
+        taken = self.store.take(TAKEN_AT_ONCE, now, telling)
+        if taken == LOST:
             self.wire.note("changes lost", "the change ring was overrun: comparing everything")
             self.wire.tallies["overruns"] += 1
             self.digests.clear()
             self.scanning = 0
             self.backlog.skip()
-            self._fresh_from = self.backlog.head
+            telling.begin(self.backlog.head)
             return True
-        fresh = self._fresh
-        notes: list[tuple[int, bytes]] = []
-        for state in self.digests.take(self.store.forms, states):
-            table, key, body, _ = state
-            # What ran out is told to nobody: each node's own clock sees to that.
-            if body is not None:
-                fresh.append(state)
-                notes.append((table, key))
-        self.backlog.extend(notes)
-        return len(states) >= TAKEN_AT_ONCE
+        if telling.count:
+            self.backlog.extend(telling.end(), telling.count)
+        return taken >= TAKEN_AT_ONCE
 
     def _send(self, link: Link, now: int) -> bool:
         """What the peer may get; whether something is left over for the next turn."""
@@ -124,7 +117,7 @@ class Replication:
                 return True
             if frames == 8:
                 return True  # the bus and the other peers have their turn
-            upto, body, body_sum = self._batch(sending.sent, sending.whole)
+            upto, body, body_sum, _, _ = self._batch(sending.sent, sending.whole)
             self.wire.send(link, Kind.DATA, upto, body, body_sum)
             sending.note_sent(upto, now)
             frames += 1
@@ -141,47 +134,44 @@ class Replication:
         self.wire.send(link, Kind.WELCOME, 0, Welcome(0, self.backlog.head, False).encode())
         self.wire.tallies["skips"] += 1
 
-    def _batch(self, after: int, may_be_brief: bool) -> tuple[int, bytes, int]:
-        """The changes after a position as the body of a frame: where it ends, the bytes, their sum.
+    def _batch(self, after: int, may_be_brief: bool) -> Batch:
+        """The changes after a position as the body of a frame.
 
-        Of a record that changed several times there is one state, the one it has now. What is told
-        for the first time may be brief for a peer that lacks nothing, what is told again is whole.
+        What is told for the first time may be brief for a peer that lacks nothing, what is told
+        again is whole.
         """
-        known = self._batches.get((after, may_be_brief))
-        if known is not None:
-            return known
-        records: list[Record] = []
+        batch = self._batches.get((after, may_be_brief))
+        if batch is None:
+            batch = self.telling.batches.get(after) if may_be_brief else None
+            if batch is None:
+                batch = self._again(after, may_be_brief)
+            self._batches[after, may_be_brief] = batch
+            self.wire.tallies["records"] += batch[3]
+            self.wire.tallies["briefs"] += batch[4]
+        return batch
+
+    def _again(self, after: int, up_to_now: bool) -> Batch:
+        """A batch of what was noted before, or is not to be brief: of a record that changed several
+        times there is one state, the one it has now.
+        """
+        limit = BATCH_RECORDS
+        if up_to_now and after < self.telling.start:
+            limit = min(limit, self.telling.start - after)  # there the batches of this turn begin
+        records: dict[Note, bytes] = {}
         upto = after
-        size = briefs = 0
-        for table, key, body, brief in self._states(after):
+        size = 0
+        for note in self.backlog.since(after, limit):
             upto += 1
-            if body is not None and table not in self.disabled:
-                if brief is not None and may_be_brief:
-                    body = brief
-                    briefs += 1
-                records.append((table, key, body))
+            table, key = note
+            body = None if note in records or table in self.disabled else self.store.fetch(*note)
+            if body is not None:
+                records[note] = body
                 size += len(key) + len(body)
                 if size >= BATCH_BYTES:
                     break
-        self.wire.tallies["records"] += len(records)
-        self.wire.tallies["briefs"] += briefs
-        data = encode_records(DATA_HEAD.pack(after), records)
-        made = self._batches[after, may_be_brief] = (upto, data, crc32(data))
-        return made
-
-    def _states(self, after: int) -> list[Change]:
-        """What changed after a position, as it is now, one for each; None for what comes again."""
-        if after >= self._fresh_from:
-            start = after - self._fresh_from
-            return self._fresh[start : start + BATCH_RECORDS]
-        bodies: dict[tuple[int, bytes], None] = {}
-        found: list[Change] = []
-        for note in self.backlog.since(after, BATCH_RECORDS):
-            table, key = note
-            body = None if note in bodies else self.store.fetch(table, key)
-            found.append((table, key, body, None))
-            bodies[note] = None
-        return found
+        told = [(table, key, body) for (table, key), body in records.items()]
+        data = encode_records(DATA_HEAD.pack(after), told)
+        return upto, data, crc32(data), len(told), 0
 
     def _mark(self, wall: int) -> None:
         """Up to which moment every peer has what changed here; to be said when all is in."""
@@ -328,6 +318,8 @@ class Replication:
             link.following.quarantine = 0
             link.trouble = ""
         horizon = self.horizon(wall)
+        self.store.warm(records)
+        self.digests.expect(records)
         outcome = 1
         news = 0
         for table, key, body in records:
@@ -359,7 +351,7 @@ class Replication:
         if form.mixed and old is not None:
             form.look(old)
             if not self.digests.knows(table, key, form.live, form.dead):
-                self.backlog.extend([(table, key)])
+                self.backlog.add(table, key)
         form.look(new)
         self.digests.note(table, key, form.live, form.dead)
 

@@ -1,6 +1,6 @@
 cimport cython
 
-from proxy.shm.packed cimport get_u64, put_u64
+from proxy.shm.packed cimport get_u64, put_u64, warm
 
 cdef Py_ssize_t CELL, LEAST
 
@@ -23,6 +23,8 @@ cdef class Stamps:
                 unsigned long long rest)
     @cython.locals(p="const unsigned char *", index="unsigned long long", at=Py_ssize_t)
     cpdef Py_ssize_t find(self, unsigned long long name) except -1
+    @cython.locals(at=Py_ssize_t)
+    cdef int warm(self, unsigned long long name) except -1
     @cython.locals(p="unsigned char *", hole="unsigned long long", index="unsigned long long",
                    name="unsigned long long")
     cdef _free(self, Py_ssize_t at)

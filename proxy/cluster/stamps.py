@@ -9,7 +9,7 @@ from __future__ import annotations
 import cython
 
 if not cython.compiled:
-    from proxy.shm.words import get_u64, put_u64
+    from proxy.shm.words import get_u64, put_u64, warm
 
 CELL = 24
 LEAST = 64  # cells
@@ -67,6 +67,13 @@ class Stamps:
             index = (index + 1) & self._mask
             at = CELL * index
         return at
+
+    def warm(self, name: int) -> int:
+        """Ask for the memory of a name's cell: it comes while something else is done."""
+        at = CELL * (name & self._mask)
+        warm(self._cells, at)
+        warm(self._cells, at + CELL - 1)  # some lie across two lines of the cache
+        return 0
 
     def _free(self, at: int) -> None:
         """Empty a cell, and close the gap in front of what was put behind it."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from proxy.cluster.form import Form
+from proxy.cluster.frames import Record
+from proxy.cluster.telling import Telling
 
-Record = tuple[int, bytes, bytes]  # table, key, body
-Current = tuple[int, bytes, bytes | None]  # the same; without a body there is none any more
-Change = tuple[int, bytes, bytes | None, bytes | None]  # the same, and the body made brief
+LOST = -1  # what take() says when all must be read again
 
 
 class Horizon(NamedTuple):
@@ -26,16 +26,19 @@ class Store(Protocol):
     forms: dict[int, Form]
     was: bytes | None  # the record before the last apply()
 
-    def take(self, limit: int, now: int) -> list[Current] | None:
-        """What changed next, as it is now; `limit` of them mean that there may be more.
+    def take(self, limit: int, now: int, telling: Telling) -> int:
+        """Tell what changed next, as it is now; `limit` notes read mean that there may be more.
 
-        None when some changes were lost and all must be read again.
+        LOST when some changes were lost and all must be read again.
 
         Those that apply() has made may be left out: the brain knows what it has applied.
         """
 
     def fetch(self, table: int, key: bytes) -> bytes | None:
         """The body of a record as it is now."""
+
+    def warm(self, records: list[Record]) -> int:
+        """Ask for the memory of what is applied next."""
 
     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:
         """Commit what `joined` makes of the record here and of `body`; what is here then.

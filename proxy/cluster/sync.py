@@ -10,24 +10,51 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from proxy.cluster import digests
-from proxy.cluster.frames import encode_records
+from proxy.cluster.digests import bucket_of, hash_bytes
+from proxy.cluster.frames import Record, encode_records
 from proxy.cluster.messages import SNAPSHOT_HEAD, SnapshotEnd
-from proxy.cluster.store import Record, Store
+from proxy.cluster.store import Store
 from proxy.limits import bounds
 from proxy.shm.mixing import hash_words, mix
 
-SCANNED_AT_ONCE = 128
+# Small, for whoever waits for the processor waits for this.
+SCANNED_AT_ONCE = 64
 SCANS_PER_TURN = 8
-FRAMES_PER_TURN = 4
+FRAMES_PER_TURN = 1
+_BATCH_RECORDS = bounds.BATCH_RECORDS
+_SNAPSHOT_BYTES = bounds.SNAPSHOT_BYTES
+_ALL = 0xFFFF_FFFF_FFFF_FFFF  # a literal as large would be a Python number when compiled
 
 
 def content_sum(records: list[Record]) -> int:
     """The sum over records as they are sent, in any order."""
     total = 0
     for table, key, body in records:
-        total += mix(digests.hash_bytes(key, table) ^ hash_words(body, 0))
-    return total & 0xFFFF_FFFF_FFFF_FFFF
+        total = (total + mix(hash_bytes(key, table) ^ hash_words(body, 0))) & _ALL
+    return total
+
+
+def those_wanted(records: list[Record], wanted: bytes) -> list[Record]:
+    """The records of the buckets that have a 1."""
+    found: list[Record] = []
+    p = wanted
+    for record in records:
+        table, key, _ = record
+        if p[bucket_of(table, key)]:
+            found.append(record)
+    return found
+
+
+def fitting(records: list[Record]) -> int:
+    """How many of them, from the first on, make a frame."""
+    size = 0
+    taken = 0
+    for _, key, body in records:
+        size += len(key) + len(body)
+        taken += 1
+        if size >= _SNAPSHOT_BYTES or taken == _BATCH_RECORDS:
+            break
+    return taken
 
 
 @dataclass(slots=True)
@@ -44,6 +71,8 @@ class Pull:
     digest: int = 0
     news: int = 0  # records that changed something here
     answered: bool = False
+    owes_ack: bool = False
+    gap: bool = False  # and the acknowledgement asks to go back
 
     def take(self, number: int, records: list[Record], now: int) -> bool:
         """A frame of it; False when it is not the next one and nothing may be done with it."""
@@ -51,7 +80,7 @@ class Pull:
             return False
         self.expected += 1
         self.count += len(records)
-        self.digest = (self.digest + content_sum(records)) & 0xFFFF_FFFF_FFFF_FFFF
+        self.digest = (self.digest + content_sum(records)) & _ALL
         self.progress_at = now
         self.answered = True
         return True
@@ -91,7 +120,7 @@ class Serving:
             and len(fresh) < FRAMES_PER_TURN
             and scans < SCANS_PER_TURN
         ):
-            if not self.scanned and len(self.rest) < bounds.BATCH_RECORDS:
+            if not self.scanned and fitting(self.rest) == len(self.rest):
                 self._scan(store)
                 scans += 1
             elif self.rest:
@@ -103,23 +132,16 @@ class Serving:
     def _scan(self, store: Store) -> None:
         records, self.cursor = store.scan(self.cursor, SCANNED_AT_ONCE)
         self.scanned = self.cursor == 0
-        wanted = self.wanted
-        self.rest += [r for r in records if wanted[digests.bucket_of(r[0], r[1])]]
+        self.rest += those_wanted(records, self.wanted)
 
     def _cut(self) -> tuple[int, bytes]:
-        size = 0
-        taken = 0
-        for _, key, body in self.rest[: bounds.BATCH_RECORDS]:
-            size += len(key) + len(body)
-            taken += 1
-            if size >= bounds.SNAPSHOT_BYTES:
-                break
+        taken = fitting(self.rest)
         records = self.rest[:taken]
         del self.rest[:taken]
         frame = (self.number, encode_records(SNAPSHOT_HEAD.pack(self.question), records))
         self.number += 1
         self.count += taken
-        self.digest = (self.digest + content_sum(records)) & 0xFFFF_FFFF_FFFF_FFFF
+        self.digest = (self.digest + content_sum(records)) & _ALL
         self.under_way.append(frame)
         return frame
 

@@ -12,6 +12,9 @@ from cpython.bytearray cimport (
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memset
 
+cdef extern from *:
+    void __builtin_prefetch(const void *) noexcept
+
 
 cdef inline bytearray blank(Py_ssize_t size):
     cdef bytearray made = PyByteArray_FromStringAndSize(NULL, size)
@@ -50,3 +53,6 @@ cdef inline void put_u32(unsigned char *p, Py_ssize_t at, unsigned int value) no
 cdef inline void put_u64(unsigned char *p, Py_ssize_t at, unsigned long long value) noexcept:
     cdef uint64_t stored = value
     memcpy(p + at, &stored, 8)
+
+cdef inline void warm(const unsigned char *p, Py_ssize_t at) noexcept:
+    __builtin_prefetch(p + at)

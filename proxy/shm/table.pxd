@@ -10,6 +10,7 @@ cdef size_t _NEXT, _STATE, _CHECKSUM, _PAYLOAD_LENGTH, _UNITS, _KEY_LENGTH, _EXP
 cdef size_t _EPOCH, _COUNT, _UNITS_SUM, _BROKEN, _RECORDS_AT, _REPAIRS_AT, _RECOVERED_AT
 cdef size_t _TOUCHED_AT
 cdef size_t _LINE, _PAGE, _WARMED
+cdef Py_ssize_t _AHEAD
 cdef int _RETRIES
 
 
@@ -22,14 +23,16 @@ cdef class Table(Chains):
     @cython.locals(hash32="uint32_t", at="size_t", epoch_at="size_t", epoch="uint32_t",
                    attempt="int", key_length="size_t", length="size_t", payload="bytes")
     cpdef bytes read(self, bytes key)
-    @cython.locals(key="bytes", hash32="uint32_t", at="size_t", last="size_t")
+    @cython.locals(key="bytes", hash32="uint32_t")
     cpdef int warm(self, list keys) except -1
+    @cython.locals(at="size_t")
+    cdef int _warm_first(self, uint32_t bucket) except -1
     @cython.locals(hash32="uint32_t", stripe_at="size_t")
     cpdef bint commit(self, bytes key, uint64_t stamp, bytes payload, uint64_t expires_at,
                       uint32_t units) except -1
     cpdef int touch(self, uint64_t now) except -1
     cpdef uint64_t expires_at(self, bytes key) except? 0
-    @cython.locals(bucket="Py_ssize_t", end="Py_ssize_t")
+    @cython.locals(bucket="Py_ssize_t", end="Py_ssize_t", warmed="Py_ssize_t")
     cpdef tuple scan(self, Py_ssize_t cursor, Py_ssize_t limit)
     @cython.locals(bucket="uint32_t")
     cpdef list scan_stripe(self, uint32_t stripe)

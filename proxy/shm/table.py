@@ -37,6 +37,7 @@ _TOUCHED_AT = layout.OWN_WORDS + 32
 _BROKEN = 1  # no slot begins there
 _RETRIES = 100
 _WARMED = 7 * _LINE  # of a record: what most of them need
+_AHEAD = 32  # buckets whose records are asked for together
 
 
 class Table(Chains):
@@ -90,11 +91,15 @@ class Table(Chains):
             hash32 = self.hash_of(key)
             self.arena.warm(self.stripe_at(hash32), _LINE)
             self.arena.warm(self.bucket_at(hash32), 4)
-        last = self.arena.size - _WARMED
         for key in keys:
-            at = self.slabs.follow(self.bucket_at(self.hash_of(key)))
-            if at != 0 and at <= last:
-                self.arena.warm(at, _WARMED)
+            self._warm_first(self.hash_of(key))
+        return 0
+
+    def _warm_first(self, bucket: int) -> int:
+        """The same for the first record of a bucket, which for most is the only one."""
+        at = self.slabs.follow(self.bucket_at(bucket))
+        if at != 0 and at <= self.arena.size - _WARMED:
+            self.arena.warm(at, _WARMED)
         return 0
 
     def commit(
@@ -125,7 +130,12 @@ class Table(Chains):
         found: list[tuple[bytes, bytes]] = []
         bucket = cursor
         end = min(bucket + 16 * limit + 64, self.bucket_mask + 1)
+        warmed = bucket
         while bucket < end and len(found) < limit:
+            if bucket == warmed:
+                while warmed < end and warmed < bucket + _AHEAD:
+                    self._warm_first(warmed)
+                    warmed += 1
             for row in self._rows(bucket, False, 0):
                 found.append((row[0], row[1]))
             bucket += 1

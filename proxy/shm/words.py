@@ -57,3 +57,7 @@ def put_u64(p: bytearray, at: int, value: int) -> None:
     """Store an unsigned 64-bit number."""
     put_u32(p, at, value & LOW)
     put_u32(p, at + 4, value >> 32)
+
+
+def warm(p: bytes | bytearray, at: int) -> None:
+    """Ask the machine for the memory at `at`, which is needed soon."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from proxy.cluster.backlog import Note
+from proxy.cluster.backlog import notes_in
 from proxy.cluster.frames import Frame
 from proxy.cluster.link import Link
 from proxy.cluster.messages import Kind
@@ -133,10 +133,10 @@ class Simulation:
         skip = replication.backlog.skip
         checks = self.invariants
 
-        def noted(notes: list[Note]) -> None:
-            for note in notes:
+        def noted(notes: bytes, count: int) -> None:
+            for note in notes_in(notes, 0, count):
                 checks.noted(node, *note)
-            extend(notes)
+            extend(notes, count)
 
         def skipped() -> None:
             checks.log[node.number, node.incarnation].append({})

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from proxy.cluster.form import Form, joined
+from proxy.cluster.frames import Record
 from proxy.cluster.merge import WholeForm
-from proxy.cluster.store import Current, Horizon, Record
+from proxy.cluster.store import LOST, Horizon
+from proxy.cluster.telling import Telling
 from proxy.dialog.replica import DialogForm
 from proxy.registrar.replica import BindingsForm
 
@@ -47,17 +49,23 @@ class MemoryStore:
         if self.watch is not None:
             self.watch(table, key, old, body, why)
 
-    def take(self, limit: int, now: int) -> list[Current] | None:
+    def take(self, limit: int, now: int, telling: Telling) -> int:
         if self.overrun:
             self.overrun = False
             self.notes.clear()
-            return None
+            return LOST
         taken = self.notes[:limit]
         del self.notes[:limit]
-        return [(*note, self.records.get(note)) for note in taken]
+        for note in taken:
+            telling.name(*note)
+            telling.state(self.records.get(note))
+        return len(taken)
 
     def fetch(self, table: int, key: bytes) -> bytes | None:
         return self.records.get((table, key))
+
+    def warm(self, records: list[Record]) -> int:
+        return 0
 
     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:
         self.was = self.records.get((table, key))

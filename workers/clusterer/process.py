@@ -27,6 +27,7 @@ from workers.clusterer.capabilities import COUNTED, TABLES
 from workers.clusterer.counts import ClusterCounts
 from workers.clusterer.nodes import Node, configured, silence_ms
 from workers.clusterer.orders import Orders
+from workers.clusterer.pacing import TICK_MS, Pacing
 from workers.clusterer.provisioning import Provisioning
 from workers.clusterer.report import Report
 from workers.clusterer.store import TableStore, open_store
@@ -35,12 +36,6 @@ from workers.edition import Commit
 from workers.priority import make_way
 from workers.setting_types import Endpoint
 
-TICK_MS: Final = 1  # between two looks at what changed, while few changes come
-# While many come, it sleeps so long between two turns, whatever else arrives: what a turn costs by
-# itself is then shared by so many. A snapshot's frames are waited for by the other side.
-NAP_TELLING_MS: Final = 15
-NAP_TAKING_MS: Final = 5
-MANY: Final = 8  # records in a turn
 FRAMES: Final = 8  # taken before the clock is looked at again
 SLICE_MS: Final = 20  # of taking frames, before beats and the rest have their turn
 IDLE_MS: Final = 250
@@ -77,8 +72,8 @@ class ClustererProcess:
         self.report = Report(self)
         self.tags = TagWatch(child, self.brains)
         self.counts = ClusterCounts(child, self.brains)
+        self.pacing = Pacing()
         self.due = self.ticked_at = self.report_at = self.tags_at = self.counts_at = 0
-        self.told = self.taken = 0  # records
         self.ends = zmq.Poller()  # what a nap is broken off for
         for fd in (child.stop_fd, child.parent_fd):
             self.ends.register(fd, zmq.POLLIN)
@@ -202,14 +197,11 @@ class ClustererProcess:
     def _nap(self) -> int:
         """How long to sleep so that the next turn has more to do, if the last one had much."""
         brains = self.brains.values()
-        told, taken = self.told, self.taken
-        self.told = sum(brain.wire.tallies["records"] for brain in brains)
-        self.taken = sum(brain.wire.tallies["applied"] for brain in brains)
-        if any(brain.comparison.is_waited_for for brain in brains):
-            return 0
-        if self.told - told >= MANY:
-            return NAP_TELLING_MS
-        return NAP_TAKING_MS if self.taken - taken >= MANY else 0
+        told = sum(brain.wire.tallies["records"] for brain in brains)
+        taken = sum(brain.wire.tallies["applied"] for brain in brains)
+        nap = self.pacing.nap(told, taken, time.thread_time_ns())
+        # A snapshot's frames are waited for by the other side.
+        return 0 if any(brain.comparison.is_waited_for for brain in brains) else nap
 
     def patience(self) -> int:
         """How long the loop may sleep, milliseconds; wake-ups are asked for when it may."""
@@ -218,7 +210,7 @@ class ClustererProcess:
             return 0
         wait = max(0, min(self.due, self.report_at, self.tags_at, now + IDLE_MS) - now)
         if wait > TICK_MS and not self._fall_asleep():
-            self.due = self.ticked_at + TICK_MS
+            self.due = self.pacing.free_at
             wait = max(0, self.due - now)
         return wait
 
@@ -237,7 +229,7 @@ class ClustererProcess:
         if self.wake_fd in ready:
             with suppress(BlockingIOError):
                 os.eventfd_read(self.wake_fd)
-            self.due = min(self.due, max(now, self.ticked_at + TICK_MS))
+            self.due = min(self.due, max(now, self.pacing.free_at))
         if self.tags.fd in ready or now >= self.tags_at:
             self.follow_tags(now)
         for message in self.mailbox.take(MESSAGES):
@@ -245,7 +237,7 @@ class ClustererProcess:
         self.bus.admit(ready)
         if self.take_frames(now, ready):
             wanted = min(brain.due() for brain in self.brains.values())
-            self.due = min(self.due, max(wanted, self.ticked_at + TICK_MS))
+            self.due = min(self.due, max(wanted, self.pacing.free_at))
             self.tags.publish()
         now = now_ms()
         if now >= self.due:
@@ -279,6 +271,7 @@ class ClustererProcess:
     def tick(self, now: int) -> None:
         """The brains' turn: what changed here, and what is due."""
         self.ticked_at = now
+        self.pacing.looked(now)
         wall = wall_ms()
         if now >= self.counts_at:  # before the brains, who tell them at about the same time
             self.counts_at = now + PACE.counts

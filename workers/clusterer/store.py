@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from proxy.cluster.form import Form, joined
-from proxy.cluster.store import Current, Horizon, Record
+from proxy.cluster.frames import Record
+from proxy.cluster.store import LOST, Horizon
+from proxy.cluster.telling import Telling
 from proxy.errors import LockTimeout
 from proxy.shm.change_reader import ChangeReader
 from proxy.shm.changes import OVERRUN, STRIPE, WAITING, ChangeRing
@@ -22,6 +24,7 @@ ATTEMPTS = 64  # a peer's change should not lose to a busy phone
 AT_ONCE = 32  # records whose memory is asked for together
 CURSOR_BITS = 40  # of a cursor; above them is the number of the table
 CURSOR_MASK = 0xFF_FFFF_FFFF  # 1 << 40 would be reckoned with as a C int
+_LOST = LOST
 _OVERRUN = OVERRUN
 _STRIPE = STRIPE
 _WAITING = WAITING
@@ -48,44 +51,45 @@ class TableStore:
         """Whether there is no note to read."""
         return self._reader.position == self._reader.ring.head
 
-    def take(self, limit: int, now: int) -> list[Current] | None:
-        """What others have changed next, as it is now; None when all must be read again.
+    def take(self, limit: int, now: int, telling: Telling) -> int:
+        """Tell what others have changed next, as it is now; LOST when all must be read again.
 
         So it must when a writer has died: what it may have removed has no note.
         """
         reader = self._reader
         ring = reader.ring
-        found: list[Current] = []
         keys: list[bytes] = []
         adapter: Adapter | None = None
-        while len(found) + len(keys) < limit:
+        taken = 0
+        while taken < limit:
             state = reader.advance(now)
             if state == _WAITING:
                 break
             table = ring.table
             if state == _OVERRUN or (state == _STRIPE and table in self.adapters):
                 self._resume()
-                return None
+                return _LOST
             if adapter is None or adapter.table_id != table or len(keys) == AT_ONCE:
-                self._read(adapter, keys, found)
+                self._read(adapter, keys, telling)
                 adapter = self.adapters.get(table)
             if self._own and ring.following in self._own:
                 self._own.discard(ring.following)
             elif adapter is not None:
                 keys.append(ring.key)
-        self._read(adapter, keys, found)
-        return found
+                taken += 1
+        self._read(adapter, keys, telling)
+        return taken
 
-    def _read(self, adapter: Adapter | None, keys: list[bytes], found: list[Current]) -> int:
-        """What the records of some keys are now."""
+    def _read(self, adapter: Adapter | None, keys: list[bytes], telling: Telling) -> int:
+        """Tell what the records of some keys are now."""
         if adapter is None:
             return 0
         table = adapter.table
         table.warm(keys)
         for key in keys:
+            telling.name(adapter.table_id, key)
             payload = table.read(key)
-            body = None if payload is None else adapter.body(key, payload)
-            found.append((adapter.table_id, key, body))
+            telling.state(None if payload is None else adapter.body(key, payload))
         keys.clear()
         return 0
 
@@ -98,6 +102,21 @@ class TableStore:
         adapter = self.adapters[table]
         payload = adapter.table.read(key)
         return None if payload is None else adapter.body(key, payload)
+
+    def warm(self, records: list[Record]) -> int:
+        """Ask for the memory of what is applied next."""
+        keys: list[bytes] = []
+        adapter: Adapter | None = None
+        for table, key, _ in records:
+            if adapter is None or adapter.table_id != table:
+                if adapter is not None:
+                    adapter.table.warm(keys)
+                    keys.clear()
+                adapter = self.adapters[table]
+            keys.append(key)
+        if adapter is not None:
+            adapter.table.warm(keys)
+        return 0
 
     def apply(self, table: int, key: bytes, body: bytes, horizon: Horizon) -> bytes | None:
         """Commit what the record here and `body` make together; None when that is nothing new."""

@@ -15,9 +15,13 @@ from proxy.cluster.destinations import (
     read,
     sweep,
 )
+from proxy.cluster.digests import Digests
+from proxy.cluster.frames import decode_records
 from proxy.cluster.hlc import HybridClock
 from proxy.cluster.merge import make
+from proxy.cluster.messages import DATA_HEAD
 from proxy.cluster.store import Horizon
+from proxy.cluster.telling import Telling
 from proxy.errors import TableFull
 from proxy.limits import bounds
 from proxy.shm.changes import ChangeRing
@@ -44,12 +48,14 @@ class Side:
 
     def tell(self, other: Side) -> int:
         """What changed here, to another node; how much of it was new there."""
-        states = self.store.take(100, 0)
-        assert states is not None
+        telling = Telling(Digests(), self.store.forms, set())
+        telling.begin(0)
+        assert self.store.take(100, 0, telling) >= 0
+        telling.end()
         return sum(
-            other.store.apply(table, key, body, AT_ONCE) is not None
-            for table, key, body in states
-            if body is not None
+            other.store.apply(*record, AT_ONCE) is not None
+            for batch in telling.batches.values()
+            for record in decode_records(batch[1], DATA_HEAD.size)
         )
 
 

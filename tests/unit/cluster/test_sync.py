@@ -6,7 +6,7 @@ from proxy.cluster import digests
 from proxy.cluster.frames import decode_records
 from proxy.cluster.merge import make
 from proxy.cluster.messages import SnapshotEnd
-from proxy.cluster.sync import Pull, Serving, choose_donor
+from proxy.cluster.sync import FRAMES_PER_TURN, Pull, Serving, choose_donor
 from proxy.limits import bounds
 from tests.simulation.store import DESTINATIONS, MemoryStore
 
@@ -44,7 +44,7 @@ def test_a_snapshot_of_everything_is_everything() -> None:
 def test_large_records_make_small_batches() -> None:
     serving = Serving(2, 7, EVERYTHING, 0)
     frames = serving.fill(store_of(10, 40_000), 4)
-    assert [len(decode_records(body, 8)) for _, body in frames] == [1, 1, 1, 1]
+    assert [len(decode_records(body, 8)) for _, body in frames] == [1] * FRAMES_PER_TURN
 
 
 def test_only_what_differs_is_sent() -> None:

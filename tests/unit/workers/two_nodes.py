@@ -58,6 +58,12 @@ class Node:
             self.table = LocationTable.create(self.path, 2_000)
         self.begin()
 
+    def taken(self, limit: int) -> int:
+        """How many changes the store has to tell, or LOST."""
+        telling = self.brain.replication.telling
+        telling.begin(0)
+        return self.store.take(limit, 0, telling)
+
     def users(self) -> dict[bytes, list[bytes]]:
         """Who is registered where."""
         rows, cursor, found = [], 0, {}
