@@ -17,6 +17,8 @@ ANNOTATED = [
     if pxd.stem != "__init__"
 ]
 SOURCES = [path for path in [*HAND_WRITTEN, *ANNOTATED] if path.exists()]
+COLD_PATHS = "proxy/cold_paths.h"
+LAYOUT = ["-include", COLD_PATHS]
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"]
 
 SHIPPED = [
@@ -52,7 +54,8 @@ setup(
             Extension(
                 ".".join(source.with_suffix("").parts),
                 [str(source)],
-                extra_compile_args=["-O2", "-g1", "-pthread", "-fno-plt", *WARNINGS],
+                extra_compile_args=["-O2", "-g1", "-pthread", "-fno-plt", *LAYOUT, *WARNINGS],
+                depends=[COLD_PATHS],
                 extra_link_args=["-pthread"],
             )
             for source in SOURCES

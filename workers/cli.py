@@ -1,7 +1,5 @@
 """The command line: `sipherd run`, `check`, `ctl`, `keygen`, `db`, `table check`."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -13,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from proxy.errors import ConfigError, SipherdError
-from workers.config import load
+from workers.config import load, runtime_dir
 from workers.control_client import ask
 from workers.inheriting import TRIAL, VARIABLE
 from workers.tables import LOCATION
@@ -50,6 +48,9 @@ def main() -> None:
     except MemoryError:
         _give_back("the system gives no memory")
         _fail("sipherd: the system gives no memory.")
+    except SystemError as error:
+        _give_back(repr(error))
+        _fail(f"sipherd: the interpreter failed, as it does for want of memory: {error}.")
     except BaseException as error:
         _give_back(repr(error))
         raise
@@ -116,7 +117,7 @@ def ctl(
     config: ConfigFile = DEFAULT_FILE,
 ) -> None:
     """Ask a running server; prints JSON."""
-    answer = ask(load(config).node.runtime_dir, method, parse_params(params or []))
+    answer = ask(runtime_dir(config), method, parse_params(params or []))
     if "error" in answer:
         _fail(json.dumps({"error": answer["error"]}, ensure_ascii=False))
     print(json.dumps(answer["result"], ensure_ascii=False, indent=2))
@@ -214,15 +215,11 @@ def table_check(
     from proxy.shm.repair import check as check_file
 
     if file is None:
-        file = load(config or DEFAULT_FILE).node.runtime_dir / LOCATION
+        file = runtime_dir(config or DEFAULT_FILE) / LOCATION
     report = check_file(str(file))
     for fault in report.faults:
         print(f"{file}: {fault}")
-    figures = ", ".join(
-        f"{value} {name.replace('_', ' ')}"
-        for name, value in report._asdict().items()
-        if name not in {"faults", "in_use"}
-    )
+    figures = ", ".join(f"{value} {name}" for name, value in report.figures().items())
     verdict = "no faults" if report.ok else f"{len(report.faults)} faults"
     print(f"{file}: {verdict}; {figures}{'; in use' if report.in_use else ''}.")
     if not report.ok:

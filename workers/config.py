@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -21,20 +22,51 @@ from workers.setting_types import Section
 from workers.settings import Config
 from workers.toml_lines import find_lines, line_of
 
+RUNTIME_DIR: Final = "var"
+
 
 def load(path: Path) -> Config:
     """The configuration in the file `path`; a ConfigError names every mistake in it."""
     path = path.absolute()
+    text = _text(path)
     try:
-        text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([_syntax_mistake(path, str(error), text)]) from None
+    return _validated(path, text, data)
+
+
+def runtime_dir(path: Path) -> Path:
+    """Where the server of this file runs: it goes on while the rest of the file is broken."""
+    path = path.absolute()
+    text = _text(path)
+    try:
+        node = tomllib.loads(text).get("node", {})
+    except tomllib.TOMLDecodeError:
+        node = _node_alone(text)
+    value = node.get("runtime_dir", RUNTIME_DIR) if isinstance(node, dict) else RUNTIME_DIR
+    if not isinstance(value, str):
+        line = line_of(find_lines(text), ("node", "runtime_dir"))
+        raise ConfigError([f"{path}:{line}: [node] runtime_dir must be the name of a folder."])
+    return path.parent / value
+
+
+def _node_alone(text: str) -> object:
+    """What can be read of [node] runtime_dir in a text that is not TOML as a whole."""
+    if number := find_lines(text).get(("node", "runtime_dir")):
+        with suppress(tomllib.TOMLDecodeError):
+            found = tomllib.loads(text.splitlines()[number - 1])
+            return found.get("node", found)
+    return {}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}."]) from None
     except UnicodeDecodeError:
         raise ConfigError([f"{path}: is not UTF-8 text."]) from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError([_syntax_mistake(path, str(error), text)]) from None
-    return _validated(path, text, data)
 
 
 def _syntax_mistake(path: Path, reason: str, text: str) -> str:
@@ -53,7 +85,7 @@ def _validated(path: Path, text: str, data: dict[str, Any]) -> Config:
         del data["path"]
     data.setdefault("node", {})
     if isinstance(data["node"], dict):
-        data["node"].setdefault("runtime_dir", "var")
+        data["node"].setdefault("runtime_dir", RUNTIME_DIR)
     data.setdefault("storage", {})
     try:
         config = Config.model_validate({**data, "path": path}, context={"folder": path.parent})

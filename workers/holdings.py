@@ -110,6 +110,8 @@ class Holdings:
     area: Area  # of editions: what a reload offers
     manager: ServiceManager
     lineage: Lineage = field(default_factory=Lineage)
+    _arrivals: bytearray = field(default_factory=lambda: bytearray(signals.AT_ONCE))
+    _unread: int = 0  # bytes of these
 
     @classmethod
     def open(
@@ -150,13 +152,19 @@ class Holdings:
             os.close(old)
         slot.stop_fd = _eventfd()
 
-    def newly_up(self) -> set[int]:
-        """The processes that have said since the last call that they are up."""
-        try:
-            data = os.read(self.ready[0], 4_096)
-        except BlockingIOError:
-            return set()
-        return {pid for (pid,) in _PID.iter_unpack(data)}
+    def newly_up(self, found: set[int]) -> None:
+        """Add the processes that have said that they are up; what is read stays until it is."""
+        more = True
+        while more:
+            if not self._unread:
+                try:
+                    self._unread = os.readv(self.ready[0], [self._arrivals])
+                except BlockingIOError:
+                    return
+            more = self._unread == len(self._arrivals)
+            starts = range(0, self._unread, _PID.size)
+            found.update([_PID.unpack_from(self._arrivals, start)[0] for start in starts])
+            self._unread = 0
 
     def make_room(self, endpoints: Iterable[Endpoint], places: list[int]) -> None:
         """Have sockets and files for workers in these places; raises SipherdError."""

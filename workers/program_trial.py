@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from proxy.errors import SipherdError
 from workers import handover, priority, signals
+from workers.child import ExitCode
 from workers.handover import Handover
 from workers.inheriting import TRIAL, VARIABLE
 from workers.version import VERSION
@@ -61,14 +63,10 @@ def begin(program: Program, state: Handover, system: System, nice: int) -> Progr
     said, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     fd = handover.write(state)
     try:
-        pid = system.fork()
-    except OSError:
+        pid = system.fork(partial(_be_trial, program, state, fd, write, supervisor, nice))
+    except (OSError, MemoryError):
         os.close(said)
         raise
-    else:
-        if pid == 0:
-            os.set_blocking(write, True)
-            _be_trial(program, state, fd, write, supervisor, nice)
     finally:
         os.close(fd)
         os.close(write)
@@ -77,8 +75,9 @@ def begin(program: Program, state: Handover, system: System, nice: int) -> Progr
 
 def _be_trial(
     program: Program, state: Handover, fd: int, write: int, supervisor: int, nice: int
-) -> NoReturn:
+) -> int:
     try:
+        os.set_blocking(write, True)
         signals.die_with_parent(supervisor)
         signals.enter_child()
         priority.go_along(nice)
@@ -86,10 +85,9 @@ def _be_trial(
         os.dup2(write, 2)
         environment = {VARIABLE: str(fd), TRIAL: "1"}
         program.take_over(environment, [fd, *state.descriptors()])
-    except BaseException:  # noqa: BLE001 - nothing may unwind into the supervisor
+    except BaseException:  # noqa: BLE001 - here ends everything that it has
         traceback.print_exc()
-    finally:
-        os._exit(1)
+    return ExitCode.CRASHED
 
 
 def say_ready() -> None:

@@ -10,6 +10,7 @@ import enum
 import os
 import pickle
 import signal
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from proxy.errors import SipherdError
@@ -17,7 +18,8 @@ from proxy.limits import counters
 from workers.child import Exit, Slot
 from workers.edition import Edition
 from workers.live_settings import changes
-from workers.trial import DEADLINE_S, Refusal, run_trial
+from workers.system import reason_of
+from workers.trial import DEADLINE_S, NO_MEMORY, Refusal, run_trial
 
 if TYPE_CHECKING:
     from workers.generations import Generations
@@ -94,13 +96,12 @@ class Reload:
     def _begin(self, now: float) -> None:
         self._asked = False
         try:
-            pid = self._system.fork()
-        except OSError as error:
-            self._refuse([f"no process can be forked to try it: {os.strerror(error.errno or 0)}"])
+            trial = partial(run_trial, self._holdings.area, self._holdings.config, self._pid)
+            self._trial = self._system.fork(trial)
+        except (OSError, MemoryError) as error:
+            self._refuse([f"no process can be forked to try it: {reason_of(error)}"])
             return
-        if pid == 0:
-            run_trial(self._holdings.area, self._holdings.config, self._pid)  # does not return
-        self._trial, self._step, self._deadline = pid, Step.TRYING, now + DEADLINE_S
+        self._step, self._deadline = Step.TRYING, now + DEADLINE_S
         self._holdings.manager.reloading()
 
     def is_trial(self, exit: Exit) -> bool:
@@ -109,6 +110,9 @@ class Reload:
 
     def trial_ended(self, exit: Exit, now: float) -> None:
         """The trial has come to a verdict, or to a bad end."""
+        if exit.code == NO_MEMORY:
+            self._refuse(["there is not enough memory to try it"])
+            return
         if exit.code != 0:
             self._refuse([f"trying it ended by {exit}"])
             return

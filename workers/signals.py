@@ -35,6 +35,9 @@ TRACE: Final = signal.SIGVTALRM
 _libc = ctypes.CDLL(None, use_errno=True)
 _SIGSET_BYTES: Final = 128
 _SIGINFO_BYTES: Final = 128
+# To be read at once of what will not come again: the interpreter has the numbers up to this one,
+# and would have to make room for a greater one when it is too late to go back.
+AT_ONCE: Final = 256
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -75,7 +78,7 @@ class Waiter:
 
     def __init__(self) -> None:
         self.signal_fd = _signal_fd(WAITED_FOR)
-        self._infos = bytearray(_SIGINFO_BYTES * 16)
+        self._infos = bytearray(AT_ONCE)
         self._filled = 0
         self._readers: dict[int, Callable[[], None]] = {}
         self._poll = select.poll()

@@ -14,6 +14,7 @@ import signal
 import traceback
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from proxy.limits import counters
@@ -84,7 +85,7 @@ class Supervisor:
     ) -> None:
         self.holdings = holdings
         self.log = holdings.log
-        self.life = Life(Stage.STARTING if adopted is None else Stage.RUNNING)
+        self.life = Life() if adopted is None else Life(Stage.RUNNING, told=Stage.RUNNING)
         self.slots = first_slots(specs) if adopted is None else adopted.slots
         self._system = system
         crews = None if adopted is None else adopted.generations
@@ -98,6 +99,7 @@ class Supervisor:
         # What has been taken from the kernel and will not come again stays here until it is done.
         self._signals: deque[int] = deque()
         self._exits: deque[Exit] = deque()
+        self._arrived: set[int] = set()
         self._faults = 0  # turns that failed one after the other
 
     def run(self) -> int:
@@ -125,8 +127,8 @@ class Supervisor:
             self._exits.popleft()
         self._watch(now)
         self._respawn(now)
-        self._change(now)
         self._advance(now)
+        self._change(now)
         self.holdings.journal.sink.flush()
 
     def _survive(self, error: Exception) -> None:
@@ -196,14 +198,22 @@ class Supervisor:
         self.life.deadline = self._system.now() + grace_s
         self.life.stage = Stage.STOPPING
 
-    def _tell(self, stage: Stage, now: float) -> None:
-        """Have everybody know that the end has begun; told again if that fails."""
-        self.holdings.manager.stopping()
-        self._upgrade.stop()
-        if stage is Stage.DRAINING:
-            self.generations.refuse(now)
+    def _tell(self, now: float) -> None:
+        """Have everybody know what stage has begun; told again if that fails."""
+        stage = self.life.stage
+        if stage in {Stage.STARTING, self.life.told}:
+            return
+        if stage is Stage.RUNNING:
+            self.holdings.keep_sockets()
+            self.log.notice("running", **self._summary())
+            self.holdings.manager.ready("running")
         else:
-            self._tell_to_stop()
+            self.holdings.manager.stopping()
+            self._upgrade.stop()
+            if stage is Stage.DRAINING:
+                self.generations.refuse(now)
+            else:
+                self._tell_to_stop()
         self.life.told = stage
 
     def _tell_to_stop(self) -> None:
@@ -307,46 +317,40 @@ class Supervisor:
             if slot.generation:
                 self.holdings.tables.places.begin(slot.index)
             self.holdings.open_slot(slot)
-            pid = self._system.fork()
+            pid = self._system.fork(partial(self._be_child, slot))
         except (OSError, MemoryError) as error:
             slot.respawn_at = now + FORK_RETRY_S
             self.log.error("cannot fork", what=slot.title, reason=reason_of(error))
             return
-        if pid == 0:
-            self._be_child(slot)  # does not return
         slot.pid = pid
         slot.started_at = slot.heartbeat_at = now
         slot.heartbeat = 0
         slot.image = self.holdings.lineage.number
 
-    def _be_child(self, slot: Slot) -> None:
-        """Run the child's whole life; never returns into the supervisor's frames."""
-        code: int = ExitCode.CRASHED
+    def _be_child(self, slot: Slot) -> int:
+        """Run the child's whole life; its exit status."""
         try:
             signals.die_with_parent(self._pid)
             child = self.holdings.enter_child(slot, self.slots, self.generations.all)
-            code = run_target(child, slot.spec)
-        except (OSError, MemoryError) as error:
+            return run_target(child, slot.spec)
+        except (OSError, MemoryError, SystemError) as error:
             self.log.error("process could not begin", what=slot.title, reason=reason_of(error))
-        except BaseException:  # noqa: BLE001 - nothing may unwind into the supervisor
+        except BaseException:  # noqa: BLE001 - here ends everything that it has
             traceback.print_exc()
-        finally:
-            os._exit(code)
+        return ExitCode.CRASHED
 
     # Watching
 
     def _notice_ready(self, now: float) -> None:
-        pids = self.holdings.newly_up()
+        self.holdings.newly_up(self._arrived)
         for slot in self.slots:
-            if slot.pid in pids:
+            if slot.pid in self._arrived:
                 slot.up_at = slot.heartbeat_at = now
                 slot.ever_up = True
                 self.log.debug("process is up", what=slot.title, after_s=now - slot.started_at)
+        self._arrived.clear()
         if self.life.stage is Stage.STARTING and all(slot.up_at for slot in self.slots):
             self.life.stage = Stage.RUNNING
-            self.log.notice("running", **self._summary())
-            self.holdings.keep_sockets()
-            self.holdings.manager.ready("running")
 
     def _summary(self) -> dict[str, object]:
         config = self.holdings.config
@@ -419,16 +423,14 @@ class Supervisor:
                 self.generations.follow()
 
     def _advance(self, now: float) -> None:
-        if self.life.stage is Stage.DRAINING and self.life.told is None:
-            self._tell(Stage.DRAINING, now)
+        self._tell(now)
         if self.life.stage is Stage.DRAINING and (
             self.generations.empty or now >= (self.life.deadline or now)
         ):
             self._enter_stopping(self._grace_s)
+            self._tell(now)
         if self.life.stage is not Stage.STOPPING:
             return
-        if self.life.told is not Stage.STOPPING:
-            self._tell(Stage.STOPPING, now)
         living = [slot for slot in self.slots if slot.pid]
         if not living:
             self._finish()

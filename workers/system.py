@@ -6,10 +6,13 @@ import contextlib
 import os
 import time
 from collections import deque
-from typing import Protocol
+from collections.abc import Callable
+from typing import Final, Protocol
 
-from workers.child import Exit
+from workers.child import Exit, ExitCode
 from workers.signals import Waiter
+
+_FAILED: Final = int(ExitCode.CRASHED)
 
 
 class System(Protocol):
@@ -18,8 +21,8 @@ class System(Protocol):
     def now(self) -> float:
         """Monotonic seconds."""
 
-    def fork(self) -> int:
-        """As os.fork."""
+    def fork(self, child: Callable[[], int]) -> int:
+        """Have a new process run `child` and end with the status that it gives; its number."""
 
     def kill(self, pid: int, number: int) -> None:
         """Send a signal; a process that is gone already is no error."""
@@ -37,7 +40,28 @@ class RealSystem:
     def __init__(self, waiter: Waiter) -> None:
         self.wait = waiter.wait
         self.now = time.monotonic
-        self.fork = os.fork
+
+    def fork(self, child: Callable[[], int]) -> int:
+        """Have a new process run `child`; its number.
+
+        The new one waits until its number is known here: a fork may have been made when there is
+        no memory for what it gives, and then nobody would know of the process.
+        """
+        known, tell = os.pipe2(os.O_CLOEXEC)
+        pid, status = -1, _FAILED
+        try:
+            pid = os.fork()
+            if pid:
+                os.write(tell, b"1")
+            else:
+                os.close(tell)
+                status = _run_if_known(known, child)
+        finally:
+            if pid == 0:
+                os._exit(status)  # whatever was raised: nothing may unwind into the parent's frames
+            os.close(known)
+            os.close(tell)
+        return pid
 
     def kill(self, pid: int, number: int) -> None:
         """Send a signal; a process that is gone already is no error."""
@@ -60,6 +84,14 @@ class RealSystem:
             os.waitpid(found.si_pid, os.WNOHANG)  # only now: who is reaped has been noted
 
 
-def reason_of(error: OSError | MemoryError) -> str:
+def _run_if_known(known: int, child: Callable[[], int]) -> int:
+    told = os.read(known, 1)
+    os.close(known)
+    return child() if told else _FAILED
+
+
+def reason_of(error: OSError | MemoryError | SystemError) -> str:
     """What the system has refused, in its own words."""
-    return "no memory" if isinstance(error, MemoryError) else os.strerror(error.errno or 0)
+    if isinstance(error, OSError):
+        return os.strerror(error.errno or 0)
+    return "no memory" if isinstance(error, MemoryError) else f"no memory, or: {error}"

@@ -14,6 +14,7 @@ from typing import Final
 
 from proxy.errors import ConfigError
 from workers import memory, signals
+from workers.child import ExitCode
 from workers.config import load
 from workers.edition import Area, Edition
 from workers.live_settings import mistakes
@@ -21,6 +22,7 @@ from workers.policy import compile_script, run_script
 from workers.settings import Config
 
 DEADLINE_S: Final = 30
+NO_MEMORY: Final = os.EX_OSERR  # its exit status where even a sentence would take too much
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +42,28 @@ def read_edition(running: Config) -> Edition:
     return Edition(config, script)
 
 
-def run_trial(area: Area, running: Config, supervisor: int) -> None:
-    """Be the trial, in a process just forked; does not return."""
+def run_trial(area: Area, running: Config, supervisor: int) -> int:
+    """Be the trial, in a process just forked; its exit status."""
+    try:
+        area.put(_verdict(running, supervisor))
+    except MemoryError:
+        return NO_MEMORY
+    except BaseException:  # noqa: BLE001 - here ends everything that it has
+        traceback.print_exc()
+        return ExitCode.CRASHED
+    return ExitCode.OK
+
+
+def _verdict(running: Config, supervisor: int) -> bytes:
     try:
         signals.die_with_parent(supervisor)
         signals.enter_child()
         signal.alarm(DEADLINE_S)
         memory.bound(running.workers.memory_mb)
-        area.put(_verdict(running))
-    except BaseException:  # noqa: BLE001 - nothing may unwind into the supervisor
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
-
-
-def _verdict(running: Config) -> bytes:
-    try:
         return read_edition(running).encoded()
     except ConfigError as error:
         return pickle.dumps(Refusal(error.mistakes))
+    except MemoryError:
+        raise
     except BaseException as error:  # noqa: BLE001 - a script may raise anything, or sys.exit()
         return pickle.dumps(Refusal([f"{running.path}: {error!r} while it was tried."]))

@@ -22,6 +22,7 @@ from workers.handover import Handover, returned
 from workers.inheriting import VARIABLE
 from workers.program_trial import ProgramTrial, Unfit
 from workers.reload import Reload, wanted_workers
+from workers.system import reason_of
 from workers.version import VERSION
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ class Upgrade:
         try:
             nice = self._holdings.nice
             self._trial = program_trial.begin(program, state, self._system, nice)
-        except OSError as error:
-            self._refuse(f"no process can be forked to try it: {error.strerror}")
+        except (OSError, MemoryError) as error:
+            self._refuse(f"no process can be forked to try it: {reason_of(error)}")
 
     def is_trial(self, exit: Exit) -> bool:
         """Whether it is the trial that has ended."""

@@ -16,7 +16,7 @@ from proxy.sip.scanner cimport classify
 from proxy.sip.uri cimport Uri, aor_key, parse_uri
 from proxy.transaction.layer cimport Transaction
 
-cdef int KIND_SIP, KIND_STUN, TAG_BYTES
+cdef int KIND_SIP, KIND_STUN, STAGE, TAG_BYTES
 cdef int ABSORBED, NEW_REQUEST, STRAY_ACK
 cdef int BAD_MSG_HDR, DROP_REPLIES, DROP_REQUESTS, DROPPED_MALFORMED, ERR_REQUESTS, FWD_REPLIES
 cdef int INTERNAL_LISTENER, INTERNAL_MESSAGES
@@ -30,11 +30,16 @@ cdef int ROUTE, VIA
 cdef class ProxyCore:
     cdef readonly Node node
     cdef public object policy
-    @cython.locals(listener=int, sockaddr=bytes, data=bytes, shedder=Shedder)
+    @cython.locals(listener=int, data=bytes, start=Py_ssize_t, part=list, found=list)
     cpdef receive_batch(self, list batch)
+    @cython.locals(listener=int, sockaddr=bytes, data=bytes, shedder=Shedder, index=Py_ssize_t)
+    cdef take_some(self, list part, list found, bint responses)
+    cdef take(self, object found, bytes data, bytes sockaddr, int listener)
     cpdef run_errand(self, bytes data)
-    @cython.locals(message=Message, kind=int)
     cpdef receive(self, bytes data, Address source, int listener)
+    @cython.locals(message=Message)
+    cdef act(self, object found, bytes data, Address source, int listener)
+    cdef answer_other(self, object found, bytes data, Address source, int listener)
     cpdef answer_keepalive(self, int kind, bytes data, Address source, int listener)
     cpdef survive(self, object error, bytes message=*)
     cpdef refuse(self, bytes data, object error, Address source, int listener)
@@ -62,5 +67,8 @@ cdef class ProxyCore:
     @cython.locals(node=Node, relay=Relay, preferred=int, listener=int, branch=bytes)
     cpdef send_stateless(self, Request request, Target target, Address address, int breadth)
 
+cdef object read(int listener, bytes data)
+@cython.locals(message=Message)
+cdef bint is_response(object found) except *
 @cython.locals(status=int)
 cdef bint is_wanted(Message response) except *

@@ -37,8 +37,6 @@ cdef extern from *:
 
     #define SHM_LOAD(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
     #define SHM_STORE(p, v) (CRASHPOINT(), __atomic_store_n((p), (v), __ATOMIC_RELEASE))
-    #define SHM_COUNT(p, v) SHM_STORE(p, *(p) + (v))
-    #define SHM_ADD(p, v) (CRASHPOINT(), (void)__atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL))
     #define SHM_CLAIM(p, v) (CRASHPOINT(), __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL))
     #define SHM_FENCE_ACQUIRE() __atomic_thread_fence(__ATOMIC_ACQUIRE)
     #define SHM_WARM(p) __builtin_prefetch(p)
@@ -197,8 +195,6 @@ cdef extern from *:
     void store_u16 "SHM_STORE"(uint16_t *at, uint16_t value) noexcept
     void store_u32 "SHM_STORE"(uint32_t *at, uint32_t value) noexcept
     void store_u64 "SHM_STORE"(uint64_t *at, uint64_t value) noexcept
-    void SHM_ADD(uint64_t *at, uint64_t amount) noexcept
-    void SHM_COUNT(uint64_t *at, uint64_t amount) noexcept
     uint64_t SHM_CLAIM(uint64_t *at, uint64_t amount) noexcept
     void SHM_WARM(const unsigned char *at) noexcept
     void SHM_FENCE() noexcept
@@ -220,9 +216,7 @@ cdef extern from *:
     int close_descriptor "close"(int descriptor) noexcept
 
 LOCK_BYTES = 48  # the rest of its cache line holds what the lock guards
-LOCKED = 0
-OWNER_DIED = 1
-BUSY = 2
+LOCKED, OWNER_DIED, BUSY = range(3)
 if SIZEOF_LOCK > 48:
     raise ImportError("pthread_mutex_t does not fit the 48 bytes that the files give it")
 
@@ -342,12 +336,12 @@ cdef class Arena:
 
     cpdef int add_u64(self, size_t at, int64_t amount) except -1:
         self._within(at, 8, 8)
-        SHM_ADD(<uint64_t *>(self.base + at), <uint64_t>amount)
+        SHM_CLAIM(<uint64_t *>(self.base + at), <uint64_t>amount)
         return 0
 
     cpdef int count_u64(self, size_t at, int64_t amount) except -1:
         self._within(at, 8, 8)
-        SHM_COUNT(<uint64_t *>(self.base + at), <uint64_t>amount)
+        store_u64(<uint64_t *>(self.base + at), load_u64(<uint64_t *>(self.base + at)) + amount)
         return 0
 
     cpdef bint swap_u32(self, size_t at, uint32_t expected, uint32_t value) except -1:

@@ -96,6 +96,7 @@ class Loaded(NamedTuple):
 class Report(NamedTuple):
     """What a check of a table file found."""
 
+    kind: str
     records: int
     units: int
     free: int
@@ -110,6 +111,25 @@ class Report(NamedTuple):
     def ok(self) -> bool:
         """No damage, and every slot accounted for."""
         return not self.faults
+
+    def figures(self) -> dict[str, int]:
+        """What there is, in an operator's words."""
+        found = {"records": self.records}
+        if self.kind == "location":
+            removed, contacts = divmod(self.units, NOBODY)
+            found = {
+                "users": self.records - removed,
+                "contacts": contacts,
+                "removed users": removed,
+            }
+        return {
+            **found,
+            "free": self.free,
+            "leaked": self.leaked,
+            "slots": self.slots,
+            "used bytes": self.used_bytes,
+            "capacity": self.capacity,
+        }
 
 
 def plan_table(capacity: int, bytes_per_record: int) -> tuple[tuple[int, ...], int]:

@@ -6,7 +6,7 @@ from proxy.shm.slabs cimport Slabs
 from proxy.shm.table cimport Table
 
 cdef uint32_t _FREE, _LIVE, _MAX_CHAIN
-cdef size_t _NEXT, _STATE, _HASH, _UNITS, _LINE, _BESIDE, _COUNT, _UNITS_SUM, _PAGE
+cdef size_t _NEXT, _STATE, _HASH, _UNITS, _LINE, _BESIDE, _COUNT, _UNITS_SUM, _PAGE, _KIND
 cdef int _CLASSES, _LISTS, _BUSY, _OWNER_DIED
 
 

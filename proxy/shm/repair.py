@@ -27,6 +27,7 @@ _OWNER_DIED = OWNER_DIED
 _RECOVERED_AT = layout.OWN_WORDS + 24
 
 KINDS = (b"location", b"dialog", b"table")
+_KIND = 16  # where its name stands in a file
 _PATIENCE_NS = 2_000_000_000  # a check is in no hurry
 
 
@@ -141,7 +142,7 @@ def check(path: str) -> Report:
         arena = Arena.join(path)
         arena.lock_wait_ns = _PATIENCE_NS
         in_use = True
-    kind = arena.copy(16, 16).rstrip(b"\0")
+    kind = arena.copy(_KIND, 16).rstrip(b"\0")
     header = layout.read(arena, kind if kind in KINDS else KINDS[0], layout.TABLE_LAYOUT)
     table = attach.open_table(Table, arena, header)
     return _report(table, in_use, in_use or header.clean)
@@ -160,6 +161,7 @@ def _report(table: Table, locking: bool, settled: bool) -> Report:
     free = _examine_lists(table, kept, faults if settled else [], locking)
     slots, leaked = _examine_pages(table, kept, locking)
     return Report(
+        kind=table.arena.copy(_KIND, 16).rstrip(b"\0").decode(),
         records=records,
         units=units,
         free=free,

@@ -10,9 +10,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from process_harness import HASTY, Server, ask_pid, is_alive, wait_for
 
 from proxy.shm.places import PLACES
+from workers.signals import Waiter
+from workers.system import RealSystem
 
 Make = Callable[..., Server]
 
@@ -182,3 +185,43 @@ def test_chatter_never_stops_a_worker(server: Server) -> None:
         server.signal(signal.SIGCONT)
         assert ask_pid(client) == worker
     assert server.ctl("get_statistics", "log_lines_dropped")["sipherd:log_lines_dropped"] > 0
+
+
+def ended(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_child_whose_number_is_lost_does_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fork has been made when there is no memory for the number that it gives."""
+    system, fork, made = RealSystem(Waiter()), os.fork, []
+
+    def lossy() -> int:
+        if pid := fork():
+            made.append(pid)
+            raise MemoryError
+        return 0
+
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, "fork", lossy)
+    with pytest.raises(MemoryError):
+        system.fork(lambda: 77)
+    monkeypatch.setattr(os, "fork", fork)
+    made.append(system.fork(lambda: 66))
+    assert [ended(pid) for pid in made] == [1, 66]
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_child_that_fails_before_it_begins_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has all frames of the supervisor below it, and must not go on in them."""
+
+    def no_memory(fd: int, length: int) -> bytes:
+        raise MemoryError
+
+    def fails() -> int:
+        raise ZeroDivisionError
+
+    system = RealSystem(Waiter())
+    made = [system.fork(fails)]
+    monkeypatch.setattr(os, "read", no_memory)
+    made.append(system.fork(lambda: 66))
+    assert [ended(pid) for pid in made] == [1, 1]

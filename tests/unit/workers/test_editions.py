@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from proxy.errors import ConfigError
+from workers import trial
 from workers.child import Exit, Slot
 from workers.config import load
 from workers.edition import Area, Edition, Taker
@@ -17,7 +20,7 @@ from workers.live_settings import LIVE, changes, mistakes
 from workers.reload import PATIENCE_S, Reload
 from workers.settings import Config
 from workers.systemd import ServiceManager
-from workers.trial import DEADLINE_S, Refusal
+from workers.trial import DEADLINE_S, NO_MEMORY, Refusal
 
 OLD = Config()
 NEW = Config.model_validate({"registrar": {"max_contacts": 3}})
@@ -45,7 +48,7 @@ class World:
         self.idle, self.wanted = True, 2
         self.serving = SimpleNamespace(slots=self.slots, endpoints=OLD.listen.udp)
 
-    def fork(self) -> int:
+    def fork(self, child: Any) -> int:
         if self.fork_fails:
             raise OSError(11, "Resource temporarily unavailable")
         return 77
@@ -63,13 +66,13 @@ class World:
         self.now += later
         self.reload.turn(self.slots, self.now)
 
-    def tried(self, verdict: Edition | Refusal | None) -> None:
+    def tried(self, verdict: Edition | Refusal | None, status: int = 1) -> None:
         """Ask for a reload whose trial comes to this verdict."""
         self.reload.ask()
         self.turn()
         if verdict is not None:
             self.area.put(pickle.dumps(verdict))
-        exit = Exit(77, 0 if verdict is not None else 1)
+        exit = Exit(77, 0 if verdict is not None else status)
         assert self.reload.is_trial(exit)
         self.reload.trial_ended(exit, self.now)
 
@@ -212,6 +215,37 @@ def test_a_trial_that_fails_is_told(verdict: Refusal | None, reason: str) -> Non
     world.tried(verdict)
     assert world.reasons == [reason] or reason in str(world.reasons[0])
     assert world.area.offered == 1
+
+
+def test_a_trial_without_memory_is_told() -> None:
+    world = World()
+    world.tried(None, status=NO_MEMORY)
+    assert world.reasons == ["there is not enough memory to try it"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (MemoryError(), NO_MEMORY, ""),
+        (SystemError("?"), 0, "SystemError('?') while it was tried."),
+        (ConfigError(["x.toml:3: no."]), 0, "x.toml:3: no."),
+    ],
+)
+@pytest.mark.parametrize("where", ["signals.die_with_parent", "memory.bound", "read_edition"])
+def test_whatever_fails_in_a_trial_is_a_verdict(
+    where: str, error: Exception, status: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*args: object) -> None:
+        raise error
+
+    for name in ("signals.die_with_parent", "signals.enter_child", "signal.alarm", "memory.bound"):
+        monkeypatch.setattr(f"workers.trial.{name}", lambda *args: None)
+    monkeypatch.setattr(f"workers.trial.{where}", failing)
+    area = Area()
+    assert trial.run_trial(area, OLD, os.getpid()) == status
+    if said:
+        (sentence,) = pickle.loads(area.text()).mistakes
+        assert sentence.endswith(said)
 
 
 def test_a_trial_that_does_not_end_is_ended() -> None:

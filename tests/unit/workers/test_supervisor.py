@@ -104,11 +104,11 @@ def once(world: World, holder: Any, name: str, error: Exception, times: int = 1)
     """Let a call fail a few times, then be what it was."""
     whole, left = getattr(holder, name), [times]
 
-    def failing(*args: Any) -> Any:
+    def failing(*args: Any, **named: Any) -> Any:
         if left[0]:
             left[0] -= 1
             raise error
-        return whole(*args)
+        return whole(*args, **named)
 
     setattr(holder, name, failing)
 
@@ -175,6 +175,25 @@ def test_an_end_that_could_not_be_noted_is_made_good_all_the_same(world: World, 
     assert world.run(kill, world.all_up, world.all_up) == 0
     assert world.machine.forks == 4
     assert world.property.closed == [True]
+
+
+def test_who_is_up_and_could_not_be_noted_is_noted_in_the_next_turn(world: World) -> None:
+    once(world, world.property.log, "debug", MemoryError(), times=2)
+    world.machine.script = [world.all_up, *[lambda: None] * 2, world.term, world.all_end]
+    assert world.supervisor.run() == 0
+    assert sum(line.startswith("running ") for line in world.property.said) == 1
+
+
+@pytest.mark.parametrize("name", ["keep_sockets", "gauges", "ready"])
+def test_the_start_is_told_again_if_that_failed(world: World, name: str) -> None:
+    told: list[str] = []
+    manager = world.property.manager
+    manager.ready = told.append  # type: ignore[method-assign]
+    holder = {"ready": manager, "gauges": world.property.tables.location}
+    once(world, holder.get(name, world.property), name, MemoryError())
+    assert world.run(world.later(1.0)) == 0
+    assert any(line.startswith("running ") for line in world.property.said)
+    assert told == ["running"]
 
 
 def test_an_order_that_can_never_be_obeyed_stops_nothing_else(world: World) -> None:
