@@ -15,6 +15,7 @@ NAPS_PER_TURN: Final = 10
 LONGEST_NAP_MS: Final = 25
 NAP_TAKING_MS: Final = 5
 MANY: Final = 8  # records in a turn
+LONG_NS: Final = 300_000  # of a processor: after that somebody else should have it
 
 
 class Pacing:
@@ -25,6 +26,7 @@ class Pacing:
         self._told = 0  # records, by the last turn
         self._taken = 0
         self._used_ns = 0
+        self.was_long = False  # the last turn
 
     def looked(self, now: int) -> None:
         """Another look has begun."""
@@ -36,6 +38,7 @@ class Pacing:
         Records told and taken so far, and what has been used of a processor.
         """
         turn_ns, self._used_ns = used_ns - self._used_ns, used_ns
+        self.was_long = turn_ns >= LONG_NS
         news, self._told = told - self._told, told
         others, self._taken = taken - self._taken, taken
         if news >= MANY:

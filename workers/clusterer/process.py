@@ -73,6 +73,7 @@ class ClustererProcess:
         self.tags = TagWatch(child, self.brains)
         self.counts = ClusterCounts(child, self.brains)
         self.pacing = Pacing()
+        self.works = False  # for longer than whoever waits for the processor should wait
         self.due = self.ticked_at = self.report_at = self.tags_at = self.counts_at = 0
         self.ends = zmq.Poller()  # what a nap is broken off for
         for fd in (child.stop_fd, child.parent_fd):
@@ -190,7 +191,7 @@ class ClustererProcess:
             self.due = 0
             return self.ends.poll(nap) or self.bus.poller.poll(0)
         patience = self.patience()
-        if patience == 0:
+        if patience == 0 and self.works:
             make_way()
         return self.bus.poller.poll(patience)
 
@@ -200,8 +201,9 @@ class ClustererProcess:
         told = sum(brain.wire.tallies["records"] for brain in brains)
         taken = sum(brain.wire.tallies["applied"] for brain in brains)
         nap = self.pacing.nap(told, taken, time.thread_time_ns())
-        # A snapshot's frames are waited for by the other side.
-        return 0 if any(brain.comparison.is_waited_for for brain in brains) else nap
+        waited_for = any(brain.comparison.is_waited_for for brain in brains)
+        self.works = waited_for or self.pacing.was_long
+        return 0 if waited_for else nap  # a snapshot's frames are waited for by the other side
 
     def patience(self) -> int:
         """How long the loop may sleep, milliseconds; wake-ups are asked for when it may."""
@@ -262,7 +264,8 @@ class ClustererProcess:
                     self.bus.tallies["bad_frames"] += 1
                 else:
                     brain.step(frame, now, wall)
-                    make_way()
+                    if self.works or len(frames) > 1:
+                        make_way()
             came |= bool(frames)
             now = now_ms()
             if len(frames) < FRAMES or now >= until:

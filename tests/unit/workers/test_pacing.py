@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.clusterer.pacing import (
+    LONG_NS,
     LONGEST_NAP_MS,
     MANY,
     NAP_TAKING_MS,
@@ -47,6 +48,15 @@ def test_it_naps_after_a_turn_with_much_to_do() -> None:
     assert pacing.nap(2 * MANY - 1, MANY, 3_000_000) == 2 * NAPS_PER_TURN
     assert pacing.nap(2 * MANY, 2 * MANY, 4_000_000) == NAP_TAKING_MS
     assert pacing.nap(2 * MANY, 2 * MANY, 4_000_000) == 0
+
+
+def test_it_knows_after_which_turn_others_should_have_the_processor() -> None:
+    pacing = Pacing()
+    found = []
+    for used_ns in (LONG_NS - 1, 2 * LONG_NS - 1, 2 * LONG_NS):
+        pacing.nap(0, 0, used_ns)
+        found.append(pacing.was_long)
+    assert found == [False, True, False]
 
 
 def test_a_nap_has_bounds() -> None:
