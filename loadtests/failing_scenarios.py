@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from loadtests.call_faults import LAST, Who
@@ -33,7 +34,10 @@ def children(bench: Bench) -> Who:
 
 
 def newborn(bench: Bench) -> Who:
-    return max(bench.children().values()) + 1, LAST
+    """Who is forked from now on; numbers that have come to their end begin anew."""
+    last = int(Path("/proc/loadavg").read_text().split()[-1])
+    family = [bench.running.pid, *bench.children().values()]
+    return last + 1, min((pid for pid in family if pid > last), default=LAST) - 1
 
 
 def control(bench: Bench) -> Who:

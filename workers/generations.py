@@ -204,6 +204,8 @@ class Generations:
                 for number in again:
                     listeners &= ~(1 << number)
                 self._places.leave_listeners(slot.index, listeners)
+        for slot in coming.slots:
+            slot.ever_up = True  # from here on who ends is replaced: there is no way back
         coming.version = self._announce()
         coming.step, coming.deadline = Step.TAKING_OVER, now + SWITCH_S
 

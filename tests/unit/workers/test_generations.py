@@ -37,6 +37,7 @@ class Crew:
         self.calls: dict[int, int] = {}  # by place: how many a worker there has under way
         self.reluctant: set[int] = set()  # generations whose workers do not become ready
         self.failing: set[int] = set()  # and those whose workers cannot start
+        self.mute: set[int] = set()  # workers that end when they are to say that they are up
         self.verdict: Any = Refusal(["no."])
         self.readers_were: set[int] = {0, 1}
         self.unread_since: float | None = None
@@ -75,7 +76,11 @@ class Crew:
             return
         order, place = self.places.ordered(slot.index), slot.index
         self.property.rows.beats[slot.row] += 1
-        self.property.up.add(slot.pid)
+        if slot.pid not in self.mute:
+            self.property.up.add(slot.pid)
+        elif order not in {Order.GONE, Order.PREPARE}:
+            self.machine.end(slot.pid, ExitCode.BOOT_FAILED)
+            return
         area = self.property.area
         area.answer(slot.row, area.offered, True)
         if order is Order.LEAVE:
@@ -185,6 +190,14 @@ def test_who_does_not_get_ready_is_abandoned(crew: Crew) -> None:
     assert crew.run(*script, crew.send(signal.SIGTERM)) == 0
     assert crew.said("workers abandoned") == 1
     assert places_of(crew) == [0, 1]
+
+
+def test_who_ends_when_it_is_to_take_over_is_replaced(crew: Crew) -> None:
+    crew.mute = {1003, 1004, 1005}
+    assert crew.run(crew.send(signal.SIGTTIN), *crew.passes(20), crew.send(signal.SIGTERM)) == 0
+    assert crew.machine.forks == 3 + 3 + 3
+    assert len(places_of(crew)) == 3
+    assert not crew.said("giving up")
 
 
 def test_who_cannot_start_is_abandoned_and_not_tried_for_ever(crew: Crew) -> None:
