@@ -33,6 +33,7 @@ CLOSE_S: Final = 2.0  # for everybody to notice that a generation is to be sent 
 AFTER_RINGING_S: Final = 60.0  # beyond timer C: what an answered or a cancelled call still takes
 LOOK_S: Final = 0.002
 LOOK_LEAVING_S: Final = 0.1
+FOREVER: Final = float("inf")
 
 
 class Step(enum.Enum):
@@ -55,7 +56,7 @@ class Generation:
     endpoints: tuple[Endpoint, ...]
     slots: list[Slot]
     step: Step
-    deadline: float = float("inf")
+    deadline: float = FOREVER
     version: int = 0  # that has to have been seen before the next step
 
     @property
@@ -156,12 +157,13 @@ class Generations:
             raise
         spec = serving.slots[0].spec
         slots = [worker_slot(spec, place, number, index) for index, place in enumerate(places)]
-        self.numbers, self.outcome, self._holds = number, "", hold
-        self.coming = Generation(number, endpoints, slots, Step.PREPARING, now + BOOT_DEADLINE_S)
-        self._log.notice("workers starting", generation=number, workers=len(slots), why=why)
+        coming = Generation(number, endpoints, slots, Step.PREPARING, now + BOOT_DEADLINE_S)
         for slot in slots:
+            slot.respawn_at = now  # if it cannot be forked below
             self._places.enter(slot.index, number, Order.PREPARE)
         self._slots += slots
+        self.coming, self.numbers, self.outcome, self._holds = coming, number, "", hold
+        self._log.notice("workers starting", generation=number, workers=len(slots), why=why)
         for slot in slots:
             self._spawn(slot)
 
@@ -176,10 +178,10 @@ class Generations:
         """The one that comes does not; what serves goes on."""
         coming = self.coming
         assert coming is not None
-        self.coming, self.outcome, self.wanted = None, reason, len(self.serving.slots)
-        self._log.error("workers abandoned", generation=coming.number, reason=reason)
-        coming.endpoints = ()
         self.leaving.append(coming)
+        self.coming, self.outcome, self.wanted = None, reason, len(self.serving.slots)
+        coming.endpoints = ()
+        self._log.error("workers abandoned", generation=coming.number, reason=reason)
         self._dismiss(coming, self._system.now())
         self._holdings.give_back(self._endpoints())
 
@@ -202,8 +204,8 @@ class Generations:
                 for number in again:
                     listeners &= ~(1 << number)
                 self._places.leave_listeners(slot.index, listeners)
-        coming.step, coming.deadline = Step.TAKING_OVER, now + SWITCH_S
         coming.version = self._announce()
+        coming.step, coming.deadline = Step.TAKING_OVER, now + SWITCH_S
 
     def _complete(self, now: float, order: Order = Order.SERVE) -> None:
         """The old ones read no more: the new ones do."""
@@ -216,14 +218,15 @@ class Generations:
         for slot in old.slots:
             if not slot.pid:
                 self._places.order(slot.index, Order.GONE)
-        ringing_s = self._holdings.config.limits.timer_c_seconds
-        old.step, old.deadline = Step.DRAINING, now + ringing_s + AFTER_RINGING_S
-        new.step, new.deadline = Step.SERVING, float("inf")
-        self.leaving.append(old)
-        self.serving, self.coming = new, None
-        self.wanted, self.outcome = len(new.slots), "serving"
         self._announce()
         self._holdings.keep_sockets()
+        ringing_s = self._holdings.config.limits.timer_c_seconds
+        deadline = now + ringing_s + AFTER_RINGING_S
+        self.leaving.append(old)
+        old.step, old.deadline = Step.DRAINING, deadline
+        new.step, new.deadline = Step.SERVING, FOREVER
+        self.serving, self.coming = new, None
+        self.wanted, self.outcome = len(new.slots), "serving"
         self._log.notice("workers serve", generation=new.number, workers=len(new.slots))
 
     # -- time passes -------------------------------------------------------------------------------
@@ -279,17 +282,19 @@ class Generations:
             ]
             if self._seen(others, going.version) or now >= going.deadline:
                 self._dismiss(going, now)
+        elif going.step is not Step.LEAVING:  # abandoned, and could not be told
+            self._dismiss(going, now)
         elif now >= going.deadline:
             for slot in going.living:
                 self._system.kill(slot.pid, signal.SIGKILL)
-            going.deadline = float("inf")
+            going.deadline = FOREVER
 
     def _close(self, going: Generation, now: float) -> None:
         live = sum(self._places.live(slot.index) for slot in going.living)
         for slot in going.living:
             self._places.order(slot.index, Order.CLOSE)
-        going.step, going.deadline = Step.CLOSING, now + CLOSE_S
         going.version = self._announce()
+        going.step, going.deadline = Step.CLOSING, now + CLOSE_S
         if live:
             self._log.warning("calls left to their branches", generation=going.number, calls=live)
 
@@ -297,18 +302,22 @@ class Generations:
         for slot in going.slots:
             slot.leaving, slot.respawn_at = True, None
             self._places.order(slot.index, Order.LEAVE if slot.pid else Order.GONE)
-        going.step, going.deadline = Step.LEAVING, now + going.slots[0].spec.grace_s
         self._announce()
+        going.step, going.deadline = Step.LEAVING, now + going.slots[0].spec.grace_s
 
     def _finish(self, gone: Generation) -> None:
+        """Forget it, or begin with that again in the next turn."""
+        gone.endpoints = ()
         for slot in gone.slots:
             self._places.order(slot.index, Order.GONE)
-            self._slots.remove(slot)
-            if slot.stop_fd >= 0:
-                os.close(slot.stop_fd)
-        self.leaving.remove(gone)
+            if slot in self._slots:
+                self._slots.remove(slot)
+            fd, slot.stop_fd = slot.stop_fd, -1
+            if fd >= 0:
+                os.close(fd)
         self._announce()
         self._holdings.give_back(self._endpoints())
+        self.leaving.remove(gone)
         self._log.notice("workers gone", generation=gone.number)
 
     def ended(self, slot: Slot) -> None:

@@ -40,6 +40,7 @@ class Crew:
         self.verdict: Any = Refusal(["no."])
         self.readers_were: set[int] = {0, 1}
         self.unread_since: float | None = None
+        self.scarce: Any = None
 
     @property
     def stage(self) -> Stage:
@@ -357,3 +358,64 @@ def test_every_pair_of_events_at_every_moment(first: str) -> None:
     gc.collect()  # the maps of all of their areas
     if first == "TTIN":
         assert {Step.PREPARING, Step.TAKING_OVER, Step.DRAINING, Step.LEAVING} <= steps_seen
+
+
+class Scarce:
+    """Everything a supervisor does its work with; one call of all fails for want of memory."""
+
+    def __init__(self, crew: Crew, fails: int) -> None:
+        self.left = fails
+        held = crew.property
+        held.tables.places = crew.generations._places = self.guarded(crew.places)
+        held.tables.shards = self.guarded(held.tables.shards)
+        for name in ("make_room", "give_back", "bind_sockets", "keep_sockets", "open_slot"):
+            setattr(held, name, self.failing(getattr(held, name)))
+        for name in ("info", "notice", "warning"):
+            setattr(held.log, name, self.failing(getattr(held.log, name)))
+        crew.machine.fork = self.failing(crew.machine.fork)  # type: ignore[method-assign]
+
+    def failing(self, call: Any) -> Any:
+        def counted(*args: Any, **named: Any) -> Any:
+            self.left -= 1
+            if self.left == 0:
+                raise MemoryError
+            return call(*args, **named)
+
+        return counted
+
+    def guarded(self, whole: Any) -> Any:
+        scarce = self
+
+        class Guarded:
+            def __getattr__(self, name: str) -> Any:
+                found = getattr(whole, name)
+                return scarce.failing(found) if callable(found) else found
+
+        return Guarded()
+
+
+def test_whatever_fails_once_a_new_generation_takes_over_all_the_same() -> None:
+    left = fails = 0
+    while left <= 0:
+        crew, fails = Crew(), fails + 1
+        found: list[Any] = []
+
+        def begin(crew: Crew = crew, fails: int = fails) -> None:
+            crew.scarce = Scarce(crew, fails)
+            crew.machine.signals.append(signal.SIGTTIN)
+
+        def look(crew: Crew = crew, found: list[Any] = found) -> None:
+            generations, slots = crew.generations, crew.supervisor.slots
+            left = crew.scarce.left
+            crew.scarce.left = 0
+            pids = {slot.pid for slot in slots}
+            found.append((left, generations.coming, generations.leaving, len(slots)))
+            found.append((len(generations.serving.living), pids == {*crew.machine.living}))
+
+        script = [begin, *crew.steps(20), *crew.passes(20), look, crew.send(signal.SIGTERM)]
+        assert crew.run(*script) == 0, fails
+        (left, *rest), serving = found
+        assert (rest, serving) == ([None, [], 4], (3, True)), fails
+        assert crew.property.closed == [True]
+        crew.world.close()
+    assert fails > 50
