@@ -159,8 +159,11 @@ class Bench:
         return others == wanted and len(titles - others) == WORKERS
 
     def all_there(self) -> bool:
-        """Whether each child is there, and control answers."""
-        if not self.is_whole(set(self.children())):
+        """Whether each child is there, and nobody besides, and control answers."""
+        found = self.children()
+        if not self.is_whole(set(found)) or set(processes.children(self.running.pid)) != {
+            *found.values()
+        }:
             return False
         answer = self.control("ps", {})
         rows = answer["Processes"] if answer else []

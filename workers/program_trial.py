@@ -19,6 +19,7 @@ from workers import handover, priority, signals
 from workers.child import ExitCode
 from workers.handover import Handover
 from workers.inheriting import TRIAL, VARIABLE
+from workers.system import REFUSED
 from workers.version import VERSION
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def begin(program: Program, state: Handover, system: System, nice: int) -> Progr
     fd = handover.write(state)
     try:
         pid = system.fork(partial(_be_trial, program, state, fd, write, supervisor, nice))
-    except (OSError, MemoryError):
+    except REFUSED:
         os.close(said)
         raise
     finally:

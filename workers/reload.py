@@ -18,7 +18,7 @@ from proxy.limits import counters
 from workers.child import Exit, Slot
 from workers.edition import Edition
 from workers.live_settings import changes
-from workers.system import reason_of
+from workers.system import REFUSED, reason_of
 from workers.trial import DEADLINE_S, NO_MEMORY, Refusal, run_trial
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Reload:
         try:
             trial = partial(run_trial, self._holdings.area, self._holdings.config, self._pid)
             self._trial = self._system.fork(trial)
-        except (OSError, MemoryError) as error:
+        except REFUSED as error:
             self._refuse([f"no process can be forked to try it: {reason_of(error)}"])
             return
         self._step, self._deadline = Step.TRYING, now + DEADLINE_S

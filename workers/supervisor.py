@@ -36,7 +36,7 @@ from workers.child import (
 from workers.generations import Generations, first_slots, ring
 from workers.holdings import Holdings
 from workers.reload import Reload
-from workers.system import System, reason_of
+from workers.system import REFUSED, System, reason_of
 from workers.upgrade import Upgrade
 
 ABORT_GRACE_S: Final = 1.0  # for writing the traces of a process that hangs
@@ -312,17 +312,17 @@ class Supervisor:
 
     def _spawn(self, slot: Slot) -> None:
         now = self._system.now()
-        slot.respawn_at = slot.up_at = slot.aborted_at = None
+        slot.respawn_at = now + FORK_RETRY_S  # holds if what follows fails
+        slot.up_at = slot.aborted_at = None
         try:
             if slot.generation:
                 self.holdings.tables.places.begin(slot.index)
             self.holdings.open_slot(slot)
             pid = self._system.fork(partial(self._be_child, slot))
-        except (OSError, MemoryError) as error:
-            slot.respawn_at = now + FORK_RETRY_S
+        except REFUSED as error:
             self.log.error("cannot fork", what=slot.title, reason=reason_of(error))
             return
-        slot.pid = pid
+        slot.pid, slot.respawn_at = pid, None
         slot.started_at = slot.heartbeat_at = now
         slot.heartbeat = 0
         slot.image = self.holdings.lineage.number
@@ -333,7 +333,7 @@ class Supervisor:
             signals.die_with_parent(self._pid)
             child = self.holdings.enter_child(slot, self.slots, self.generations.all)
             return run_target(child, slot.spec)
-        except (OSError, MemoryError, SystemError) as error:
+        except REFUSED as error:
             self.log.error("process could not begin", what=slot.title, reason=reason_of(error))
         except BaseException:  # noqa: BLE001 - here ends everything that it has
             traceback.print_exc()

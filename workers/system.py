@@ -12,6 +12,8 @@ from typing import Final, Protocol
 from workers.child import Exit, ExitCode
 from workers.signals import Waiter
 
+# What a refusal of the system is raised as; for want of memory the interpreter itself may fail.
+REFUSED: Final = (OSError, MemoryError, SystemError)
 _FAILED: Final = int(ExitCode.CRASHED)
 
 

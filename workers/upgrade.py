@@ -22,7 +22,7 @@ from workers.handover import Handover, returned
 from workers.inheriting import VARIABLE
 from workers.program_trial import ProgramTrial, Unfit
 from workers.reload import Reload, wanted_workers
-from workers.system import reason_of
+from workers.system import REFUSED, reason_of
 from workers.version import VERSION
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Upgrade:
         try:
             nice = self._holdings.nice
             self._trial = program_trial.begin(program, state, self._system, nice)
-        except (OSError, MemoryError) as error:
+        except REFUSED as error:
             self._refuse(f"no process can be forked to try it: {reason_of(error)}")
 
     def is_trial(self, exit: Exit) -> bool:

@@ -78,7 +78,7 @@ UPSTREAM_BYE = int(EndReason.UPSTREAM_BYE)
 DOWNSTREAM_BYE = int(EndReason.DOWNSTREAM_BYE)
 # Answers to a BYE after which there is no dialog, or no call in it (RFC 5057 §5.1; 408 and 481,
 # RFC 3261 §15.1.1). After any other its sender may come again.
-DIALOG_GONE = frozenset({404, 405, 408, 410, 416, 480, 481, 482, 483, 484, 485, 501, 502, 604})
+DIALOG_GONE = frozenset({403, 404, 405, 408, 410, 416, 480, 481, 482, 483, 484, 485, 501, 502, 604})
 SIGN_OF_LIFE_S = 60  # so often at most an early dialog's record is written only to keep it
 
 

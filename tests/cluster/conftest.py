@@ -26,7 +26,7 @@ def perform() -> Perform:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=600,  # a bound, not a bar
             check=False,
         )
         if done.returncode == NOT_PERMITTED:

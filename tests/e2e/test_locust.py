@@ -30,7 +30,7 @@ def test_every_scenario_ends_without_a_failure(server: Server, tmp_path: Path) -
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=600,
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr

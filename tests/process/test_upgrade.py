@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from process_harness import SETTINGS, Server, wait_for
+from cluster_harness import Pair, are_equal, both, knows, register
+from process_harness import SETTINGS, Server, is_alive, wait_for
 from sip_phone import phone_of
 
+from loadtests.guessing import Guesser
 from loadtests.programs import Programs
 from proxy.errors import SipherdError
+from workers.storage.setup import create
+from workers.storage.subscribers import add_user
 
 Make = Callable[..., Server]
 PATIENCE_S = 40.0  # for a program to be loaded twice, on a busy machine
@@ -155,6 +161,77 @@ def test_a_trial_that_is_killed_and_signals_in_the_midst_change_nothing(
     wait_for(lambda: " reloaded " in running.log, PATIENCE_S)
     wait_for(lambda: len(running.children()) == 5 and versions(running) == {"3"}, PATIENCE_S)
     assert answers(running, "all")
+
+
+STORED = """
+[storage]
+urls = ["sqlite:///DATABASE"]
+mode = "single-instance-sql-write-through"
+[auth]
+enabled = true
+algorithms = ["MD5"]
+"""
+
+
+@pytest.fixture
+def stored(pair: Pair, programs: Programs, tmp_path: Path) -> tuple[Server, Server]:
+    """Two nodes, one of version 1 that has a database and asks for passwords."""
+    node, other = pair.node(1, pair.url(2)), pair.node(2, pair.url(1))
+    create(url := f"sqlite:///{tmp_path}/node.db")
+    add_user(url, "alice", "example.com", "example.com", "secret")
+    settings = STORED.replace("DATABASE", f"{tmp_path}/node.db")
+    node.file.write_text(node.file.read_text() + settings)
+    programs.install("1")
+    node.program = programs.current
+    return both(node, other)
+
+
+def rows(folder: Path) -> int:
+    with contextlib.closing(sqlite3.connect(folder / "node.db")) as database:
+        (found,) = database.execute("SELECT count(*) FROM location").fetchone()
+    return int(found)
+
+
+def test_passwords_database_and_the_other_node_stay_through_an_upgrade(
+    stored: tuple[Server, Server], programs: Programs, tmp_path: Path
+) -> None:
+    node, other = stored
+    phone = Guesser(("127.0.0.1", node.port), "alice")
+    with contextlib.closing(phone.sock):
+        assert phone.guess("secret", 0) == 200
+        wait_for(lambda: are_equal(node, other) and knows(other, "alice"))
+        programs.install("2")
+        upgrade(node, " upgraded version=2 before=1")
+        # Workers of before may stay for a while with the transactions that they have.
+        found = {row["Type"]: row["Version"] for row in node.ctl("ps")["Processes"]}
+        assert found["storage"] == found["clusterer"] == found["timekeeper"] == "2"
+        assert phone.guess("wrong", 0) == 401
+        assert phone.guess("secret", 0) == 200
+    assert rows(tmp_path) == 1
+    wait_for(lambda: are_equal(node, other) and knows(other, "alice"), PATIENCE_S)
+    register(other, "bob")
+    wait_for(lambda: knows(node, "bob"), PATIENCE_S)
+
+
+def test_term_ends_a_server_in_each_part_of_an_upgrade(
+    stored: tuple[Server, Server], programs: Programs
+) -> None:
+    node, _ = stored
+    programs.install("2", config=("import json", "import json, time; time.sleep(600)"))
+    node.signal(signal.SIGUSR2)
+    family = {wait_for(lambda: trial_of(node)), *node.children().values()}
+    assert node.stop() == 0
+    wait_for(lambda: not any(is_alive(pid) for pid in family))
+    programs.install("3")
+    node.start()
+    programs.install("4")
+    node.signal(signal.SIGUSR2)
+    wait_for(lambda: " took over version=4 " in node.log, PATIENCE_S)
+    assert node.stop() == 0
+    assert node.log.count("stopped clean=True") == 2
+    assert " upgraded version=4 " not in node.log
+    node.start()
+    assert versions(node) == {"4"}
 
 
 def trial_of(server: Server) -> int:

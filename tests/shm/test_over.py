@@ -114,7 +114,10 @@ def test_memory_without_a_name_has_a_descriptor() -> None:
 
 
 def test_a_descriptor_of_something_else_is_no_memory() -> None:
+    pipe = os.pipe()
     with pytest.raises(ShmError, match="is not a shared memory file"):
-        Arena.inherit(os.pipe()[0], "pipe")
+        Arena.inherit(pipe[0], "pipe")
+    for descriptor in pipe:
+        os.close(descriptor)
     with pytest.raises(ShmError, match="cannot be mapped: Bad file descriptor"):
-        Arena.inherit(999, "nothing")
+        Arena.inherit(1 << 30, "nothing")  # more than a process may have

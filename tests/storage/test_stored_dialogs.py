@@ -9,6 +9,7 @@ import pytest
 from calling import POLICY, SETTINGS, Call, Side
 from sqlalchemy import Engine, text
 
+from loadtests.ports import free_port
 from loadtests.registering import Node, wait_for
 
 MakeNode = Callable[..., Node]
@@ -102,7 +103,7 @@ def test_what_has_ended_does_not_come_back(
     calls[0].hang_up(caller, 6)
     later = Call(caller, callee, 9)
     wait_for(lambda: sizes(node) == [3, 3])
-    time.sleep(1.2)  # the table says every second until when it knows everything
+    time.sleep(2.2)  # the table says every second until when it knows everything
     node.kill()
     node.start()
     wait_for(lambda: node.ctl("db_status")["loaded"])
@@ -226,7 +227,7 @@ def test_nodes_that_know_the_same_calls_load_each_others(
     wait_for(lambda: len(rows("SELECT dlg_id FROM dialog WHERE state = 4")) == 1)
     alone = node.file.read_text().replace("[node]\n", "[node]\nid = 2\n")
     together = alone.replace("[node]\n", '[node]\nsecret = "0123456789abcdef0123"\n')
-    for settings, found in ((alone, 0), (together + cluster.format(6_390, 1), 1)):
+    for settings, found in ((alone, 0), (together + cluster.format(free_port(2), 1), 1)):
         lose_everything(node)
         node.file.write_text(settings)
         node.start()

@@ -93,7 +93,7 @@ def secured() -> Iterator[Nodes]:
     yield from opened(secure=True)
 
 
-def wait_for(check: Callable[[], object], *buses: Bus, timeout_s: float = 5.0) -> object:
+def wait_for(check: Callable[[], object], *buses: Bus, timeout_s: float = 20.0) -> object:
     """The first true value of `check`, while the buses let people in."""
     deadline = time.monotonic() + timeout_s
     while not (value := check()):
@@ -217,7 +217,7 @@ def intruder(nodes: Nodes, host: str) -> socket.socket:
     raw = socket.socket()
     raw.bind((host, 0))
     raw.connect((nodes.urls[2].host, nodes.urls[2].port))
-    raw.settimeout(2)
+    raw.settimeout(20)
     return raw
 
 

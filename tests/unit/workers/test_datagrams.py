@@ -59,7 +59,7 @@ def peers() -> Iterator[list[socket.socket]]:
     for peer in made:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         peer.bind(("127.0.0.1", 0))
-        peer.settimeout(5)
+        peer.settimeout(20)
     yield made
     for peer in made:
         peer.close()

@@ -76,7 +76,7 @@ class Loop:
         self.watched: set[int] = set()
         self.clock = Clock()
         self.found: list[Located] = []
-        settings = {"timeout": 0.05, "tries": 1, "hosts_file": None} | settings
+        settings = {"timeout": 0.05, "tries": 1, "deadline": 30.0, "hosts_file": None} | settings
         self.resolver = Resolver(
             [server.address],
             on_socket=self.on_socket,
@@ -112,7 +112,7 @@ class Loop:
                 )
 
     def run(self, count: int) -> list[Located]:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while len(self.found) < count and time.monotonic() < deadline:
             self.turn()
         return self.found

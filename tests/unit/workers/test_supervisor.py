@@ -113,9 +113,19 @@ def once(world: World, holder: Any, name: str, error: Exception, times: int = 1)
     setattr(holder, name, failing)
 
 
-def test_a_descriptor_that_is_refused_is_tried_again(world: World) -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(24, "Too many open files"), "Too many open files"),
+        (MemoryError(), "no memory"),
+        (SystemError("error return"), "no memory, or: error return"),
+    ],
+)
+def test_a_descriptor_that_is_refused_is_tried_again(
+    world: World, error: Exception, reason: str
+) -> None:
     def kill() -> None:
-        once(world, world.property, "open_slot", OSError(24, "Too many open files"))
+        once(world, world.property, "open_slot", error)
         world.machine.end(world.pids[2], None, signal.SIGKILL)
 
     def wait() -> None:
@@ -123,9 +133,20 @@ def test_a_descriptor_that_is_refused_is_tried_again(world: World) -> None:
 
     assert world.run(kill, wait, world.all_up) == 0
     assert world.machine.forks == 4
-    assert "cannot fork {'what': 'udp worker 2', 'reason': 'Too many open files'}" in "".join(
-        world.property.said
-    )
+    assert f"cannot fork {{'what': 'udp worker 2', 'reason': '{reason}'}}" in world.property.said
+
+
+def test_whatever_keeps_a_child_from_being_forked_it_is_tried_again(world: World) -> None:
+    def kill() -> None:
+        once(world, world.property, "open_slot", ValueError("?"))
+        world.machine.end(world.pids[2], None, signal.SIGKILL)
+
+    def wait() -> None:
+        world.machine.clock += 0.11
+
+    assert world.run(kill, wait, wait, world.all_up) == 0
+    assert world.machine.forks == 4
+    assert sum(line.startswith("supervisor goes on") for line in world.property.said) == 1
 
 
 def test_a_place_that_cannot_be_begun_is_tried_again(world: World) -> None:
