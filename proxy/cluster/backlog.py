@@ -20,7 +20,7 @@ Note = tuple[int, bytes]  # table, key
 
 NOTE_HEAD = 3
 _HEAD = bytes(NOTE_HEAD)
-PAGE = 1_024  # notes kept together: at most so many are gone through to find one
+PAGE = 1_024  # notes of a page, and what comes at once with the last: gone through to find one
 
 
 class Backlog:

@@ -15,7 +15,7 @@ from sip_phone import phone_of
 from loadtests.ports import free_port
 from loadtests.servers import DOMAIN
 from proxy.shm.arena import Arena
-from proxy.shm.places import Places
+from proxy.shm.places import Order, Places
 from tests.e2e.phone import Phone, Received
 
 Make = Callable[..., Server]
@@ -173,7 +173,9 @@ def test_term_lets_a_call_be_set_up_and_refuses_what_is_new(exchange: Exchange) 
     server.signal(signal.SIGTERM)
     wait_for(lambda: " stopping " in server.log)
     alice = exchange.alice
-    wait_for(lambda: refused(alice))
+    wait_until_told(server, Order.REFUSE)
+    alice.send(alice.request("OPTIONS"))
+    alice.expect(503, "OPTIONS")
     alice.send(alice.invite("bob"))
     assert 5 <= int(alice.expect(503, "INVITE").get("Retry-After")) <= 15
     assert server.status() is None
@@ -182,10 +184,15 @@ def test_term_lets_a_call_be_set_up_and_refuses_what_is_new(exchange: Exchange) 
     assert "stopped clean=True" in server.log
 
 
-def refused(phone: Phone) -> bool:
-    phone.send(phone.request("OPTIONS"))
-    data = phone.receive_raw()
-    return data is not None and Received(data).status == 503
+def wait_until_told(server: Server, *orders: Order) -> None:
+    """Until each worker has seen its order, one of these, which it does at its next beat."""
+    places = Places(Arena.join(str(server.runtime / "workers.table")))
+
+    def is_told(place: int) -> bool:
+        return places.ordered(place) in orders and places.seen(place) == places.version
+
+    wait_for(lambda: all(map(is_told, places.at_work())))
+    places.arena.close()
 
 
 def test_an_old_worker_that_is_killed_leaves_its_calls_to_their_branches(
@@ -199,8 +206,7 @@ def test_an_old_worker_that_is_killed_leaves_its_calls_to_their_branches(
         if row.get("Generation") == 1:
             os.kill(row["PID"], signal.SIGKILL)
     wait_for(lambda: "workers gone generation=1" in server.log)
-    places = Places(Arena.join(str(server.runtime / "workers.table")))
-    wait_for(lambda: all(places.seen(each) == places.version for each in places.at_work()))
+    wait_until_told(server, Order.SERVE)
     exchange.finish()
     assert exchange.statistic("stateless_responses") == CALLS
 
