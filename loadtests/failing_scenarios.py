@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from loadtests.call_faults import LAST, Who
-from loadtests.faulty_server import UP_S, Bench, Outcome, has_traceback
+from loadtests.faulty_server import UP_S, WORKERS, Bench, Outcome, has_traceback
 from loadtests.servers import ServerFailed
 
 NOT_NOW: Final = 1 << 60  # a number that no call has
 DEADLINE_S: Final = 15.0
-GENERATION_S: Final = 40.0  # 30 of them for a worker that never comes up
+GENERATION_S: Final = 60.0  # 30 of them for a worker that never comes up
 USERS: Final = 6
 
 
@@ -124,7 +124,7 @@ def one_more_worker(bench: Bench) -> bool:
 def generation_serves(bench: Bench, number: int) -> bool:
     """Whether the workers come that a signal asks for."""
     before = set(bench.workers())
-    wanted = len(before) + (1 if number == signal.SIGTTIN else -1)
+    wanted = WORKERS + (number == signal.SIGTTIN)  # whoever is being replaced just now
     bench.running.signal(number)
     deadline = time.monotonic() + GENERATION_S
     while time.monotonic() < deadline and not bench.running.has_ended():

@@ -204,9 +204,9 @@ class Bench:
         while (status := self.booth.register("probe")) != 200:
             if time.monotonic() > deadline:
                 return [*problems, f"REGISTER was answered {status}"]
-        return problems + self._keeps()
+        return problems + self._keeps(deadline)
 
-    def _keeps(self) -> list[str]:
+    def _keeps(self, deadline: float) -> list[str]:
         """Whether what was promised is in the tables."""
         problems = []
         table = self.running.runtime_dir / LOCATION
@@ -215,7 +215,10 @@ class Bench:
         bad = [path.name for path in table.parent.glob("*.bad-*")]
         if bad and self.booth.registered.keys() >= {*BEFORE}:
             problems.append(f"put aside: {bad}")
-        dump = self.control("ul_dump", {})["Domains"][0]["AORs"]
+        while (answer := self.control("ul_dump", {})) is None:  # control may die a little later
+            if time.monotonic() > deadline:
+                return [*problems, "ul_dump is not answered"]
+        dump = answer["Domains"][0]["AORs"]
         shown = {row["AOR"].partition("@")[0] for row in dump if row["Contacts"]}
         for user, there in self.booth.registered.items():
             if there != (user in shown):
