@@ -3,7 +3,7 @@ cimport cython
 ctypedef const unsigned char *Bytes
 
 cdef int _ADMIT, _REFUSE, _DROP
-cdef double INTERVAL, INTEGRAL, PROPORTIONAL, LONGEST, AGES
+cdef double INTERVAL, INTEGRAL, PROPORTIONAL, EASING, LONGEST, AGES
 cdef tuple _ORDER, _RANKS
 cdef dict _COSTS
 cdef int _KINDS, _EVERYTHING

@@ -32,6 +32,7 @@ DROP: Final = 2  # what is late, or what there is no time to answer
 INTERVAL: Final = 0.05  # seconds between two looks at the queue
 INTEGRAL: Final = 12.5  # of the pressure, per second and second of delay
 PROPORTIONAL: Final = 5.0  # together critically damped, with a time constant of 0.2 s
+EASING: Final = 0.93  # what is left of the pressure after an interval without a queue, as in PIE
 LONGEST: Final = 0.2  # an interval that was longer counts as this
 EVERYTHING: Final = 65_536  # draws are below
 DRAWN_BYTES: Final = 256  # the first line and the topmost Via, with its branch
@@ -127,6 +128,8 @@ class Shedder:
         if self.pressure > 0 or delay > self.target:
             change = INTEGRAL * elapsed * (delay - self.target)
             change += PROPORTIONAL * (delay - self.delay)
+            if delay <= 0 and self.delay <= 0:
+                self.pressure *= EASING
             self.pressure = min(max(self.pressure + change, 0.0), 1.0)
         self.delay = delay
         self._before = self._least
