@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from process_harness import SETTINGS, Server, wait_for
+from process_harness import SETTINGS, Server, is_alive, wait_for
 
 from loadtests.ports import free_port
 
@@ -100,4 +100,9 @@ def are_equal(one: Server, other: Server) -> bool:
 
 def clusterer(server: Server) -> int:
     """The process, once a dead one has been replaced."""
-    return int(wait_for(lambda: server.children().get("clusterer")))
+
+    def found() -> int:
+        pid = server.children().get("clusterer", 0)
+        return pid if pid and is_alive(pid) else 0
+
+    return int(wait_for(found))
