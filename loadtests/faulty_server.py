@@ -175,9 +175,6 @@ class Bench:
         """Look whether the server is as it must be after a fault."""
         text = self.said()
         deaths = len(_DEATH.findall(text))
-        # Of one cause a process says it now and then only: then an earlier line is about this too.
-        if outcome.refused and not _SENTENCE.search(self.running.log):
-            outcome.problems.append("something was not done, and no line says why")
         if has_traceback(text):
             outcome.problems.append("the log has a traceback")
         if self.running.has_ended():
@@ -185,6 +182,9 @@ class Bench:
         else:
             outcome.problems += self._serves()
             deaths = len(_DEATH.findall(self.said()))
+        # Of one cause a process says it now and then only: then an earlier line is about this too.
+        if outcome.refused and not _SENTENCE.search(self.running.log):
+            outcome.problems.append("something was not done, and no line says why")
         outcome.deaths = deaths
         self._deaths += deaths
         outcome.log = self.said().splitlines()
@@ -204,9 +204,9 @@ class Bench:
         while (status := self.booth.register("probe")) != 200:
             if time.monotonic() > deadline:
                 return [*problems, f"REGISTER was answered {status}"]
-        return problems + self._keeps()
+        return problems + self._keeps(deadline)
 
-    def _keeps(self) -> list[str]:
+    def _keeps(self, deadline: float) -> list[str]:
         """Whether what was promised is in the tables."""
         problems = []
         table = self.running.runtime_dir / LOCATION
@@ -215,8 +215,11 @@ class Bench:
         bad = [path.name for path in table.parent.glob("*.bad-*")]
         if bad and self.booth.registered.keys() >= {*BEFORE}:
             problems.append(f"put aside: {bad}")
-        dump = self.control("ul_dump", {})["Domains"][0]["AORs"]
-        shown = {row["AOR"].partition("@")[0] for row in dump if row["Contacts"]}
+        while (dump := self.control("ul_dump", {})) is None:  # control is being replaced
+            if time.monotonic() > deadline:
+                return [*problems, "nobody says who is registered"]
+        rows = dump["Domains"][0]["AORs"]
+        shown = {row["AOR"].partition("@")[0] for row in rows if row["Contacts"]}
         for user, there in self.booth.registered.items():
             if there != (user in shown):
                 problems.append(f"{user}@{DOMAIN} should be {'there' if there else 'gone'}")
