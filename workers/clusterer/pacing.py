@@ -29,8 +29,8 @@ class Pacing:
         self.was_long = False  # the last turn
 
     def looked(self, now: int) -> None:
-        """Another look has begun."""
-        self.free_at = max(self.free_at, now - SPARED_MS) + TICK_MS
+        """Another look has begun: at its time, or before, for what was left to do at once."""
+        self.free_at = min(max(self.free_at, now - SPARED_MS), now) + TICK_MS
 
     def nap(self, told: int, taken: int, used_ns: int) -> int:
         """How long to sleep before the next turn so that it has more to do, if the last had much.

@@ -42,6 +42,13 @@ def test_there_are_never_more_than_were_saved_up_and_one_each_millisecond(asked:
             assert count <= (last - first + SPARED_MS) // TICK_MS + 1
 
 
+def test_many_looks_before_their_time_put_off_the_next_no_further() -> None:
+    pacing = Pacing()
+    for _ in range(1_000):
+        pacing.looked(5_000)
+    assert pacing.free_at == 5_000 + TICK_MS
+
+
 def test_it_naps_after_a_turn_with_much_to_do() -> None:
     pacing = Pacing()
     assert pacing.nap(MANY - 1, MANY - 1, 1_000_000) == 0
