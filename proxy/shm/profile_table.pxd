@@ -33,6 +33,8 @@ cdef class ProfileTable:
                    size=uint32_t)
     cpdef uint32_t size(self, bytes key, uint64_t now) except? 0
     cpdef bint has(self, bytes key) except *
+    @cython.locals(stripe=size_t)
+    cpdef finish_steps(self)
     cpdef bytes key_at(self, uint32_t group)
     @cython.locals(found=list, group=uint32_t, group_at=size_t, key=bytes, count=uint32_t)
     cpdef list counts(self, bytes prefix, uint64_t now)
@@ -47,7 +49,6 @@ cdef class ProfileTable:
     cpdef bint mend_member(self, uint32_t member) except -1
     @cython.locals(hash32=uint32_t, stripe_at=size_t)
     cpdef bint mend_group(self, uint32_t group, uint64_t now) except -1
-    @cython.locals(hash32=uint32_t)
     cpdef uint32_t hash_of(self, bytes key) except 0
     @cython.locals(at=size_t)
     cdef size_t _acquire(self, uint32_t hash32) except 0

@@ -25,8 +25,7 @@ _OP = layout.BESIDE_LOCK
 _OP_GROUP = layout.BESIDE_LOCK + 4
 _OP_MEMBER = layout.BESIDE_LOCK + 8
 _OP_BEFORE = layout.BESIDE_LOCK + 12
-_JOIN = 1
-_LEAVE = 2
+_JOIN, _LEAVE = 1, 2
 # A group: its key, and what other nodes have said.
 _GROUP = 256
 _GENERATION = 0
@@ -247,8 +246,11 @@ class ProfileTable:
     def mend_groups(self, cursor: int, limit: int, now: int) -> int:
         """Give back groups that nobody is in, among `limit` places from `cursor`; the next cursor.
 
-        Such a one is left by a death, or by another node whose count has run out.
+        Such a one is left by a death, or by another node whose count has run out. What somebody
+        died over is finished first: sizes are right again though nobody may come by.
         """
+        if cursor == 0:
+            self.finish_steps()
         group = cursor
         end = min(cursor + limit, self.groups)
         while group < end:
@@ -262,6 +264,12 @@ class ProfileTable:
         return group if group < self.groups else 0
 
     # -- mending ------------------------------------------------------------------------------
+
+    def finish_steps(self) -> None:
+        """Finish what was begun under a lock whose holder is dead; LockTimeout as everywhere."""
+        for stripe in range(_STRIPES):
+            if self.arena.u32(_STRIPES_AT + stripe * _LINE + _OP):
+                self.arena.unlock(self._acquire(stripe))
 
     def mend_member(self, member: int) -> bool:
         """Free a slot that somebody died over before it was a member's."""
@@ -299,8 +307,7 @@ class ProfileTable:
 
     def hash_of(self, key: bytes) -> int:
         """The keyed hash that chooses stripe and place; never 0."""
-        hash32 = fold(key, self.seed) & _LOW
-        return hash32 if hash32 else 1
+        return (fold(key, self.seed) & _LOW) or 1
 
     def _acquire(self, hash32: int) -> int:
         """Take the lock of a group's stripe, finishing what a dead holder had begun."""
