@@ -67,5 +67,6 @@ def generate(
         raise RuntimeError(f"generator {mode}: {done.stderr}")
     found: dict[str, Any] = json_line(done.stdout)
     if done.returncode and strict:
-        raise RuntimeError(f"{server.name}, {mode}: operations failed: {found}")
+        said = server.log[-2_000:]
+        raise RuntimeError(f"{server.name}, {mode}: operations failed: {found}\n{said}")
     return found

@@ -128,6 +128,7 @@ static int write_options(char *b, int slot) {
 }
 
 static struct credentials *credentials;
+static char *registering; /* by user: its REGISTER of a refresh run is not answered yet */
 
 static const char *name_of(int user) {
     static char name[16];
@@ -210,10 +211,18 @@ static void start(double due, int user) {
                                           .sent = now(), .patience = FIRST_RETRY_MS * 1e-3};
     if (!filling && want.mode != REFRESH_MODE && want.mode != OPTIONS_MODE)
         operations[slot].is_call = want.mode == CALL_MODE || serial % (uint32_t)want.call_every == 0;
+    registering[user] = want.mode == REFRESH_MODE;
     ask(slot);
 }
 
+/* The next in turn; a telephone awaits the answer of its last REGISTER (RFC 3261 10.2). */
+static int next_user(long *started) {
+    for (int passed = 0; passed < want.users && registering[*started % want.users]; passed++) ++*started;
+    return (int)((*started)++ % want.users);
+}
+
 static void finish(int slot) {
+    registering[operations[slot].user] = 0;
     operations[slot].state = FREE;
     free_list[free_count++] = slot;
 }
@@ -403,12 +412,12 @@ static void measure(void) {
             double due;
             while ((due = base + (double)paced / rate) <= t) {
                 if (t - due > worst_lag) worst_lag = t - due;
-                start(due, (int)(started++ % want.users));
+                start(due, next_user(&started));
                 paced++;
             }
             wait = due - t;
         } else if (t < end) {
-            while (in_flight() < want.window) { start(t, (int)(started % want.users)); started++; }
+            while (in_flight() < want.window) start(t, next_user(&started));
         }
         turn(wait, &last_retry);
     }
@@ -469,6 +478,7 @@ static void read_options(int argc, char **argv) {
         case 'H': want.hold = atof(optarg); break;
         default: exit(2);
     }
+    if (want.mode == REFRESH_MODE && want.users < want.window) fail("refresh: -w of more than -u telephones");
     if (want.users < 1 || want.window < 1 || want.window > OPERATIONS) fail("-u or -w out of range");
 }
 
@@ -486,7 +496,9 @@ int main(int argc, char **argv) {
     clock_gettime(CLOCK_REALTIME, &wall);
     run_id = (uint32_t)(wall.tv_sec * 1000 + wall.tv_nsec / 1000000);
     first_cseq = (uint32_t)(wall.tv_sec & 0x3fffffff);
-    if (!(credentials = calloc((size_t)want.users, sizeof *credentials))) fail("too many users");
+    credentials = calloc((size_t)want.users, sizeof *credentials);
+    registering = calloc((size_t)want.users, 1);
+    if (!credentials || !registering) fail("too many users");
     open_channel(&caller, "127.0.0.1", want.first_port);
     open_channel(&callee, "127.0.0.1", want.first_port + 1);
     for (int i = OPERATIONS; i--;) free_list[free_count++] = i;
