@@ -2,7 +2,7 @@ cimport cython
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
 from proxy.sip.scanner cimport hash_call_id
-from proxy.transaction.matching cimport Matching, server_key
+from proxy.transaction.matching cimport Matched, Matching, server_key
 from proxy.transaction.timers cimport Queue, Timers
 
 cdef int ABSORBED, NEW_REQUEST, STRAY_ACK, STRAY_RESPONSE
@@ -29,11 +29,9 @@ cdef class TransactionUser:
     cpdef released(self, Transaction transaction)
 
 @cython.final
-cdef class Transaction:
+cdef class Transaction(Matched):
     cdef readonly TransactionLayer layer
     cdef readonly int machine
-    cdef readonly str method
-    cdef readonly bytes key
     cdef readonly unsigned int call
     cdef public TransactionUser user
     cdef readonly Address address
@@ -43,8 +41,8 @@ cdef class Transaction:
     cdef public bytes datagram
     cdef public Py_ssize_t places
     cdef begin(
-        self, TransactionLayer layer, int machine, str method, bytes key, TransactionUser user,
-        Address address, int listener, unsigned int call)
+        self, TransactionLayer layer, int machine, TransactionUser user, Address address, int listener,
+        unsigned int call)
     @cython.locals(driven=bint)
     cpdef fire(self, int timer, double now)
     @cython.locals(stimulus=int)
