@@ -3,7 +3,7 @@ from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
 from proxy.sip.scanner cimport hash_call_id
 from proxy.transaction.matching cimport Matched, Matching, server_key
-from proxy.transaction.timers cimport Queue, Timers
+from proxy.transaction.timers cimport Queue, Timed, Timers
 
 cdef int ABSORBED, NEW_REQUEST, STRAY_ACK, STRAY_RESPONSE
 cdef int COMPLETED, ACCEPTED, TERMINATED
@@ -21,7 +21,7 @@ cdef tuple FIRST_STATES
 cdef tuple FIRST_ACTIONS
 cdef Py_ssize_t PLACE_BYTES
 
-cdef class TransactionUser:
+cdef class TransactionUser(Timed):
     cpdef response_received(self, Transaction client, Message response, double now)
     cpdef timed_out(self, Transaction transaction, double now)
     cpdef transport_failed(self, Transaction transaction, double now)
@@ -43,8 +43,6 @@ cdef class Transaction(Matched):
     cdef begin(
         self, TransactionLayer layer, int machine, TransactionUser user, Address address, int listener,
         unsigned int call)
-    @cython.locals(driven=bint)
-    cpdef fire(self, int timer, double now)
     @cython.locals(stimulus=int)
     cpdef bint respond(self, int status, bytes datagram, double now) except *
 

@@ -16,7 +16,7 @@ from proxy.sip.patching import ack_for
 from proxy.sip.scanner import call_id_hash, hash_call_id
 from proxy.transaction.matching import Matched, Matching, server_key
 from proxy.transaction.states import FIRST, Action, Found, Machine, State, Stimulus, Tally, flatten
-from proxy.transaction.timers import TimerConfig, Timers
+from proxy.transaction.timers import Timed, TimerConfig, Timers
 
 ABSORBED = int(Found.ABSORBED)
 NEW_REQUEST = int(Found.NEW_REQUEST)
@@ -77,7 +77,7 @@ UNANSWERED = int(Tally.UNANSWERED)
 TALLIES = 1 + max(Tally)
 
 
-class TransactionUser:
+class TransactionUser(Timed):
     """What a transaction reports to (RFC 3261 §5, the layer above); override what matters."""
 
     def response_received(self, client: Transaction, response: Message, now: float) -> None:

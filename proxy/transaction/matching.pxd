@@ -3,10 +3,11 @@
 cimport cython
 
 from proxy.sip.message cimport Message
+from proxy.transaction.timers cimport Timed
 
 cdef bytes BRANCH_COOKIE
 
-cdef class Matched:
+cdef class Matched(Timed):
     cdef readonly str method
     cdef readonly bytes key
     cdef Py_hash_t mark

@@ -6,12 +6,13 @@ from typing import Any
 
 from proxy.constants import BRANCH_COOKIE
 from proxy.sip.message import Message
+from proxy.transaction.timers import Timed
 
 FEWEST_PLACES = 64
 MOST_PLACES = 1 << 22
 
 
-class Matched:
+class Matched(Timed):
     """What a transaction is found by; `beside` is the next that has come to the same place."""
 
     method: str
