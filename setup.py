@@ -18,6 +18,7 @@ ANNOTATED = [
 ]
 SOURCES = [path for path in [*HAND_WRITTEN, *ANNOTATED] if path.exists()]
 COLD_PATHS = "proxy/cold_paths.h"
+SPANS = "proxy/sip/spans.h"
 LAYOUT = ["-include", COLD_PATHS]
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"]
 
@@ -55,7 +56,8 @@ setup(
                 ".".join(source.with_suffix("").parts),
                 [str(source)],
                 extra_compile_args=["-O2", "-g1", "-pthread", "-fno-plt", *LAYOUT, *WARNINGS],
-                depends=[COLD_PATHS],
+                include_dirs=["."],
+                depends=[COLD_PATHS, SPANS],
                 extra_link_args=["-pthread"],
             )
             for source in SOURCES

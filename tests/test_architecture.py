@@ -97,6 +97,7 @@ EXTERN = {
     "proxy/shm/arena.pyx": "the one place that maps files and takes process-shared locks (R5, R7)",
     "workers/datagrams.pyx": "recvmmsg and sendmmsg (R5)",
     "proxy/shm/packed.pxd": "a prefetch, one instruction of the machine (R5)",
+    "proxy/sip/grammar.pxd": "spans.h beside it: loops over sixteen bytes at once, no system",
     "proxy/routing/policy_run.pxd": "PyIter_Send of Python itself, which ends without an exception",
 }
 

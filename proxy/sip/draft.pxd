@@ -4,10 +4,10 @@ from libc.string cimport memcpy
 cdef Py_ssize_t _ROOM
 
 cdef inline void put_bytes(
-    unsigned char *room, Py_ssize_t at, bytes data, Py_ssize_t start, Py_ssize_t size
+    unsigned char *room, Py_ssize_t at, const unsigned char *p, Py_ssize_t start, Py_ssize_t size
 ) noexcept:
-    """Copy data[start:start + size] to room[at:]."""
-    memcpy(room + at, <const unsigned char *>data + start, size)
+    """Copy p[start:start + size] to room[at:]."""
+    memcpy(room + at, p + start, size)
 
 
 @cython.final
@@ -18,8 +18,9 @@ cdef class Draft:
     cdef Py_ssize_t used
 
     cpdef int begin(self) except -1
+    @cython.locals(length=Py_ssize_t, p="const unsigned char *")
     cpdef int add(self, bytes text) except -1
-    @cython.locals(length=Py_ssize_t)
+    @cython.locals(length=Py_ssize_t, p="const unsigned char *")
     cpdef int add_part(self, bytes data, Py_ssize_t start, Py_ssize_t end) except -1
     @cython.locals(at=Py_ssize_t, rest="unsigned long long")
     cpdef int add_number(self, unsigned long long number) except -1

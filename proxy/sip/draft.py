@@ -9,9 +9,9 @@ import cython
 
 if not cython.compiled:
 
-    def put_bytes(room: bytearray, at: int, data: bytes, start: int, size: int) -> None:
-        """Copy data[start:start + size] to room[at:]."""
-        room[at : at + size] = data[start : start + size]
+    def put_bytes(room: bytearray, at: int, p: bytes, start: int, size: int) -> None:
+        """Copy p[start:start + size] to room[at:]."""
+        room[at : at + size] = p[start : start + size]
 
 
 _ROOM = 4096  # what nearly every message fits into
@@ -33,15 +33,22 @@ class Draft:
 
     def add(self, text: bytes) -> int:
         """Write a piece."""
-        return self.add_part(text, 0, len(text))
+        p = text
+        length = len(text)
+        if length > self.size - self.used:
+            self.grow(length)
+        put_bytes(self.room, self.used, p, 0, length)
+        self.used += length
+        return 0
 
     def add_part(self, data: bytes, start: int, end: int) -> int:
         """Write data[start:end]; nothing when it ends before it starts."""
         length = end - start
         if length > 0:
+            p = data
             if length > self.size - self.used:
                 self.grow(length)
-            put_bytes(self.room, self.used, data, start, length)
+            put_bytes(self.room, self.used, p, start, length)
             self.used += length
         return 0
 

@@ -14,10 +14,12 @@ cdef bytes _PARAM_TABLE
 cdef bytes _CALL_ID_TABLE
 cdef bytes _URI_TABLE
 cdef bytes _DISPLAY_TABLE
+cdef bytes _PRINTABLE_TABLE
 cdef bytes _LOWER_TABLE
 cdef bytes _SLOT_TABLE
 cdef bytes _LENGTH_TABLE
 cdef bytes _TEXT_TABLE
+cdef bytes _CASE_TABLE
 cdef bytes _COMPACT_TABLE
 cdef Bytes TOKEN
 cdef Bytes LWS
@@ -28,12 +30,25 @@ cdef Bytes PARAM
 cdef Bytes CALL_ID_CHARS
 cdef Bytes URI
 cdef Bytes DISPLAY
+cdef Bytes PRINTABLE
 cdef Bytes LOWER
 cdef Bytes NAME_SLOT
 cdef Bytes NAME_LENGTH
 cdef Bytes NAME_TEXT
+cdef Bytes NAME_CASE
 cdef Bytes NAME_COMPACT
-cdef unsigned long long _ONES, _BLANKS, _TOPS, _PLACES
+cdef unsigned long long _BLANKS, _SIP, _SIP_CASES, _SIP_BYTES
+
+cdef extern from "proxy/sip/spans.h":
+    int span_printable(Bytes p, int i, int end, Bytes members) noexcept
+    int span_uri(Bytes p, int i, int end, Bytes members) noexcept
+    int span_call_id(Bytes p, int i, int end, Bytes members) noexcept
+    int span_param(Bytes p, int i, int end, Bytes members) noexcept
+    int span_host(Bytes p, int i, int end, Bytes members) noexcept
+    int name_length(Bytes p, int i, int end) noexcept
+    bint same_letters(
+        Bytes p, int i, int length, int end, Bytes text, Bytes cases, int at
+    ) noexcept
 
 cdef inline int find_byte(Bytes p, int start, int end, int byte) noexcept:
     """The index of a byte in p[start:end], or -1."""
@@ -68,28 +83,35 @@ cdef inline unsigned long long word_at(const unsigned char *p, Py_ssize_t i) noe
     memcpy(&word, p + i, sizeof(word))
     return word
 
-cdef inline unsigned long long name_at(const unsigned char *p, int start, int end) noexcept:
+cdef inline unsigned long long name_at(Bytes p, int start, int end, int limit) noexcept:
     """A name of at most eight token characters as a number, in lower case; 0 for a longer one."""
     cdef unsigned long long name = 0
     cdef int at = end
-    if end - start > 8:
+    cdef int other = 64 - 8 * (end - start)
+    if not 0 <= other < 64:
         return 0
+    if start + 8 <= limit:
+        return (word_at(p, start) | _BLANKS) << other >> other
     while at > start:
         at -= 1
         name = name << 8 | p[at] | 32
     return name
 
-@cython.locals(word="unsigned long long", odd="unsigned long long")
-cdef int skip_printable(Bytes p, int i, int end) noexcept
-@cython.locals(length=int, number=int, at=int, index=int)
-cdef int header_id_at(Bytes p, int start, int end) noexcept
+@cython.locals(length=int, number=int, at=int)
+cdef int header_id_at(Bytes p, int start, int end, int limit) noexcept
+cdef inline int skip_lws(Bytes p, int i, int end) noexcept:
+    """The first index from i that is not linear white space."""
+    while i < end and LWS[p[i]]:
+        i += 1
+    return i
+
 @cython.locals(p="const unsigned char *")
 cdef bytes cut(bytes data, Py_ssize_t start, Py_ssize_t end)
-cdef int skip_lws(Bytes p, int i, int end) noexcept
 cdef int skip_digits(Bytes p, int i, int end) noexcept
 @cython.locals(i=int, value="long long")
 cdef long long scan_number(Bytes p, int start, int end, long long limit) noexcept
 cdef int skip_quoted(Bytes p, int i, int end) except -1
+@cython.locals(start=int, quoted=bint)
 cdef int scan_param(Bytes p, int i, int end, int *out) except -1
 @cython.locals(index=int, other=Bytes)
 cdef bint same_name(Bytes p, int start, int end, bytes name) noexcept

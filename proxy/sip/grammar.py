@@ -40,6 +40,7 @@ _CALL_ID_TABLE = _table(_without(_PRINTABLE, b",;"))
 _URI_TABLE = _table(_without(_PRINTABLE, b'<>"'))
 # An unquoted display name is *(token LWS); 8-bit text and a few marks seen in the field as well.
 _DISPLAY_TABLE = _table(_ALNUM + b"-.!%*_+`'~ \t\r\n@()/&#$=" + bytes(range(0x80, 0x100)))
+_PRINTABLE_TABLE = _table(b" " + _PRINTABLE)
 _LOWER_TABLE = bytes(value + 32 if 65 <= value <= 90 else value for value in range(256))
 
 TOKEN = _TOKEN_TABLE
@@ -51,39 +52,39 @@ PARAM = _PARAM_TABLE
 CALL_ID_CHARS = _CALL_ID_TABLE
 URI = _URI_TABLE
 DISPLAY = _DISPLAY_TABLE
+PRINTABLE = _PRINTABLE_TABLE
 LOWER = _LOWER_TABLE
 
-# For eight bytes at a time. Compiled, a literal of more than 31 bits would be a Python number.
-_ONES = 0x0101010101010101
-_BLANKS = 32 * _ONES
-_TOPS = 128 * _ONES
-_PLACES = 0x0001020304050607  # times 1 << 8 * n, it has n in its highest byte
+# Compiled, a literal of more than 31 bits would be a Python number.
+_BLANKS = 0x2020202020202020
+_SIP = int.from_bytes(b"sip:", "little")
+_SIP_CASES = 0x202020  # the letters of it
+_SIP_BYTES = 0xFFFFFFFF
 
 # Header names: a perfect hash over length, first and last letter (a test proves it perfect).
 _STRIDE = 32
 
 
-def _name_tables() -> tuple[bytes, bytes, bytes, bytes]:
-    slots, lengths, texts, compact = (
-        bytearray(256),
-        bytearray(64),
-        bytearray(64 * 32),
-        bytearray(256),
-    )
+def _name_tables() -> tuple[bytes, bytes, bytes, bytes, bytes]:
+    slots, compact, lengths = bytearray(256), bytearray(256), bytearray(64)
+    texts, cases = bytearray(64 * _STRIDE), bytearray(64 * _STRIDE)
     for number, name in NAMES.items():
         lower = name.lower()
         slots[(len(lower) * 2 + lower[0] * 43 + lower[-1] * 62) & 255] = number
         lengths[number] = len(lower)
-        texts[number * _STRIDE : number * _STRIDE + len(lower)] = lower
+        at = number * _STRIDE
+        texts[at : at + len(lower)] = lower
+        cases[at : at + len(lower)] = bytes(32 if letter > 64 else 0 for letter in lower)
     for letter, number in COMPACT.items():
         compact[letter[0]] = compact[letter.upper()[0]] = number
-    return bytes(slots), bytes(lengths), bytes(texts), bytes(compact)
+    return bytes(slots), bytes(lengths), bytes(texts), bytes(cases), bytes(compact)
 
 
-_SLOT_TABLE, _LENGTH_TABLE, _TEXT_TABLE, _COMPACT_TABLE = _name_tables()
+_SLOT_TABLE, _LENGTH_TABLE, _TEXT_TABLE, _CASE_TABLE, _COMPACT_TABLE = _name_tables()
 NAME_SLOT = _SLOT_TABLE
 NAME_LENGTH = _LENGTH_TABLE
 NAME_TEXT = _TEXT_TABLE
+NAME_CASE = _CASE_TABLE
 NAME_COMPACT = _COMPACT_TABLE
 
 
@@ -109,30 +110,37 @@ if not cython.compiled:
         """The eight bytes from i on as a number, the lowest first."""
         return int.from_bytes(p[i : i + 8], "little")
 
-    def name_at(p: bytes, start: int, end: int) -> int:
+    def name_at(p: bytes, start: int, end: int, limit: int) -> int:
         """A name of at most eight token characters as a number, in lower case; 0 for a longer."""
         return 0 if end - start > 8 else int.from_bytes(p[start:end].lower(), "little")
 
+    def name_length(p: bytes, i: int, end: int) -> int:
+        """How long the name at p[i] is, if a colon ends it within sixteen bytes; else 0."""
+        return max(p.find(b":", i, min(i + 16, end)) - i, 0)
 
-def skip_printable(p: bytes, i: int, end: int) -> int:
-    """The first index from i that holds none of the bytes 32 to 126; eight are looked at at once.
+    def span(p: bytes, i: int, end: int, members: bytes) -> int:
+        """The first index from i, `end` at most, that holds no member."""
+        while i < end and members[p[i]]:
+            i += 1
+        return i
 
-    A top bit is left of a byte below 32 by the subtraction, of 127 by the addition, of any above
-    by itself. Borrow and carry reach only what stands behind such a byte, so the first is exact.
-    """
-    while i + 8 <= end:
-        word = word_at(p, i)
-        odd = (((word - _BLANKS) & ~word) | (word + _ONES) | word) & _TOPS
-        if odd:
-            return i + (((odd & -odd) >> 7) * _PLACES >> 56 & 7)
-        i += 8
-    while 32 <= p[i] < 127:
-        i += 1
-    return i
+    def same_letters(
+        p: bytes, i: int, length: int, end: int, text: bytes, cases: bytes, at: int
+    ) -> bool:
+        """Whether p[i:i + length] is text[at:] in any case."""
+        return p[i : i + length].lower() == text[at : at + length]
+
+    span_printable = span_uri = span_call_id = span_param = span_host = span
+
+    def skip_lws(p: bytes, i: int, end: int) -> int:
+        """The first index from i that is not linear white space."""
+        while i < end and LWS[p[i]]:
+            i += 1
+        return i
 
 
-def header_id_at(p: bytes, start: int, end: int) -> int:
-    """The number of the header name p[start:end], which holds token characters only."""
+def header_id_at(p: bytes, start: int, end: int, limit: int) -> int:
+    """The number of the header name p[start:end], or 0; `limit` is where the message ends."""
     length = end - start
     if length == 1:
         return NAME_COMPACT[p[start]]
@@ -140,33 +148,13 @@ def header_id_at(p: bytes, start: int, end: int) -> int:
     if number == 0 or NAME_LENGTH[number] != length:
         return 0
     at = number * 32
-    # No token character but a letter or '-' itself becomes a letter or '-' by this.
-    index = 0
-    while index + 8 <= length:
-        if word_at(p, start + index) | _BLANKS != word_at(NAME_TEXT, at + index):
-            return 0
-        index += 8
-    if index and index < length:
-        end -= 8
-        return number if word_at(p, end) | _BLANKS == word_at(NAME_TEXT, at + length - 8) else 0
-    while index < length:
-        if p[start + index] | 32 != NAME_TEXT[at + index]:
-            return 0
-        index += 1
-    return number
+    return number if same_letters(p, start, length, limit, NAME_TEXT, NAME_CASE, at) else 0
 
 
 def cut(data: bytes, start: int, end: int) -> bytes:
     """data[start:end]: compiled, a slice of a pointer, which needs no slice object."""
     p = data
     return p[start:end] if start < end else b""
-
-
-def skip_lws(p: bytes, i: int, end: int) -> int:
-    """The first index from i that is not linear white space."""
-    while i < end and LWS[p[i]]:
-        i += 1
-    return i
 
 
 def scan_number(p: bytes, start: int, end: int, limit: int) -> int:
@@ -196,28 +184,22 @@ def scan_param(p: bytes, i: int, end: int, out: list[int]) -> int:
 
     Returns the index of what follows it and its white space.
     """
-    while i < end and LWS[p[i]]:
-        i += 1
-    out[20] = i
+    start = i = skip_lws(p, i, end)
     while i < end and TOKEN[p[i]]:
         i += 1
-    out[21] = i
-    if i == out[20]:
+    if i == start:
         raise BadMessage("A parameter without a name")
-    while i < end and LWS[p[i]]:
-        i += 1
+    out[20] = start
+    out[21] = i
     out[22] = out[23] = -1
+    i = skip_lws(p, i, end)
     if i < end and p[i] == ord("="):
         i = skip_lws(p, i + 1, end)
         out[22] = i
-        if i < end and p[i] == ord('"'):
-            i = skip_quoted(p, i, end)
-        else:
-            while i < end and PARAM[p[i]]:
-                i += 1
+        quoted = i < end and p[i] == ord('"')
+        i = skip_quoted(p, i, end) if quoted else span_param(p, i, end, PARAM)
         out[23] = i
-        while i < end and LWS[p[i]]:
-            i += 1
+        i = skip_lws(p, i, end)
     return i
 
 
@@ -294,8 +276,7 @@ def scan_host(p: bytes, i: int, end: int) -> int:
         if i == end or not valid_ipv6(p, first + 1, i):
             raise BadMessage("A bad IPv6 address")
         return i + 1
-    while i < end and HOST[p[i]]:
-        i += 1
+    i = span_host(p, i, end, HOST)
     if i == first:
         raise BadMessage("A host is missing")
     return i
@@ -319,6 +300,8 @@ def port_number(p: bytes, start: int, end: int) -> int:
 def check_scheme(p: bytes, start: int, end: int) -> int:
     """The index after `scheme:`; a URI without one is an error."""
     i = start
+    if start + 8 <= end and (word_at(p, start) | _SIP_CASES) & _SIP_BYTES == _SIP:
+        return start + 4
     while i < end and TOKEN[p[i]]:
         i += 1
     if i == start or i + 1 >= end or p[i] != ord(":"):

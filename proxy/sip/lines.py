@@ -13,10 +13,14 @@ if not cython.compiled:
     from proxy.sip.grammar import (
         CALL_ID_CHARS,
         DIGIT,
+        TOKEN,
         URI,
         check_scheme,
+        find_byte,
         same_name,
         scan_number,
+        span_call_id,
+        span_uri,
         word_at,
     )
 
@@ -52,6 +56,7 @@ METHOD_SLOT = _METHOD_SLOT_TABLE
 METHOD_TEXT = _METHOD_TEXT_TABLE
 _CALL_ID_BYTES = bounds.CALL_ID_BYTES
 _URI_BYTES = bounds.URI_BYTES
+_HEADER_NAME_BYTES = bounds.HEADER_NAME_BYTES
 _REQUEST_LINE_BYTES = bounds.REQUEST_LINE_BYTES
 _VERSION = int.from_bytes(b"SIP/2.0 ", "little")
 _VERSION_LAST = int.from_bytes(b"SIP/2.0\r", "little")
@@ -82,9 +87,7 @@ def skip_version(p: bytes, i: int, end: int) -> int:
 
 def skip_request_uri(p: bytes, start: int, end: int) -> int:
     """The index of the space after the Request-URI."""
-    i = start
-    while URI[p[i]]:
-        i += 1
+    i = span_uri(p, start, end, URI)
     if i == start or p[i] != ord(" "):
         raise BadMessage("The Request-URI has a character that must be escaped")
     if i - start > _URI_BYTES:
@@ -98,15 +101,12 @@ def _check_request_uri(p: bytes, start: int, end: int) -> int:
     if p[start] | 32 != ord("s") or p[start + 1] | 32 != ord("i") or p[start + 2] | 32 != ord("p"):
         return 0
     # RFC 3261 §19.1.1 forbids headers here; a '?' before the '@' belongs to the user part.
-    question = False
-    while i < end:
-        if p[i] == ord("?"):
-            question = True
-        elif p[i] == ord("@"):
-            question = False
-        i += 1
-    if question:
-        raise BadMessage("The Request-URI has headers")
+    at = find_byte(p, i, end, ord("?"))
+    while at >= 0:
+        at = find_byte(p, at, end, ord("@"))
+        if at < 0:
+            raise BadMessage("The Request-URI has headers")
+        at = find_byte(p, at, end, ord("?"))
     return 0
 
 
@@ -142,7 +142,19 @@ def method_name(p: bytes, start: int, end: int, data: bytes) -> str:
     return data[start:end].decode("ascii")
 
 
-def check_odd_name(p: bytes, start: int, i: int, end: int) -> int:
+def skip_name(p: bytes, start: int, end: int) -> int:
+    """The colon after a header name that is unknown, long or no name; -1 for space before it."""
+    i = start
+    while TOKEN[p[i]]:
+        i += 1
+    if p[i] != ord(":") or i == start:
+        return _check_odd_name(p, start, i, end)
+    if i - start > _HEADER_NAME_BYTES:
+        raise BadMessage("A header name is too long")
+    return i
+
+
+def _check_odd_name(p: bytes, start: int, i: int, end: int) -> int:
     """-1 for a name with white space before its colon; the complaint for anything else."""
     if i >= end:
         raise BadMessage("The header fields do not end in a blank line")
@@ -210,7 +222,6 @@ def check_call_id(p: bytes, start: int, end: int) -> int:
     """A Call-ID is one word of bounded length (§25.1 callid, read leniently)."""
     if start == end or end - start > _CALL_ID_BYTES:
         raise BadMessage("Call-ID: empty or too long")
-    for i in range(start, end):
-        if not CALL_ID_CHARS[p[i]]:
-            raise BadMessage("Call-ID: a character that it may not hold")
+    if span_call_id(p, start, end, CALL_ID_CHARS) < end:
+        raise BadMessage("Call-ID: a character that it may not hold")
     return 0

@@ -6,17 +6,19 @@ from proxy.sip.grammar cimport (
     cut,
     TOKEN,
     Bytes,
+    PRINTABLE,
     header_id_at,
+    name_length,
     same_name,
     scan_number,
-    skip_printable,
+    span_printable,
     word_at,
 )
 from proxy.sip.headers cimport NameAddr, Via, parse_name_addr, parse_via, split_commas
 from proxy.sip.lines cimport (
     check_call_id,
-    check_odd_name,
     method_name,
+    skip_name,
     skip_odd_byte,
     skip_request_uri,
     skip_status_line,
@@ -30,7 +32,6 @@ cdef unsigned long long SINGLETON_BITS
 cdef unsigned long long REQUIRED_BITS
 cdef int _DATAGRAM_BYTES
 cdef int _HEADER_LINES
-cdef int _HEADER_NAME_BYTES
 cdef int _HEADER_LINE_BYTES
 cdef int _MAX_FORWARDS
 cdef int _VIA_HOPS
@@ -110,9 +111,12 @@ cdef class Message:
 cpdef Message parse(bytes data)
 @cython.locals(i=int, uri_start=int)
 cdef int _read_request_line(Message made, Bytes p, int start, int end) except -1
-@cython.locals(count=int, start=int, at=int, number=int, value=int)
+@cython.locals(
+    count=int, start=int, at=int, number=int, value=int, length=int,
+    seen="unsigned long long", one="unsigned long long",
+)
 cdef int _read_headers(Message made, Bytes p, int i, int end) except -2
-cdef int _note_header(Message made, int number, int count) except -1
+cdef int _note_again(Message made, int number, int count) except -1
 @cython.locals(index=int)
 cdef int _read_required(Message made, Bytes p) except -1
 @cython.locals(index=int, out="int[24]", end=int, i=int, count=int)

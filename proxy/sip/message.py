@@ -27,18 +27,20 @@ from proxy.sip.uri import Uri, parse_uri
 
 if not cython.compiled:
     from proxy.sip.grammar import (
+        PRINTABLE,
         TOKEN,
         cut,
         header_id_at,
+        name_length,
         same_name,
         scan_number,
-        skip_printable,
+        span_printable,
         word_at,
     )
     from proxy.sip.lines import (
         check_call_id,
-        check_odd_name,
         method_name,
+        skip_name,
         skip_odd_byte,
         skip_request_uri,
         skip_status_line,
@@ -47,10 +49,8 @@ if not cython.compiled:
     )
     from proxy.sip.values import scan_address, scan_cseq, scan_via
 
-
 _DATAGRAM_BYTES = bounds.DATAGRAM_BYTES
 _HEADER_LINES = bounds.HEADER_LINES
-_HEADER_NAME_BYTES = bounds.HEADER_NAME_BYTES
 _HEADER_LINE_BYTES = bounds.HEADER_LINE_BYTES
 _MAX_FORWARDS = bounds.MAX_FORWARDS
 _VIA_HOPS = bounds.VIA_HOPS
@@ -309,24 +309,26 @@ def _read_request_line(made: Message, p: bytes, start: int, end: int) -> int:
 
 def _read_headers(made: Message, p: bytes, i: int, end: int) -> int:
     """Every header line; the offset of the blank line, or -1 for white space before a colon."""
-    count = 0
+    count = seen = 0
+    one = 1  # of 64 bits
     while p[i] != ord("\r"):
         start = i
-        while TOKEN[p[i]]:
-            i += 1
-        if p[i] != ord(":") or i == start:
-            return check_odd_name(p, start, i, end)
-        if i - start > _HEADER_NAME_BYTES:
-            raise BadMessage("A header name is too long")
+        length = name_length(p, i, end)
+        number = header_id_at(p, i, i + length, end) if length else 0
+        i += length
+        if number == 0:
+            i = skip_name(p, start, end)
+            if i < 0:
+                return -1
+            number = header_id_at(p, start, i, end)
         if count == _HEADER_LINES:
             raise BadMessage("Too many header lines")
-        number = header_id_at(p, start, i)
         i += 1
         while p[i] == 32 or p[i] == 9:
             i += 1
         value = i
         while True:
-            i = skip_printable(p, i, end)
+            i = span_printable(p, i, end, PRINTABLE)
             if p[i] == ord("\r") and p[i + 1] == ord("\n") and p[i + 2] != 32 and p[i + 2] != 9:
                 break
             at = i
@@ -345,24 +347,25 @@ def _read_headers(made: Message, p: bytes, i: int, end: int) -> int:
         if i - start > _HEADER_LINE_BYTES:
             raise BadMessage("A header line is too long")
         count += 1
-        made.header_count = count
         if number:
-            _note_header(made, number, count)
+            if made._first[number]:
+                _note_again(made, number, count)
+            else:
+                made._first[number] = count
+                seen |= one << number
+            made._last[number] = count
+    made.header_count = count
+    made._seen = seen
     if p[i + 1] != ord("\n"):
         raise BadMessage("A CR without LF")
     return i
 
 
-def _note_header(made: Message, number: int, count: int) -> int:
+def _note_again(made: Message, number: int, count: int) -> int:
     """Chain the line to the one before of its kind; some there may be once only."""
-    if made._first[number] == 0:
-        made._first[number] = count
-        made._seen |= 1 << number
-    else:
-        if (SINGLETON_BITS >> number) & 1:
-            raise BadMessage(f"{NAMES[number].decode('ascii')} twice")
-        made._next[made._last[number] - 1] = count
-    made._last[number] = count
+    if (SINGLETON_BITS >> number) & 1:
+        raise BadMessage(f"{NAMES[number].decode('ascii')} twice")
+    made._next[made._last[number] - 1] = count
     return 0
 
 

@@ -18,6 +18,7 @@ from proxy.sip.grammar cimport (
     skip_digits,
     skip_lws,
     skip_quoted,
+    span_uri,
     word_at,
 )
 

@@ -26,6 +26,7 @@ if not cython.compiled:
         skip_digits,
         skip_lws,
         skip_quoted,
+        span_uri,
         word_at,
     )
 
@@ -104,7 +105,7 @@ def scan_via(p: bytes, start: int, end: int, out: list[int]) -> int:
 def _scan_via_params(p: bytes, i: int, end: int, out: list[int]) -> int:
     while i < end and p[i] == ord(";"):
         i = scan_param(p, i + 1, end, out)
-        name = name_at(p, out[20], out[21])
+        name = name_at(p, out[20], out[21], end)
         out[13] = out[21] if out[22] < 0 else out[23]
         slot = 0
         if name == _BRANCH:
@@ -174,8 +175,7 @@ def scan_name_addr(p: bytes, start: int, end: int, out: list[int]) -> int:
         i += 1
     out[2] = i
     if out[8]:
-        while i < end and URI[p[i]]:
-            i += 1
+        i = span_uri(p, i, end, URI)
         out[3] = i
         if i >= end or p[i] != ord(">"):
             raise BadUri("A URI in <> does not end")
@@ -203,7 +203,7 @@ def _scan_address_params(p: bytes, i: int, end: int, out: list[int]) -> int:
     while i < end and p[i] == ord(";"):
         i = scan_param(p, i + 1, end, out)
         at = out[20]
-        name = name_at(p, at, out[21])
+        name = name_at(p, at, out[21], end)
         out[5] = out[21] if out[22] < 0 else out[23]
         slot = 0
         if name == _TAG:
