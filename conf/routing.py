@@ -11,7 +11,6 @@ from proxy.routing.request import Request
 async def on_request(request: Request) -> None:
     """Decide what becomes of a new request."""
     method = request.method
-
     # What may travel no further is for ourselves or for nobody.
     if request.last_hop and not (method in ("REGISTER", "OPTIONS") and request.is_for_us):
         request.reply(483, "Too Many Hops")
@@ -26,7 +25,8 @@ async def on_request(request: Request) -> None:
         return
 
     # Somebody else's calls are none of our business.
-    if method != "REGISTER" and not request.is_for_us and not request.is_from_us:
+    for_us = method == "REGISTER" or request.is_for_us
+    if not for_us and not request.is_from_us:
         request.reply(403, "Relay Forbidden")
         return
 
@@ -46,7 +46,7 @@ async def on_request(request: Request) -> None:
     if method != "MESSAGE":
         request.record_route()
     # From one of our users to the rest of the world.
-    if not request.is_for_us:
+    if not for_us:
         request.add_header(b"P-hint", b"outbound")
         request.relay()
         return

@@ -9,6 +9,8 @@ cdef int AT_FLAGS, AT_METHODS, AT_Q, BINDING, CONTACT, HEAD, PATH, RECEIVED, SOC
 cdef unsigned int NO_Q
 
 cdef int DEFAULT_Q
+cdef dict METHOD_BITS
+cdef unsigned int OTHER_METHOD
 
 
 @cython.final

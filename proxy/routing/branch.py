@@ -16,93 +16,33 @@ from __future__ import annotations
 import cython
 
 from proxy.constants import BRANCH_BYTES, BRANCH_COOKIE
-from proxy.sip.draft import Draft
+from proxy.routing.siphash import SipHash, siphash
 from proxy.sip.message import Message
 
 if not cython.compiled:
-    from proxy.sip.grammar import word_at
 
-    def last_word(p: bytes, start: int, size: int) -> int:
-        """What is left of p from `start` on, and in the highest byte how much was hashed."""
-        return int.from_bytes(p[start:size], "little") | ((size + 8) & 0xFF) << 56
+    def branch_text(mac: int, suffix: int) -> bytes:
+        """A branch of ours."""
+        return BRANCH_COOKIE + b"%016x%016x" % (mac, suffix)
 
-    def wrapped(number: int) -> int:
-        """The lowest 64 bits: all that a C number has."""
-        return number & 0xFFFFFFFFFFFFFFFF
-
-    def rotated(number: int, bits: int) -> int:
-        """A 64-bit number rotated to the left."""
-        return wrapped(number << bits) | number >> (64 - bits)
-
-    def two_rounds(v: list[int]) -> None:
-        """SipRound, twice."""
-        for _ in range(2):
-            v[0] = wrapped(v[0] + v[1])
-            v[1] = rotated(v[1], 13) ^ v[0]
-            v[0] = rotated(v[0], 32)
-            v[2] = wrapped(v[2] + v[3])
-            v[3] = rotated(v[3], 16) ^ v[2]
-            v[0] = wrapped(v[0] + v[3])
-            v[3] = rotated(v[3], 21) ^ v[0]
-            v[2] = wrapped(v[2] + v[1])
-            v[1] = rotated(v[1], 17) ^ v[2]
-            v[2] = rotated(v[2], 32)
-
-    def take_in(v: list[int], word: int) -> None:
-        """Eight more bytes."""
-        v[3] ^= word
-        two_rounds(v)
-        v[0] ^= word
+    def digits_of(number: int) -> bytes:
+        """The sixteen hex digits of a number."""
+        return b"%016x" % number
 
 
 # Compiled, a literal of more than 31 bits would be a Python number, and the mask a slow one.
 LOW = 0xFFFFFFFF
-SIP0 = 0x736F6D6570736575
-SIP1 = 0x646F72616E646F6D
-SIP2 = 0x6C7967656E657261
-SIP3 = 0x7465646279746573
-HEX_PAIRS = b"".join(b"%02x" % value for value in range(256))
-# What a signature is for: the first eight bytes that are signed (a CSeq number is below 2**31).
-ROUTE_COOKIE = 1 << 32
-OWN_TAG = 2 << 32
-OWN_BRANCH = 3 << 32
+# What a signature is for, above the lengths of what is signed; a branch has neither of these bits.
+ROUTE_COOKIE = 1 << 62
+OWN_TAG = 2 << 62
+OWN_BRANCH = 3 << 62
 COOKIE = BRANCH_COOKIE
-_draft = Draft()
-
-
-def siphash(key0: int, key1: int, number: int, data: bytes) -> int:
-    """SipHash-2-4 (Aumasson, Bernstein 2012) under a 128-bit key, as a 64-bit number.
-
-    What is hashed is `number` as eight bytes, the lowest first, and `data` behind them.
-    """
-    v = [key0 ^ SIP0, key1 ^ SIP1, key0 ^ SIP2, key1 ^ SIP3]
-    p = data
-    size = len(data)
-    whole = size - size % 8
-    take_in(v, number)
-    for at in range(0, whole, 8):
-        take_in(v, word_at(p, at))
-    take_in(v, last_word(p, whole, size))
-    v[2] ^= 0xFF
-    two_rounds(v)
-    two_rounds(v)
-    return v[0] ^ v[1] ^ v[2] ^ v[3]
+_hash = SipHash()
 
 
 def hex_digits(value: int, width: int) -> bytes:
-    """The lowest `width` hex digits of a number; `width` is even and at most 16."""
-    if not cython.compiled:
-        out = bytearray(16)
-    pairs = HEX_PAIRS
-    i = width
-    while i > 0:
-        pair = (value & 255) * 2
-        i -= 2
-        out[i] = pairs[pair]
-        out[i + 1] = pairs[pair + 1]
-        value >>= 8
-    text = out[:width]
-    return text if cython.compiled else bytes(text)  # type: ignore[return-value]
+    """The lowest `width` hex digits of a number; `width` is at most 16."""
+    return digits_of(value)[16 - width :]
 
 
 class Signer:
@@ -113,36 +53,45 @@ class Signer:
             raise ValueError("the secret has to have at least 16 bytes")
         self.key0 = siphash(0x627A6E6368, 1, 0, secret)
         self.key1 = siphash(0x627A6E6368, 2, 0, secret)
+        # for what only tells one thing from another, and never stands alone for a signature
+        self.lean0 = siphash(0x627A6E6368, 3, 0, secret)
+        self.lean1 = siphash(0x627A6E6368, 4, 0, secret)
 
     def loop_hash(self, request: Message, request_uri: bytes, routes: bytes) -> int:
         """32 bits over what the routing decision depends on (RFC 5393 §4.2.1).
 
         Not over the To tag: the ACK of a failed INVITE has one and must get its INVITE's branch.
         """
-        draft = _draft
-        draft.begin()
-        draft.add(request_uri)
-        draft.add(b"\0")
-        draft.add(routes)
-        draft.add(b"\0")
-        draft.add(request.from_tag)
-        draft.add(b"\0")
-        draft.add(request.call_id)
-        return siphash(self.key0, self.key1, request.cseq, draft.take()) & LOW
+        made = _hash
+        made.begin(self.lean0, self.lean1, True)
+        made.add_number(request.cseq | len(request_uri) << 32)
+        made.add_number(len(routes) | len(request.from_tag) << 32)
+        made.add(request_uri)
+        if routes:
+            made.add(routes)
+        made.add(request.from_tag)
+        made.add(request.call_id)
+        return made.end() & LOW
 
-    def branch(self, request: Message, origin: bytes, loop: int, target: bytes) -> bytes:
-        """The branch of `request`, from host `origin`, towards `target`.
+    def aim_hash(self, uri: bytes, received: bytes, path: bytes, attempt: int) -> int:
+        """32 bits over where a branch goes; `path`: one contact behind two proxies (RFC 5626)."""
+        made = _hash
+        made.begin(self.lean1, self.lean0, True)
+        made.add_number(attempt | len(uri) << 32)
+        made.add(uri)
+        if received or path:
+            made.add_number(len(received))
+            made.add(received)
+            made.add(path)
+        return made.end() & LOW
+
+    def branch(self, request: Message, origin: bytes, loop: int, aim: int) -> bytes:
+        """The branch of `request`, from host `origin`, to where `aim` says.
 
         ACK and CANCEL get that of their INVITE.
         """
-        suffix = (loop << 32) | (siphash(self.key1, self.key0, 0, target) & LOW)
-        mac = self._mac(request.branch, origin, request, suffix)
-        draft = _draft
-        draft.begin()
-        draft.add(COOKIE)
-        draft.add(hex_digits(mac, 16))
-        draft.add(hex_digits(suffix, 16))
-        return draft.take()
+        suffix = loop << 32 | aim
+        return branch_text(self._mac(request.branch, origin, request, suffix), suffix)
 
     def is_ours(self, branch: bytes, next_branch: bytes, origin: bytes, response: Message) -> bool:
         """Whether we made `branch` for the request that came from `origin` with `next_branch`."""
@@ -155,43 +104,42 @@ class Signer:
         return branch[7:23] == hex_digits(self._mac(next_branch, origin, response, suffix), 16)
 
     def _mac(self, branch: bytes, origin: bytes, message: Message, suffix: int) -> int:
-        inner = siphash(self.key1, self.key0, message.cseq, message.call_id)
-        draft = _draft
-        draft.begin()
-        draft.add(branch)
-        draft.add(b"\0")
-        draft.add(origin)
-        return siphash(self.key0 ^ inner, self.key1, suffix, draft.take())
+        made = _hash
+        made.begin(self.key0, self.key1, False)
+        made.add_number(message.cseq | len(branch) << 32 | len(origin) << 56)  # an IP address
+        made.add_number(suffix)
+        made.add(branch)
+        made.add(origin)
+        made.add(message.call_id)
+        return made.end()
 
     def route_cookie(self, call_id: bytes, caller_tag: bytes, did: bytes = b"") -> bytes:
         """What our Record-Route carries, so that only members of the dialog may use it.
 
         It vouches for the did beside it as well.
         """
-        draft = _draft
-        draft.begin()
-        draft.add(call_id)
-        draft.add(b"\0")
-        draft.add(caller_tag)
+        made = _hash
+        made.begin(self.key0, self.key1, False)
+        made.add_number(ROUTE_COOKIE | len(call_id) | len(caller_tag) << 24)
+        made.add(call_id)
+        made.add(caller_tag)
         if did:
-            draft.add(b"\0")
-            draft.add(did)
-        return hex_digits(siphash(self.key1, self.key0, ROUTE_COOKIE, draft.take()), 16)
+            made.add(did)
+        return digits_of(made.end())
 
     def own_tag(self, request: Message) -> bytes:
         """The To tag of an answer we gave without keeping state; its ACK brings it back."""
-        draft = _draft
-        draft.begin()
-        draft.add(request.call_id)
-        draft.add(b"\0")
-        draft.add(request.from_tag)
-        draft.add(b"\0")
-        draft.add(request.branch)
-        return hex_digits(siphash(self.key0, self.key1, OWN_TAG, draft.take()), 16)
+        made = _hash
+        made.begin(self.key0, self.key1, False)
+        made.add_number(OWN_TAG | len(request.call_id) | len(request.from_tag) << 24)
+        made.add(request.call_id)
+        made.add(request.from_tag)
+        made.add(request.branch)
+        return digits_of(made.end())
 
     def own_branch(self, request: bytes) -> bytes:
         """The branch of a request of our own, `request` being what makes it this one.
 
         Whoever sends it again after a death sends what is to its receiver a retransmission.
         """
-        return COOKIE + hex_digits(siphash(self.key1, self.key0, OWN_BRANCH, request), 16)
+        return COOKIE + digits_of(siphash(self.key0, self.key1, OWN_BRANCH, request))

@@ -1,12 +1,13 @@
 cimport cython
 from proxy.limits.overload cimport Shedder
 from proxy.registrar.lookup cimport Target, lookup, target_for
+from proxy.routing.locate cimport NextHop, literal, next_hop
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
 from proxy.routing.request cimport Request, request_from
 from proxy.routing.renumbering cimport unshifted
 from proxy.routing.shedding cimport turns_away
-from proxy.routing.tracking cimport acknowledge, find_numbers, pass_by
+from proxy.routing.tracking cimport acknowledge, find_numbers, pass_by, target_within
 from proxy.shm.slots cimport Counters
 from proxy.sip.address cimport Address, address_from
 from proxy.sip.headers cimport Via
@@ -62,13 +63,13 @@ cdef class ProxyCore:
     cpdef list phones_of(self, Uri uri)
     @cython.locals(host=bytes, phone=Target, where=bytes)
     cpdef bint is_from_phone(self, Request request) except *
-    @cython.locals(node=Node, address=Address)
+    @cython.locals(node=Node, address=Address, hop=NextHop)
     cpdef send_to(self, Request request, Target target, int breadth)
-    @cython.locals(node=Node, relay=Relay, preferred=int, listener=int, branch=bytes)
+    @cython.locals(node=Node, relay=Relay, listener=int, branch=bytes)
     cpdef send_stateless(self, Request request, Target target, Address address, int breadth)
 
 cdef object read(int listener, bytes data)
 @cython.locals(message=Message)
-cdef bint is_response(object found) except *
+cdef bint is_response(object found) noexcept
 @cython.locals(status=int)
 cdef bint is_wanted(Message response) except *

@@ -79,22 +79,23 @@ class ProxyCore:
         code that reads, that for responses and that for requests do not fit side by side into a
         processor's first cache. UDP promises no order between what two parties send.
         """
-        for start in range(0, len(batch), STAGE):
+        start = 0
+        while start < len(batch):
             part = batch[start : start + STAGE]
             found = [read(listener, data) for listener, _, _, data in part]
             self.take_some(part, found, True)
             self.take_some(part, found, False)
+            start += STAGE
 
     def take_some(
         self, part: list[tuple[int, bytes, int, bytes]], found: list[object], responses: bool
     ) -> None:
         """Act on what was read: on the responses, or on everything else."""
         shedder = self.node.shedder
-        index = -1
-        for listener, sockaddr, received_ns, data in part:
-            index += 1
+        for index in range(len(part)):
             if is_response(found[index]) != responses:
                 continue
+            listener, sockaddr, received_ns, data = part[index]
             if shedder.aged_before_ns:
                 shedder.note_age(received_ns)
             self.take(found[index], data, sockaddr, listener)
@@ -335,8 +336,7 @@ class ProxyCore:
         """§16.11, with the branch that the INVITE of this ACK or CANCEL had."""
         node = self.node
         relay = request.relaying
-        preferred = node.identity.hostports.get(target.socket, relay.leave_by)
-        listener = node.identity.listener_towards(address, preferred)
+        listener = relay.way_out(target, address)
         if listener < 0:
             node.counters.add(DROP_REQUESTS, 1)
             return

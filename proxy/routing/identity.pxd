@@ -20,4 +20,5 @@ cdef class Identity:
     cpdef bint serves(self, bytes host) except *
     cpdef bint is_ours(self, Uri uri) except *
     cpdef bint names_us(self, Uri uri) except *
+    @cython.locals(listener=Address)
     cpdef int listener_towards(self, Address address, int preferred) except -2

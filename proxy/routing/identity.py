@@ -45,6 +45,7 @@ class Identity:
 
     def listener_towards(self, address: Address, preferred: int) -> int:
         """The listener to send from: `preferred` if its family fits; -1 if none does."""
-        if self.listeners[preferred].is_v6 == address.is_v6:
+        listener: Address = self.listeners[preferred]
+        if listener.is_v6 == address.is_v6:
             return preferred
         return self.v6 if address.is_v6 else self.v4

@@ -1,6 +1,7 @@
 cimport cython
 
-from proxy.routing.branch cimport hex_digits, siphash
+from proxy.routing.branch cimport hex_digits
+from proxy.routing.siphash cimport siphash
 
 cdef Py_ssize_t _BYTES
 cdef long long _AHEAD

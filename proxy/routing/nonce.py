@@ -11,7 +11,8 @@ is in `proxy/shm/nonce_table.py`.
 
 from __future__ import annotations
 
-from proxy.routing.branch import hex_digits, siphash
+from proxy.routing.branch import hex_digits
+from proxy.routing.siphash import siphash
 
 NONCE_BYTES = 44
 FROM_THE_FUTURE_MS = 10_000  # a sibling's clock may lead by so much

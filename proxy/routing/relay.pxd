@@ -1,6 +1,6 @@
 cimport cython
 from proxy.registrar.lookup cimport Target
-from proxy.routing.branch cimport hex_digits
+from proxy.routing.branch cimport Signer, hex_digits
 from proxy.routing.header_changes cimport HeaderChanges
 from proxy.routing.identity cimport Identity
 from proxy.routing.node cimport Node
@@ -8,7 +8,7 @@ from proxy.sip.address cimport Address
 from proxy.sip.headers cimport Via
 from proxy.sip.message cimport Message
 from proxy.sip.patching cimport forwarded_request, top_via_fixed
-from proxy.sip.uri cimport Uri
+from proxy.sip.uri cimport Uri, parse_uri
 
 cdef int DEFAULT_MAX_FORWARDS
 cdef int DEFAULT_BREADTH, SPIRALS
@@ -57,7 +57,11 @@ cdef class Relay:
     cpdef Address known_address(self, Target target)
     @cython.locals(text=bytes)
     cpdef remember(self, Target target, Address address)
+    @cython.locals(routes=list)
     cpdef Uri next_hop(self, Target target)
+    @cython.locals(identity=Identity, preferred=int, socket=bytes, listener=Address)
+    cpdef int way_out(self, Target target, Address address) except -2
+    @cython.locals(signer=Signer, aim="unsigned long long")
     cpdef bytes branch(self, Target target, int attempt)
     @cython.locals(identity=Identity, changes=HeaderChanges, insert=bytes, request_uri=bytes,
                    drop=int, edits=tuple, message=Message, hops=int, routes=list, strict=bint)

@@ -151,9 +151,9 @@ class Relay:
 
     def known_address(self, target: Target) -> Address | None:
         """The address of a target seen before that says it literally: the usual case, quickly."""
-        if target.path or self.routes():
+        if len(target.path) > 0 or len(self.routes()) > 0:
             return None
-        return self.node.literals.get(target.received or target.uri)
+        return self.node.literals.get(target.received if target.received else target.uri)
 
     def remember(self, target: Target, address: Address) -> None:
         """For `known_address`; bounded by forgetting everything now and then."""
@@ -174,14 +174,21 @@ class Relay:
             return parse_uri(b"sip:" + target.received)
         return parse_uri(target.uri)
 
+    def way_out(self, target: Target, address: Address) -> int:
+        """The listener to send by: where the target registered, if that fits; -1 if none does."""
+        identity = self.node.identity
+        preferred = self.leave_by
+        socket = target.socket
+        listener: Address = identity.listeners[preferred]
+        if socket and socket != listener.hostport:
+            preferred = identity.hostports.get(socket, preferred)
+        return identity.listener_towards(address, preferred)
+
     def branch(self, target: Target, attempt: int) -> bytes:
         """The branch parameter towards a target; each address tried has its own."""
-        aim = target.uri + b" " + target.received
-        if target.path:
-            aim += b" " + target.path  # one contact behind two edge proxies (RFC 5626)
-        if attempt:
-            aim += b" %d" % attempt
-        return self.node.signer.branch(self.message, self.origin, self.sign(), aim)
+        signer = self.node.signer
+        aim = signer.aim_hash(target.uri, target.received, target.path, attempt)
+        return signer.branch(self.message, self.origin, self.sign(), aim)
 
     def build(self, target: Target, branch: bytes, listener: int, breadth: int) -> bytes:
         """The datagram of one branch, leaving by `listener`; `breadth` 0 says nothing of it."""

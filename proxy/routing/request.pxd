@@ -8,7 +8,7 @@ from proxy.routing.pending cimport Pending
 from proxy.routing.policy_run cimport Outcome, PolicyRun, Sleep
 from proxy.routing.reply cimport Revision
 from proxy.routing.response_context cimport ResponseContext
-from proxy.routing.tracking cimport begin, dialog_of, may_be_tracked, tracker_of
+from proxy.routing.tracking cimport begin, dialog_of, may_be_tracked, target_within, tracker_of
 from proxy.sip.address cimport Address
 from proxy.sip.headers cimport NameAddr
 from proxy.sip.message cimport Message
@@ -21,6 +21,8 @@ cdef int REGISTRAR_ACCEPTED_REGS, REGISTRAR_REJECTED_REGS
 cdef class Request(PolicyRun):
     cdef Uri _uri
     cdef dict _values
+    cdef Uri _parsed_uri(self)
+    @cython.locals(node=Node, key=bytes)
     cpdef list lookup(self, bytes uri=*)
     cpdef bint pipe(self, str name, object limit=*, str algorithm=*) except *
     cpdef bint create_dialog(self, str flags=*, int timeout=*, str tag=*) except *

@@ -70,6 +70,10 @@ class Request(PolicyRun):
     @property
     def uri(self) -> Uri:
         """The Request-URI, parsed."""
+        return self._parsed_uri()
+
+    def _parsed_uri(self) -> Uri:
+        """As `uri`, which compiled is an attribute that has to be looked up by its name."""
         if self._uri is None:
             self._uri = parse_uri(self.relaying.request_uri)
         return self._uri
@@ -87,7 +91,7 @@ class Request(PolicyRun):
     @property
     def is_for_us(self) -> bool:
         """Whether the Request-URI names one of our domains or listeners."""
-        return self.node.identity.is_ours(self.uri)
+        return self.node.identity.is_ours(self._parsed_uri())
 
     @property
     def is_from_us(self) -> bool:
@@ -114,7 +118,7 @@ class Request(PolicyRun):
     def lookup(self, uri: bytes | None = None) -> list[Target]:
         """The registered contacts of the Request-URI, or `uri`, that take this method, by q."""
         node = self.node
-        key = aor_key(self.uri if uri is None else parse_uri(uri))
+        key = aor_key(self._parsed_uri() if uri is None else parse_uri(uri))
         return lookup(node.location, key, self.method, node.wall, node.faults)
 
     @property
@@ -337,7 +341,7 @@ class Request(PolicyRun):
             context = self.context = ResponseContext.__new__(ResponseContext)
             context.open_for(self, self.node, self.relaying, self.server)
             # the answers to others change no dialog; that to a BYE does if it has not itself
-            if self.method in ("INVITE", "UPDATE", "BYE"):
+            if self.tracked is not None and self.method in ("INVITE", "UPDATE", "BYE"):
                 context.dialog = self.tracked
         if context.revision is None and (self.node.on_reply is not None or self.relaying.originals):
             context.revision = Revision(self, self.node.on_reply)

@@ -1,5 +1,6 @@
 cimport cython
 from proxy.registrar.lookup cimport Target
+from proxy.routing.locate cimport NextHop, literal, next_hop
 from proxy.routing.node cimport Node
 from proxy.routing.relay cimport Relay
 from proxy.routing.renumbering cimport answered_as
@@ -57,10 +58,10 @@ cdef class ResponseContext(Upstream):
     cpdef shut_out(self, Target target, double now)
     @cython.locals(branch=Branch)
     cdef Branch add_branch(self, Target target, int breadth)
-    @cython.locals(branch=Branch, address=Address)
+    @cython.locals(branch=Branch, address=Address, hop=NextHop)
     cpdef start_branch(self, Target target, int breadth, double now)
     cpdef located(self, Branch branch, object located)
-    @cython.locals(node=Node, relay=Relay, address=Address, preferred=int, listener=int, name=bytes,
+    @cython.locals(node=Node, relay=Relay, address=Address, listener=int, name=bytes,
                    datagram=bytes, attempt=int)
     cpdef call(self, Branch branch, double now)
     @cython.locals(status=int)

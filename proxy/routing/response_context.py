@@ -241,8 +241,7 @@ class ResponseContext(Upstream):
         address = branch.address
         if address is None:
             address = branch.addresses[branch.attempt]
-        preferred = node.identity.hostports.get(branch.target.socket, relay.leave_by)
-        listener = node.identity.listener_towards(address, preferred)
+        listener = relay.way_out(branch.target, address)
         if listener < 0:
             self.fail(branch, 503, now)
             return

@@ -16,10 +16,11 @@ cdef class Address:
 
 cdef dict _by_text
 cdef dict _by_sockaddr
+cdef list _recent
 
 @cython.locals(found=Address, text=bytes, raw=bytes)
 cpdef Address address_of(bytes host, int port)
-@cython.locals(found=Address)
+@cython.locals(found=Address, slot="unsigned int", p="const unsigned char *", size=Py_ssize_t)
 cpdef Address address_from(bytes raw)
 cdef bytes _sockaddr(str text, int port)
 @cython.locals(made=Address, family=int, bracketed=bytes)

@@ -13,6 +13,7 @@ _INTERNED = 65_536  # addresses kept; the whole cache is dropped when full, so n
 
 _by_text: dict[tuple[bytes, int], Address] = {}
 _by_sockaddr: dict[bytes, Address] = {}
+_recent: list[Address | None] = [None] * 256  # of those, found without a hash of the bytes
 
 
 @cython.no_gc
@@ -78,13 +79,23 @@ def address_of(host: bytes, port: int) -> Address:
 
 def address_from(raw: bytes) -> Address:
     """As `Address.from_sockaddr`."""
+    p = raw
+    size = len(raw)
+    if size < 16:
+        return _build(raw)  # which says what is wrong with it
+    # the port, and the end of an IPv4 host or (five from the end) of an IPv6 host
+    slot = (p[3] + 31 * p[2] + 7 * p[7] + 113 * p[6] + 13 * p[size - 5]) & 255
+    found = _recent[slot]
+    if found is not None and found.sockaddr == raw:
+        return found
     found = _by_sockaddr.get(raw)
     if found is not None:
+        _recent[slot] = found
         return found
     found = _build(raw)
     if len(_by_sockaddr) >= _INTERNED:
         _by_sockaddr.clear()
-    _by_sockaddr[raw] = found
+    _by_sockaddr[raw] = _recent[slot] = found
     return found
 
 

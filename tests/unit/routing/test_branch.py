@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.constants import BRANCH_BYTES
-from proxy.routing.branch import Signer, hex_digits, siphash
+from proxy.routing.branch import Signer, hex_digits
+from proxy.routing.siphash import siphash
 from proxy.sip.message import Message, parse
 
 KEY0, KEY1 = 0x0706050403020100, 0x0F0E0D0C0B0A0908
@@ -25,6 +26,11 @@ def test_siphash_vectors(size: int) -> None:
     message = bytes(range(size))
     number = int.from_bytes(message[:8], "little")
     assert siphash(KEY0, KEY1, number, message[8:]) == VECTORS[size]
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_all_hex_digits(value: int) -> None:
+    assert hex_digits(value, 16) == b"%016x" % value
 
 
 @pytest.mark.parametrize("width", [1, 8, 16])
@@ -58,7 +64,7 @@ def branch_of(
     origin: bytes = HOST,
 ) -> bytes:
     loop = signer.loop_hash(request, request.request_uri, b"")
-    return signer.branch(request, origin, loop, target)
+    return signer.branch(request, origin, loop, signer.aim_hash(target, b"", b"", 0))
 
 
 def test_the_same_request_gets_the_same_branch_from_any_worker() -> None:
@@ -92,6 +98,31 @@ def test_only_our_own_responses_are_recognised() -> None:
     forged = branch[:-1] + (b"0" if branch[-1:] != b"0" else b"1")
     assert not signer.is_ours(forged, b"z9hG4bKa", HOST, response(forged))
     assert not signer.is_ours(b"z9hG4bK", b"z9hG4bKa", HOST, response(b"z9hG4bKx"))
+
+
+def test_what_is_signed_may_not_be_cut_elsewhere() -> None:
+    signer = Signer(b"a secret of the cluster")
+    cookies = {signer.route_cookie(*texts) for texts in (
+        (b"c1", b"a"), (b"c", b"1a"), (b"c1a", b""), (b"c1", b"", b"a"), (b"c1", b"a", b"1"),
+        (b"c1\0", b"a"), (b"c1", b"\0a"),
+    )}  # fmt: skip
+    assert len(cookies) == 7
+    aims = {
+        signer.aim_hash(b"sip:a", b"", b"", 0),
+        signer.aim_hash(b"sip:a", b"", b"", 1),
+        signer.aim_hash(b"sip:a", b"b", b"", 0),
+        signer.aim_hash(b"sip:a", b"", b"b", 0),
+        signer.aim_hash(b"sip:ab", b"", b"", 0),
+    }
+    assert len(aims) == 5
+
+
+def test_signatures_are_the_same_compiled_and_not() -> None:
+    signer = Signer(b"a secret of the cluster")
+    assert branch_of(signer, invite()) == b"z9hG4bK84bbeb6e838dfe2dbec667eea43f313b"
+    assert signer.route_cookie(b"c1", b"a", b"0123456789") == b"f0b1069e78867945"
+    assert signer.own_tag(invite()) == b"6635e09e62d55456"
+    assert signer.own_branch(b"BYE 1") == b"z9hG4bK203cc59c38e10b8b"
 
 
 def test_a_short_secret_is_refused() -> None:
