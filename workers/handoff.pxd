@@ -26,7 +26,7 @@ cdef class Handoff:
     cdef readonly list inboxes
     cdef readonly list eventfds
     cdef readonly Counters counters
-    cdef readonly set sleepers
+    cdef readonly dict sleepers
     cdef readonly list predecessors
     cpdef bint hand_over(self, int listener, bytes sockaddr, bytes data) except *
     @cython.locals(call="uint32_t", owner=int)
@@ -41,4 +41,5 @@ cdef class Handoff:
     cdef put(
         self, int place, Inbox inbox, int listener, bytes sockaddr, uint64_t received_ns, bytes data
     )
+    @cython.locals(inbox=Inbox, sleep=uint32_t)
     cpdef wake(self)

@@ -61,7 +61,7 @@ class Handoff:
         self.inboxes = inboxes
         self.eventfds = eventfds
         self.counters = counters
-        self.sleepers: set[int] = set()
+        self.sleepers: dict[int, Inbox] = {}
         self.predecessors: list[Predecessor] | None = None
 
     def precede(self, predecessors: list[Predecessor]) -> None:
@@ -119,13 +119,16 @@ class Handoff:
             return
         self.counters.add(HANDED_OFF, 1)
         if outcome == WAKE:
-            self.sleepers.add(place)
+            self.sleepers[place] = inbox
 
     def wake(self) -> None:
         """Wake the owners that were asleep when something was put into their inbox."""
-        for owner in self.sleepers:
-            try:  # noqa: SIM105 - as in turn.add_to
-                os.eventfd_write(self.eventfds[owner], 1)
-            except BlockingIOError:
-                pass  # its count is at the maximum: it has been told often enough
+        for owner, inbox in self.sleepers.items():
+            sleep = inbox.sleep()
+            if sleep:
+                try:  # noqa: SIM105 - as in turn.add_to
+                    os.eventfd_write(self.eventfds[owner], 1)
+                except BlockingIOError:
+                    pass  # its count is at the maximum: it has been told often enough
+                inbox.woken(sleep)
         self.sleepers.clear()

@@ -23,6 +23,7 @@ _SLEEPING_AT = _TAIL_AT + 8
 _RING_AT = 2 * layout.HEADER_BYTES
 _RECORD = 24
 _SKIP = 0xFFFFFFFF  # the ring's last bytes are too few for the next message
+_EVEN = 0xFFFFFFFE
 _FULL = FULL
 _QUEUED = QUEUED
 _WAKE = WAKE
@@ -89,7 +90,7 @@ class Inbox:
         # The owner stores its flag, then reads the head; we stored the head, now read the flag:
         # with both fences in between, at least one of us sees the other.
         self.arena.fence()
-        return _WAKE if self.arena.u32(_SLEEPING_AT) else _QUEUED
+        return _WAKE if self.arena.u32(_SLEEPING_AT) & 1 else _QUEUED
 
     def _append(
         self, need: int, listener: int, sockaddr: bytes, received_ns: int, data: bytes
@@ -145,18 +146,34 @@ class Inbox:
         return taken
 
     def announce_sleep(self) -> bool:
-        """Ask producers for a wake-up; False when there is something to pop instead."""
-        self.arena.put_u32(_SLEEPING_AT, 1)
+        """Ask producers for a wake-up; False when there is something to pop instead.
+
+        Each sleep has an odd number of its own, and is over with the next.
+        """
+        number = self.arena.u32(_SLEEPING_AT)
+        self.arena.put_u32(_SLEEPING_AT, (number + 1) | 1)
         self.arena.fence()
         if self.arena.u64(_HEAD_AT) == self.arena.u64(_TAIL_AT):
             return True
-        self.arena.put_u32(_SLEEPING_AT, 0)
+        self.awake()
         return False
 
     def awake(self) -> int:
-        """No more wake-ups, please. Only the owner clears its flag: a producer may die first."""
-        self.arena.put_u32(_SLEEPING_AT, 0)
+        """No more wake-ups, please."""
+        self.arena.put_u32(_SLEEPING_AT, (self.arena.u32(_SLEEPING_AT) + 1) & _EVEN)
         return 0
+
+    def sleep(self) -> int:
+        """The number of the sleep that its owner has to be woken from, 0 when there is none."""
+        number = self.arena.u32(_SLEEPING_AT)
+        return number if number & 1 else 0
+
+    def woken(self, sleep: int) -> None:
+        """Its owner has been woken from this sleep: nobody need do it again, should it take long.
+
+        Said after the deed, by whoever may die in between; of a later sleep it says nothing.
+        """
+        self.arena.swap_u32(_SLEEPING_AT, sleep, sleep + 1)
 
     @property
     def empty(self) -> bool:

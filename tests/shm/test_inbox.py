@@ -93,6 +93,36 @@ def test_a_ring_scribbled_over_is_emptied_and_counted() -> None:
     assert len(inbox.pop(10)) == 1
 
 
+def test_who_is_being_woken_need_not_be_woken_again() -> None:
+    inbox = Inbox.create(size=4096)
+    assert inbox.sleep() == 0
+    assert inbox.announce_sleep()
+    first = inbox.sleep()
+    assert inbox.push(1, b"a", 1, b"x") == WAKE
+    inbox.woken(first)
+    assert inbox.sleep() == 0
+    assert inbox.push(1, b"a", 2, b"x") == QUEUED  # its owner will find both
+    inbox.awake()
+    inbox.pop(2)
+    assert inbox.announce_sleep()
+    assert inbox.sleep() not in (0, first)
+    inbox.woken(first)  # by one who was held up in between: of another sleep
+    assert inbox.push(1, b"a", 3, b"x") == WAKE
+
+
+def test_the_numbers_of_sleeps_may_run_out() -> None:
+    inbox = Inbox.create(size=4096)
+    inbox.arena.put_u32(4096 + 64 + 8, 0xFFFFFFFE)
+    assert inbox.announce_sleep()
+    assert inbox.sleep() == 0xFFFFFFFF
+    inbox.woken(0xFFFFFFFF)
+    assert inbox.sleep() == 0
+    assert inbox.announce_sleep()
+    assert inbox.sleep() == 1
+    inbox.awake()
+    assert inbox.sleep() == 0
+
+
 @pytest.mark.parametrize("size", [0, 1024, 5000, 4097])
 def test_a_size_that_cannot_be_is_refused(size: int) -> None:
     with pytest.raises(ShmError, match="power of two"):
@@ -119,8 +149,10 @@ def test_no_wake_up_is_lost_between_processes() -> None:
         for number in range(each):
             while not (result := inbox.push(who, b"address", number, b"x" * (number % 500))):
                 os.sched_yield()
-            if result == WAKE:
+            sleep = inbox.sleep() if result == WAKE else 0
+            if sleep:
                 os.eventfd_write(wake, 1)
+                inbox.woken(sleep)
 
     pids = [spawn(lambda who=who: produce(who)) for who in range(producers)]
     poll = select.poll()
