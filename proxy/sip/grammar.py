@@ -98,6 +98,10 @@ if not cython.compiled:
         """Whether p[start:end] is `text`."""
         return p[start:end] == text
 
+    def same_bytes(p: bytes, i: int, other: bytes, at: int, length: int) -> bool:
+        """Whether p[i:i + length] is other[at:at + length]."""
+        return p[i : i + length] == other[at : at + length]
+
     def find_text(text: bytes, part: bytes) -> int:
         """Where `part`, which is not empty, occurs first in `text`, or -1."""
         return text.find(part)
@@ -163,9 +167,10 @@ def scan_number(p: bytes, start: int, end: int, limit: int) -> int:
         return -1
     value = 0
     for i in range(start, end):
-        if not DIGIT[p[i]]:
+        digit = p[i] - 48
+        if not 0 <= digit <= 9:
             return -1
-        value = value * 10 + (p[i] - 48)
+        value = value * 10 + digit
     return value if value <= limit else -1
 
 

@@ -10,7 +10,6 @@ from proxy.sip.grammar cimport (
     Bytes,
     check_scheme,
     name_at,
-    port_number,
     same_name,
     scan_host,
     scan_number,
@@ -32,13 +31,14 @@ cdef int _scan_protocol(Bytes p, int i, int end) except -1
 cdef int scan_via(Bytes p, int start, int end, int *out) except -1
 @cython.locals(name="unsigned long long", slot=int)
 cdef int _scan_via_params(Bytes p, int i, int end, int *out) except -1
-cdef int _note_via_param(int slot, int *out) except -1
+@cython.locals(i=int, port=int)
+cdef int _scan_port(Bytes p, int start, int end, int *out) except -1
 @cython.locals(at=int)
 cdef int _scan_display(Bytes p, int i, int end, int *out) except -1
 @cython.locals(i=int)
 cdef int scan_name_addr(Bytes p, int start, int end, int *out) except -1
 @cython.locals(at=int, name="unsigned long long", slot=int)
 cdef int _scan_address_params(Bytes p, int i, int end, int *out) except -1
-@cython.locals(i=int)
+@cython.locals(i=int, after=int, method=int)
 cdef int scan_cseq(Bytes p, int start, int end, int *out) except -1
 cdef int scan_address(Bytes p, int start, int end, int *out, str name) except -1

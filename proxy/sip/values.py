@@ -18,7 +18,6 @@ if not cython.compiled:
         URI,
         check_scheme,
         name_at,
-        port_number,
         same_name,
         scan_host,
         scan_number,
@@ -89,8 +88,7 @@ def scan_via(p: bytes, start: int, end: int, out: list[int]) -> int:
     i = skip_lws(p, i, end)
     if i < end and p[i] == ord(":"):
         i = skip_lws(p, i + 1, end)
-        out[13] = skip_digits(p, i, end)
-        out[4] = port_number(p, i, out[13])
+        out[13] = _scan_port(p, i, end, out)
         i = skip_lws(p, out[13], end)
     out[12] = out[13]
     out[5] = out[7] = out[9] = out[15] = out[17] = -1
@@ -99,6 +97,19 @@ def scan_via(p: bytes, start: int, end: int, out: list[int]) -> int:
         i = _scan_via_params(p, i, end, out)
     if i < end and p[i] != ord(","):
         raise BadMessage("Via: bad parameters")
+    return i
+
+
+def _scan_port(p: bytes, start: int, end: int, out: list[int]) -> int:
+    """The index after the port, which goes to out[4]."""
+    port = 0
+    i = start
+    while i < end and 48 <= p[i] <= 57 and port < 65536:
+        port = port * 10 + (p[i] - 48)
+        i += 1
+    if not 0 < port < 65536 or i - start > 10:
+        raise BadMessage("A bad port")
+    out[4] = port
     return i
 
 
@@ -112,6 +123,7 @@ def _scan_via_params(p: bytes, i: int, end: int, out: list[int]) -> int:
             slot = 5
         elif name == _RPORT:
             slot = 9
+            out[11] = out[21]
         elif name == _RECEIVED:
             slot = 7
             out[19] = out[20]
@@ -119,25 +131,19 @@ def _scan_via_params(p: bytes, i: int, end: int, out: list[int]) -> int:
             slot = 15
         elif name == _TTL:
             slot = 17
-        if slot:
-            _note_via_param(slot, out)
+        if slot == 0:
+            continue
+        # What is routed by: once only, and never without its value.
+        if out[slot] >= 0:
+            raise BadMessage("Via: a parameter twice")
+        if out[22] >= 0 and out[22] < out[23]:
+            out[slot] = out[22]
+            out[slot + 1] = out[23]
+        elif slot == 9 and out[22] < 0:
+            out[9] = out[10] = out[21]  # RFC 3581 §3: the flag that asks to be filled in
+        else:
+            raise BadMessage("Via: a parameter without its value")
     return i
-
-
-def _note_via_param(slot: int, out: list[int]) -> int:
-    """Record a parameter that is routed by: once only, and never without its value."""
-    if out[slot] >= 0:
-        raise BadMessage("Via: a parameter twice")
-    if out[22] >= 0 and out[22] < out[23]:
-        out[slot] = out[22]
-        out[slot + 1] = out[23]
-    elif slot == 9 and out[22] < 0:
-        out[9] = out[10] = out[21]  # RFC 3581 §3: the flag that asks to be filled in
-    else:
-        raise BadMessage("Via: a parameter without its value")
-    if slot == 9:
-        out[11] = out[21]
-    return 0
 
 
 def _scan_display(p: bytes, i: int, end: int, out: list[int]) -> int:
@@ -229,13 +235,14 @@ def _scan_address_params(p: bytes, i: int, end: int, out: list[int]) -> int:
 
 def scan_cseq(p: bytes, start: int, end: int, out: list[int]) -> int:
     """`number LWS method` (RFC 3261 §20.16): out[0] = the number, out[1:3] = the method."""
-    i = skip_digits(p, start, end)
-    out[0] = scan_number(p, start, i, _CSEQ)
-    out[1] = skip_lws(p, i, end)
-    out[2] = out[1]
-    while out[2] < end and TOKEN[p[out[2]]]:
-        out[2] += 1
-    if out[0] < 0 or out[1] == i or out[2] == out[1] or out[2] != end:
+    after = skip_digits(p, start, end)
+    method = i = skip_lws(p, after, end)
+    while i < end and TOKEN[p[i]]:
+        i += 1
+    out[0] = scan_number(p, start, after, _CSEQ)
+    out[1] = method
+    out[2] = i
+    if out[0] < 0 or method == after or i == method or i != end:
         raise BadMessage("CSeq: not a number below 2^31 and a method")
     return 0
 
