@@ -101,8 +101,19 @@ cdef inline unsigned long long name_at(Bytes p, int start, int end, int limit) n
         name = name << 8 | p[at] | 32
     return name
 
-@cython.locals(length=int, number=int, at=int)
-cdef int header_id_at(Bytes p, int start, int end, int limit) noexcept
+cdef inline int header_id_at(Bytes p, int start, int end, int limit) noexcept:
+    """The number of the header name p[start:end], or 0; `limit` is where the message ends."""
+    cdef int length = end - start
+    cdef int number
+    if length == 1:
+        return NAME_COMPACT[p[start]]
+    number = NAME_SLOT[(length * 2 + (p[start] | 32) * 43 + (p[end - 1] | 32) * 62) & 255]
+    if number == 0 or NAME_LENGTH[number] != length:
+        return 0
+    if same_letters(p, start, length, limit, NAME_TEXT, NAME_CASE, number * 32):
+        return number
+    return 0
+
 cdef inline int skip_lws(Bytes p, int i, int end) noexcept:
     """The first index from i that is not linear white space."""
     while i < end and p[i] <= 32 and LWS[p[i]]:

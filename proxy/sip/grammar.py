@@ -11,7 +11,7 @@ from __future__ import annotations
 import cython
 
 from proxy.errors import BadMessage, BadUri
-from proxy.sip.header_ids import COMPACT, NAMES
+from proxy.sip.header_ids import COMPACT, NAMES, header_id
 
 _ALNUM = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _PRINTABLE = bytes(range(0x21, 0x7F))
@@ -128,11 +128,9 @@ if not cython.compiled:
             i += 1
         return i
 
-    def same_letters(
-        p: bytes, i: int, length: int, end: int, text: bytes, cases: bytes, at: int
-    ) -> bool:
-        """Whether p[i:i + length] is text[at:] in any case."""
-        return p[i : i + length].lower() == text[at : at + length]
+    def header_id_at(p: bytes, start: int, end: int, limit: int) -> int:
+        """The number of the header name p[start:end], or 0; `limit` is where the message ends."""
+        return header_id(p[start:end])
 
     span_printable = span_uri = span_call_id = span_param = span_host = span
 
@@ -141,18 +139,6 @@ if not cython.compiled:
         while i < end and LWS[p[i]]:
             i += 1
         return i
-
-
-def header_id_at(p: bytes, start: int, end: int, limit: int) -> int:
-    """The number of the header name p[start:end], or 0; `limit` is where the message ends."""
-    length = end - start
-    if length == 1:
-        return NAME_COMPACT[p[start]]
-    number = NAME_SLOT[(length * 2 + (p[start] | 32) * 43 + (p[end - 1] | 32) * 62) & 255]
-    if number == 0 or NAME_LENGTH[number] != length:
-        return 0
-    at = number * 32
-    return number if same_letters(p, start, length, limit, NAME_TEXT, NAME_CASE, at) else 0
 
 
 def cut(data: bytes, start: int, end: int) -> bytes:
@@ -190,8 +176,9 @@ def scan_param(p: bytes, i: int, end: int, out: list[int]) -> int:
     Returns the index of what follows it and its white space.
     """
     start = i = skip_lws(p, i, end)
-    while i < end and TOKEN[p[i]]:
+    while TOKEN[p[i]]:  # ends at the NUL behind the bytes, at the latest
         i += 1
+    i = min(i, end)
     if i == start:
         raise BadMessage("A parameter without a name")
     out[20] = start

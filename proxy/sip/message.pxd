@@ -26,7 +26,7 @@ from proxy.sip.lines cimport (
     without_name_space,
 )
 from proxy.sip.uri cimport Uri, parse_uri
-from proxy.sip.values cimport scan_address, scan_cseq, scan_via
+from proxy.sip.values cimport scan_cseq, scan_parties, scan_via
 
 cdef unsigned long long SINGLETON_BITS
 cdef unsigned long long REQUIRED_BITS
@@ -117,7 +117,9 @@ cdef int _read_request_line(Message made, Bytes p, int start, int end) except -1
 )
 cdef int _read_headers(Message made, Bytes p, int i, int end) except -2
 cdef int _note_again(Message made, int number, int count) except -1
-@cython.locals(index=int)
+@cython.locals(
+    start="unsigned short *", end="unsigned short *", index=int, at=int, to=int
+)
 cdef int _read_required(Message made, Bytes p) except -1
 @cython.locals(index=int, out="int[24]", end=int, i=int, count=int)
 cdef int _read_vias(Message made, Bytes p) except -1

@@ -47,7 +47,7 @@ if not cython.compiled:
         skip_version,
         without_name_space,
     )
-    from proxy.sip.values import scan_address, scan_cseq, scan_via
+    from proxy.sip.values import scan_cseq, scan_parties, scan_via
 
 _DATAGRAM_BYTES = bounds.DATAGRAM_BYTES
 _HEADER_LINES = bounds.HEADER_LINES
@@ -375,18 +375,16 @@ def _read_required(made: Message, p: bytes) -> int:
         for number in REQUIRED:
             if made._first[number] == 0:
                 raise BadMessage(f"{NAMES[number].decode('ascii')} is missing")
+    start, end = made.value_start, made.value_end
     index = made._first[CALL_ID] - 1
-    made.call_id = cut(made.data, made.value_start[index], made.value_end[index])
-    check_call_id(p, made.value_start[index], made.value_end[index])
+    made.call_id = cut(made.data, start[index], end[index])
+    check_call_id(p, start[index], end[index])
     _read_vias(made, p)
-    index = made._first[FROM] - 1
-    scan_address(p, made.value_start[index], made.value_end[index], made.from_at, "From")
-    made.from_tag = (
-        cut(made.data, made.from_at[6], made.from_at[7]) if made.from_at[6] >= 0 else b""
-    )
-    index = made._first[TO] - 1
-    scan_address(p, made.value_start[index], made.value_end[index], made.to_at, "To")
-    made.to_tag = cut(made.data, made.to_at[6], made.to_at[7]) if made.to_at[6] >= 0 else b""
+    at = made._first[FROM] - 1
+    to = made._first[TO] - 1
+    scan_parties(p, start[at], end[at], made.from_at, start[to], end[to], made.to_at)
+    made.from_tag = cut(made.data, made.from_at[6], made.from_at[7])
+    made.to_tag = cut(made.data, made.to_at[6], made.to_at[7])
     return _read_cseq(made, p)
 
 

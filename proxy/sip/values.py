@@ -87,9 +87,16 @@ def scan_via(p: bytes, start: int, end: int, out: list[int]) -> int:
     out[13] = i
     i = skip_lws(p, i, end)
     if i < end and p[i] == ord(":"):
-        i = skip_lws(p, i + 1, end)
-        out[13] = _scan_port(p, i, end, out)
-        i = skip_lws(p, out[13], end)
+        at = i = skip_lws(p, i + 1, end)
+        port = 0
+        while i < end and 48 <= p[i] <= 57 and i - at <= 10:
+            port = port * 10 + (p[i] - 48)
+            i += 1
+        if not 0 < port < 65536 or i - at > 10:
+            raise BadMessage("A bad port")
+        out[4] = port
+        out[13] = i
+        i = skip_lws(p, i, end)
     out[12] = out[13]
     out[5] = out[7] = out[9] = out[15] = out[17] = -1
     if i < end and p[i] == ord(";"):
@@ -97,19 +104,6 @@ def scan_via(p: bytes, start: int, end: int, out: list[int]) -> int:
         i = _scan_via_params(p, i, end, out)
     if i < end and p[i] != ord(","):
         raise BadMessage("Via: bad parameters")
-    return i
-
-
-def _scan_port(p: bytes, start: int, end: int, out: list[int]) -> int:
-    """The index after the port, which goes to out[4]."""
-    port = 0
-    i = start
-    while i < end and 48 <= p[i] <= 57 and port < 65536:
-        port = port * 10 + (p[i] - 48)
-        i += 1
-    if not 0 < port < 65536 or i - start > 10:
-        raise BadMessage("A bad port")
-    out[4] = port
     return i
 
 
@@ -148,7 +142,6 @@ def _scan_via_params(p: bytes, i: int, end: int, out: list[int]) -> int:
 
 def _scan_display(p: bytes, i: int, end: int, out: list[int]) -> int:
     """A display name, if there is one; the index of the '<', or of the addr-spec."""
-    out[0] = out[1] = i
     if p[i] == ord('"'):
         out[1] = skip_quoted(p, i, end)
         i = skip_lws(p, out[1], end)
@@ -169,13 +162,16 @@ def scan_name_addr(p: bytes, start: int, end: int, out: list[int]) -> int:
 
     out: 0-1 display name as written, 2-3 URI, 4 the first ';' (or the end of the value), 5 the
     end of the value, 6-7 tag, 8 in <>, 9 the start of the value; of a Contact: 10-11 q,
-    12-13 expires, 14-15 +sip.instance, 16-17 reg-id. A start of -1 means absent.
+    12-13 expires, 14-15 +sip.instance, 16-17 reg-id. A start of -1 means absent, and a
+    tag then ends at -1 as well.
     """
     i = skip_lws(p, start, end)
     if i >= end:
         raise BadMessage("An address is missing")
     out[9] = i
-    i = _scan_display(p, i, end, out)
+    out[0] = out[1] = i
+    if p[i] != ord("<"):
+        i = _scan_display(p, i, end, out)
     out[8] = p[i] == ord("<")
     if out[8]:
         i += 1
@@ -195,7 +191,7 @@ def scan_name_addr(p: bytes, start: int, end: int, out: list[int]) -> int:
         out[3] = i
     check_scheme(p, out[2], out[3])
     out[4] = out[5] = i
-    out[6] = out[10] = out[12] = out[14] = out[16] = -1
+    out[6] = out[7] = out[10] = out[12] = out[14] = out[16] = -1
     i = skip_lws(p, i, end)
     if i < end and p[i] == ord(";"):
         out[4] = i
@@ -247,13 +243,30 @@ def scan_cseq(p: bytes, start: int, end: int, out: list[int]) -> int:
     return 0
 
 
-def scan_address(p: bytes, start: int, end: int, out: list[int], name: str) -> int:
-    """From or To: one address and a tag of reasonable length."""
+def _scan_party(p: bytes, start: int, end: int, out: list[int]) -> int:
+    """One address and a tag of reasonable length."""
+    if scan_name_addr(p, start, end, out) != end:
+        raise BadMessage("more than one address")
+    if out[6] >= 0 and out[7] - out[6] > _TAG_BYTES:
+        raise BadMessage("the tag is too long")
+    return 0
+
+
+def scan_parties(
+    p: bytes,
+    from_start: int,
+    from_end: int,
+    from_at: list[int],
+    to_start: int,
+    to_end: int,
+    to_at: list[int],
+) -> int:
+    """The values of From and To, each as scan_name_addr() has it."""
+    name = "From"
     try:
-        if scan_name_addr(p, start, end, out) != end:
-            raise BadMessage("more than one address")
+        _scan_party(p, from_start, from_end, from_at)
+        name = "To"
+        _scan_party(p, to_start, to_end, to_at)
     except BadMessage as error:
         raise BadMessage(f"{name}: {error.reason}", error.status) from None
-    if out[6] >= 0 and out[7] - out[6] > _TAG_BYTES:
-        raise BadMessage(f"{name}: the tag is too long")
     return 0
