@@ -73,10 +73,9 @@ cdef class Message:
     cdef unsigned long long _seen
     # One row per header line; the chains of equal headers hold index + 1, 0 ends them.
     cdef unsigned char header_id[128]
-    cdef unsigned short name_start[128]
+    cdef unsigned short name_start[129]
     cdef unsigned short value_start[128]
     cdef unsigned short value_end[128]
-    cdef unsigned short line_end[128]
     cdef unsigned char _next[128]
     cdef unsigned char _first[64]
     cdef unsigned char _last[64]

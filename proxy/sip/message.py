@@ -89,7 +89,6 @@ class Message:
     name_start: list[int]
     value_start: list[int]
     value_end: list[int]
-    line_end: list[int]
     via_at: list[int]
     from_at: list[int]
     to_at: list[int]
@@ -108,8 +107,8 @@ class Message:
         if not cython.compiled:
             self._uri = self._via = None
             self.status = self.cseq = self.header_count = self._seen = 0
-            self.header_id, self.name_start, self.value_start = [0] * 128, [0] * 128, [0] * 128
-            self.value_end, self.line_end, self._next = [0] * 128, [0] * 128, [0] * 128
+            self.header_id, self.name_start, self.value_start = [0] * 128, [0] * 129, [0] * 128
+            self.value_end, self._next = [0] * 128, [0] * 128
             self._first, self._last = [0] * 64, [0] * 64
             self.via_at, self.from_at, self.to_at = [0] * 24, [0] * 24, [0] * 24
         return 0
@@ -142,7 +141,7 @@ class Message:
             self.name_start[index],
             self.value_start[index],
             self.value_end[index],
-            self.line_end[index],
+            self.name_start[index + 1],
         )
 
     def header(self, header_id: int) -> bytes | None:
@@ -343,7 +342,6 @@ def _read_headers(made: Message, p: bytes, i: int, end: int) -> int:
         made.name_start[count] = start
         made.value_start[count] = value
         made.value_end[count] = max(at, value)
-        made.line_end[count] = i
         if i - start > _HEADER_LINE_BYTES:
             raise BadMessage("A header line is too long")
         count += 1
@@ -355,6 +353,7 @@ def _read_headers(made: Message, p: bytes, i: int, end: int) -> int:
                 seen |= one << number
             made._last[number] = count
     made.header_count = count
+    made.name_start[count] = i  # a line ends where the next one starts
     made._seen = seen
     if p[i + 1] != ord("\n"):
         raise BadMessage("A CR without LF")

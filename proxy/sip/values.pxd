@@ -27,7 +27,7 @@ cdef unsigned long long _PROTOCOL
 cdef unsigned long long _BRANCH, _RPORT, _RECEIVED, _MADDR, _TTL, _TAG, _Q, _EXPIRES, _REG_ID
 
 cdef int _scan_protocol(Bytes p, int i, int end) except -1
-@cython.locals(i=int, at=int, port="long long")
+@cython.locals(i=int, at=int, last=int, port="long long")
 cdef int scan_via(Bytes p, int start, int end, int *out) except -1
 @cython.locals(name="unsigned long long", slot=int)
 cdef int _scan_via_params(Bytes p, int i, int end, int *out) except -1

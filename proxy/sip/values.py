@@ -89,7 +89,8 @@ def scan_via(p: bytes, start: int, end: int, out: list[int]) -> int:
     if i < end and p[i] == ord(":"):
         at = i = skip_lws(p, i + 1, end)
         port = 0
-        while i < end and 48 <= p[i] <= 57 and i - at <= 10:
+        last = min(end, i + 11)
+        while i < last and 48 <= p[i] <= 57:
             port = port * 10 + (p[i] - 48)
             i += 1
         if not 0 < port < 65536 or i - at > 10:
