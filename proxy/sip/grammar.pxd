@@ -59,6 +59,10 @@ cdef inline bint same_text(Bytes p, Py_ssize_t start, Py_ssize_t end, bytes text
     """Whether p[start:end] is `text`."""
     return end - start == len(text) and memcmp(p + start, <Bytes>text, end - start) == 0
 
+cdef inline bint same_bytes(Bytes p, int i, Bytes other, int at, int length) noexcept:
+    """Whether p[i:i + length] is other[at:at + length]."""
+    return memcmp(p + i, other + at, length) == 0
+
 cdef inline int find_text(bytes text, bytes part) noexcept:
     """Where `part`, which is not empty, occurs first in `text`, or -1."""
     cdef Bytes p = text
@@ -97,18 +101,29 @@ cdef inline unsigned long long name_at(Bytes p, int start, int end, int limit) n
         name = name << 8 | p[at] | 32
     return name
 
-@cython.locals(length=int, number=int, at=int)
-cdef int header_id_at(Bytes p, int start, int end, int limit) noexcept
+cdef inline int header_id_at(Bytes p, int start, int end, int limit) noexcept:
+    """The number of the header name p[start:end], or 0; `limit` is where the message ends."""
+    cdef int length = end - start
+    cdef int number
+    if length == 1:
+        return NAME_COMPACT[p[start]]
+    number = NAME_SLOT[(length * 2 + (p[start] | 32) * 43 + (p[end - 1] | 32) * 62) & 255]
+    if number == 0 or NAME_LENGTH[number] != length:
+        return 0
+    if same_letters(p, start, length, limit, NAME_TEXT, NAME_CASE, number * 32):
+        return number
+    return 0
+
 cdef inline int skip_lws(Bytes p, int i, int end) noexcept:
     """The first index from i that is not linear white space."""
-    while i < end and LWS[p[i]]:
+    while i < end and p[i] <= 32 and LWS[p[i]]:
         i += 1
     return i
 
 @cython.locals(p="const unsigned char *")
 cdef bytes cut(bytes data, Py_ssize_t start, Py_ssize_t end)
 cdef int skip_digits(Bytes p, int i, int end) noexcept
-@cython.locals(i=int, value="long long")
+@cython.locals(i=int, digit=int, value="long long")
 cdef long long scan_number(Bytes p, int start, int end, long long limit) noexcept
 cdef int skip_quoted(Bytes p, int i, int end) except -1
 @cython.locals(start=int, quoted=bint)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import cython
 
 from proxy.errors import BadMessage, BadUri
-from proxy.sip.header_ids import COMPACT, NAMES
+from proxy.sip.header_ids import COMPACT, NAMES, header_id
 
 _ALNUM = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _PRINTABLE = bytes(range(0x21, 0x7F))
@@ -98,6 +98,10 @@ if not cython.compiled:
         """Whether p[start:end] is `text`."""
         return p[start:end] == text
 
+    def same_bytes(p: bytes, i: int, other: bytes, at: int, length: int) -> bool:
+        """Whether p[i:i + length] is other[at:at + length]."""
+        return p[i : i + length] == other[at : at + length]
+
     def find_text(text: bytes, part: bytes) -> int:
         """Where `part`, which is not empty, occurs first in `text`, or -1."""
         return text.find(part)
@@ -124,11 +128,9 @@ if not cython.compiled:
             i += 1
         return i
 
-    def same_letters(
-        p: bytes, i: int, length: int, end: int, text: bytes, cases: bytes, at: int
-    ) -> bool:
-        """Whether p[i:i + length] is text[at:] in any case."""
-        return p[i : i + length].lower() == text[at : at + length]
+    def header_id_at(p: bytes, start: int, end: int, limit: int) -> int:
+        """The number of the header name p[start:end], or 0; `limit` is where the message ends."""
+        return header_id(p[start:end])
 
     span_printable = span_uri = span_call_id = span_param = span_host = span
 
@@ -137,18 +139,6 @@ if not cython.compiled:
         while i < end and LWS[p[i]]:
             i += 1
         return i
-
-
-def header_id_at(p: bytes, start: int, end: int, limit: int) -> int:
-    """The number of the header name p[start:end], or 0; `limit` is where the message ends."""
-    length = end - start
-    if length == 1:
-        return NAME_COMPACT[p[start]]
-    number = NAME_SLOT[(length * 2 + (p[start] | 32) * 43 + (p[end - 1] | 32) * 62) & 255]
-    if number == 0 or NAME_LENGTH[number] != length:
-        return 0
-    at = number * 32
-    return number if same_letters(p, start, length, limit, NAME_TEXT, NAME_CASE, at) else 0
 
 
 def cut(data: bytes, start: int, end: int) -> bytes:
@@ -163,9 +153,10 @@ def scan_number(p: bytes, start: int, end: int, limit: int) -> int:
         return -1
     value = 0
     for i in range(start, end):
-        if not DIGIT[p[i]]:
+        digit = p[i] - 48
+        if not 0 <= digit <= 9:
             return -1
-        value = value * 10 + (p[i] - 48)
+        value = value * 10 + digit
     return value if value <= limit else -1
 
 
@@ -185,8 +176,9 @@ def scan_param(p: bytes, i: int, end: int, out: list[int]) -> int:
     Returns the index of what follows it and its white space.
     """
     start = i = skip_lws(p, i, end)
-    while i < end and TOKEN[p[i]]:
+    while TOKEN[p[i]]:  # ends at the NUL behind the bytes, at the latest
         i += 1
+    i = min(i, end)
     if i == start:
         raise BadMessage("A parameter without a name")
     out[20] = start

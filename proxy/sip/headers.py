@@ -261,7 +261,7 @@ def _fill(made: NameAddr, data: bytes, out: list[int]) -> int:
     made._display_end = out[1]
     made._params_start = out[4] + 1
     made._tag_start = out[6]
-    made._tag_end = out[7] if out[6] >= 0 else -1
+    made._tag_end = out[7]
     made.uri = cut(data, out[2], out[3])
     made.bracketed = out[8] != 0
     return 0

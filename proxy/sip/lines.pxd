@@ -10,6 +10,7 @@ from proxy.sip.grammar cimport (
     Bytes,
     check_scheme,
     find_byte,
+    same_bytes,
     same_name,
     scan_number,
     span_call_id,
@@ -36,7 +37,7 @@ cdef int skip_request_uri(Bytes p, int start, int end) except -1
 cdef int skip_status_line(Bytes p, int start, int end) except -1
 @cython.locals(i=int, at=int)
 cdef int _check_request_uri(Bytes p, int start, int end) except -1
-@cython.locals(length=int, number=int, at=int, i=int)
+@cython.locals(length=int, number=int, at=int)
 cdef str method_name(Bytes p, int start, int end, bytes data)
 @cython.locals(i=int)
 cdef int skip_name(Bytes p, int start, int end) except -2

@@ -17,6 +17,7 @@ if not cython.compiled:
         URI,
         check_scheme,
         find_byte,
+        same_bytes,
         same_name,
         scan_number,
         span_call_id,
@@ -132,13 +133,14 @@ def method_name(p: bytes, start: int, end: int, data: bytes) -> str:
     """The method p[start:end]: one shared object for each that is known."""
     length = end - start
     number = METHOD_SLOT[(length * 10 + p[start]) & 127]
-    if number and length < 16 and METHOD_TEXT[number * 16 + length] == 0:
-        at = number * 16
-        i = 0
-        while i < length and p[start + i] == METHOD_TEXT[at + i]:
-            i += 1
-        if i == length:
-            return _METHODS[number]
+    at = number * 16
+    if (
+        number
+        and length < 16
+        and METHOD_TEXT[at + length] == 0
+        and same_bytes(p, start, METHOD_TEXT, at, length)
+    ):
+        return _METHODS[number]
     return data[start:end].decode("ascii")
 
 

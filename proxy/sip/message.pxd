@@ -26,7 +26,7 @@ from proxy.sip.lines cimport (
     without_name_space,
 )
 from proxy.sip.uri cimport Uri, parse_uri
-from proxy.sip.values cimport scan_address, scan_cseq, scan_via
+from proxy.sip.values cimport scan_cseq, scan_parties, scan_via
 
 cdef unsigned long long SINGLETON_BITS
 cdef unsigned long long REQUIRED_BITS
@@ -73,10 +73,9 @@ cdef class Message:
     cdef unsigned long long _seen
     # One row per header line; the chains of equal headers hold index + 1, 0 ends them.
     cdef unsigned char header_id[128]
-    cdef unsigned short name_start[128]
+    cdef unsigned short name_start[129]
     cdef unsigned short value_start[128]
     cdef unsigned short value_end[128]
-    cdef unsigned short line_end[128]
     cdef unsigned char _next[128]
     cdef unsigned char _first[64]
     cdef unsigned char _last[64]
@@ -117,7 +116,9 @@ cdef int _read_request_line(Message made, Bytes p, int start, int end) except -1
 )
 cdef int _read_headers(Message made, Bytes p, int i, int end) except -2
 cdef int _note_again(Message made, int number, int count) except -1
-@cython.locals(index=int)
+@cython.locals(
+    start="unsigned short *", end="unsigned short *", index=int, at=int, to=int
+)
 cdef int _read_required(Message made, Bytes p) except -1
 @cython.locals(index=int, out="int[24]", end=int, i=int, count=int)
 cdef int _read_vias(Message made, Bytes p) except -1

@@ -47,7 +47,7 @@ if not cython.compiled:
         skip_version,
         without_name_space,
     )
-    from proxy.sip.values import scan_address, scan_cseq, scan_via
+    from proxy.sip.values import scan_cseq, scan_parties, scan_via
 
 _DATAGRAM_BYTES = bounds.DATAGRAM_BYTES
 _HEADER_LINES = bounds.HEADER_LINES
@@ -89,7 +89,6 @@ class Message:
     name_start: list[int]
     value_start: list[int]
     value_end: list[int]
-    line_end: list[int]
     via_at: list[int]
     from_at: list[int]
     to_at: list[int]
@@ -108,8 +107,8 @@ class Message:
         if not cython.compiled:
             self._uri = self._via = None
             self.status = self.cseq = self.header_count = self._seen = 0
-            self.header_id, self.name_start, self.value_start = [0] * 128, [0] * 128, [0] * 128
-            self.value_end, self.line_end, self._next = [0] * 128, [0] * 128, [0] * 128
+            self.header_id, self.name_start, self.value_start = [0] * 128, [0] * 129, [0] * 128
+            self.value_end, self._next = [0] * 128, [0] * 128
             self._first, self._last = [0] * 64, [0] * 64
             self.via_at, self.from_at, self.to_at = [0] * 24, [0] * 24, [0] * 24
         return 0
@@ -142,7 +141,7 @@ class Message:
             self.name_start[index],
             self.value_start[index],
             self.value_end[index],
-            self.line_end[index],
+            self.name_start[index + 1],
         )
 
     def header(self, header_id: int) -> bytes | None:
@@ -343,7 +342,6 @@ def _read_headers(made: Message, p: bytes, i: int, end: int) -> int:
         made.name_start[count] = start
         made.value_start[count] = value
         made.value_end[count] = max(at, value)
-        made.line_end[count] = i
         if i - start > _HEADER_LINE_BYTES:
             raise BadMessage("A header line is too long")
         count += 1
@@ -355,6 +353,7 @@ def _read_headers(made: Message, p: bytes, i: int, end: int) -> int:
                 seen |= one << number
             made._last[number] = count
     made.header_count = count
+    made.name_start[count] = i  # a line ends where the next one starts
     made._seen = seen
     if p[i + 1] != ord("\n"):
         raise BadMessage("A CR without LF")
@@ -375,18 +374,16 @@ def _read_required(made: Message, p: bytes) -> int:
         for number in REQUIRED:
             if made._first[number] == 0:
                 raise BadMessage(f"{NAMES[number].decode('ascii')} is missing")
+    start, end = made.value_start, made.value_end
     index = made._first[CALL_ID] - 1
-    made.call_id = cut(made.data, made.value_start[index], made.value_end[index])
-    check_call_id(p, made.value_start[index], made.value_end[index])
+    made.call_id = cut(made.data, start[index], end[index])
+    check_call_id(p, start[index], end[index])
     _read_vias(made, p)
-    index = made._first[FROM] - 1
-    scan_address(p, made.value_start[index], made.value_end[index], made.from_at, "From")
-    made.from_tag = (
-        cut(made.data, made.from_at[6], made.from_at[7]) if made.from_at[6] >= 0 else b""
-    )
-    index = made._first[TO] - 1
-    scan_address(p, made.value_start[index], made.value_end[index], made.to_at, "To")
-    made.to_tag = cut(made.data, made.to_at[6], made.to_at[7]) if made.to_at[6] >= 0 else b""
+    at = made._first[FROM] - 1
+    to = made._first[TO] - 1
+    scan_parties(p, start[at], end[at], made.from_at, start[to], end[to], made.to_at)
+    made.from_tag = cut(made.data, made.from_at[6], made.from_at[7])
+    made.to_tag = cut(made.data, made.to_at[6], made.to_at[7])
     return _read_cseq(made, p)
 
 

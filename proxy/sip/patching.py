@@ -213,7 +213,7 @@ class Cuts:
             if i < end:
                 self.add(request.value_start[index], skip_lws(p, i, end), b"")
             else:
-                self.add(request.name_start[index], request.line_end[index], b"")
+                self.add(request.name_start[index], request.name_start[index + 1], b"")
             index = request.next_of(index)
         return 0
 
@@ -223,7 +223,7 @@ class Cuts:
             if not 0 <= index < message.header_count:
                 raise IndexError(index)
             if value is None:
-                self.add(message.name_start[index], message.line_end[index], b"")
+                self.add(message.name_start[index], message.name_start[index + 1], b"")
             else:
                 self.add(message.value_start[index], message.value_end[index], value)
         return 0
@@ -308,7 +308,7 @@ def forwarded_response(
     elif response.next_of(index) < 0:
         raise BadMessage("Via: the response is for us")
     else:
-        cuts.add(response.name_start[index], response.line_end[index], b"")
+        cuts.add(response.name_start[index], response.name_start[index + 1], b"")
     if edits:
         cuts.add_edits(response, edits)
     draft = _draft
@@ -326,7 +326,7 @@ def _lines(message: Message, number: int) -> bytes:
     pieces = []
     index = message.first_of(number)
     while index >= 0:
-        pieces.append(cut(message.data, message.name_start[index], message.line_end[index]))
+        pieces.append(cut(message.data, message.name_start[index], message.name_start[index + 1]))
         index = message.next_of(index)
     return b"".join(pieces)
 

@@ -13,8 +13,10 @@
 #define SIXTEEN(p) _mm_loadu_si128((const __m128i *)(p))
 #define IS(x, byte) _mm_cmpeq_epi8((x), _mm_set1_epi8(byte))
 #define EITHER(a, b) _mm_or_si128((a), (b))
-/* Bytes from 128 on are below zero here. */
-#define NOT_WITHIN(x, first) EITHER(_mm_cmplt_epi8((x), _mm_set1_epi8(first)), IS(x, 127))
+/* Bytes are compared as -128 to 127: first becomes -128, and 126 comes where `first` decides. */
+#define NOT_WITHIN(x, first)                                                                       \
+    _mm_cmpgt_epi8(                                                                                \
+        _mm_sub_epi8((x), _mm_set1_epi8((char)((first) + 128))), _mm_set1_epi8(-2 - (first)))
 
 #define ENDS_PRINTABLE(x) NOT_WITHIN(x, 32)
 #define ENDS_URI(x) EITHER(EITHER(NOT_WITHIN(x, 33), IS(x, '"')), EITHER(IS(x, '<'), IS(x, '>')))

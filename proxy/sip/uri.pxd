@@ -5,6 +5,7 @@ cimport cython
 from proxy.sip.draft cimport Draft
 from proxy.sip.grammar cimport (
     cut,
+    find_byte,
     holds,
     HEX,
     LOWER,
@@ -16,6 +17,7 @@ from proxy.sip.grammar cimport (
     same_text,
     scan_host,
     skip_digits,
+    span_uri,
 )
 
 cdef int _URI_BYTES

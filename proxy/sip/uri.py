@@ -17,12 +17,14 @@ if not cython.compiled:
         URI,
         check_scheme,
         cut,
+        find_byte,
         holds,
         port_number,
         same_name,
         same_text,
         scan_host,
         skip_digits,
+        span_uri,
     )
 
 _URI_BYTES = bounds.URI_BYTES
@@ -129,17 +131,17 @@ def parse_uri(raw: bytes) -> Uri:
 
 def _check_characters(p: bytes, end: int) -> int:
     """The index of the '@' or -1, after every byte was found to be one that a URI may hold."""
-    at = -1
-    for i in range(end):
-        if not URI[p[i]]:
-            raise BadUri("A URI with a character that must be escaped")
-        if p[i] == ord("@"):
-            # Elsewhere it must be escaped (§25.1); two would let two parsers find two hosts.
-            if at >= 0:
-                raise BadUri("A URI with two @")
-            at = i
-        elif p[i] == ord("%") and (i + 2 >= end or not HEX[p[i + 1]] or not HEX[p[i + 2]]):
+    if span_uri(p, 0, end, URI) < end:
+        raise BadUri("A URI with a character that must be escaped")
+    i = find_byte(p, 0, end, ord("%"))
+    while i >= 0:
+        if i + 2 >= end or not HEX[p[i + 1]] or not HEX[p[i + 2]]:
             raise BadUri("A URI with a bad escape")
+        i = find_byte(p, i + 1, end, ord("%"))
+    at = find_byte(p, 0, end, ord("@"))
+    # Elsewhere it must be escaped (§25.1); two would let two parsers find two hosts.
+    if at >= 0 and find_byte(p, at + 1, end, ord("@")) >= 0:
+        raise BadUri("A URI with two @")
     return at
 
 

@@ -10,7 +10,6 @@ from proxy.sip.grammar cimport (
     Bytes,
     check_scheme,
     name_at,
-    port_number,
     same_name,
     scan_host,
     scan_number,
@@ -28,17 +27,19 @@ cdef unsigned long long _PROTOCOL
 cdef unsigned long long _BRANCH, _RPORT, _RECEIVED, _MADDR, _TTL, _TAG, _Q, _EXPIRES, _REG_ID
 
 cdef int _scan_protocol(Bytes p, int i, int end) except -1
-@cython.locals(i=int)
+@cython.locals(i=int, at=int, last=int, port="long long")
 cdef int scan_via(Bytes p, int start, int end, int *out) except -1
 @cython.locals(name="unsigned long long", slot=int)
 cdef int _scan_via_params(Bytes p, int i, int end, int *out) except -1
-cdef int _note_via_param(int slot, int *out) except -1
 @cython.locals(at=int)
 cdef int _scan_display(Bytes p, int i, int end, int *out) except -1
 @cython.locals(i=int)
 cdef int scan_name_addr(Bytes p, int start, int end, int *out) except -1
 @cython.locals(at=int, name="unsigned long long", slot=int)
 cdef int _scan_address_params(Bytes p, int i, int end, int *out) except -1
-@cython.locals(i=int)
+@cython.locals(i=int, after=int, method=int)
 cdef int scan_cseq(Bytes p, int start, int end, int *out) except -1
-cdef int scan_address(Bytes p, int start, int end, int *out, str name) except -1
+cdef int _scan_party(Bytes p, int start, int end, int *out) except -1
+cdef int scan_parties(
+    Bytes p, int from_start, int from_end, int *from_at, int to_start, int to_end, int *to_at
+) except -1

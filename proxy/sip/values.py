@@ -18,7 +18,6 @@ if not cython.compiled:
         URI,
         check_scheme,
         name_at,
-        port_number,
         same_name,
         scan_host,
         scan_number,
@@ -88,10 +87,17 @@ def scan_via(p: bytes, start: int, end: int, out: list[int]) -> int:
     out[13] = i
     i = skip_lws(p, i, end)
     if i < end and p[i] == ord(":"):
-        i = skip_lws(p, i + 1, end)
-        out[13] = skip_digits(p, i, end)
-        out[4] = port_number(p, i, out[13])
-        i = skip_lws(p, out[13], end)
+        at = i = skip_lws(p, i + 1, end)
+        port = 0
+        last = min(end, i + 11)
+        while i < last and 48 <= p[i] <= 57:
+            port = port * 10 + (p[i] - 48)
+            i += 1
+        if not 0 < port < 65536 or i - at > 10:
+            raise BadMessage("A bad port")
+        out[4] = port
+        out[13] = i
+        i = skip_lws(p, i, end)
     out[12] = out[13]
     out[5] = out[7] = out[9] = out[15] = out[17] = -1
     if i < end and p[i] == ord(";"):
@@ -112,6 +118,7 @@ def _scan_via_params(p: bytes, i: int, end: int, out: list[int]) -> int:
             slot = 5
         elif name == _RPORT:
             slot = 9
+            out[11] = out[21]
         elif name == _RECEIVED:
             slot = 7
             out[19] = out[20]
@@ -119,30 +126,23 @@ def _scan_via_params(p: bytes, i: int, end: int, out: list[int]) -> int:
             slot = 15
         elif name == _TTL:
             slot = 17
-        if slot:
-            _note_via_param(slot, out)
+        if slot == 0:
+            continue
+        # What is routed by: once only, and never without its value.
+        if out[slot] >= 0:
+            raise BadMessage("Via: a parameter twice")
+        if out[22] >= 0 and out[22] < out[23]:
+            out[slot] = out[22]
+            out[slot + 1] = out[23]
+        elif slot == 9 and out[22] < 0:
+            out[9] = out[10] = out[21]  # RFC 3581 §3: the flag that asks to be filled in
+        else:
+            raise BadMessage("Via: a parameter without its value")
     return i
-
-
-def _note_via_param(slot: int, out: list[int]) -> int:
-    """Record a parameter that is routed by: once only, and never without its value."""
-    if out[slot] >= 0:
-        raise BadMessage("Via: a parameter twice")
-    if out[22] >= 0 and out[22] < out[23]:
-        out[slot] = out[22]
-        out[slot + 1] = out[23]
-    elif slot == 9 and out[22] < 0:
-        out[9] = out[10] = out[21]  # RFC 3581 §3: the flag that asks to be filled in
-    else:
-        raise BadMessage("Via: a parameter without its value")
-    if slot == 9:
-        out[11] = out[21]
-    return 0
 
 
 def _scan_display(p: bytes, i: int, end: int, out: list[int]) -> int:
     """A display name, if there is one; the index of the '<', or of the addr-spec."""
-    out[0] = out[1] = i
     if p[i] == ord('"'):
         out[1] = skip_quoted(p, i, end)
         i = skip_lws(p, out[1], end)
@@ -163,13 +163,16 @@ def scan_name_addr(p: bytes, start: int, end: int, out: list[int]) -> int:
 
     out: 0-1 display name as written, 2-3 URI, 4 the first ';' (or the end of the value), 5 the
     end of the value, 6-7 tag, 8 in <>, 9 the start of the value; of a Contact: 10-11 q,
-    12-13 expires, 14-15 +sip.instance, 16-17 reg-id. A start of -1 means absent.
+    12-13 expires, 14-15 +sip.instance, 16-17 reg-id. A start of -1 means absent, and a
+    tag then ends at -1 as well.
     """
     i = skip_lws(p, start, end)
     if i >= end:
         raise BadMessage("An address is missing")
     out[9] = i
-    i = _scan_display(p, i, end, out)
+    out[0] = out[1] = i
+    if p[i] != ord("<"):
+        i = _scan_display(p, i, end, out)
     out[8] = p[i] == ord("<")
     if out[8]:
         i += 1
@@ -189,7 +192,7 @@ def scan_name_addr(p: bytes, start: int, end: int, out: list[int]) -> int:
         out[3] = i
     check_scheme(p, out[2], out[3])
     out[4] = out[5] = i
-    out[6] = out[10] = out[12] = out[14] = out[16] = -1
+    out[6] = out[7] = out[10] = out[12] = out[14] = out[16] = -1
     i = skip_lws(p, i, end)
     if i < end and p[i] == ord(";"):
         out[4] = i
@@ -229,24 +232,42 @@ def _scan_address_params(p: bytes, i: int, end: int, out: list[int]) -> int:
 
 def scan_cseq(p: bytes, start: int, end: int, out: list[int]) -> int:
     """`number LWS method` (RFC 3261 §20.16): out[0] = the number, out[1:3] = the method."""
-    i = skip_digits(p, start, end)
-    out[0] = scan_number(p, start, i, _CSEQ)
-    out[1] = skip_lws(p, i, end)
-    out[2] = out[1]
-    while out[2] < end and TOKEN[p[out[2]]]:
-        out[2] += 1
-    if out[0] < 0 or out[1] == i or out[2] == out[1] or out[2] != end:
+    after = skip_digits(p, start, end)
+    method = i = skip_lws(p, after, end)
+    while i < end and TOKEN[p[i]]:
+        i += 1
+    out[0] = scan_number(p, start, after, _CSEQ)
+    out[1] = method
+    out[2] = i
+    if out[0] < 0 or method == after or i == method or i != end:
         raise BadMessage("CSeq: not a number below 2^31 and a method")
     return 0
 
 
-def scan_address(p: bytes, start: int, end: int, out: list[int], name: str) -> int:
-    """From or To: one address and a tag of reasonable length."""
+def _scan_party(p: bytes, start: int, end: int, out: list[int]) -> int:
+    """One address and a tag of reasonable length."""
+    if scan_name_addr(p, start, end, out) != end:
+        raise BadMessage("more than one address")
+    if out[6] >= 0 and out[7] - out[6] > _TAG_BYTES:
+        raise BadMessage("the tag is too long")
+    return 0
+
+
+def scan_parties(
+    p: bytes,
+    from_start: int,
+    from_end: int,
+    from_at: list[int],
+    to_start: int,
+    to_end: int,
+    to_at: list[int],
+) -> int:
+    """The values of From and To, each as scan_name_addr() has it."""
+    name = "From"
     try:
-        if scan_name_addr(p, start, end, out) != end:
-            raise BadMessage("more than one address")
+        _scan_party(p, from_start, from_end, from_at)
+        name = "To"
+        _scan_party(p, to_start, to_end, to_at)
     except BadMessage as error:
         raise BadMessage(f"{name}: {error.reason}", error.status) from None
-    if out[6] >= 0 and out[7] - out[6] > _TAG_BYTES:
-        raise BadMessage(f"{name}: the tag is too long")
     return 0
