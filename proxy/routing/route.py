@@ -68,9 +68,7 @@ def took_our_own(relay: Relay) -> bool:
             return False
     if not is_cookie(relay, cut(data, at + 3, at + 19), did):
         return False
-    relay.drop_routes = 1
-    relay.left = []
-    relay.did = did
+    relay.take_whole_route(did)
     return True
 
 
