@@ -273,7 +273,7 @@ class ProxyCore:
         """Forward an ACK or CANCEL without state; False when it has nowhere to go."""
         if request.message.has(ROUTE):
             request.prepare()
-        if self.node.dialogs is not None and request.in_dialog:
+        if self.node.dialogs is not None and len(request.message.to_tag) > 0:
             find_numbers(request)
         targets = self.stray_targets(request)
         # RFC 5393 §5.3: one ACK to phones that are registered at each other must not become many
