@@ -27,6 +27,7 @@ cdef class Relay:
     cdef readonly Node node
     cdef readonly Message message
     cdef readonly int listener
+    cdef readonly bint invite
     cdef public bytes request_uri
     cdef public bytes top_via
     cdef public bytes origin

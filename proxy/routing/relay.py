@@ -45,6 +45,7 @@ class Relay:
         self.node = node
         self.message = message
         self.listener = listener
+        self.invite = message.method == "INVITE"
         self.request_uri = message.request_uri
         self.top_via = b""
         self.origin = b""  # the host it came from, once top_via is known
@@ -226,9 +227,7 @@ class Relay:
                 if routes:
                     insert.add(b"Route: " + b", ".join(routes) + b"\r\n")
                 drop = len(message.values(ROUTE))
-        if breadth and (
-            breadth < DEFAULT_BREADTH or message.method == "INVITE" or message.has(MAX_BREADTH)
-        ):
+        if breadth and (breadth < DEFAULT_BREADTH or self.invite or message.has(MAX_BREADTH)):
             edits = self.limit_breadth(edits, insert, breadth)
         hops = message.max_forwards - 1 if message.max_forwards >= 0 else DEFAULT_MAX_FORWARDS
         return forwarded_request(
