@@ -5,6 +5,19 @@ from proxy.shm.packed cimport (
 )
 from proxy.sip.draft cimport put_bytes
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.string cimport memcpy
+
+cdef inline bytes joined(bytes one, bytes other):
+    """Two texts with a NUL between them."""
+    cdef Py_ssize_t size = len(one)
+    cdef bytes made = PyBytes_FromStringAndSize(NULL, size + 1 + len(other))
+    cdef char *p = PyBytes_AS_STRING(made)
+    memcpy(p, PyBytes_AS_STRING(one), size)
+    p[size] = 0
+    memcpy(p + size + 1, PyBytes_AS_STRING(other), len(other))
+    return made
+
 cdef int AT_BRANCH
 cdef int AT_CREATED, AT_DID, AT_DUE, AT_EPOCH, AT_FLAGS, AT_INVITE_CSEQ, AT_LEGS, AT_LENGTH
 cdef int AT_LENGTHS, AT_LIFETIME, AT_NODE, AT_OWNER, AT_STATE, AT_VERSION, DID_END, FORMAT

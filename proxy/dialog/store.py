@@ -95,11 +95,11 @@ class DialogStore:
 
     def read(self, key: bytes) -> tuple[bytes | None, int]:
         """The record of a key and its stamp; (None, 0) when there is none that makes sense."""
-        payload, stamp = self.table.snapshot(key)
+        payload = self.table.read(key)
         if payload is not None and not is_sound(payload):
             self.counters.add(CORRUPT_RECORDS, 1)
             return None, 0
-        return payload, stamp
+        return payload, self.table.seen
 
     def acts(self, payload: bytes) -> bool:
         """Whether this node may do anything unasked about a record: ping, end, write, remove.

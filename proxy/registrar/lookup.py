@@ -52,7 +52,7 @@ def lookup(
     table: Table, aor_key: bytes, method: str, now: int, faults: Faults | None = None
 ) -> list[Target]:
     """The live contacts of an AoR that take `method` ("" = any), the most wanted first."""
-    payload = table.snapshot(aor_key)[0]
+    payload = table.read(aor_key)
     targets: list[Target] = []
     if payload is None:
         return targets

@@ -1,7 +1,7 @@
 cimport cython
 from proxy.routing.siphash cimport SipHash, siphash
 from proxy.sip.message cimport Message
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 cdef inline unsigned long long eight_digits(unsigned long long n) noexcept:
     """The eight hex digits of a 32-bit number as they lie in memory, the highest first."""
@@ -25,6 +25,14 @@ cdef inline bytes digits_of(unsigned long long number):
     cdef unsigned char digits[16]
     put_digits(digits, number)
     return digits[:16]
+
+cdef inline bint has_digits(
+    const unsigned char *p, Py_ssize_t at, unsigned long long number
+) noexcept:
+    """Whether a text has those from `at` on."""
+    cdef unsigned char digits[16]
+    put_digits(digits, number)
+    return memcmp(p + at, digits, 16) == 0
 
 cdef unsigned long long LOW, ROUTE_COOKIE, OWN_TAG, OWN_BRANCH
 cdef Py_ssize_t BRANCH_BYTES
@@ -64,8 +72,12 @@ cdef class Signer:
     cdef unsigned long long _mac(
         self, bytes branch, bytes origin, Message message, unsigned long long suffix
     ) except? 0
-    @cython.locals(made=SipHash)
     cpdef bytes route_cookie(self, bytes call_id, bytes caller_tag, bytes did=*)
+    cpdef bint is_cookie(
+        self, bytes data, Py_ssize_t at, bytes call_id, bytes caller_tag, bytes did
+    ) except -1
+    @cython.locals(made=SipHash)
+    cdef unsigned long long _cookie(self, bytes call_id, bytes caller_tag, bytes did) except? 0
     @cython.locals(made=SipHash)
     cpdef bytes own_tag(self, Message request)
     cpdef bytes own_branch(self, bytes request)

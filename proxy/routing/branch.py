@@ -29,6 +29,10 @@ if not cython.compiled:
         """The sixteen hex digits of a number."""
         return b"%016x" % number
 
+    def has_digits(p: bytes, at: int, number: int) -> bool:
+        """Whether a text has those from `at` on."""
+        return p[at : at + 16] == b"%016x" % number
+
 
 # Compiled, a literal of more than 31 bits would be a Python number, and the mask a slow one.
 LOW = 0xFFFFFFFF
@@ -118,6 +122,15 @@ class Signer:
 
         It vouches for the did beside it as well.
         """
+        return digits_of(self._cookie(call_id, caller_tag, did))
+
+    def is_cookie(
+        self, data: bytes, at: int, call_id: bytes, caller_tag: bytes, did: bytes
+    ) -> bool:
+        """Whether the sixteen characters from `at` on are that cookie."""
+        return has_digits(data, at, self._cookie(call_id, caller_tag, did))
+
+    def _cookie(self, call_id: bytes, caller_tag: bytes, did: bytes) -> int:
         made = _hash
         made.begin(self.key0, self.key1, False)
         made.add_number(ROUTE_COOKIE | len(call_id) | len(caller_tag) << 24)
@@ -125,7 +138,7 @@ class Signer:
         made.add(caller_tag)
         if did:
             made.add(did)
-        return digits_of(made.end())
+        return made.end()
 
     def own_tag(self, request: Message) -> bytes:
         """The To tag of an answer we gave without keeping state; its ACK brings it back."""

@@ -31,10 +31,11 @@ cdef int ROUTE, VIA
 cdef class ProxyCore:
     cdef readonly Node node
     cdef public object policy
-    @cython.locals(listener=int, data=bytes, start=Py_ssize_t, part=list, found=list)
+    @cython.locals(listener=int, data=bytes, start=Py_ssize_t, part=list, found=list,
+                   index=Py_ssize_t, answers="unsigned int")
     cpdef receive_batch(self, list batch)
     @cython.locals(listener=int, sockaddr=bytes, data=bytes, shedder=Shedder, index=Py_ssize_t)
-    cdef take_some(self, list part, list found, bint responses)
+    cdef take_some(self, list part, list found, unsigned int which)
     cdef take(self, object found, bytes data, bytes sockaddr, int listener)
     cpdef run_errand(self, bytes data)
     cpdef receive(self, bytes data, Address source, int listener)

@@ -83,17 +83,22 @@ class ProxyCore:
         while start < len(batch):
             part = batch[start : start + STAGE]
             found = [read(listener, data) for listener, _, _, data in part]
-            self.take_some(part, found, True)
-            self.take_some(part, found, False)
+            answers = 0  # one bit for each: whether it is a response
+            for index in range(len(found)):
+                if is_response(found[index]):
+                    answers |= 1 << index
+            if answers:
+                self.take_some(part, found, answers)
+            self.take_some(part, found, ~answers)
             start += STAGE
 
     def take_some(
-        self, part: list[tuple[int, bytes, int, bytes]], found: list[object], responses: bool
+        self, part: list[tuple[int, bytes, int, bytes]], found: list[object], which: int
     ) -> None:
-        """Act on what was read: on the responses, or on everything else."""
+        """Act on what was read, where the bits of `which` say so."""
         shedder = self.node.shedder
         for index in range(len(part)):
-            if is_response(found[index]) != responses:
+            if not which >> index & 1:
                 continue
             listener, sockaddr, received_ns, data = part[index]
             if shedder.aged_before_ns:
@@ -268,7 +273,7 @@ class ProxyCore:
         """Forward an ACK or CANCEL without state; False when it has nowhere to go."""
         if request.message.has(ROUTE):
             request.prepare()
-        if self.node.dialogs is not None and request.in_dialog:
+        if self.node.dialogs is not None and len(request.message.to_tag) > 0:
             find_numbers(request)
         targets = self.stray_targets(request)
         # RFC 5393 §5.3: one ACK to phones that are registered at each other must not become many

@@ -98,7 +98,7 @@ class Exchange(ForkUser):
         self.relaying.fix_via(self.source)
         self.server = layer.serve(self.message, self.reply_address(), self.listener, self)
         self.node.counters.add(TM_UAS_TRANSACTIONS, 1)
-        if self.method == "INVITE":
+        if self.relaying.invite:
             self.answer(100, b"Trying", b"", b"")
         return True
 

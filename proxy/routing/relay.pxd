@@ -5,6 +5,7 @@ from proxy.routing.header_changes cimport HeaderChanges
 from proxy.routing.identity cimport Identity
 from proxy.routing.node cimport Node
 from proxy.sip.address cimport Address
+from proxy.sip.draft cimport Draft
 from proxy.sip.headers cimport Via
 from proxy.sip.message cimport Message
 from proxy.sip.patching cimport forwarded_request, top_via_fixed
@@ -16,6 +17,8 @@ cdef Py_ssize_t REMEMBERED_BYTES
 cdef int LITERALS
 cdef bytes FULL_BREADTH
 cdef dict NO_ORIGINALS
+cdef list NO_ROUTES
+cdef Draft _draft
 cdef int BRANCH_BYTES
 cdef int MAX_BREADTH, ROUTE, VIA
 
@@ -24,6 +27,7 @@ cdef class Relay:
     cdef readonly Node node
     cdef readonly Message message
     cdef readonly int listener
+    cdef readonly bint invite
     cdef public bytes request_uri
     cdef public bytes top_via
     cdef public bytes origin
@@ -43,6 +47,7 @@ cdef class Relay:
     cpdef HeaderChanges amended(self)
     cpdef rename(self, int header, bytes value)
     cpdef redirect(self, bytes uri)
+    cdef take_whole_route(self, bytes did)
     @cython.locals(values=list)
     cpdef list routes(self)
     @cython.locals(routes=list, joined=bytes)
@@ -63,12 +68,13 @@ cdef class Relay:
     cpdef int way_out(self, Target target, Address address) except -2
     @cython.locals(signer=Signer, aim="unsigned long long")
     cpdef bytes branch(self, Target target, int attempt)
-    @cython.locals(identity=Identity, changes=HeaderChanges, insert=bytes, request_uri=bytes,
+    @cython.locals(identity=Identity, changes=HeaderChanges, insert=Draft, request_uri=bytes,
                    drop=int, edits=tuple, message=Message, hops=int, routes=list, strict=bint)
     cpdef bytes build(self, Target target, bytes branch, int listener, int breadth)
     @cython.locals(index=int)
-    cdef tuple limit_breadth(self, tuple edits, bytes insert, int breadth)
+    cdef tuple limit_breadth(self, tuple edits, Draft insert, int breadth)
     @cython.locals(value=bytes)
     cpdef int breadth(self) except -1
-    @cython.locals(cookie=bytes, routes=tuple, did=bytes, ours=bytes)
-    cdef bytes record_routes(self, int listener)
+    @cython.locals(message=Message, cookie=bytes)
+    cdef add_record_routes(self, Draft insert, int listener)
+    cdef add_own_route(self, Draft insert, int listener, bytes double, bytes cookie)

@@ -12,6 +12,7 @@ from proxy.routing.branch import hex_digits
 from proxy.routing.header_changes import HeaderChanges
 from proxy.routing.node import Node
 from proxy.sip.address import Address
+from proxy.sip.draft import Draft
 from proxy.sip.header_ids import MAX_BREADTH, ROUTE, VIA
 from proxy.sip.headers import parse_name_addr, parse_via, split_commas
 from proxy.sip.message import Message
@@ -24,7 +25,9 @@ DEFAULT_BREADTH = bounds.MAX_BREADTH
 REMEMBERED_BYTES = bounds.REMEMBERED_BYTES
 SPIRALS = bounds.SPIRALS
 NO_ORIGINALS: dict[int, bytes] = {}
+NO_ROUTES: list[bytes] = []
 FULL_BREADTH = b"Max-Breadth: %d\r\n" % DEFAULT_BREADTH
+_draft = Draft()
 
 
 @cython.freelist(64)
@@ -42,6 +45,7 @@ class Relay:
         self.node = node
         self.message = message
         self.listener = listener
+        self.invite = message.method == "INVITE"
         self.request_uri = message.request_uri
         self.top_via = b""
         self.origin = b""  # the host it came from, once top_via is known
@@ -84,10 +88,16 @@ class Relay:
         self.sign()
         self.request_uri = uri
 
+    def take_whole_route(self, did: bytes) -> None:
+        """The Route is a single one, our own for this dialog."""
+        self.drop_routes = 1
+        self.left = NO_ROUTES
+        self.did = did
+
     def routes(self) -> list[bytes]:
         """The Route values that are left for those behind us."""
         if self.left is None:
-            self.left = []
+            self.left = NO_ROUTES
             if self.message.has(ROUTE):
                 values = self.message.values(ROUTE)
                 if self.drop_last:
@@ -195,15 +205,18 @@ class Relay:
         message = self.message
         identity = self.node.identity
         changes = self.changes
-        insert = b"" if changes is None else changes.insert()
+        insert = _draft
+        insert.begin()
+        if changes is not None:
+            insert.add(changes.insert())
         if self.record_route:
-            insert += self.record_routes(listener)
+            self.add_record_routes(insert, listener)
         request_uri = target.uri
         drop = self.drop_routes
         edits: tuple[tuple[int, bytes | None], ...] = () if changes is None else changes.edits
         if target.path:
-            insert += b"Route: " + target.path + b"\r\n"
-        elif self.left or message.has(ROUTE):
+            insert.add(b"Route: " + target.path + b"\r\n")
+        elif len(self.routes()) > 0 or self.drop_last:
             routes = list(self.routes())
             strict = len(routes) > 0 and not is_loose(routes[0])
             if strict or self.drop_last:
@@ -212,12 +225,10 @@ class Relay:
                     routes.append(b"<" + request_uri + b">")
                     request_uri = parse_name_addr(routes.pop(0)).uri
                 if routes:
-                    insert += b"Route: " + b", ".join(routes) + b"\r\n"
+                    insert.add(b"Route: " + b", ".join(routes) + b"\r\n")
                 drop = len(message.values(ROUTE))
-        if breadth and (
-            breadth < DEFAULT_BREADTH or message.method == "INVITE" or message.has(MAX_BREADTH)
-        ):
-            edits, insert = self.limit_breadth(edits, insert, breadth)
+        if breadth and (breadth < DEFAULT_BREADTH or self.invite or message.has(MAX_BREADTH)):
+            edits = self.limit_breadth(edits, insert, breadth)
         hops = message.max_forwards - 1 if message.max_forwards >= 0 else DEFAULT_MAX_FORWARDS
         return forwarded_request(
             message,
@@ -226,21 +237,20 @@ class Relay:
             self.top_via,
             hops,
             drop,
-            insert,
+            insert.take(),
             edits,
             branch,
         )
 
     def limit_breadth(
-        self, edits: tuple[tuple[int, bytes | None], ...], insert: bytes, breadth: int
-    ) -> tuple[tuple[tuple[int, bytes | None], ...], bytes]:
+        self, edits: tuple[tuple[int, bytes | None], ...], insert: Draft, breadth: int
+    ) -> tuple[tuple[int, bytes | None], ...]:
         """Say how many parallel branches those behind us may still open (RFC 5393 §5.3.3)."""
         index = self.message.first_of(MAX_BREADTH)
         if index >= 0:
-            return (*edits, (index, b"%d" % breadth)), insert
-        if breadth == DEFAULT_BREADTH:
-            return edits, insert + FULL_BREADTH
-        return edits, insert + b"Max-Breadth: %d\r\n" % breadth
+            return (*edits, (index, b"%d" % breadth))
+        insert.add(FULL_BREADTH if breadth == DEFAULT_BREADTH else b"Max-Breadth: %d\r\n" % breadth)
+        return edits
 
     def breadth(self) -> int:
         """The parallel branches this request may still open."""
@@ -251,21 +261,29 @@ class Relay:
             raise BadMessage("Max-Breadth is not a number")
         return min(int(value), DEFAULT_BREADTH)
 
-    def record_routes(self, listener: int) -> bytes:
+    def add_record_routes(self, insert: Draft, listener: int) -> None:
         """Our Record-Route; two when the request leaves by another listener (RFC 5658)."""
         message = self.message
-        routes = self.node.identity.routes
-        did = self.did
-        cookie = self.node.signer.route_cookie(message.call_id, message.from_tag, did)
-        ours = b";did=" + did + b";k=" + cookie if did else b";k=" + cookie
-        if listener == self.listener:
-            return b"".join((b"Record-Route: ", routes[listener], ours, b">\r\n"))
-        return b"Record-Route: %b;r2=on%b>, %b;r2=on%b>\r\n" % (
-            routes[listener],
-            ours,
-            routes[self.listener],
-            ours,
-        )
+        cookie = self.node.signer.route_cookie(message.call_id, message.from_tag, self.did)
+        insert.add(b"Record-Route: ")
+        if listener != self.listener:
+            self.add_own_route(insert, listener, b";r2=on", cookie)
+            insert.add(b", ")
+            self.add_own_route(insert, self.listener, b";r2=on", cookie)
+        else:
+            self.add_own_route(insert, listener, b"", cookie)
+        insert.add(b"\r\n")
+
+    def add_own_route(self, insert: Draft, listener: int, double: bytes, cookie: bytes) -> None:
+        """What names one of our listeners, for this dialog and no other."""
+        insert.add(self.node.identity.routes[listener])
+        insert.add(double)
+        if self.did:
+            insert.add(b";did=")
+            insert.add(self.did)
+        insert.add(b";k=")
+        insert.add(cookie)
+        insert.add(b">")
 
 
 def is_loose(route: bytes) -> bool:

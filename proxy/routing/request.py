@@ -317,9 +317,12 @@ class Request(PolicyRun):
         after `silence` seconds that holds for whoever has not even sent a provisional response.
         While another relay is under way this one joins it.
         """
-        for target in targets or ():
-            if not isinstance(target, Target):
-                raise TypeError(f"relay takes what lookup() or target_for() made, not {target!r}")
+        if targets is not None:
+            for target in targets:
+                if not isinstance(target, Target):
+                    raise TypeError(
+                        f"relay takes what lookup() or target_for() made, not {target!r}"
+                    )
         self.take_turn()
         outcome = self.outcome
         if outcome is None or outcome.status:

@@ -14,6 +14,8 @@ from proxy.sip.uri import Uri, parse_uri
 if not cython.compiled:
     from proxy.sip.grammar import cut, holds, same_text
 
+COOKIE_BYTES = 16
+
 
 def prepare_routes(relay: Relay) -> bool:
     """Undo a strict router's rewriting, then take our own entries off the Route.
@@ -66,11 +68,9 @@ def took_our_own(relay: Relay) -> bool:
         did = cut(data, own_end + 5, at)
         if holds(did, b";") or holds(did, b">"):
             return False
-    if not is_cookie(relay, cut(data, at + 3, at + 19), did):
+    if not is_cookie(relay, data, at + 3, did):
         return False
-    relay.drop_routes = 1
-    relay.left = []
-    relay.did = did
+    relay.take_whole_route(did)
     return True
 
 
@@ -84,19 +84,20 @@ def is_own_record_route(identity: Identity, uri: Uri) -> bool:
 def has_cookie(relay: Relay, uri: Uri) -> bool:
     """Whether our Route entry was made for this dialog, seen from either end."""
     cookie = uri.param(b"k")
-    if not cookie:
+    if cookie is None or len(cookie) != COOKIE_BYTES:
         return False
     did = uri.param(b"did") or b""
-    if not is_cookie(relay, cookie, did):
+    if not is_cookie(relay, cookie, 0, did):
         return False
     relay.did = did
     return True
 
 
-def is_cookie(relay: Relay, cookie: bytes, did: bytes) -> bool:
-    """Whether a cookie was made for this dialog and this did, seen from either end."""
+def is_cookie(relay: Relay, data: bytes, at: int, did: bytes) -> bool:
+    """Whether the cookie at `at` was made for this dialog and this did, seen from either end."""
     message = relay.message
     signer = relay.node.signer
-    if cookie == signer.route_cookie(message.call_id, message.from_tag, did):
+    call_id = message.call_id
+    if signer.is_cookie(data, at, call_id, message.from_tag, did):
         return True
-    return cookie == signer.route_cookie(message.call_id, message.to_tag, did)
+    return signer.is_cookie(data, at, call_id, message.to_tag, did)

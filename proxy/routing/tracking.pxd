@@ -33,7 +33,7 @@ cpdef Tracker tracker_of(Exchange exchange)
 cpdef bint may_be_tracked(Exchange exchange) except *
 
 @cython.locals(tracker=Tracker, message=Message, relay=Relay, socket=bytes, outer=Dialog,
-               dialog=Dialog, source=Address, came_with=bytes, reached=bytes)
+               dialog=Dialog, source=Address, came_with=bytes, reached=bytes, listener=Address)
 cpdef bint begin(Exchange exchange, unsigned int flags, unsigned int lifetime,
                  bytes tag=*) except *
 @cython.locals(tracker=Tracker, found=Dialog, did=bytes)

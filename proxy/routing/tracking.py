@@ -69,7 +69,8 @@ def begin(exchange: Exchange, flags: int, lifetime: int, tag: bytes = b"") -> bo
     relay = exchange.relaying
     if exchange.tracked is not None or tracker is None:
         return True
-    socket = exchange.node.identity.listeners[exchange.listener].hostport
+    listener: Address = exchange.node.identity.listeners[exchange.listener]
+    socket = listener.hostport
     if message.via_count > 1:
         # a spiral: who saw the INVITE first tracks it, and what happens out here is part of that
         came_with = relay.branch_before()

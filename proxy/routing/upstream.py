@@ -69,7 +69,7 @@ class Upstream:
         self.final_status = 0  # what went upstream
         self.cancelled = False
         self.number = relay.number  # the CSeq of answers, if the request went on with another
-        self.invite = relay.message.method == "INVITE"
+        self.invite = relay.invite
         self.dialog: Dialog | None = None  # of a tracked call, or the one a re-INVITE may change
         self.dialog_key = self.did = b""  # of that, once its first 2xx has gone
         self.revision: Revision | None = None  # what responses go through, if anything
