@@ -60,12 +60,14 @@ class Echo:
         environment = {**os.environ, **self.faults.environment(build_library(folder))}
         self.environment = {**environment, "PYTHONMALLOC": "malloc"}
         self.process: subprocess.Popen[bytes] | None = None
+        self.spoilt = False  # what listens may be what was not woken
 
     def ready(self) -> subprocess.Popen[bytes]:
         """The process, a new one in the place of one that ended."""
-        if self.process is not None and self.answers():
+        if self.process is not None and not self.spoilt and self.answers():
             return self.process
         self.end()
+        self.spoilt = False
         self.path.unlink(missing_ok=True)
         self.process = subprocess.Popen(
             [sys.executable, "-c", SERVER, str(self.path)],
@@ -85,7 +87,9 @@ class Echo:
             selector.register(self.process.stdout, selectors.EVENT_READ)
             if not selector.select(patience_s):
                 raise TimeoutError
-        return os.read(self.process.stdout.fileno(), 65_536)
+        text = os.read(self.process.stdout.fileno(), 65_536)
+        self.spoilt |= b"callback failed" in text
+        return text
 
     def end(self) -> None:
         if self.process is not None and self.process.stdout is not None:
@@ -116,8 +120,6 @@ class Echo:
     def fault(self, number: int, connected: bool) -> bool:
         """Have the `number`-th malloc from now on fail; whether a line came back all the same."""
         process = self.ready()
-        with contextlib.suppress(TimeoutError):  # what went wrong without an end
-            self.told(0.0)
         with self.client() as client:
             if connected:
                 assert self.say(client, connect=True) == LINE
@@ -126,9 +128,11 @@ class Echo:
             came = self.say(client, connect=not connected)
             self.faults.stop()
         assert came in {b"", LINE}
-        if not came:
-            self.told()
-        return bool(came)
+        with contextlib.suppress(TimeoutError):
+            self.told(0.0 if came else PATIENCE_S)
+            return bool(came)
+        assert came, f"the connection ended at malloc {number}, and nobody says why"
+        return True
 
 
 @pytest.fixture
