@@ -113,7 +113,7 @@ class Connections:
             return
         try:
             self._begin(connection)
-        except (OSError, MemoryError) as error:
+        except Exception as error:  # noqa: BLE001 - as below
             self._log.warning("connection failed", of=self._of, reason=repr(error))
             connection.close()
 
@@ -136,15 +136,15 @@ class Connections:
 
 
 def accept(listener: socket.socket) -> socket.socket:
-    """The next connection; nothing of it stays open when there is no memory for it.
+    """The next connection; nothing of it stays open when there is no memory for its object.
 
-    Only for a process without threads: that may be found out no earlier than its number is taken.
+    For a process without threads: another could take the number meanwhile.
     """
     number = os.dup(listener.fileno())
     os.close(number)  # the lowest that is free, which is the one that accept(2) takes
     try:
         return listener.accept()[0]
-    except MemoryError:
-        with contextlib.suppress(OSError):  # it had not come to that yet
+    except BaseException:
+        with contextlib.suppress(OSError):  # mostly it has not come to that
             os.close(number)
         raise

@@ -12,8 +12,13 @@ from typing import Any
 
 import pytest
 
+from proxy.errors import SipherdError
+from workers.child import Child
 from workers.connections import Connections, Stream, TooLong, accept
+from workers.control import ControlEndpoint
+from workers.control_client import ask
 from workers.logs import Log
+from workers.tables import CONTROL_SOCKET
 
 LIMIT = 100
 MOST = 3
@@ -30,8 +35,8 @@ async def echo(stream: Stream) -> None:
 class Door:
     """A listening socket and what it accepts."""
 
-    def __init__(self, path: Path, log: Log) -> None:
-        self.path = str(path / "door.sock")
+    def __init__(self, folder: Path, log: Log, name: str = "door.sock") -> None:
+        self.path = str(folder / name)
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self.listener.bind(self.path)
         self.listener.listen()
@@ -169,6 +174,44 @@ def test_all_of_them_can_be_ended(door: Door, lines: list[str]) -> None:
 
     door.open(scenario)
     assert lines == []
+
+
+def test_whom_a_failed_callback_left_waiting_is_not_left_open(
+    door: Door, child: Child, lines: list[str]
+) -> None:
+    endpoint = ControlEndpoint(child)
+    door.connections = endpoint.connections
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(endpoint.callback_failed)
+        client = door.client()
+        assert b"Parse error" in await said(client, b"hello\n")
+        loop.call_soon(lambda: 1 / 0)
+        assert await loop.sock_recv(client, 1) == b""
+        assert b"Parse error" in await said(door.client(), b"hello\n")
+
+    door.open(scenario)
+    assert any("callback failed reason=" in line for line in lines)
+    assert any("request unreadable reason=" in line for line in lines)
+
+
+@pytest.mark.parametrize("answer", [b"", b'{"jsonrpc"'])
+def test_who_asks_is_told_that_there_is_no_whole_answer(
+    tmp_path: Path, log: Log, answer: bytes
+) -> None:
+    async def cut(stream: Stream) -> None:
+        await stream.read_until(b"\n", LIMIT)
+        await stream.send(answer)
+
+    async def scenario() -> None:
+        with pytest.raises(SipherdError, match="ended the connection without a whole answer"):
+            await asyncio.to_thread(ask, tmp_path, "uptime", {})
+
+    door = Door(tmp_path, log, CONTROL_SOCKET)
+    door.connections = Connections("door", MOST, cut, log)
+    door.open(scenario)
+    door.listener.close()
 
 
 def test_what_is_read_ends_with_its_mark_or_the_connection() -> None:
