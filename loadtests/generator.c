@@ -478,7 +478,8 @@ static void read_options(int argc, char **argv) {
         case 'H': want.hold = atof(optarg); break;
         default: exit(2);
     }
-    if (want.mode == REFRESH_MODE && want.users < want.window) fail("refresh: -w of more than -u telephones");
+    if (want.mode == REFRESH_MODE && want.rate <= 0 && want.users < want.window)
+        fail("refresh: -w of more than -u telephones");
     if (want.users < 1 || want.window < 1 || want.window > OPERATIONS) fail("-u or -w out of range");
 }
 

@@ -196,7 +196,7 @@ class Duty:
         node, layer = self.node, self.node.layer
         if not self.places.stopping:
             return bool(len(layer.servers) + len(layer.clients))
-        return node.now - self.turn.heard_at < QUIET_S and layer.servers.has("INVITE")
+        return node.now - self.turn.heard_at < QUIET_S and bool(layer.servers.of("INVITE"))
 
     def refuses(self, policy: Policy) -> Policy:
         """The policy as it is applied: what is new is refused while the worker takes on nothing."""

@@ -14,6 +14,7 @@ from proxy.routing.node import Node
 from proxy.routing.pending import Pending
 from proxy.shm.table_ids import READER_STORAGE
 from proxy.storage.kinds import Fields, Question, Status, decode_part, encode_question
+from proxy.transaction.timers import Timed
 from workers.child import Child
 from workers.errands import Errand
 from workers.mailbox import Mailbox
@@ -47,7 +48,7 @@ def storage_mailbox(child: Child) -> Mailbox:
     return Mailbox(child.tables.questions, child.reader_eventfds[READER_STORAGE])
 
 
-class Again:
+class Again(Timed):
     """A question that could not be handed over: it is tried again until its time is over."""
 
     def __init__(self, questions: Questions, message: bytes, pending: Pending) -> None:

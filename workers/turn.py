@@ -169,10 +169,9 @@ class Turn:
     def watch_queues(self, now_ns: int) -> None:
         """Let the shedder know how long messages have waited by now."""
         shedder = self.node.shedder
-        shedder.observe(self.waited_ns / 1e9, self.standing_ns / 1e9, self.node.now)
-        late = self.waited_ns > shedder.stale * 1e9
-        shedder.late = False
-        shedder.late_before_ns = now_ns - int(shedder.stale * 1e9) if late else 0
+        waited, standing = self.waited_ns / 1e9, self.standing_ns / 1e9
+        shedder.observe(waited, standing, self.node.now)
+        shedder.date(waited, standing, now_ns)
 
     def help_out(self, now_ns: int, most_ns: int, batch: list[Incoming]) -> int:
         """Read the neighbours' sockets that nobody else is awake for."""

@@ -3,6 +3,7 @@ cimport cython
 ctypedef const unsigned char *Bytes
 
 cdef int _ADMIT, _REFUSE, _DROP
+cdef int AGED
 cdef double INTERVAL, INTEGRAL, PROPORTIONAL, EASING, LONGEST, AGES
 cdef tuple _ORDER, _RANKS
 cdef dict _COSTS
@@ -20,8 +21,8 @@ cdef class Shedder:
     cdef readonly unsigned int retry_after
     cdef public double pressure, silent
     cdef public bint active
-    cdef public bint late
-    cdef public long long late_before_ns
+    cdef public bint aged, late
+    cdef public long long aged_before_ns, late_before_ns
     cdef readonly double delay
     cdef public long long turned_away
     cdef double _least, _before, _looked_at
@@ -30,6 +31,8 @@ cdef class Shedder:
     cdef double shares[6]
     cpdef use_rules(self, object rules)
     cpdef observe(self, double waited, double standing, double now)
+    cpdef date(self, double waited, double standing, long long now_ns)
+    cpdef note_age(self, long long received_ns)
     @cython.locals(elapsed=double, delay=double, change=double)
     cpdef look(self, double now)
     @cython.locals(granted=double, unsaid=double)

@@ -6,6 +6,9 @@ least of a tenth of a second stays above the target, a PI controller in the mann
 (RFC 8033) moves `pressure`, the share of the work that is new which has to go; the least
 important goes first. What belongs to something under way is never turned away.
 
+What has waited for several times the target, while there is pressure, goes first of all: it would
+be served late, and at the beginning of an overload that is most of what waits.
+
 Which requests go is drawn from their bytes: a retransmission has the fate of its original, so
 that what was not answered does not come in half a second late after all.
 """
@@ -24,6 +27,8 @@ INVITE: Final = 3
 OTHER: Final = 4
 REFRESH: Final = 5  # a REGISTER of a phone that is registered, or shows credentials
 KINDS: Final = 6
+
+AGED: Final = 5  # times the target: what has waited longer goes before what has just come
 
 ADMIT: Final = 0
 REFUSE: Final = 1  # with a 503
@@ -80,8 +85,8 @@ class OverloadRules(NamedTuple):
 class Shedder:
     """What one worker turns away: told of the queue each turn, asked about each new request.
 
-    `late_before_ns` is what the worker says each turn: what was received earlier is late; 0 while
-    nothing is.
+    What was received before `aged_before_ns` has waited too long to be served in time, before
+    `late_before_ns` too long to be answered at all; 0 while nothing has.
     """
 
     def __init__(self, rules: OverloadRules, salt: int = 0) -> None:
@@ -89,8 +94,8 @@ class Shedder:
         self.pressure = 0.0
         self.silent = 0.0  # the share of what is turned away that gets no answer
         self.active = False  # whether anything may be turned away just now
-        self.late = False  # whether the message at hand has waited for too long
-        self.late_before_ns = 0
+        self.aged = self.late = False  # of the message at hand
+        self.aged_before_ns = self.late_before_ns = 0
         self.delay = 0.0  # the standing queue, seconds
         self.turned_away = 0  # since the last look
         self._least = AGES
@@ -120,6 +125,19 @@ class Shedder:
         if now >= self._looked_at + INTERVAL:
             self.look(now)
         self.active = self.pressure > 0 or standing > self.target or waited > self.stale
+
+    def date(self, waited: float, standing: float, now_ns: int) -> None:
+        """From when on messages have waited too long, in a turn as `observe` was told of."""
+        self.aged = self.late = False
+        self.late_before_ns = now_ns - int(self.stale * 1e9) if waited > self.stale else 0
+        self.aged_before_ns = self.late_before_ns
+        if self.pressure > 0 and standing > AGED * self.target:
+            self.aged_before_ns = max(now_ns - int(AGED * self.target * 1e9), self.late_before_ns)
+
+    def note_age(self, received_ns: int) -> None:
+        """The message at hand was received then; 0 where the kernel has not said."""
+        self.aged = 0 < received_ns < self.aged_before_ns
+        self.late = 0 < received_ns < self.late_before_ns
 
     def look(self, now: float) -> None:
         """Move the pressure, and what follows from it."""
@@ -172,7 +190,7 @@ class Shedder:
         if self.late:
             return _DROP
         place = drawn >> 16
-        threshold = self.thresholds[kind]
+        threshold = _EVERYTHING if self.aged else self.thresholds[kind]
         if place >= threshold:
             return _ADMIT
         self.turned_away += 1

@@ -95,8 +95,8 @@ class ProxyCore:
             index += 1
             if is_response(found[index]) != responses:
                 continue
-            if shedder.late_before_ns:
-                shedder.late = 0 < received_ns < shedder.late_before_ns
+            if shedder.aged_before_ns:
+                shedder.note_age(received_ns)
             self.take(found[index], data, sockaddr, listener)
 
     def take(self, found: object, data: bytes, sockaddr: bytes, listener: int) -> None:

@@ -1,6 +1,8 @@
 cimport cython
 
-cdef class Pending:
+from proxy.transaction.timers cimport Timed
+
+cdef class Pending(Timed):
     cdef public bint under_way
     cdef public bint done
     cdef public object result

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from proxy.limits.bounds import PENDING_SECONDS, PENDINGS
 from proxy.limits.counters import PENDINGS_LATE, PENDINGS_REFUSED
 from proxy.shm.slots import Counters
-from proxy.transaction.timers import Timers
+from proxy.transaction.timers import Timed, Timers
 
 
 class Late:
@@ -33,7 +33,7 @@ class Waiter(Protocol):
         """What was awaited is there."""
 
 
-class Pending:
+class Pending(Timed):
     """One thing awaited; `under_way` says that somebody has promised to finish it."""
 
     def __init__(self) -> None:

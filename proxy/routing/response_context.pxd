@@ -37,7 +37,6 @@ cdef class Branch(Attempt):
     @cython.locals(context=ResponseContext)
     cpdef located(self, object located)
     @cython.locals(context=ResponseContext)
-    cpdef fire(self, int timer, double now)
     @cython.locals(left=double, layer=TransactionLayer)
     cpdef watch(self, Node node, double now)
 

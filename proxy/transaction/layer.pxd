@@ -2,8 +2,8 @@ cimport cython
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
 from proxy.sip.scanner cimport hash_call_id
-from proxy.transaction.matching cimport Matching, server_key
-from proxy.transaction.timers cimport Queue, Timers
+from proxy.transaction.matching cimport Matched, Matching, server_key
+from proxy.transaction.timers cimport Queue, Timed, Timers
 
 cdef int ABSORBED, NEW_REQUEST, STRAY_ACK, STRAY_RESPONSE
 cdef int COMPLETED, ACCEPTED, TERMINATED
@@ -21,7 +21,7 @@ cdef tuple FIRST_STATES
 cdef tuple FIRST_ACTIONS
 cdef Py_ssize_t PLACE_BYTES
 
-cdef class TransactionUser:
+cdef class TransactionUser(Timed):
     cpdef response_received(self, Transaction client, Message response, double now)
     cpdef timed_out(self, Transaction transaction, double now)
     cpdef transport_failed(self, Transaction transaction, double now)
@@ -29,11 +29,9 @@ cdef class TransactionUser:
     cpdef released(self, Transaction transaction)
 
 @cython.final
-cdef class Transaction:
+cdef class Transaction(Matched):
     cdef readonly TransactionLayer layer
     cdef readonly int machine
-    cdef readonly str method
-    cdef readonly bytes key
     cdef readonly unsigned int call
     cdef public TransactionUser user
     cdef readonly Address address
@@ -43,10 +41,8 @@ cdef class Transaction:
     cdef public bytes datagram
     cdef public Py_ssize_t places
     cdef begin(
-        self, TransactionLayer layer, int machine, str method, bytes key, TransactionUser user,
-        Address address, int listener, unsigned int call)
-    @cython.locals(driven=bint)
-    cpdef fire(self, int timer, double now)
+        self, TransactionLayer layer, int machine, TransactionUser user, Address address, int listener,
+        unsigned int call)
     @cython.locals(stimulus=int)
     cpdef bint respond(self, int status, bytes datagram, double now) except *
 

@@ -14,9 +14,9 @@ from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
 from proxy.sip.patching import ack_for
 from proxy.sip.scanner import call_id_hash, hash_call_id
-from proxy.transaction.matching import Matching, server_key
+from proxy.transaction.matching import Matched, Matching, server_key
 from proxy.transaction.states import FIRST, Action, Found, Machine, State, Stimulus, Tally, flatten
-from proxy.transaction.timers import TimerConfig, Timers
+from proxy.transaction.timers import Timed, TimerConfig, Timers
 
 ABSORBED = int(Found.ABSORBED)
 NEW_REQUEST = int(Found.NEW_REQUEST)
@@ -77,7 +77,7 @@ UNANSWERED = int(Tally.UNANSWERED)
 TALLIES = 1 + max(Tally)
 
 
-class TransactionUser:
+class TransactionUser(Timed):
     """What a transaction reports to (RFC 3261 §5, the layer above); override what matters."""
 
     def response_received(self, client: Transaction, response: Message, now: float) -> None:
@@ -96,9 +96,7 @@ class TransactionUser:
         """The transaction will report no more; time to let go of it (nothing collects cycles)."""
 
 
-@cython.freelist(256)
-@cython.cclass
-class Transaction:
+class Transaction(Matched):
     """One server or client transaction; `machine` says which of the four.
 
     `datagram` is what would be sent again: a server's last response, a client's request or, once
@@ -109,8 +107,6 @@ class Transaction:
         self,
         layer: TransactionLayer,
         machine: int,
-        method: str,
-        key: bytes,
         user: TransactionUser,
         address: Address,
         listener: int,
@@ -119,8 +115,6 @@ class Transaction:
         """What there is at first; arguments of `__init__` would cost more."""
         self.layer = layer
         self.machine = machine
-        self.method = method
-        self.key = key
         self.call = call
         self.user: TransactionUser | None = user
         self.address = address
@@ -172,8 +166,8 @@ class TransactionLayer:
         self.after_t1 = self.timers.queue(self.t1)
         self.after_t4 = self.timers.queue(self.t4)
         self.after_patience = self.timers.queue(self.patience)
-        self.servers = Matching()
-        self.clients = Matching()
+        self.servers = Matching(capacity)
+        self.clients = Matching(capacity)
         self.outbox: list[tuple[bytes, Address, int, Transaction | None]] = []
         if not cython.compiled:
             self.tally = [0] * TALLIES
@@ -238,8 +232,8 @@ class TransactionLayer:
 
     def server_of(self, request: Message, method: str) -> Transaction | None:
         """The server transaction of `method` that a request has its key from."""
-        if not self.servers.has(method):
-            return None
+        if not self.servers.count:
+            return None  # without a look at its key
         found: Transaction | None = self.servers.find(method, server_key(request))
         return found
 
@@ -250,8 +244,7 @@ class TransactionLayer:
 
     def everything(self) -> list[Transaction]:
         """All transactions, as they are now."""
-        sides = self.servers, self.clients
-        return [one for side in sides for method in list(side.methods) for one in side.of(method)]
+        return self.servers.everything() + self.clients.everything()
 
     def calls(self) -> set[int]:
         """The hashes of the Call-IDs that have transactions."""
@@ -269,8 +262,8 @@ class TransactionLayer:
         machine = SERVER_INVITE if method == "INVITE" else SERVER_NON_INVITE
         call = hash_call_id(request.call_id)
         server = Transaction.__new__(Transaction)
-        server.begin(self, machine, method, server_key(request), user, address, listener, call)
-        self.servers.enter(method, server.key, server)
+        server.begin(self, machine, user, address, listener, call)
+        self.servers.enter(method, server_key(request), server)
         self.admit(server, len(request.data))
         return server
 
@@ -288,7 +281,7 @@ class TransactionLayer:
         """Make the client transaction of a branch and method, and send its request."""
         machine = CLIENT_INVITE if method == "INVITE" else CLIENT_NON_INVITE
         client = Transaction.__new__(Transaction)
-        client.begin(self, machine, method, branch, user, address, listener, call)
+        client.begin(self, machine, user, address, listener, call)
         client.datagram = datagram
         self.clients.enter(method, branch, client)
         self.admit(client, len(datagram))
@@ -419,7 +412,7 @@ class TransactionLayer:
         machine = transaction.machine
         if transaction.state == TERMINATED:
             matching = self.clients if machine < SERVER_INVITE else self.servers
-            matching.leave(transaction.method, transaction.key, transaction)
+            matching.leave(transaction)
             self.taken -= transaction.places
             transaction.places = 0
             self.release(transaction)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 NEVER = float("inf")
 
@@ -24,7 +24,7 @@ class TimerConfig:
     timer_c: float = 181.0  # §16.6 step 11: more than 3 minutes
 
 
-class Timed(Protocol):
+class Timed:
     """Something that can be told that one of its timers fired."""
 
     def fire(self, timer: int, now: float) -> None:
@@ -65,7 +65,8 @@ class Queue:
             while self.fired < len(waiting):
                 at = self.fired
                 self.fired = at + 2
-                waiting[at].fire(waiting[at + 1], now)
+                owner = waiting[at]
+                owner.fire(waiting[at + 1], now)
                 fired += 1
             self.entries.popleft()
             self.fired = 0

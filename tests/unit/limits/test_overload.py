@@ -171,6 +171,32 @@ def test_what_is_late_gets_no_answer() -> None:
     assert found.verdict(ESTABLISHED, 0) == ADMIT
 
 
+def test_under_pressure_what_has_waited_for_long_goes_first() -> None:
+    found = shedder(target=0.01, stale=0.5)
+    found.date(0.2, 0.2, 10**12)
+    assert found.aged_before_ns == 0  # no pressure yet: a worker may just have begun
+    found.pressure = 0.1
+    found.date(0.2, 0.0, 10**12)
+    assert found.aged_before_ns == 0  # a burst, that one turn has emptied
+    found.date(0.2, 0.2, 10**12)
+    assert found.aged_before_ns == 10**12 - 50_000_000
+    assert found.late_before_ns == 0
+    fates = []
+    for age_ms in (0, 49, 51, 400):
+        found.note_age(10**12 - age_ms * 10**6)
+        fates.append(found.verdict(INVITE, 0xFFFFFFFF))
+        assert found.verdict(ESTABLISHED, 0xFFFFFFFF) == ADMIT
+    assert fates == [ADMIT, ADMIT, REFUSE, REFUSE]
+    found.note_age(0)  # nobody knows
+    assert found.verdict(INVITE, 0xFFFFFFFF) == ADMIT
+    found.date(0.6, 0.6, 10**12)
+    found.note_age(10**12 - 550 * 10**6)
+    assert found.verdict(INVITE, 0xFFFFFFFF) == DROP
+    found.date(0.0, 0.0, 10**12)
+    assert not found.aged
+    assert not found.late
+
+
 def test_other_rules_hold_at_once() -> None:
     found = shedder(target=0.02)
     found.use_rules(OverloadRules(target=1.0))

@@ -135,7 +135,7 @@ def test_registered_phones_outrank_strangers(
 def test_what_is_late_is_dropped(world: World, alice: Telephone) -> None:
     shedder = world.node.shedder
     shedder.active = True
-    shedder.late_before_ns = 5_000
+    shedder.late_before_ns = shedder.aged_before_ns = 5_000
     data = alice.request("OPTIONS", "sip:example.com")
     world.core.receive_batch([(0, ALICE.sockaddr, 4_999, data), (0, ALICE.sockaddr, 5_000, data)])
     assert [one.line for one in world.collect()] == ["200 OK"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.sip.message import Message, parse
-from proxy.transaction.matching import Matching, server_key
+from proxy.transaction.matching import Matched, Matching, server_key
 
 
 def request(via: str, method: str = "INVITE", call_id: str = "c1") -> Message:
@@ -45,15 +47,35 @@ def test_without_a_branch_of_our_days_the_whole_request_decides(via: str) -> Non
     assert server_key(request(via)) != server_key(request(via, call_id="c2"))
 
 
-def test_a_method_is_there_while_it_has_any() -> None:
-    known = Matching()
-    one, other = object(), object()
+def test_the_latest_of_a_key_is_found_and_each_leaves_for_itself() -> None:
+    known = Matching(16)
+    one, other = Matched(), Matched()
     known.enter("BYE", b"a", one)
-    assert known.has("BYE")
-    assert known.find("BYE", b"a") is one
+    known.enter("BYE", b"a", other)
+    assert known.find("BYE", b"a") is other
     assert known.find("INVITE", b"a") is None
-    known.leave("BYE", b"a", other)  # it took the place of one that has ended since
-    assert known.of("BYE") == [one]
-    known.leave("BYE", b"a", one)
-    assert not known.has("BYE")
+    assert known.find("BYE", b"b") is None
+    known.leave(other)
+    assert known.of("BYE") == known.everything() == [one]
+    assert known.of("INVITE") == []
+    known.leave(other)  # which is gone
+    known.leave(one)
+    assert known.find("BYE", b"a") is None
     assert len(known) == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from(("INVITE", "BYE")), st.integers(0, 300)), max_size=400))
+def test_a_crowded_table_holds_what_a_dict_would(steps: list[tuple[str, int]]) -> None:
+    known = Matching(0)
+    there: dict[tuple[str, bytes], Matched] = {}
+    for method, number in steps:
+        key = b"%d" % number
+        found = there.pop((method, key), None)
+        assert known.find(method, key) is found
+        if found is not None:
+            known.leave(found)
+        else:
+            there[method, key] = one = Matched()
+            known.enter(method, key, one)
+    assert len(known) == len(there)
+    assert set(map(id, known.everything())) == set(map(id, there.values()))

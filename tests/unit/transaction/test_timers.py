@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.transaction.timers import TimerConfig, Timers
+from proxy.transaction.timers import Timed, TimerConfig, Timers
 
 
-class Bell:
+class Bell(Timed):
     """Notes when it rang, by which timer."""
 
     def __init__(self) -> None:
