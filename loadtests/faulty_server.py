@@ -175,9 +175,6 @@ class Bench:
         """Look whether the server is as it must be after a fault."""
         text = self.said()
         deaths = len(_DEATH.findall(text))
-        # Of one cause a process says it now and then only: then an earlier line is about this too.
-        if outcome.refused and not _SENTENCE.search(self.running.log):
-            outcome.problems.append("something was not done, and no line says why")
         if has_traceback(text):
             outcome.problems.append("the log has a traceback")
         if self.running.has_ended():
@@ -185,6 +182,9 @@ class Bench:
         else:
             outcome.problems += self._serves()
             deaths = len(_DEATH.findall(self.said()))
+        # Of one cause a process says it now and then only: then an earlier line is about this too.
+        if outcome.refused and not _SENTENCE.search(self.running.log):
+            outcome.problems.append("something was not done, and no line says why")
         outcome.deaths = deaths
         self._deaths += deaths
         outcome.log = self.said().splitlines()

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,10 +20,12 @@ from proxy.limits import counters
 from workers.child import Child
 from workers.commands import Commands
 from workers.commands.command import CommandError
+from workers.connections import Connections, Stream, TooLong
 from workers.tables import CONTROL_SOCKET
 
 LINE_BYTES: Final = 1 << 20
 CONNECTIONS: Final = 64
+BACKLOG: Final = 100
 BATCH: Final = 100  # requests in one line
 ANSWER_BYTES: Final = 64 << 20  # of a batch, before it is given up
 IDLE_S: Final = 300.0
@@ -44,35 +45,36 @@ def run(child: Child) -> int:
 async def _serve(child: Child) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(child.log.callback_failed)
+    endpoint = ControlEndpoint(child)
+    loop.set_exception_handler(endpoint.callback_failed)
     loop.add_reader(child.stop_fd, stop.set)
     loop.add_reader(child.parent_fd, stop.set)
-    endpoint = ControlEndpoint(child)
     listener = _listen(child.config.node.runtime_dir)
-    server = await asyncio.start_unix_server(endpoint.converse, sock=listener, limit=LINE_BYTES)
-    end_metrics = _serve_metrics(child)
+    serving = _serve_metrics(child)
     child.log.debug("control is up")
     while not stop.is_set():
         child.beat()
+        endpoint.connections.listen(listener)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), BEAT_S)
-    server.close()
-    endpoint.hang_up()
-    end_metrics()
+        if serving is not None and serving.done():
+            serving.result()  # raises: whoever replaces this process serves them again
 
 
-def _serve_metrics(child: Child) -> Callable[[], None]:
-    """Begin to answer scrapers, if there are to be any; the result ends it."""
-    if child.config.metrics.listen is None:
-        return lambda: None
-    from workers import metrics_endpoint  # prometheus-client: only here, and only where it is used
+def _serve_metrics(child: Child) -> asyncio.Task[None] | None:
+    """Begin to answer scrapers, if there are to be any."""
+    address = child.config.metrics.listen
+    if address is None:
+        return None
+    # prometheus-client: only here, and only where it is used
+    from workers.metrics_endpoint import MetricsEndpoint
 
-    return metrics_endpoint.start(child)
+    return asyncio.get_running_loop().create_task(MetricsEndpoint(child).serve(address))
 
 
 def _listen(folder: Path) -> socket.socket:
     """The listening socket; bound by way of /proc, as paths of sockets are short by law."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     directory = -1
     try:
         directory = os.open(folder, os.O_PATH | os.O_DIRECTORY)
@@ -82,6 +84,7 @@ def _listen(folder: Path) -> socket.socket:
             listener.bind(f"/proc/self/fd/{directory}/{CONTROL_SOCKET}")
         finally:
             os.umask(before)
+        listener.listen(BACKLOG)
     except OSError as error:
         raise SipherdError(f"{folder / CONTROL_SOCKET}: {error.strerror}.") from None
     finally:
@@ -97,54 +100,28 @@ class ControlEndpoint:
         self._log = child.log
         self._counters = child.tables.slots.counters(child.slot)
         self._commands = Commands(child)
-        # of the open connections the one used longest ago first
-        self._writers: dict[asyncio.StreamWriter, None] = {}
+        self.connections = Connections(CONTROL_SOCKET, CONNECTIONS, self.converse, child.log)
 
-    def hang_up(self) -> None:
-        """End all connections."""
-        for writer in self._writers:
-            writer.close()
+    def callback_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """End all connections: whom a callback should have woken would wait for ever."""
+        self._log.callback_failed(loop, context)
+        self.connections.hang_up()
 
-    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer line by line until the other side has had enough.
-
-        One connection too many costs the one used longest ago its place: those that say nothing,
-        or do not read what they asked for, must not keep everybody else out.
-        """
-        if len(self._writers) >= CONNECTIONS:
-            oldest = next(iter(self._writers))
-            del self._writers[oldest]
-            oldest.transport.abort()
-        self._writers[writer] = None
-        try:
-            await self._answer_lines(reader, writer)
-        except (ConnectionError, TimeoutError):
-            pass
-        finally:
-            self._writers.pop(writer, None)
-            writer.close()
-
-    async def _answer_lines(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        while True:
+    async def converse(self, stream: Stream) -> None:
+        """Answer line by line until the other side has had enough."""
+        line = b"\n"
+        while line.endswith(b"\n"):  # a last line without its end is answered as well
+            await asyncio.sleep(0)  # whoever says much at a time leaves others their turn
             try:
-                line = await asyncio.wait_for(reader.readuntil(b"\n"), IDLE_S)
-            except asyncio.IncompleteReadError as end:
-                line = end.partial  # a last line without its end is answered as well
-                if not line.strip():
-                    return
-            except asyncio.LimitOverrunError:
-                writer.write(_line(_error(None, INVALID_REQUEST, "Request too long")))
+                async with asyncio.timeout(IDLE_S):
+                    line = await stream.read_until(b"\n", LINE_BYTES)
+            except TooLong:
+                await stream.send(_line(_error(None, INVALID_REQUEST, "Request too long")))
                 return
-            if writer in self._writers:
-                del self._writers[writer]
-                self._writers[writer] = None
+            self.connections.used(stream)
             if answer := self.answer(line):
-                writer.write(answer)
-                await asyncio.wait_for(writer.drain(), IDLE_S)
-            if not line.endswith(b"\n"):
-                return
+                async with asyncio.timeout(IDLE_S):
+                    await stream.send(answer)
 
     def answer(self, line: bytes) -> bytes:
         """The answer to one line; empty for a notification or an empty line."""
@@ -152,7 +129,8 @@ class ControlEndpoint:
             return b""
         try:
             request = orjson.loads(line)
-        except orjson.JSONDecodeError:
+        except orjson.JSONDecodeError as error:  # or no memory for it
+            self._log.warning("request unreadable", reason=str(error))
             return _line(_error(None, PARSE_ERROR, "Parse error"))
         if not isinstance(request, list):
             return self._answer_one(request)

@@ -7,19 +7,23 @@ rendered is good for a second, so that asking often costs little.
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from typing import Final
 
 from workers.child import Child
+from workers.connections import Connections, Stream, TooLong
 from workers.metrics import NodeMetrics
 from workers.setting_types import Endpoint
 
 HEADER_BYTES: Final = 8_192
 CONNECTIONS: Final = 16
+END: Final = b"\r\n\r\n"
 PATIENCE_S: Final = 5.0  # for the request to come, and for the answer to be read
 FRESH_S: Final = 1.0
-AGAIN_S: Final = 5.0
+AGAIN_S: Final = 5.0  # until it tries to listen once more
+PAUSE_S: Final = 1.0  # of accepting, when the system refuses to
 BACKLOG: Final = 128
 FAULT: Final = 500
 REASONS: Final = {200: "OK", 400: "Bad Request", 404: "Not Found", FAULT: "Internal Server Error"}
@@ -54,53 +58,38 @@ class MetricsEndpoint:
         self._clock = clock
         self._rendered = b""
         self._rendered_at = float("-inf")
-        self._open: dict[asyncio.StreamWriter, None] = {}  # the oldest first
+        of = str(child.config.metrics.listen)
+        self._connections = Connections(of, CONNECTIONS, self.converse, child.log)
 
     async def serve(self, address: Endpoint) -> None:
         """Listen, and try again while the address is taken or not here; ends by cancellation.
 
         Neither is a reason to go without `sipherd ctl`, which the same process answers.
         """
-        told = ""
+        told, listener = "", None
         while True:
             try:
-                server = await asyncio.start_server(
-                    self.converse, address.host, address.port, limit=HEADER_BYTES, backlog=BACKLOG
-                )
-            except OSError as error:
-                if told != (told := str(error.strerror)):
+                if listener is None:
+                    listener = _listen(address)
+                    self._log.info("metrics are served", address=str(address))
+                self._connections.listen(listener)
+            except (OSError, MemoryError) as error:
+                reason = getattr(error, "strerror", None) or repr(error)
+                if told != (told := reason):
                     self._log.error("metrics not served", address=str(address), reason=told)
-                await asyncio.sleep(AGAIN_S)
-                continue
-            self._log.info("metrics are served", address=str(address))
-            async with server:
-                await server.serve_forever()
+            await asyncio.sleep(AGAIN_S if listener is None else PAUSE_S)
 
-    def hang_up(self) -> None:
-        """End all connections."""
-        for writer in self._open:
-            writer.transport.abort()
-
-    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One request, one answer; one connection too many costs the oldest its place."""
-        if len(self._open) >= CONNECTIONS:
-            oldest = next(iter(self._open))
-            del self._open[oldest]
-            oldest.transport.abort()
-        self._open[writer] = None
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                writer.write(self.answer(await reader.readuntil(b"\r\n\r\n")))
-                await writer.drain()
-                writer.close()
-                await writer.wait_closed()
-        except (OSError, TimeoutError, asyncio.IncompleteReadError):
-            writer.transport.abort()
-        except asyncio.LimitOverrunError:
-            writer.write(answer_to(400, b"The request is too long.\n"))
-            writer.close()
-        finally:
-            self._open.pop(writer, None)
+    async def converse(self, stream: Stream) -> None:
+        """One request, one answer."""
+        async with asyncio.timeout(PATIENCE_S):
+            try:
+                head = await stream.read_until(END, HEADER_BYTES)
+            except TooLong:
+                await stream.send(answer_to(400, b"The request is too long.\n"))
+                return
+            if head.endswith(END):
+                self._connections.used(stream)
+                await stream.send(self.answer(head))
 
     def answer(self, head: bytes) -> bytes:
         """The answer to a request with these header fields."""
@@ -118,15 +107,8 @@ class MetricsEndpoint:
         return self._rendered
 
 
-def start(child: Child) -> Callable[[], None]:
-    """Serve beside whatever the running loop does; the result ends it."""
-    address = child.config.metrics.listen
-    assert address is not None
-    endpoint = MetricsEndpoint(child)
-    serving = asyncio.get_running_loop().create_task(endpoint.serve(address))
-
-    def end() -> None:
-        serving.cancel()
-        endpoint.hang_up()
-
-    return end
+def _listen(address: Endpoint) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
+    listener.setblocking(False)
+    return listener
