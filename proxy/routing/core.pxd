@@ -15,7 +15,7 @@ from proxy.sip.message cimport Message, parse
 from proxy.sip.patching cimport forwarded_response
 from proxy.sip.scanner cimport classify
 from proxy.sip.uri cimport Uri, aor_key, parse_uri
-from proxy.transaction.layer cimport Transaction
+from proxy.transaction.layer cimport Transaction, TransactionLayer
 
 cdef int KIND_SIP, KIND_STUN, STAGE, TAG_BYTES
 cdef int ABSORBED, NEW_REQUEST, STRAY_ACK
@@ -32,7 +32,8 @@ cdef class ProxyCore:
     cdef readonly Node node
     cdef public object policy
     @cython.locals(listener=int, data=bytes, start=Py_ssize_t, part=list, found=list,
-                   index=Py_ssize_t, answers="unsigned int")
+                   index=Py_ssize_t, answers="unsigned int", message=Message,
+                   layer=TransactionLayer)
     cpdef receive_batch(self, list batch)
     @cython.locals(listener=int, sockaddr=bytes, data=bytes, shedder=Shedder, index=Py_ssize_t)
     cdef take_some(self, list part, list found, unsigned int which)
@@ -70,7 +71,5 @@ cdef class ProxyCore:
     cpdef send_stateless(self, Request request, Target target, Address address, int breadth)
 
 cdef object read(int listener, bytes data)
-@cython.locals(message=Message)
-cdef bint is_response(object found) noexcept
 @cython.locals(status=int)
 cdef bint is_wanted(Message response) except *

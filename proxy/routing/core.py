@@ -79,14 +79,18 @@ class ProxyCore:
         code that reads, that for responses and that for requests do not fit side by side into a
         processor's first cache. UDP promises no order between what two parties send.
         """
+        layer = self.node.layer
         start = 0
         while start < len(batch):
             part = batch[start : start + STAGE]
             found = [read(listener, data) for listener, _, _, data in part]
             answers = 0  # one bit for each: whether it is a response
             for index in range(len(found)):
-                if is_response(found[index]):
-                    answers |= 1 << index
+                if isinstance(found[index], Message):
+                    message = found[index]
+                    if not message.is_request:
+                        answers |= 1 << index
+                    layer.expect(message)
             if answers:
                 self.take_some(part, found, answers)
             self.take_some(part, found, ~answers)
@@ -366,14 +370,6 @@ def read(listener: int, data: bytes) -> object:
         return parse(data)
     except Exception as error:  # noqa: BLE001 - raised again when its turn comes
         return error
-
-
-def is_response(found: object) -> bool:
-    """Whether `read` has found a response."""
-    if not isinstance(found, Message):
-        return False
-    message = found
-    return not message.is_request
 
 
 class StrayArrival:

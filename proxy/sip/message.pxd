@@ -59,6 +59,7 @@ cdef class Message:
     cdef readonly unsigned int cseq
     cdef readonly str cseq_method
     cdef readonly bytes branch
+    cdef public bytes transaction_key  # b"" until the transaction layer has made it
     cdef readonly int max_forwards
     cdef readonly int content_length
     cdef readonly int start

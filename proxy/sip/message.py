@@ -76,6 +76,7 @@ class Message:
     cseq: int
     cseq_method: str
     branch: bytes
+    transaction_key: bytes
     max_forwards: int
     content_length: int
     start: int
@@ -102,7 +103,7 @@ class Message:
     def _begin(self, data: bytes) -> int:
         self.data = data
         self.method = self.cseq_method = ""
-        self.request_uri = self.branch = b""
+        self.request_uri = self.branch = self.transaction_key = b""
         self.max_forwards = self.content_length = -1
         if not cython.compiled:
             self._uri = self._via = None

@@ -2,7 +2,7 @@ cimport cython
 from proxy.sip.address cimport Address
 from proxy.sip.message cimport Message
 from proxy.sip.scanner cimport hash_call_id
-from proxy.transaction.matching cimport Matched, Matching, server_key
+from proxy.transaction.matching cimport Matched, Matching, has_cookie, server_key
 from proxy.transaction.timers cimport Queue, Timed, Timers
 
 cdef int ABSORBED, NEW_REQUEST, STRAY_ACK, STRAY_RESPONSE
@@ -63,6 +63,7 @@ cdef class TransactionLayer:
     cpdef bint crowded(self) except *
     @cython.locals(places=Py_ssize_t)
     cdef admit(self, Transaction transaction, Py_ssize_t size)
+    cpdef expect(self, Message message)
     @cython.locals(method=str, server=Transaction)
     cpdef int receive(self, Message message, double now) except -1
     @cython.locals(server=Transaction)

@@ -14,7 +14,7 @@ from proxy.sip.address import Address
 from proxy.sip.message import Message, parse
 from proxy.sip.patching import ack_for
 from proxy.sip.scanner import call_id_hash, hash_call_id
-from proxy.transaction.matching import Matched, Matching, server_key
+from proxy.transaction.matching import Matched, Matching, has_cookie, server_key
 from proxy.transaction.states import FIRST, Action, Found, Machine, State, Stimulus, Tally, flatten
 from proxy.transaction.timers import Timed, TimerConfig, Timers
 
@@ -190,6 +190,13 @@ class TransactionLayer:
         if places > transaction.places:
             self.taken += places - transaction.places
             transaction.places = places
+
+    def expect(self, message: Message) -> None:
+        """This message is about to be received: fetch what it will be matched with, meanwhile."""
+        if not message.is_request:
+            self.clients.expect(message.branch)
+        elif self.servers.count and has_cookie(message.branch):
+            self.servers.expect(server_key(message))
 
     def receive(self, message: Message, now: float) -> int:
         """Match a message to a transaction; which of `Found` it was."""

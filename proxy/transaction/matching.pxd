@@ -7,6 +7,17 @@ from proxy.transaction.timers cimport Timed
 
 cdef bytes BRANCH_COOKIE
 
+cdef extern from "Python.h":
+    ctypedef struct PyListObject:
+        void **ob_item
+
+cdef extern from *:
+    void __builtin_prefetch(const void *) noexcept
+
+cdef inline void fetch(list places, Py_ssize_t at) noexcept:
+    """Have memory bring the line of a place into the processor's cache, without waiting."""
+    __builtin_prefetch(&(<PyListObject *>places).ob_item[at])
+
 cdef class Matched(Timed):
     cdef readonly str method
     cdef readonly bytes key
@@ -18,6 +29,7 @@ cdef class Matching:
     cdef list places
     cdef Py_hash_t mask
     cdef readonly Py_ssize_t count
+    cpdef expect(self, bytes key)
     @cython.locals(mark=Py_hash_t, one=Matched)
     cpdef Matched find(self, str method, bytes key)
     @cython.locals(mark=Py_hash_t)
@@ -29,5 +41,6 @@ cdef class Matching:
     @cython.locals(one=Matched)
     cpdef list of(self, str method)
 
-@cython.locals(branch=bytes)
 cpdef bytes server_key(Message request)
+cpdef bint has_cookie(bytes branch) except -1
+cdef bytes _server_key(Message request)

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import cython
+
 from proxy.constants import BRANCH_COOKIE
 from proxy.sip.message import Message
 from proxy.transaction.timers import Timed
+
+if not cython.compiled:
+
+    def fetch(places: list[Matched | None], at: int) -> None:
+        """Have memory bring the line of a place into the processor's cache, without waiting."""
+
 
 FEWEST_PLACES = 64
 MOST_PLACES = 1 << 22
@@ -33,6 +41,10 @@ class Matching:
         self.places: list[Matched | None] = [None] * size
         self.mask = size - 1
         self.count = 0
+
+    def expect(self, key: bytes) -> None:
+        """Have memory fetch the place where somebody is about to look."""
+        fetch(self.places, hash(key) & self.mask)
 
     def find(self, method: str, key: bytes) -> Any:
         """The latest that was entered so."""
@@ -87,8 +99,18 @@ class Matching:
 
 def server_key(request: Message) -> bytes:
     """What a retransmission, an ACK or a CANCEL has in common with its request (§17.2.3)."""
-    branch = request.branch
-    if len(branch) > 7 and branch.startswith(BRANCH_COOKIE):
+    if not request.transaction_key:
+        request.transaction_key = _server_key(request)
+    return request.transaction_key
+
+
+def has_cookie(branch: bytes) -> bool:
+    """Whether a branch alone tells its transaction from all others of its sender (§8.1.1.7)."""
+    return len(branch) > 7 and branch.startswith(BRANCH_COOKIE)
+
+
+def _server_key(request: Message) -> bytes:
+    if has_cookie(request.branch):
         return request.sent_by_and_branch()
     # RFC 2543: no transaction id, so everything that would have gone into one
     return b"%b\n%b\n%d\n%b\n%b" % (
