@@ -254,6 +254,7 @@ class ResponseContext(Upstream):
         if len(self.branches) > 1:
             attempt += LOCATED_TARGETS * self.tried_before(branch)
         name = relay.branch(branch.target, attempt)
+        node.layer.clients.expect(name)
         datagram = relay.build(branch.target, name, listener, branch.breadth)
         branch.state = CALLING
         method = relay.message.method
