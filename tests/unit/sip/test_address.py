@@ -38,7 +38,7 @@ def test_equality_is_that_of_the_sockaddr() -> None:
 
 def test_many_that_are_found_in_the_same_place() -> None:
     hosts = [b"192.0.%d.%d" % (i % 7, i) for i in range(256)] + [
-        b"2001:db8::%x" % i for i in range(99)
+        b"2001:db8::%x" % i for i in range(1, 99)
     ]
     every = [(host, port) for host in hosts for port in (5060, 5061)]
     raws = [Address.parse(host, port).sockaddr for host, port in every]
