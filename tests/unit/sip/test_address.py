@@ -36,6 +36,19 @@ def test_equality_is_that_of_the_sockaddr() -> None:
     assert "192.0.2.1:1" in repr(one)
 
 
+def test_many_that_are_found_in_the_same_place() -> None:
+    hosts = [b"192.0.%d.%d" % (i % 7, i) for i in range(256)] + [
+        b"2001:db8::%x" % i for i in range(1, 99)
+    ]
+    every = [(host, port) for host in hosts for port in (5060, 5061)]
+    raws = [Address.parse(host, port).sockaddr for host, port in every]
+    for _ in range(2):
+        for (host, port), raw in zip(every, raws, strict=True):
+            for _ in range(2):
+                found = Address.from_sockaddr(raw)
+                assert (found.host, found.port) == (host, port)
+
+
 def test_from_the_kernel() -> None:
     noisy = struct.pack("=H", 2) + b"\x00\x07\x7f\x00\x00\x01" + b"leftover"
     assert Address.from_sockaddr(noisy) == Address.parse(b"127.0.0.1", 7)
