@@ -98,6 +98,7 @@ EXTERN = {
     "workers/datagrams.pyx": "recvmmsg and sendmmsg (R5)",
     "proxy/shm/packed.pxd": "a prefetch, one instruction of the machine (R5)",
     "proxy/sip/grammar.pxd": "spans.h beside it: loops over sixteen bytes at once, no system",
+    "proxy/transaction/matching.pxd": "where a list of Python has its items, to prefetch one",
     "proxy/routing/policy_run.pxd": "PyIter_Send of Python itself, which ends without an exception",
 }
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from proxy.errors import ConfigError, ShmError, SipherdError
 from workers.edition import Taker, nothing_to_prepare
+from workers.priority import make_way
 
 if TYPE_CHECKING:
     from proxy.sip.address import Address
@@ -131,6 +132,11 @@ class Child:
             self._ready()
             self._ready = None
         self._taker.look(self)
+
+    def pause(self) -> None:
+        """Between two stretches of long work: alive, and after whoever waits for the processor."""
+        self.beat()
+        make_way()
 
     @property
     def up(self) -> bool:

@@ -65,7 +65,7 @@ class Lifetimes(Sweep):
         now = self._store.wall
         if ended and now >= self._write_at and not self._close(ended):
             self._write_at = now + AGAIN_S
-        self._child.beat()
+        self._child.pause()
 
     def _close(self, ended: list[tuple[Dialog, DialogRecord]]) -> bool:
         """Write the records of ended dialogs, then remove the dialogs; False: they stay."""

@@ -2,6 +2,9 @@
 
 It also says in the log, for the whole node, what workers only count because it may come in floods.
 
+It works in stretches of a fraction of a millisecond and lets whoever waits for the processor go
+first in between: a UDP worker pushes nobody aside, and its calls would wait for all of a sweep.
+
 Everything it does may be repeated or left undone for a while: a lookup never serves an expired
 contact, so a timekeeper that was killed costs nothing but memory until the next one runs.
 """
@@ -25,7 +28,8 @@ from workers.load import SAMPLE_S, LoadGauge
 from workers.tracking import DialogKeeper
 
 TURN_S: Final = 1.0
-SWEEP_BATCH: Final = 500  # keys between two heartbeats
+SWEEP_BATCH: Final = 64  # keys in a stretch
+GRAVES_BATCH: Final = 200  # records, which have to be copied to be looked at
 RECORDS_PER_SECOND: Final = 20_000  # of the sweep: a large table is swept less often than a small
 LONGEST_PERIOD_S: Final = 10.0
 SCAVENGE_SLOTS: Final = 1_000
@@ -69,6 +73,7 @@ class Sweeper:
     def turn(self, now: float, now_wall: int) -> None:
         """One second's work."""
         recovered = scavenge(self._table, SCAVENGE_SLOTS)
+        self._child.pause()
         if recovered:
             self._counters.add(counters.SLOTS_SCAVENGED, recovered)
             # Not only after a death: a freed slot whose list is busy is left for this as well.
@@ -77,6 +82,7 @@ class Sweeper:
         repairs = self._table.repairs + (0 if dialogs is None else dialogs.repairs)
         self._counters.set(counters.REPAIRS, repairs)
         self._alarms.turn(now)
+        self._child.pause()
         if now >= self._next_at:
             period_s = min(LONGEST_PERIOD_S, self._table.count / RECORDS_PER_SECOND)
             self._next_at = now + max(TURN_S, period_s) - TURN_S / 2
@@ -87,7 +93,11 @@ class Sweeper:
 
     def sweep_graves(self, now_wall: int) -> None:
         """Make room when what was removed takes too much of the table."""
-        self._graves.turn(self._horizon(now_wall).before, RECORDS_PER_SECOND)
+        for _ in range(RECORDS_PER_SECOND // GRAVES_BATCH):
+            self._graves.turn(self._horizon(now_wall).before, GRAVES_BATCH)
+            self._child.pause()
+            if not self._graves.under_way:
+                break
         if self._graves.forgotten:
             self._counters.add(counters.REMOVALS_FORGOTTEN, self._graves.forgotten)
             self._graves.forgotten = 0
@@ -112,7 +122,7 @@ class Sweeper:
             keys, cursor = access.answers.due(now_wall, cursor, SWEEP_BATCH)
             for key in keys:
                 self._forget(access.answers, key, now_wall)
-            self._child.beat()
+            self._child.pause()
             if cursor == 0:
                 break
         scavenge(access.answers, SCAVENGE_SLOTS)
@@ -133,7 +143,7 @@ class Sweeper:
             keys, cursor = self._table.due(now_wall, cursor, SWEEP_BATCH)
             for key in keys:
                 expired += self._expire(key, horizon)
-            self._child.beat()
+            self._child.pause()
             if cursor == 0:
                 break
         self._counters.add(counters.USRLOC_LOCATION_EXPIRES, expired)

@@ -26,6 +26,7 @@ from workers.settings import Dialog
 RECORDS_PER_SECOND: Final = 20_000  # of the sweep: a large table is swept less often than a small
 LONGEST_PERIOD_S: Final = 5.0
 SCAVENGE_SLOTS: Final = 1_000
+STRETCHES: Final = 10  # that a second's part of a long walk is done in
 HANDOVER_S: Final = 1.0  # until then what the last node that acted had begun is told everywhere
 SETUP_MARGIN_S: Final = 120  # beyond timer C: the patience after a CANCEL, and time to spare
 
@@ -131,6 +132,7 @@ class DialogKeeper:
         store = self._tracker.store
         store.set_time(wall_ms)
         recovered = scavenge(store.table, SCAVENGE_SLOTS)
+        self._child.pause()
         if recovered:
             store.counters.add(SLOTS_SCAVENGED, recovered)
         self._notice_tags(now)
@@ -140,8 +142,13 @@ class DialogKeeper:
             self._lifetimes.sweep()
         if self._cluster is not None and store.rules.replicated:
             before = max(self._cluster.settled(), self._cluster.horizon()[2])
-            self._lifetimes.sweep_graves(before)
-        removed = self._lifetimes.sweep_profiles()
+            for _ in range(STRETCHES):
+                self._lifetimes.sweep_graves(before)
+                self._child.pause()
+        removed = 0
+        for _ in range(STRETCHES):
+            removed += self._lifetimes.sweep_profiles()
+            self._child.pause()
         if removed:
             self._child.log.debug("members of profiles removed", members=removed)
 

@@ -16,10 +16,10 @@ from proxy.errors import LockTimeout
 from proxy.limits.counters import DIALOGS_FORGOTTEN, LOCK_TIMEOUTS, PROFILE_MEMBERS_SWEPT
 from proxy.shm.words import get_u32
 
-KEYS_AT_A_TIME = 200
-MEMBERS_AT_A_TIME = 2_000
-GROUPS_AT_A_TIME = 50_000
-GRAVES_AT_A_TIME = 2_000
+KEYS_AT_A_TIME = 64
+MEMBERS_AT_A_TIME = 200
+GROUPS_AT_A_TIME = 5_000
+GRAVES_AT_A_TIME = 200
 CROWDED = 4  # of so many parts of the table one has to be free
 CROWDED_S = 10  # so long it takes at least to tell who is there
 VERSIONS_PER_SECOND = 1000 << 16

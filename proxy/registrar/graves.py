@@ -40,6 +40,11 @@ class Graves:
         self._before = 0  # versions below this one go
         self._versions: list[int] = []  # of what the present walk has left
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a walk has begun and not come to its end."""
+        return self._cursor != 0
+
     def turn(self, settled: int, limit: int) -> int:
         """About `limit` records' work; every node has the versions below `settled`.
 

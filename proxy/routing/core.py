@@ -86,8 +86,9 @@ class ProxyCore:
             found = [read(listener, data) for listener, _, _, data in part]
             answers = 0  # one bit for each: whether it is a response
             for index in range(len(found)):
-                if isinstance(found[index], Message):
-                    message = found[index]
+                one = found[index]
+                if isinstance(one, Message):
+                    message = one
                     if not message.is_request:
                         answers |= 1 << index
                     layer.expect(message)

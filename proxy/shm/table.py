@@ -153,7 +153,7 @@ class Table(Chains):
         """Keys whose record expires at `now` or earlier; cursors as for scan()."""
         found: list[bytes] = []
         bucket = cursor
-        end = min(bucket + 64 * limit + 4096, self.bucket_mask + 1)
+        end = min(bucket + 64 * limit + 1024, self.bucket_mask + 1)
         while bucket < end and len(found) < limit:
             if self._may_be_due(bucket, now):
                 for row in self._rows(bucket, True, now):

@@ -70,7 +70,7 @@ class Place:
         store.set_time(NOW * 1000)
         log = SimpleNamespace(enabled=lambda _: False, error=self.say)
         tables = SimpleNamespace(slots=self.slots)
-        child: Any = SimpleNamespace(tables=tables, slot=0, log=log, beat=lambda: None)
+        child: Any = SimpleNamespace(tables=tables, slot=0, log=log, pause=lambda: None)
         return Lifetimes(child, Tracker(store), CdrFile(self.path))
 
     def say(self, event: str, **_: object) -> None:
