@@ -23,7 +23,7 @@ from workers.version import VERSION
 FORM: Final = 1
 # Of how the processes of a node talk to each other, beyond the layouts of files: errands,
 # questions, mailboxes. Raised when old and new processes would not understand each other.
-FAMILY: Final = 1
+FAMILY: Final = 2
 MOST_BYTES: Final = 64 << 20
 
 
