@@ -280,12 +280,14 @@ class Kamailio(Server):
             "kamailio",
             "-DD",
             "-E",
+            "-b",  # bytes of the receive queue: what it loses, the generator's callee never repeats
+            "4194304",
             "-x",
             "tlsf",
             "-X",
             "tlsf",
-            "-m",
-            "1024",
+            "-m",  # megabytes: with 1,024 it runs out of them after some 25,000 calls
+            "4096",
             "-M",
             "16",
             "-f",
