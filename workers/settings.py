@@ -237,7 +237,7 @@ class Flood(Section):
 class Overload(Section):
     """How long messages may wait, and what becomes of new work that would make them wait longer."""
 
-    target_ms: Annotated[Whole, Field(ge=1, le=1_000)] = 10
+    target_ms: Annotated[Whole, Field(ge=1, le=1_000)] = 5
     stale_ms: Annotated[Whole, Field(ge=50, le=32_000)] = 500
     answers_per_second: Annotated[Whole, Field(ge=0, le=1_000_000)] = 10_000
     retry_after: Annotated[Whole, Field(ge=0, le=3_600)] = 10

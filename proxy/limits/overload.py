@@ -76,7 +76,7 @@ def draw(data: bytes, salt: int) -> int:
 class OverloadRules(NamedTuple):
     """What an operator decides: seconds, refusals sent per second and worker, and seconds again."""
 
-    target: float = 0.01  # that messages may wait
+    target: float = 0.005  # that messages may wait
     stale: float = 0.5  # after which nobody waits for an answer: it has been asked again
     answers: float = 10_000.0
     retry_after: int = 10

