@@ -16,7 +16,12 @@ class DatagramSocket:
     def __init__(self, fd: int, listener: int) -> None: ...
     waited_ns: int
     def receive(
-        self, handoff: Handoff, now_ns: int, most_ns: int, batch: list[Incoming]
+        self,
+        handoff: Handoff,
+        now_ns: int,
+        most_ns: int,
+        batch: list[Incoming],
+        limit: int = ...,
     ) -> int: ...
     def discard(self) -> int: ...
     def drops(self) -> int: ...

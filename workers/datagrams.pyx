@@ -176,8 +176,10 @@ cdef class DatagramSocket:
         free(self.controls)
         free(self.stamp)
 
-    def receive(self, Handoff handoff, int64_t now_ns, int64_t most_ns, list batch):
-        """Take in what waits, at most BATCH datagrams; returns how many there were.
+    def receive(
+        self, Handoff handoff, int64_t now_ns, int64_t most_ns, list batch, int limit=BATCH
+    ):
+        """Take in what waits, at most `limit` datagrams; returns how many there were.
 
         Ours are appended to `batch` as (listener, sockaddr, received_ns, data), the shape an
         inbox gives; the others have been handed off. The kernel's stamp of the first one says
@@ -191,10 +193,11 @@ cdef class DatagramSocket:
         cdef int64_t received_ns
         self.waited_ns = 0
         self.incoming[0].msg_hdr.msg_controllen = STAMP
-        for i in range(BATCH):
+        limit = min(limit, BATCH)
+        for i in range(limit):
             self.incoming[i].msg_hdr.msg_namelen = sizeof(sockaddr_storage)
         with nogil:
-            count = recvmmsg(self.fd, self.incoming, BATCH, MSG_DONTWAIT, NULL)
+            count = recvmmsg(self.fd, self.incoming, limit, MSG_DONTWAIT, NULL)
         if count < 0:
             # an ICMP error that belongs to an earlier send is not the receiver's business
             if errno in (EAGAIN, EINTR, ECONNREFUSED):
@@ -202,7 +205,7 @@ cdef class DatagramSocket:
             raise OSError(errno, os.strerror(errno))
         self.waited_ns = min(max(now_ns - self.stamped_ns(now_ns), 0), most_ns)
         received_ns = now_ns - self.waited_ns
-        self.full_batches = self.full_batches + 1 if count == BATCH else 0
+        self.full_batches = self.full_batches + 1 if count == limit else 0
         spread = self.full_batches >= BACKLOG
         for i in range(count):
             if guard is not None and is_stopped(guard, <const unsigned char *>&self.sources[i],

@@ -13,7 +13,8 @@ from workers.traffic cimport Traffic
 cdef int HANDED_IN, INBOX_WAKEUPS, NEIGHBOUR_DATAGRAMS, RECEIVED_DATAGRAMS
 cdef int SEND_ERRORS, SENT_DATAGRAMS, STALE_DATAGRAMS, TURNS
 cdef int BATCH, TRANSPORT_ERROR
-cdef double SECOND, STALE_SECONDS
+cdef double SECOND, STALE_SECONDS, LONG_TURN
+cdef Py_ssize_t FEWEST
 
 @cython.final
 cdef class Readers:
@@ -49,6 +50,8 @@ cdef class Turn:
     cdef readonly double heard_at
     cdef public object keeping
     cdef unsigned long long changed_at
+    cdef readonly Py_ssize_t most
+    cdef double worked
     cdef public dict neighbours
     cdef public list lent
     @cython.locals(batch=list, count=Py_ssize_t, more=bint, handed_in=list, stood_still=double,
@@ -57,6 +60,8 @@ cdef class Turn:
     @cython.locals(count=Py_ssize_t, received=Py_ssize_t, now=double, most_ns="long long")
     cdef Py_ssize_t receive(self, long long now_ns, list batch) except -1
     cdef look_at(self, long long waited_ns, bint is_full)
+    @cython.locals(before=double, took=double)
+    cdef fit(self, bint more)
     @cython.locals(shedder=Shedder, late=bint)
     cdef watch_queues(self, long long now_ns)
     cdef object tell_time(self)

@@ -40,6 +40,8 @@ Outgoing = tuple[bytes, Address, int, Transaction | None]
 Event = tuple[int, int]  # a descriptor and what epoll says of it
 
 BATCH = 64
+FEWEST = 8  # a turn takes in, however long each of them takes
+LONG_TURN = 0.002  # seconds of work after which answers should be on their way
 IDLE_SECONDS = 0.1  # the longest sleep: heartbeat, and a producer killed before it could wake us
 STALE_SECONDS = 2.0  # between two turns: what waits then may have been sent as long ago
 SECOND = 1.0
@@ -101,6 +103,8 @@ class Turn:
         self.heard_at = 0.0  # when anything came in
         self.keeping: Keeping | None = None  # what others have to know before it is sent
         self.changed_at = 0
+        self.most = BATCH  # to take in at a time
+        self.worked = 0.0  # the processor time of this process after a turn that was full
 
     def take(self) -> bool:
         """Take in what is there, decide, fire timers, send; whether a batch was full."""
@@ -114,12 +118,12 @@ class Turn:
         batch: list[Incoming] = []
         count = self.receive(received_ns, batch)
         more = self.standing_ns > 0
-        handed_in = self.inbox.pop(BATCH)
+        handed_in = self.inbox.pop(self.most)
         if handed_in:
             self.counters.add(HANDED_IN, len(handed_in))
             handed_ns = handed_in[0][2]
             if handed_ns:  # else it is no datagram, or came with no time
-                self.look_at(received_ns - handed_ns, len(handed_in) == BATCH)
+                self.look_at(received_ns - handed_ns, len(handed_in) == self.most)
         self.watch_queues(received_ns)
         if handed_in:
             self.traffic.received(handed_in)
@@ -138,7 +142,18 @@ class Turn:
             self.counters.add(RECEIVED_DATAGRAMS, count)
             self.counters.add(TURNS, 1)
             self.traffic.settle(self.waited_ns, int((time.monotonic() - self.node.now) * 1e9))
+        self.fit(self.standing_ns > 0)
         return more
+
+    def fit(self, is_full: bool) -> None:
+        """Take in fewer at a time if each takes long: what has to be sent waits for the last."""
+        before = self.worked
+        self.worked = time.thread_time() if is_full else 0.0
+        took = self.worked - before if before > 0 else 0.0
+        if took > LONG_TURN:
+            self.most = max(self.most // 2, FEWEST)
+        elif took < LONG_TURN / 4:
+            self.most = min(self.most * 2, BATCH)
 
     def receive(self, now_ns: int, batch: list[Incoming]) -> int:
         """Read every socket once; how many datagrams there were, ours and others'."""
@@ -148,10 +163,10 @@ class Turn:
         count = 0
         self.waited_ns = self.standing_ns = 0
         for sock in self.reading:
-            received = sock.receive(self.handoff, now_ns, most_ns, batch)
+            received = sock.receive(self.handoff, now_ns, most_ns, batch, self.most)
             if received:
                 count += received
-                self.look_at(sock.waited_ns, received == BATCH)
+                self.look_at(sock.waited_ns, received == self.most)
         if self.standing_ns == 0:
             self.emptied_at = now
         if self.lent:

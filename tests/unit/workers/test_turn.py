@@ -17,6 +17,7 @@ from tests.scenarios.world import World
 from workers.turn import IDLE_SECONDS, Turn
 
 BATCH = 64
+FEWEST = 8
 PEER = address_of(b"192.0.2.1", 5060)
 
 
@@ -82,7 +83,9 @@ class Waiting:
     def __init__(self) -> None:
         self.waits = 3
 
-    def receive(self, handoff: object, now_ns: int, most_ns: int, batch: list[object]) -> int:
+    def receive(
+        self, handoff: object, now_ns: int, most_ns: int, batch: list[object], limit: int
+    ) -> int:
         return 0
 
     def discard(self) -> int:
@@ -113,9 +116,36 @@ class Queued(Waiting):
         self.waited_ns = waited_ns
         self.count = count
 
-    def receive(self, handoff: object, now_ns: int, most_ns: int, batch: list[object]) -> int:
-        batch += [(0, PEER.sockaddr, now_ns - self.waited_ns, b"\r\n")] * self.count
-        return self.count
+    def receive(
+        self, handoff: object, now_ns: int, most_ns: int, batch: list[object], limit: int
+    ) -> int:
+        count = min(self.count, limit)
+        batch += [(0, PEER.sockaddr, now_ns - self.waited_ns, b"\r\n")] * count
+        return count
+
+
+class Laborious(Queued):
+    """What takes three milliseconds of work a turn."""
+
+    def receive(
+        self, handoff: object, now_ns: int, most_ns: int, batch: list[object], limit: int
+    ) -> int:
+        until = time.thread_time() + 0.003
+        while time.thread_time() < until:
+            pass
+        return super().receive(handoff, now_ns, most_ns, batch, limit)
+
+
+def test_when_each_takes_long_fewer_are_taken_in_at_a_time(turn: Turn) -> None:
+    turn.reading.append(Laborious(1_000))  # type: ignore[arg-type]
+    assert turn.most == BATCH
+    for _ in range(5):
+        assert turn.take()
+    assert turn.most == FEWEST
+    turn.reading[0] = Queued(1_000, 1)  # type: ignore[call-overload]
+    for _ in range(3):
+        assert not turn.take()
+    assert turn.most == BATCH
 
 
 def test_a_queue_that_stands_is_told_to_the_shedder(turn: Turn, world: World) -> None:
