@@ -125,6 +125,7 @@ class Inquiries:
                 del self.waiting[key]
         if result is LATE and not self.is_heard_of():
             self.is_away()
+            self.tell(bytes((UNKNOWN,)) + key)  # or somebody would wait in vain at each worker
         answer: Answer | None = result or None
         return answer
 

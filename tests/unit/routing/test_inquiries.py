@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.limits.bounds import FETCH_SECONDS
 from proxy.routing.nonce import Nonces
 from proxy.routing.pending import LATE
 from tests.unit.routing.authenticating import LIFETIME_MS, GuardedWorld, Phone
@@ -51,6 +52,19 @@ def test_one_question_for_both(workers: tuple[GuardedWorld, GuardedWorld]) -> No
     first.database.answer()
     pass_on(first, second)
     assert (statuses(first), statuses(second)) == ([200], [200])
+
+
+def test_whoever_has_waited_in_vain_tells_the_other(
+    workers: tuple[GuardedWorld, GuardedWorld],
+) -> None:
+    first, second = workers
+    first.database.silent = True
+    waiting(first, b"one")
+    assert [one.message.status for one in first.wait(FETCH_SECONDS)] == [503]
+    assert first.auth.inquiries.away
+    assert not second.auth.inquiries.away
+    pass_on(first, second)
+    assert second.auth.inquiries.away
 
 
 def test_a_negative_answer_and_a_failure_are_passed_on(
