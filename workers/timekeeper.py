@@ -93,8 +93,9 @@ class Sweeper:
 
     def sweep_graves(self, now_wall: int) -> None:
         """Make room when what was removed takes too much of the table."""
+        before = self._horizon(now_wall).before
         for _ in range(RECORDS_PER_SECOND // GRAVES_BATCH):
-            self._graves.turn(self._horizon(now_wall).before, GRAVES_BATCH)
+            self._graves.turn(before, GRAVES_BATCH)
             self._child.pause()
             if not self._graves.under_way:
                 break

@@ -61,8 +61,8 @@ cdef class Turn:
     cdef Py_ssize_t receive(self, long long now_ns, list batch) except -1
     cdef look_at(self, long long waited_ns, bint is_full)
     @cython.locals(before=double, took=double)
-    cdef fit(self, bint more)
-    @cython.locals(shedder=Shedder, late=bint)
+    cdef fit(self, bint is_full)
+    @cython.locals(shedder=Shedder, waited=double, standing=double)
     cdef watch_queues(self, long long now_ns)
     cdef object tell_time(self)
     @cython.locals(count=Py_ssize_t)

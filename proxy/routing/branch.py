@@ -105,7 +105,7 @@ class Signer:
             suffix = int(branch[23:], 16)
         except ValueError:
             return False
-        return branch[7:23] == hex_digits(self._mac(next_branch, origin, response, suffix), 16)
+        return has_digits(branch, len(COOKIE), self._mac(next_branch, origin, response, suffix))
 
     def _mac(self, branch: bytes, origin: bytes, message: Message, suffix: int) -> int:
         made = _hash
