@@ -13,6 +13,7 @@ import pytest
 from process_harness import HASTY, Server, wait_for
 from sip_phone import Phone, phone_of
 
+from proxy.errors import SipherdError
 from proxy.shm.repair import check
 
 Make = Callable[..., Server]
@@ -50,7 +51,11 @@ def children_of(server: Server) -> str:
 
 
 def registered(server: Server) -> set[str]:
-    rows = server.ctl("ul_dump")["Domains"][0]["AORs"]
+    """Who is there; nobody, as long as an upgrade asked for earlier still replaces control."""
+    try:
+        rows = server.ctl("ul_dump")["Domains"][0]["AORs"]
+    except SipherdError:
+        return set()
     return {row["AOR"].partition("@")[0] for row in rows}
 
 
@@ -81,7 +86,7 @@ def test_no_signal_ends_it_but_those_that_shall(make_server: Make, seed: int) ->
             assert server.status() is None, server.log
         assert promised
         wait_for(lambda: is_well(server, phone, f"after{time.monotonic_ns()}"), 30)
-        assert promised <= registered(server)
+        wait_for(lambda: promised <= registered(server), 30)
         for _ in range(10):
             strike(server, chance)
         server.signal(signal.SIGTERM)
