@@ -145,13 +145,14 @@ class Duty:
 
     def read_only(self, wanted: list[Any]) -> None:
         """Read these sockets, and no others."""
-        fds = {each.fd for each in wanted}
-        for fd in self.turn.datagram_fds - fds:
+        wanted_fds = {each.fd: each for each in wanted}
+        before = self.turn.by_descriptor
+        for fd in before.keys() - wanted_fds.keys():
             self.poller.unregister(fd)
-        for fd in fds - self.turn.datagram_fds:
+        for fd in wanted_fds.keys() - before.keys():
             # of those who sleep and would read it, the kernel wakes one (neighbours.py)
             self.poller.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
-        self.turn.reading, self.turn.datagram_fds = wanted, fds
+        self.turn.reading, self.turn.by_descriptor = wanted, wanted_fds
 
     def hand_over(self) -> None:
         """Others read our sockets from now on; what is under way stays here, whoever asks."""

@@ -1,6 +1,7 @@
 """Who goes first when the machine is busy: the supervisor, and a child until it is up.
 
-A UDP worker pushes nobody aside when it is woken: what comes meanwhile it takes in one batch.
+A UDP worker pushes nobody aside when it is woken: what comes meanwhile it takes in one batch. Who
+tries a new configuration is pushed aside by everybody.
 
 To replace a worker takes a few milliseconds of work. Behind a queue of busy processes that becomes
 a tenth of a second, while calls wait.
@@ -31,6 +32,21 @@ def go_along(nice: int) -> None:
     """Be one among others again."""
     with suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, nice)
+
+
+def step_back(nice: int) -> None:
+    """Run only while nobody else wants to (SCHED_IDLE), until `hurry`."""
+    may_come_back = usual() < nice  # who may not go ahead could not be brought back either
+    go_along(nice)
+    if may_come_back:
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def hurry(pid: int) -> None:
+    """Give a process that has stepped back its share of a busy machine; it may be gone already."""
+    with suppress(OSError):
+        os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
 
 
 def gather() -> None:

@@ -19,7 +19,7 @@ from workers.child import Exit, Slot
 from workers.edition import Edition
 from workers.live_settings import changes
 from workers.system import REFUSED, reason_of
-from workers.trial import DEADLINE_S, NO_MEMORY, Refusal, run_trial
+from workers.trial import DEADLINE_S, GENTLE_S, NO_MEMORY, Refusal, run_trial
 
 if TYPE_CHECKING:
     from workers.generations import Generations
@@ -52,6 +52,7 @@ class Reload:
         self._asked = False
         self._step = Step.IDLE
         self._trial = 0
+        self._gently = False  # it has nothing but what others leave
         self._deadline = 0.0
         self._edition: Edition | None = None
         self._renews = False  # with new workers
@@ -88,21 +89,31 @@ class Reload:
         if self._step is Step.IDLE and self._asked and self._generations.idle:
             self._begin(now)
         elif self._step is Step.TRYING and now >= self._deadline:
-            self._system.kill(self._trial, signal.SIGKILL)
-            self._deadline = now + DEADLINE_S
+            self._press(now)
         elif self._step is Step.OFFERING:
             self._look(slots, now)
 
     def _begin(self, now: float) -> None:
         self._asked = False
         try:
-            trial = partial(run_trial, self._holdings.area, self._holdings.config, self._pid)
+            held = self._holdings
+            trial = partial(run_trial, held.area, held.config, self._pid, held.nice)
             self._trial = self._system.fork(trial)
         except REFUSED as error:
             self._refuse([f"no process can be forked to try it: {reason_of(error)}"])
             return
-        self._step, self._deadline = Step.TRYING, now + DEADLINE_S
+        self._step, self._deadline, self._gently = Step.TRYING, now + GENTLE_S, True
         self._holdings.manager.reloading()
+
+    def _press(self, now: float) -> None:
+        """The trial is late: it gets its share of a busy machine, and after that no more time."""
+        if self._gently:
+            self._gently = False
+            self._system.hurry(self._trial)
+            self._deadline = now + DEADLINE_S - GENTLE_S
+        else:
+            self._system.kill(self._trial, signal.SIGKILL)
+            self._deadline = now + DEADLINE_S
 
     def is_trial(self, exit: Exit) -> bool:
         """Whether it is the trial that has ended."""

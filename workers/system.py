@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from workers import priority
 from workers.child import Exit, ExitCode
 from workers.signals import Waiter
 
@@ -29,6 +30,9 @@ class System(Protocol):
     def kill(self, pid: int, number: int) -> None:
         """Send a signal; a process that is gone already is no error."""
 
+    def hurry(self, pid: int) -> None:
+        """A child that has stepped back for others gets its share of the processors."""
+
     def reap(self, ended: deque[Exit]) -> None:
         """Append every child that has ended since the last call."""
 
@@ -42,6 +46,7 @@ class RealSystem:
     def __init__(self, waiter: Waiter) -> None:
         self.wait = waiter.wait
         self.now = time.monotonic
+        self.hurry = priority.hurry
 
     def fork(self, child: Callable[[], int]) -> int:
         """Have a new process run `child`; its number.

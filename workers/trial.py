@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.errors import ConfigError
-from workers import memory, signals
+from workers import memory, priority, signals
 from workers.child import ExitCode
 from workers.config import load
 from workers.edition import Area, Edition
@@ -22,6 +22,7 @@ from workers.policy import compile_script, run_script
 from workers.settings import Config
 
 DEADLINE_S: Final = 30
+GENTLE_S: Final = 3  # with what others leave of the processors
 NO_MEMORY: Final = os.EX_OSERR  # its exit status where even a sentence would take too much
 
 
@@ -42,9 +43,10 @@ def read_edition(running: Config) -> Edition:
     return Edition(config, script)
 
 
-def run_trial(area: Area, running: Config, supervisor: int) -> int:
+def run_trial(area: Area, running: Config, supervisor: int, nice: int) -> int:
     """Be the trial, in a process just forked; its exit status."""
     try:
+        priority.step_back(nice)
         area.put(_verdict(running, supervisor))
     except MemoryError:
         return NO_MEMORY

@@ -31,7 +31,8 @@ cdef class Turn:
     cdef readonly Counters counters
     cdef readonly list sockets
     cdef public list reading
-    cdef public set datagram_fds
+    cdef public dict by_descriptor
+    cdef list found
     cdef readonly dict senders
     cdef readonly Handoff handoff
     cdef readonly Inbox inbox
@@ -57,7 +58,8 @@ cdef class Turn:
     @cython.locals(batch=list, count=Py_ssize_t, more=bint, handed_in=list, stood_still=double,
                    received_ns="long long", handed_ns="long long")
     cpdef bint take(self) except *
-    @cython.locals(count=Py_ssize_t, received=Py_ssize_t, now=double, most_ns="long long")
+    @cython.locals(count=Py_ssize_t, received=Py_ssize_t, now=double, most_ns="long long",
+                   reading=list)
     cdef Py_ssize_t receive(self, long long now_ns, list batch) except -1
     cdef look_at(self, long long waited_ns, bint is_full)
     @cython.locals(before=double, took=double)
@@ -80,4 +82,3 @@ cdef class Turn:
     cpdef double patience(self) except *
 
 cpdef add_to(int eventfd)
-cpdef take_from(int eventfd)

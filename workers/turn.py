@@ -82,7 +82,8 @@ class Turn:
         self.counters = core.node.counters
         self.sockets = sockets
         self.reading: list[DatagramSocket] = []  # of these sockets
-        self.datagram_fds: set[int] = set()  # theirs
+        self.by_descriptor: dict[int, DatagramSocket] = {}  # the same
+        self.found: list[DatagramSocket] | None = None  # those epoll found readable; None: unasked
         self.senders = {sock.listener: sock for sock in reversed(sockets)}
         self.handoff = handoff
         self.inbox = inbox
@@ -156,13 +157,15 @@ class Turn:
             self.most = min(self.most * 2, BATCH)
 
     def receive(self, now_ns: int, batch: list[Incoming]) -> int:
-        """Read every socket once; how many datagrams there were, ours and others'."""
+        """Read each socket that may have something; how many datagrams, ours and others'."""
         now = self.node.now
         # What the wall clock says of the past is believed no further than this.
         most_ns = int((now - self.emptied_at) * 1e9)
         count = 0
         self.waited_ns = self.standing_ns = 0
-        for sock in self.reading:
+        reading = self.reading if self.found is None else self.found
+        self.found = None
+        for sock in reading:
             received = sock.receive(self.handoff, now_ns, most_ns, batch, self.most)
             if received:
                 count += received
@@ -272,14 +275,17 @@ class Turn:
             return []
         ready = poll(self.patience())
         self.inbox.awake()
+        self.found = []
         others: list[Event] = []
         for event in ready:
-            if event[0] == self.wake_fd:
+            fd = event[0]
+            if fd in self.by_descriptor:
+                self.found.append(self.by_descriptor[fd])
+            elif fd == self.wake_fd:
                 self.counters.add(INBOX_WAKEUPS, 1)
-                take_from(self.wake_fd)
-            elif event[0] in self.neighbours:
-                self.lent.append(self.neighbours[event[0]])
-            elif event[0] not in self.datagram_fds:
+            elif fd in self.neighbours:
+                self.lent.append(self.neighbours[fd])
+            else:
                 others.append(event)
         return others
 
@@ -302,11 +308,3 @@ def add_to(eventfd: int) -> None:
         os.eventfd_write(eventfd, 1)
     except BlockingIOError:
         pass  # its count is at the maximum: it has been told often enough
-
-
-def take_from(eventfd: int) -> None:
-    """Forget that somebody has woken us by this descriptor."""
-    try:  # noqa: SIM105 - as in add_to
-        os.eventfd_read(eventfd)
-    except BlockingIOError:
-        pass  # somebody else's wake-up was read with the one before

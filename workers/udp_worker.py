@@ -178,7 +178,9 @@ class UdpWorker:
     def serve(self) -> int:
         """Turn after turn until told to leave; 0."""
         child, turn, duty = self.child, self.turn, self.duty
-        for fd in (turn.wake_fd, child.stop_fd, child.parent_fd):
+        # Edge by edge: what others have added to it need not be read.
+        self.poller.register(turn.wake_fd, select.EPOLLIN | select.EPOLLET)
+        for fd in (child.stop_fd, child.parent_fd):
             self.poller.register(fd, select.EPOLLIN)
         self.tallies.take()
         looked = -IDLE_SECONDS

@@ -57,6 +57,9 @@ class Machine:
         if number == signal.SIGKILL or (not self.deaf and number != signals.TRACE):
             self.end(pid, None, number)
 
+    def hurry(self, pid: int) -> None:
+        pass
+
     def end(self, pid: int, code: int | None, number: int | None = None) -> None:
         if self.living.pop(pid, None):
             self.ended.append(Exit(pid, code, number))
@@ -130,6 +133,7 @@ class Property:
             self.tables.places.enter(place, 1, Order.SERVE)
         self.area = Area()
         self.no_room = False
+        self.nice = 0
         self.manager = ServiceManager()
         self.lineage = Lineage()
         sink = SimpleNamespace(waiting=False, flush=lambda: None)

@@ -20,7 +20,7 @@ from workers.live_settings import LIVE, changes, mistakes
 from workers.reload import PATIENCE_S, Reload
 from workers.settings import Config
 from workers.systemd import ServiceManager
-from workers.trial import DEADLINE_S, NO_MEMORY, Refusal
+from workers.trial import DEADLINE_S, GENTLE_S, NO_MEMORY, Refusal
 
 OLD = Config()
 NEW = Config.model_validate({"registrar": {"max_contacts": 3}})
@@ -35,6 +35,8 @@ class World:
         self.manager = ServiceManager()
         self.said: list[tuple[str, dict[str, object]]] = []
         self.killed: list[int] = []
+        self.hurried: list[int] = []
+        self.nice = 0
         self.fork_fails = False
         say = lambda event, **fields: self.said.append((event, fields))  # noqa: E731
         self.log = SimpleNamespace(notice=say, error=say)
@@ -55,6 +57,9 @@ class World:
 
     def kill(self, pid: int, number: int) -> None:
         self.killed.append(pid)
+
+    def hurry(self, pid: int) -> None:
+        self.hurried.append(pid)
 
     def wake_workers(self) -> None:
         pass
@@ -242,7 +247,7 @@ def test_whatever_fails_in_a_trial_is_a_verdict(
         monkeypatch.setattr(f"workers.trial.{name}", lambda *args: None)
     monkeypatch.setattr(f"workers.trial.{where}", failing)
     area = Area()
-    assert trial.run_trial(area, OLD, os.getpid()) == status
+    assert trial.run_trial(area, OLD, os.getpid(), nice=0) == status
     if said:
         (sentence,) = pickle.loads(area.text()).mistakes
         assert sentence.endswith(said)
@@ -252,9 +257,12 @@ def test_a_trial_that_does_not_end_is_ended() -> None:
     world = World()
     world.reload.ask()
     world.turn()
+    assert world.reload.due(world.now) == GENTLE_S
+    world.turn(GENTLE_S)
+    assert (world.hurried, world.killed) == ([77], [])
     assert world.reload.due(world.now) == DEADLINE_S
-    world.turn(DEADLINE_S)
-    assert world.killed == [77]
+    world.turn(DEADLINE_S - GENTLE_S)
+    assert (world.hurried, world.killed) == ([77], [77])
     world.reload.trial_ended(Exit(77, None, signal.SIGKILL), world.now)
     assert "SIGKILL" in str(world.reasons[0])
 
