@@ -204,7 +204,7 @@ static void ask(int slot) {
 }
 
 static void start(double due, int user) {
-    if (!free_count) { tally.skipped++; return; }
+    if (user < 0 || !free_count) { tally.skipped++; return; }
     int slot = free_list[--free_count];
     if (slot > highest) highest = slot;
     operations[slot] = (struct operation){.state = ASKED, .serial = ++serial, .user = user, .due = due,
@@ -215,10 +215,13 @@ static void start(double due, int user) {
     ask(slot);
 }
 
-/* The next in turn; a telephone awaits the answer of its last REGISTER (RFC 3261 10.2). */
+/* The next in turn that awaits no answer of its last REGISTER (RFC 3261 10.2); -1: all do. */
 static int next_user(long *started) {
-    for (int passed = 0; passed < want.users && registering[*started % want.users]; passed++) ++*started;
-    return (int)((*started)++ % want.users);
+    for (int passed = 0; passed < want.users; passed++) {
+        int user = (int)((*started)++ % want.users);
+        if (!registering[user]) return user;
+    }
+    return -1;
 }
 
 static void finish(int slot) {
@@ -417,7 +420,7 @@ static void measure(void) {
             }
             wait = due - t;
         } else if (t < end) {
-            while (in_flight() < want.window) start(t, next_user(&started));
+            for (int user; in_flight() < want.window && (user = next_user(&started)) >= 0;) start(t, user);
         }
         turn(wait, &last_retry);
     }

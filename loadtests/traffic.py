@@ -176,6 +176,7 @@ def report_of(traffic: Traffic) -> dict[str, Any]:
         "background_resent": traffic.background_sum("resent"),
         "background_gave_up": traffic.background_sum("gave_up"),
         "background_refused": traffic.background_sum("refused"),
+        "background_skipped": traffic.background_sum("skipped"),
         "background_waited": traffic.waited,
         "merged_invites": tally.merged,
         "failures": tally.failures[:50],
