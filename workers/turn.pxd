@@ -14,7 +14,7 @@ cdef int HANDED_IN, INBOX_WAKEUPS, NEIGHBOUR_DATAGRAMS, RECEIVED_DATAGRAMS
 cdef int SEND_ERRORS, SENT_DATAGRAMS, STALE_DATAGRAMS, TURNS
 cdef int BATCH, TRANSPORT_ERROR
 cdef double SECOND, STALE_SECONDS, LONG_TURN
-cdef Py_ssize_t FEWEST
+cdef Py_ssize_t FEW, FEWEST, PORTION
 
 @cython.final
 cdef class Readers:
@@ -62,6 +62,8 @@ cdef class Turn:
                    reading=list)
     cdef Py_ssize_t receive(self, long long now_ns, list batch) except -1
     cdef look_at(self, long long waited_ns, bint is_full)
+    @cython.locals(at=Py_ssize_t)
+    cdef act_on(self, list batch)
     @cython.locals(before=double, took=double)
     cdef fit(self, bint is_full)
     @cython.locals(shedder=Shedder, waited=double, standing=double)

@@ -40,6 +40,8 @@ Outgoing = tuple[bytes, Address, int, Transaction | None]
 Event = tuple[int, int]  # a descriptor and what epoll says of it
 
 BATCH = 64
+FEW = 16  # up to which they are acted on by portions
+PORTION = 4
 FEWEST = 8  # a turn takes in, however long each of them takes
 LONG_TURN = 0.002  # seconds of work after which answers should be on their way
 IDLE_SECONDS = 0.1  # the longest sleep: heartbeat, and a producer killed before it could wake us
@@ -131,7 +133,7 @@ class Turn:
             self.core.receive_batch(handed_in)
         if batch:
             self.traffic.received(batch)
-            self.core.receive_batch(batch)
+            self.act_on(batch)
         self.let_time_pass(self.node.now)
         if self.node.location.changed_at != self.changed_at:
             self.changed_at = self.node.location.changed_at
@@ -145,6 +147,16 @@ class Turn:
             self.traffic.settle(self.waited_ns, int((time.monotonic() - self.node.now) * 1e9))
         self.fit(self.standing_ns > 0)
         return more
+
+    def act_on(self, batch: list[Incoming]) -> None:
+        """Decide; of a few messages the first are answered before the last are looked at."""
+        if len(batch) > FEW:
+            self.core.receive_batch(batch)
+            return
+        for at in range(0, len(batch), PORTION):
+            if self.layer.outbox:
+                self.flush()
+            self.core.receive_batch(batch[at : at + PORTION])
 
     def fit(self, is_full: bool) -> None:
         """Take in fewer at a time if each takes long: what has to be sent waits for the last."""

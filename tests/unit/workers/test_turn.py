@@ -18,6 +18,11 @@ from workers.turn import IDLE_SECONDS, Turn
 
 BATCH = 64
 FEWEST = 8
+QUESTION = (
+    b"OPTIONS sip:192.0.2.100 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK%d\r\n"
+    b"Max-Forwards: 70\r\nFrom: <sip:a@example.com>;tag=1\r\nTo: <sip:192.0.2.100>\r\n"
+    b"Call-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+)
 PEER = address_of(b"192.0.2.1", 5060)
 
 
@@ -135,6 +140,35 @@ class Queued(Waiting):
         count = min(self.count, limit)
         batch += [(0, PEER.sockaddr, now_ns - self.waited_ns, b"\r\n")] * count
         return count
+
+
+class Asked(Queued):
+    """A socket with so many requests, and how many answers it was given at a time."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(1_000, count)
+        self.sent: list[int] = []
+
+    def receive(
+        self, handoff: object, now_ns: int, most_ns: int, batch: list[object], limit: int
+    ) -> int:
+        batch += [(0, PEER.sockaddr, now_ns, QUESTION % n) for n in range(self.count)]
+        return self.count
+
+    def send(self, outbox: list[object], failed: list[object]) -> None:
+        self.sent.append(len(outbox))
+
+
+@pytest.mark.parametrize(("count", "sent"), [(3, [3]), (10, [4, 4, 2]), (16, [4] * 4), (17, [17])])
+def test_of_a_few_the_first_are_answered_before_the_last_are_looked_at(
+    turn: Turn, count: int, sent: list[int]
+) -> None:
+    asked: Any = Asked(count)
+    turn.sockets.append(asked)
+    turn.senders[0] = asked
+    turn.reading.append(asked)
+    turn.take()
+    assert asked.sent == sent
 
 
 class Laborious(Queued):
