@@ -69,9 +69,13 @@ def test_a_hostile_node_changes_nothing(pair: Pair) -> None:
         forger.say(Kind.DATA, struct.pack("<QIIBBHI", 0, 1, length, 1, 0, 65_535, length))
         forger.say(Kind.SYNC_ASK, struct.pack("<QH", 1, 4_096) + bytes(8))
     forger.say(Kind.BEAT, beat, epoch=2_000)
-    for data in seen:
-        forger.send(data)  # replayed, of an epoch that is over
-    wait_for(lambda: statistic(one, "stale_frames") >= 2 and statistic(one, "bad_frames") > 300)
+
+    def are_found_out() -> bool:
+        for data in seen:  # replayed, of an epoch that is over once the beat has come its own way
+            forger.send(data)
+        return statistic(one, "stale_frames") >= 2 and statistic(one, "bad_frames") > 300
+
+    wait_for(are_found_out)
     assert statistic(one, "impostors") >= 1
     assert statistic(one, "unknown_frames") > 200
     forger.bus.close()
