@@ -38,11 +38,8 @@ def process(act: Callable[[], None]) -> Iterator[int]:
 
 def may_go_ahead() -> bool:
     """Whether this system lets us."""
-    nice = priority.usual()
-    ahead: list[int] = []
     with process(priority.go_first) as pid:
-        ahead.append(os.getpriority(os.PRIO_PROCESS, pid))
-    return ahead[0] < nice
+        return os.getpriority(os.PRIO_PROCESS, pid) < priority.usual()
 
 
 def test_who_steps_back_runs_when_nobody_else_wants_to_until_it_has_to_hurry() -> None:
